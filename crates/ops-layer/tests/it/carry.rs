@@ -46,29 +46,3 @@ fn outside_of_a_request_a_line_has_neither_request_nor_trace() {
         "{line}"
     );
 }
-
-#[test]
-fn a_wrong_configuration_names_the_part_and_the_place() {
-    let _ops = &*OPS;
-    let folder = tempfile::tempdir().unwrap();
-    let yaml = "secrets:\n  a:\n    envvar: A\n";
-    let wrong = ops_layer::Config::new("wrong")
-        .cache_dir(folder.path())
-        .secrets(
-            ops_layer::secrets::Config::default()
-                .catalog_text(yaml)
-                .catalog_name("secrets.yaml"),
-        );
-    let error = ops_layer::init(wrong).unwrap_err();
-    assert_eq!(error.part(), "secrets");
-    let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
-        error.source()
-    });
-    let chain: Vec<_> = chain.map(ToString::to_string).collect();
-    assert_eq!(chain[0], "cannot start secrets");
-    let causes = chain[1..].join(": ");
-    for once in ["secrets.yaml", "envvar"] {
-        assert_eq!(causes.matches(once).count(), 1, "{chain:?}");
-    }
-    assert!(causes.contains('3'), "{chain:?}");
-}

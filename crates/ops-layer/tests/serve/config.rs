@@ -265,6 +265,20 @@ fn a_name_of_the_service_in_the_file_is_ignored_with_a_line() {
 }
 
 #[test]
+#[cfg(feature = "secrets")]
+fn a_wrong_catalog_names_the_part_and_the_place_once() {
+    let catalog = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    std::fs::write(catalog.path(), "secrets:\n  a:\n    envvar: A\n").unwrap();
+    let path = catalog.path().to_str().unwrap();
+    let start = Start::new("serve").env("OPS_SECRETS_FILE", path);
+    let reason = start.refused();
+    assert!(reason.contains("cannot start secrets: "), "{reason}");
+    for once in [path, "envvar", "line 3"] {
+        assert_eq!(reason.matches(once).count(), 1, "{once}: {reason}");
+    }
+}
+
+#[test]
 fn a_second_init_is_refused_and_what_runs_goes_on_as_it_was() {
     let (status, told) = Start::new("twice").output();
     assert!(status.success(), "{told}");
