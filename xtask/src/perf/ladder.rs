@@ -22,11 +22,11 @@ const ROWS: [(&str, Option<u64>); 8] = [
     ("bare", None),
     ("layer", None),
     ("nothing", Some(3_100)),
-    ("metrics", Some(4_300)),
-    ("log", Some(8_150)),
-    ("off", Some(11_750)),
-    ("sampled-10", Some(16_850)),
-    ("sampled-100", Some(31_300)),
+    ("metrics", Some(4_410)),
+    ("log", Some(7_960)),
+    ("off", Some(11_070)),
+    ("sampled-10", Some(16_670)),
+    ("sampled-100", Some(28_380)),
 ];
 
 /// Rows and limits of the program as `ci` has built it for its tests, not optimized: what a change adds shows there too.
