@@ -65,11 +65,19 @@ pub fn init(config: Config) -> Result<Ops, Error> {
         say_refused(&error);
         return Err(error);
     }
-    let started = start_once(config);
-    if started.is_err() {
+    let claim = Claim;
+    let ops = start_once(config)?;
+    std::mem::forget(claim);
+    Ok(ops)
+}
+
+/// Lets another call of [`init`] start, unless this one succeeds.
+struct Claim;
+
+impl Drop for Claim {
+    fn drop(&mut self) {
         STARTED.store(false, Ordering::Release);
     }
-    started
 }
 
 fn start_once(config: Config) -> Result<Ops, Error> {

@@ -43,12 +43,7 @@ pub(super) fn open(dir: &Path) -> io::Result<()> {
 pub(super) fn prepare(dir: &Path) -> io::Result<()> {
     match format_of(&dir.join("FORMAT"))?.as_deref() {
         Some(FORMAT) => {}
-        Some(text) if !is_blank(text) => {
-            return Err(io::Error::other(format!(
-                "its FORMAT file says {:?}; this version writes {FORMAT:?}; the directory may be deleted, and is filled again",
-                text.chars().take(40).collect::<String>()
-            )));
-        }
+        Some(text) if !is_blank(text) => return Err(other_format(text)),
         Some(_) | None => refuse_foreign(dir)?,
     }
     create_private(&dir.join("v1"))?;
@@ -61,7 +56,18 @@ pub(super) fn prepare(dir: &Path) -> io::Result<()> {
             fs::rename(&temporary, dir.join(name))?;
         }
     }
-    Ok(())
+    // another version may have been quicker
+    match format_of(&dir.join("FORMAT"))?.as_deref() {
+        Some(FORMAT) => Ok(()),
+        text => Err(other_format(text.unwrap_or_default())),
+    }
+}
+
+fn other_format(text: &str) -> io::Error {
+    io::Error::other(format!(
+        "its FORMAT file says {:?}; this version writes {FORMAT:?}; the directory may be deleted, and is filled again",
+        text.chars().take(40).collect::<String>()
+    ))
 }
 
 /// Returns `true` for a text that a loss of power may leave: none, or zeros.

@@ -10,6 +10,8 @@ use super::{Finding, Severity};
 const FAILING_FOR: Duration = Duration::from_secs(10);
 /// An outage without a failure for so long is over: of batches that go out each 10 s every other one may fail.
 const SETTLED: Duration = Duration::from_secs(30);
+/// What an answer of a resolver that cannot say begins with, by the standard library.
+const LOOKUP: &str = "failed to lookup address";
 const SLOW: Duration = Duration::from_secs(2);
 const RUNBOOK: &str = "traces-not-appearing";
 /// Text of rustls about a certificate that it does not accept.
@@ -59,6 +61,11 @@ pub(super) fn failure(export: &Export, failing: Duration) -> Finding {
             "collector_unreachable",
             "cannot be reached".to_owned(),
             "Start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT.",
+        ),
+        (None, "other") if export.failure.contains(LOOKUP) => (
+            "collector_unreachable",
+            "cannot be reached: its name is not resolved now".to_owned(),
+            "Look at the DNS of this machine, or correct OTEL_EXPORTER_OTLP_ENDPOINT.",
         ),
         (None, "other") if export.failure.contains(CLIENT_CERTIFICATE) => (
             "collector_certificate",
@@ -146,6 +153,9 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
         .means("Traces are incomplete.")
         .action(match full {
             0 if is_over => "Nothing: the collector takes spans again. Those of the time before are not sent later.",
+            0 if export.failing_for.is_none() => {
+                "The collector takes spans again, and refused some less than 30 s ago: read its log if it goes on."
+            }
             0 => "Bring the collector back: spans that end meanwhile are dropped, and are not sent later.",
             _ => "Sample less (OTEL_TRACES_SAMPLER_ARG), or raise OTEL_BSP_MAX_QUEUE_SIZE.",
         });

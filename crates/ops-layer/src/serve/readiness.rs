@@ -17,6 +17,8 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 /// Results are asked for again after this time; probes that come sooner share them.
 const SHARED_FOR: Duration = Duration::from_millis(500);
 
+/// Time in which checks of a start may fail and are in no line.
+const START_WITHIN: Duration = Duration::from_secs(10);
 /// Reasons that change while the same checks fail are logged no more often.
 const NOTED_EVERY: Duration = Duration::from_secs(60);
 
@@ -74,10 +76,10 @@ impl Report {
     }
 
     /// Names of the checks that failed.
-    fn failing(&self) -> Vec<String> {
+    fn failing(&self) -> impl Iterator<Item = String> {
         let failing = self.checks.iter();
         let failing = failing.filter(|(_, health)| matches!(health, Health::Failed(_)));
-        failing.map(|(name, _)| name.clone()).collect()
+        failing.map(|(name, _)| name.clone())
     }
 
     /// Reasons of the checks that failed.
@@ -146,10 +148,11 @@ impl Readiness {
     /// later has an answer of its own.
     pub(super) async fn first_ready(&self) {
         let report = loop {
+            let began = Instant::now();
             let report = Report::new(ask(&self.0.checks).await);
             // a probe may have had a newer answer meanwhile
             let latest = self.0.latest.borrow().clone();
-            if latest.is_none_or(|latest| latest.failed().is_some()) {
+            if latest.is_none_or(|latest| latest.at < began) {
                 self.note(&report);
             }
             if report.failed().is_none() {
@@ -212,42 +215,47 @@ impl Readiness {
         });
     }
 
-    /// Logs which checks fail if these are others than before, or for other reasons, and that all of them pass again; not each time
-    /// that they are run. Until the service is ready for the first time that is no warning.
+    /// Logs which checks fail if there are others than before, or other reasons for a minute, and that all of them pass again; not each
+    /// time that they are run. A start has some time before it is said to fail.
     fn note(&self, report: &Report) {
         if self.is_draining() {
             return;
         }
-        let (failing, reason) = (report.failing(), report.failed());
         let mut noted = self.0.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_other_reason =
-            reason != noted.reason && noted.at.is_none_or(|at| at.elapsed() >= NOTED_EVERY);
-        if failing == noted.failing && !has_other_reason {
+        let Some(reason) = report.failed() else {
+            let had_failed = !noted.failing.is_empty();
+            *noted = Noted::default();
+            drop(noted);
+            if had_failed {
+                tracing::info!(target: "ops_layer", "checks_passing");
+            }
+            return;
+        };
+        let since = noted.since.get_or_insert_with(Instant::now).elapsed();
+        if since < START_WITHIN && !self.0.was_ready.load(Ordering::Relaxed) {
             return;
         }
-        *noted = Noted {
-            failing,
-            reason: reason.clone(),
-            at: Some(Instant::now()),
-        };
-        drop(noted);
-        let was_ready = self.0.was_ready.load(Ordering::Relaxed);
-        match reason {
-            Some(reason) if was_ready => {
-                tracing::warn!(target: "ops_layer", reason, "checks_failing");
-            }
-            Some(reason) => tracing::info!(target: "ops_layer", reason, "checks_failing"),
-            None => tracing::info!(target: "ops_layer", "checks_passing"),
+        let is_other = |name: &String| !noted.failing.contains(name);
+        let others: Vec<String> = report.failing().filter(is_other).collect();
+        let is_old = noted.at.is_none_or(|at| at.elapsed() >= NOTED_EVERY);
+        if others.is_empty() && !(is_old && noted.reason != reason) {
+            return;
         }
+        noted.failing.extend(others);
+        noted.reason.clone_from(&reason);
+        noted.at = Some(Instant::now());
+        drop(noted);
+        tracing::warn!(target: "ops_layer", reason, "checks_failing");
     }
 }
 
-/// What was logged of the checks.
+/// What was logged of the checks since all of them passed.
 #[derive(Default)]
 struct Noted {
-    /// Names of the checks that failed.
+    since: Option<Instant>,
+    /// Names of the checks that were in a line.
     failing: Vec<String>,
-    reason: Option<String>,
+    reason: String,
     at: Option<Instant>,
 }
 

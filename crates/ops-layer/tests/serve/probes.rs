@@ -135,9 +135,11 @@ fn a_check_that_fails_is_not_ready_and_its_reason_is_on_the_admin_page_and_in_th
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let changes =
         lines.filter(|line| line["event"] == "checks_failing" || line["event"] == "checks_passing");
-    let changes: Vec<_> = changes
+    let mut changes: Vec<_> = changes
         .map(|line| (line["event"].clone(), line["reason"].clone()))
         .collect();
+    // a slow run has one line more for each minute
+    changes.dedup_by(|next, before| next.0 == before.0);
     let reason = "warehouse: no replica is left".into();
     assert_eq!(
         changes,
