@@ -46,7 +46,9 @@ pub fn init(config: Config) -> Result<LogGuard, Error> {
     for refused in &config.refused {
         crate::log!(Level::Warning, log, "log_filter_refused", variable = "RUST_LOG", error = %refused);
     }
-    if let Some(value) = &config.unknown_env {
+    if let Some(value) = &config.unknown_env
+        && config.main.is_some()
+    {
         let accepted = "development, production; or name the format with OPS_LOG_FORMAT";
         crate::log!(
             Level::Warning,

@@ -22,7 +22,7 @@ const ROWS: [(&str, Option<u64>); 8] = [
     ("bare", None),
     ("layer", None),
     ("nothing", Some(3_100)),
-    ("metrics", Some(4_410)),
+    ("metrics", Some(4_300)),
     ("log", Some(7_960)),
     ("off", Some(11_070)),
     ("sampled-10", Some(16_670)),

@@ -282,6 +282,7 @@ impl Config {
     /// Writes JSON lines to stdout, instead of lines for people.
     #[must_use]
     pub fn json(mut self, json: bool) -> Self {
+        self.unknown_env = None;
         if let Some(main) = &mut self.main {
             main.json = json;
         }
