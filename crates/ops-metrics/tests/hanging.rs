@@ -1,11 +1,14 @@
 //! A process whose hooks hang, or are slow: apart from the others, which would wait for them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod lines;
+
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
+use lines::Lines;
 
 /// Many more than the scrapes that may wait at the same time.
 const RENDERS: usize = 64;
@@ -148,12 +151,12 @@ async fn a_hook_that_hangs_or_is_slow_costs_nothing_but_what_it_publishes() {
     assert!(next.sum() >= failures.sum() + 2, "{failures:?} {next:?}");
     assert_eq!(gate.calls(), 1, "as long as it hangs");
     // each that waited in vain may have left something behind
-    let told = lines.count("before_scrape_hangs");
+    let told = count(&lines, "before_scrape_hangs");
     assert!((1..=next.timeout).contains(&told), "{told} {next:?}");
     let failures = recovered(gate, next).await;
     assert!(gate.calls() > 1);
     let started = Instant::now();
-    while lines.count("before_scrape_slow") == 0 {
+    while count(&lines, "before_scrape_slow") == 0 {
         assert!(started.elapsed() < SOON, "the first run took long");
         std::thread::yield_now();
     }
@@ -204,39 +207,8 @@ async fn a_hook_that_hangs_or_is_slow_costs_nothing_but_what_it_publishes() {
     gate.set(false, Duration::ZERO);
 }
 
-/// Keeps the names of the events of ops_metrics.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl Lines {
-    fn count(&self, event: &str) -> u64 {
-        let lines = self.0.lock().unwrap();
-        lines.iter().filter(|line| line.contains(event)).count() as u64
-    }
-}
-
-struct Text(String);
-
-impl tracing::field::Visit for Text {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        self.0 += &format!("{}={value:?} ", field.name());
-    }
-}
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "ops_metrics"
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        self.0.lock().unwrap().push(text.0);
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
+/// Number of lines with this text.
+fn count(lines: &Lines, text: &str) -> u64 {
+    let lines = lines.all().into_iter();
+    lines.filter(|line| line.contains(text)).count() as u64
 }

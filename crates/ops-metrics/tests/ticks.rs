@@ -1,8 +1,12 @@
 //! A process whose hooks of the ticker hang: apart from the others, whose hooks would wait for them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::{Arc, Mutex, mpsc};
+mod lines;
+
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
+
+use lines::Lines;
 
 /// For what comes within seconds or never.
 const SOON: Duration = Duration::from_secs(60);
@@ -17,12 +21,12 @@ fn wait_until(is_so: impl Fn() -> bool) {
 
 #[test]
 fn a_hook_that_hangs_is_told_once_and_costs_no_point_of_the_sparklines() {
-    let warnings = warnings_of_process();
+    let lines = Lines::default();
+    tracing::subscriber::set_global_default(lines.clone()).unwrap();
     ops_metrics::init(ops_metrics::Config::new()).unwrap();
     let told = || {
-        let warnings = warnings.lock().unwrap();
-        let hangs = warnings
-            .iter()
+        let hangs = lines.all().into_iter();
+        let hangs = hangs
             .filter(|line| line.contains("before_tick_hangs") && line.contains("limit_ms=2000 "));
         hangs.count()
     };
@@ -42,41 +46,4 @@ fn a_hook_that_hangs_is_told_once_and_costs_no_point_of_the_sparklines() {
     release.send(()).unwrap();
     calls.recv_timeout(SOON).unwrap();
     assert_eq!(told(), 1);
-}
-
-/// Returns the warnings of all threads from now on. To be called once.
-fn warnings_of_process() -> Arc<Mutex<Vec<String>>> {
-    let lines = Lines::default();
-    tracing::subscriber::set_global_default(lines.clone()).unwrap();
-    lines.0
-}
-
-/// Keeps the events of ops_metrics.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-struct Text(String);
-
-impl tracing::field::Visit for Text {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        self.0 += &format!("{}={value:?} ", field.name());
-    }
-}
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "ops_metrics"
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        self.0.lock().unwrap().push(text.0);
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
 }

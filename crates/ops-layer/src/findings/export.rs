@@ -10,7 +10,7 @@ use super::{Finding, Severity};
 const FAILING_FOR: Duration = Duration::from_secs(10);
 /// An outage without a failure for so long is over: of batches that go out each 10 s every other one may fail.
 const SETTLED: Duration = Duration::from_secs(30);
-/// What an answer of a resolver that cannot say begins with, by the standard library.
+/// Beginning of what the standard library says of a name that the resolver has no answer for.
 const LOOKUP: &str = "failed to lookup address";
 const SLOW: Duration = Duration::from_secs(2);
 const RUNBOOK: &str = "traces-not-appearing";

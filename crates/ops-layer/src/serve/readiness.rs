@@ -249,7 +249,7 @@ impl Readiness {
     }
 }
 
-/// What was logged of the checks since all of them passed.
+/// Lines about the checks since all of them passed.
 #[derive(Default)]
 struct Noted {
     since: Option<Instant>,

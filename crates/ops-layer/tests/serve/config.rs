@@ -428,21 +428,30 @@ fn the_page_has_what_holds_in_place_of_variables_that_code_overrules() {
         // other clients have it as it is
         ("AWS_REGION", "us-east-1", None),
     ];
+    let start = Start::new("serve").env("PARTS_IN_CODE", "1");
+    shows_what_is_used(start, &set, "environment, overruled by code");
+}
+
+/// Variable, its value, and what is used in its place.
+#[cfg(feature = "trace")]
+type Set = (&'static str, &'static str, Option<&'static str>);
+
+/// Looks at the page of a service with these variables.
+#[cfg(feature = "trace")]
+fn shows_what_is_used(start: Start, set: &[Set], source: &str) {
     let start = set
         .iter()
-        .fold(Start::new("serve"), |start, (name, asked, _)| {
-            start.env(name, asked)
-        });
-    let service = start.env("PARTS_IN_CODE", "1").serve();
+        .fold(start, |start, (name, asked, _)| start.env(name, asked));
+    let service = start.serve();
     let state = get(service.admin, "/api/state").body;
     let state: serde_json::Value = serde_json::from_str(&state).unwrap();
     let settings = state["configuration"].as_array().unwrap();
     for (name, asked, used) in set {
-        let shown = settings.iter().find(|setting| setting["name"] == name);
+        let shown = settings.iter().find(|setting| setting["name"] == *name);
         let shown = shown.unwrap_or_else(|| panic!("{name}: {state:#}"));
         let right = match used {
-            Some(used) => (used, "environment, overruled by code"),
-            None => (asked, "environment"),
+            Some(used) => (*used, source),
+            None => (*asked, "environment"),
         };
         assert_eq!(
             (&shown["value"], &shown["source"]),
@@ -462,28 +471,7 @@ fn the_page_has_what_is_used_in_place_of_variables_that_cannot_be_used() {
         ("OTEL_PROPAGATORS", "tracecontext", None),
         ("OTEL_SDK_DISABLED", "yes", Some("false")),
     ];
-    let start = set
-        .iter()
-        .fold(Start::new("serve"), |start, (name, asked, _)| {
-            start.env(name, asked)
-        });
-    let service = start.serve();
-    let state = get(service.admin, "/api/state").body;
-    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
-    let settings = state["configuration"].as_array().unwrap();
-    for (name, asked, used) in set {
-        let shown = settings.iter().find(|setting| setting["name"] == name);
-        let shown = shown.unwrap_or_else(|| panic!("{name}: {state:#}"));
-        let right = match used {
-            Some(used) => (used, "environment, not usable"),
-            None => (asked, "environment"),
-        };
-        assert_eq!(
-            (&shown["value"], &shown["source"]),
-            (&right.0.into(), &right.1.into()),
-            "{name}"
-        );
-    }
+    shows_what_is_used(Start::new("serve"), &set, "environment, not usable");
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub struct Config {
     /// Error of a variable of the environment.
     pub(crate) problem: Option<Arc<Error>>,
     pub(crate) refused: Vec<ParseFilterError>,
-    /// What `OPS_ENV` says, if that is neither `development` nor `production` and no format is named.
+    /// Value of `OPS_ENV`, if that is neither `development` nor `production` and no format is named.
     pub(crate) unknown_env: Option<String>,
 }
 

@@ -15,6 +15,8 @@ mod exposition;
 mod facade;
 mod guard;
 mod history;
+#[path = "../lines/mod.rs"]
+mod lines;
 mod lint;
 #[cfg(feature = "rules")]
 mod mutants;

@@ -1,11 +1,9 @@
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ops_metrics::testing::Registry;
-use tracing::field::{Field, Visit};
-use tracing::span;
 
 use crate::cgroup::Tree;
+use crate::lines::Lines;
 use crate::{rendered, value};
 
 const MEASURED: [&str; 10] = [
@@ -114,41 +112,5 @@ fn panics_are_counted_even_if_they_are_caught() {
 pub(crate) fn warnings_of(work: impl FnOnce()) -> Vec<String> {
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), work);
-    let told = lines.0.lock().unwrap();
-    told.clone()
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0 += &format!("{}={value:?} ", field.name());
-    }
-}
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "ops_metrics"
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
+    lines.all()
 }
