@@ -31,7 +31,7 @@ pub fn init(config: Config) -> Result<(), Error> {
     recorder::set_installed();
     // the first second begins here, so that what happens in it is in the first point
     let start = Instant::now();
-    sparkline::tick(Duration::ZERO);
+    sparkline::tick(Duration::ZERO, Vec::new());
     ticker::start(start).map_err(Error::Thread)
 }
 

@@ -1,15 +1,30 @@
-//! A process whose hooks of the ticker hang: apart from the others, whose hooks would wait for them.
+//! A process whose hooks of the ticker, and sources of sparklines, hang: apart from the others, which would wait for them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod lines;
 
-use std::sync::{Mutex, mpsc};
+use std::sync::{LazyLock, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use lines::Lines;
 
 /// For what comes within seconds or never.
 const SOON: Duration = Duration::from_secs(60);
+
+/// Log of the process, whose metrics begin with it.
+static LINES: LazyLock<Lines> = LazyLock::new(|| {
+    let lines = Lines::default();
+    tracing::subscriber::set_global_default(lines.clone()).unwrap();
+    ops_metrics::init(ops_metrics::Config::new()).unwrap();
+    lines
+});
+
+/// Number of times that this was logged, with the limit.
+fn told(event: &str) -> usize {
+    let lines = LINES.all().into_iter();
+    let told = lines.filter(|line| line.contains(event) && line.contains("limit_ms=2000 "));
+    told.count()
+}
 
 fn wait_until(is_so: impl Fn() -> bool) {
     let started = Instant::now();
@@ -21,15 +36,8 @@ fn wait_until(is_so: impl Fn() -> bool) {
 
 #[test]
 fn a_hook_that_hangs_is_told_once_and_costs_no_point_of_the_sparklines() {
-    let lines = Lines::default();
-    tracing::subscriber::set_global_default(lines.clone()).unwrap();
-    ops_metrics::init(ops_metrics::Config::new()).unwrap();
-    let told = || {
-        let hangs = lines.all().into_iter();
-        let hangs = hangs
-            .filter(|line| line.contains("before_tick_hangs") && line.contains("limit_ms=2000 "));
-        hangs.count()
-    };
+    let told = || told("before_tick_hangs");
+    LazyLock::force(&LINES);
     let (call, calls) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let (call, released) = (Mutex::new(call), Mutex::new(released));
@@ -46,4 +54,33 @@ fn a_hook_that_hangs_is_told_once_and_costs_no_point_of_the_sparklines() {
     release.send(()).unwrap();
     calls.recv_timeout(SOON).unwrap();
     assert_eq!(told(), 1);
+}
+
+/// The newest point of a sparkline, if there is one.
+fn newest(name: &str) -> Option<f64> {
+    let lines = ops_metrics::sparklines();
+    let line = lines.iter().find(|line| line.name == name).unwrap();
+    line.points.last().copied().flatten()
+}
+
+#[test]
+fn a_source_that_hangs_is_told_once_and_leaves_gaps_in_the_lines_that_were_added() {
+    static HELD: Mutex<()> = Mutex::new(());
+
+    LazyLock::force(&LINES);
+    let told = || told("sparkline_source_hangs");
+    ops_metrics::add_sparkline("of_another_source", || Some(1.0));
+    wait_until(|| newest("of_another_source") == Some(1.0));
+    let held = HELD.lock().unwrap();
+    ops_metrics::add_sparkline("of_a_lock", || {
+        drop(HELD.lock().unwrap());
+        Some(2.0)
+    });
+    wait_until(|| told() > 0);
+    let (told_before, seconds) = (told(), ops_metrics::history_seconds());
+    wait_until(|| ops_metrics::history_seconds() > seconds + 1);
+    assert_eq!(told(), told_before, "once for as long as it hangs");
+    wait_until(|| newest("cpu_cores").is_some() && newest("of_another_source").is_none());
+    drop(held);
+    wait_until(|| newest("of_another_source") == Some(1.0) && newest("of_a_lock") == Some(2.0));
 }

@@ -26,7 +26,8 @@ type Source = fn() -> Option<f64>;
 static ADDED: RwLock<Vec<(&'static str, Source)>> = RwLock::new(Vec::new());
 
 /// Adds a sparkline that reads `source` each second, such as the depth of a queue. A name that is there already
-/// stays as it is. A panic in `source` is caught, and leaves a gap.
+/// stays as it is. A panic in `source` is caught, and leaves a gap. If it does not return within 2 s, `sparkline_source_hangs` is
+/// logged once, and no source is read until it has returned: all lines that were added have gaps, and the others go on.
 ///
 /// ```
 /// ops_metrics::define! { /** Jobs that wait. */ gauge jobs_waiting {} }
@@ -111,7 +112,8 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    pub(crate) fn read() -> Self {
+    /// Reads all of them, with the values of the sparklines that were added.
+    pub(crate) fn read(added: Vec<Option<f64>>) -> Self {
         let requests = builtin::http_requests_total::family();
         let failures = builtin::http_response_failures_total::family();
         let failed = |series: &Series| is_for_users(series) && is_server_error(series);
@@ -122,7 +124,7 @@ impl Totals {
             misses: total(builtin::cache_misses_total::family(), is_of_queries),
             cpu: process::cpu_time(),
             latency: latency_buckets(builtin::http_request_latency::family()),
-            gauges: gauges(),
+            gauges: gauges(added),
         }
     }
 
@@ -175,19 +177,25 @@ pub(crate) fn is_server_error(series: &Series) -> bool {
     status.is_some_and(|status| status.starts_with('5'))
 }
 
-fn gauges() -> Vec<Option<f64>> {
+fn gauges(added: Vec<Option<f64>>) -> Vec<Option<f64>> {
     let in_flight = builtin::http_requests_in_flight().get();
     let memory = reported(builtin::process_resident_memory_bytes::family());
+    [Some(in_flight), memory].into_iter().chain(added).collect()
+}
+
+pub(crate) fn has_sources() -> bool {
+    !ADDED.read().is_empty()
+}
+
+/// Reads the sparklines that were added.
+pub(crate) fn read_sources() -> Vec<Option<f64>> {
     let added = ADDED.read().clone();
-    let of_added = added.iter().map(|(_, source)| {
+    let read = |(_, source): (_, Source)| {
         // the panic is a line of the log, by the panic hook
         let value = catch_unwind(source).ok().flatten();
         value.filter(|value| value.is_finite())
-    });
-    [Some(in_flight), memory]
-        .into_iter()
-        .chain(of_added)
-        .collect()
+    };
+    added.into_iter().map(read).collect()
 }
 
 /// Returns the value of a gauge without labels, if it has one.

@@ -97,9 +97,9 @@ pub fn routes_over(window: Window) -> Vec<RouteSummary> {
     current().routes.since(window)
 }
 
-/// One second is over; `now` is the time since any fixed moment.
-pub(crate) fn tick(now: Duration) {
-    let totals = Totals::read();
+/// One second is over; `now` is the time since any fixed moment, `added` has the values of the sparklines that were added.
+pub(crate) fn tick(now: Duration, added: Vec<Option<f64>>) {
+    let totals = Totals::read(added);
     let mut history = current();
     history.push(now, totals);
     history.routes.tick(now);

@@ -1,4 +1,4 @@
-//! The thread that samples once a second, and one beside it for the hooks.
+//! The thread that samples once a second, and those beside it for the hooks and for the sources of sparklines.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::history::{process, runtime, sparkline};
+use crate::history::{interval, process, runtime, sparkline};
 
 /// Seconds between two looks at the process.
 const PROCESS_SECONDS: u64 = 5;
 const SECOND: Duration = Duration::from_secs(1);
-/// The ticker waits no longer for the hooks, and goes on without them.
-const HOOKS_MAX: Duration = Duration::from_secs(2);
+/// The ticker waits no longer for code of users, and goes on without it.
+const WAIT_MAX: Duration = Duration::from_secs(2);
 
 static HOOKS: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new());
 
@@ -35,7 +35,7 @@ pub(crate) fn start(start: Instant) -> io::Result<()> {
 }
 
 fn tick(start: Instant) {
-    let mut hooks = None;
+    let (mut hooks, mut sources) = (None, None);
     let mut next = SECOND;
     let mut until_process = 0;
     loop {
@@ -47,15 +47,54 @@ fn tick(start: Instant) {
         }
         until_process -= 1;
         if !HOOKS.lock().is_empty() {
-            hooks = hooks.or_else(|| HookThread::start().ok());
-            hooks.as_mut().map_or_else(run_hooks, HookThread::run);
+            call_hooks(&mut hooks);
         }
+        let added = if interval::has_sources() {
+            read_sources(&mut sources)
+        } else {
+            Vec::new()
+        };
         // hooks that take their time make a gap: the totals are those of this moment
         let now = start.elapsed();
-        sparkline::tick(now);
+        sparkline::tick(now, added);
         // a second that was slept through is a gap, and is not made up for
         next = (next + SECOND).max(Duration::from_secs(now.as_secs() + 1));
     }
+}
+
+fn call_hooks(aside: &mut Option<Aside<()>>) {
+    if let Err(Hangs { is_news: true }) = run_aside(aside, "ops-metrics-hook", run_hooks) {
+        tracing::warn!(
+            target: "ops_metrics",
+            limit_ms = WAIT_MAX.as_millis(),
+            hint = "a hook of before_tick has not returned: until it has, no hook is called",
+            "before_tick_hangs"
+        );
+    }
+}
+
+/// Returns the values of the sparklines that were added; none while a source hangs.
+fn read_sources(aside: &mut Option<Aside<Vec<Option<f64>>>>) -> Vec<Option<f64>> {
+    let read = run_aside(aside, "ops-metrics-source", interval::read_sources);
+    if let Err(Hangs { is_news: true }) = read {
+        tracing::warn!(
+            target: "ops_metrics",
+            limit_ms = WAIT_MAX.as_millis(),
+            hint = "a source of add_sparkline has not returned: until it has, no source is read",
+            "sparkline_source_hangs"
+        );
+    }
+    read.unwrap_or_default()
+}
+
+/// Runs the work on its thread, which is started first, or here if there is none to be had.
+fn run_aside<T: Send + 'static>(
+    aside: &mut Option<Aside<T>>,
+    name: &str,
+    work: fn() -> T,
+) -> Result<T, Hangs> {
+    *aside = aside.take().or_else(|| Aside::start(name, work).ok());
+    aside.as_mut().map_or_else(|| Ok(work()), Aside::run)
 }
 
 fn run_hooks() {
@@ -66,27 +105,32 @@ fn run_hooks() {
     }
 }
 
-/// Thread that runs the hooks: one that hangs stops nothing else.
-struct HookThread {
+/// Thread that runs code of users: what hangs stops nothing else.
+struct Aside<T> {
     begin: SyncSender<()>,
-    done: Receiver<()>,
+    done: Receiver<T>,
     /// Start of the run that has not ended.
     running: Option<Instant>,
-    /// It was logged that hooks hang, and no run has ended in time since.
+    /// It was logged that it hangs, and no run has ended in time since.
     is_told: bool,
 }
 
-impl HookThread {
-    fn start() -> io::Result<Self> {
+/// The run has not ended in time.
+struct Hangs {
+    /// It was not so before.
+    is_news: bool,
+}
+
+impl<T: Send + 'static> Aside<T> {
+    fn start(name: &str, work: fn() -> T) -> io::Result<Self> {
         let (begin, begun) = sync_channel(1);
         let (end, done) = sync_channel(1);
         let run = move || {
             while begun.recv().is_ok() {
-                run_hooks();
-                let _ = end.send(()); // the ticker lives as long as the process
+                let _ = end.send(work()); // the ticker lives as long as the process
             }
         };
-        let thread = std::thread::Builder::new().name("ops-metrics-hook".into());
+        let thread = std::thread::Builder::new().name(name.into());
         thread.spawn(run)?;
         Ok(Self {
             begin,
@@ -96,9 +140,9 @@ impl HookThread {
         })
     }
 
-    /// Runs the hooks, and waits for them as long as they have time, if nothing was told of them. None is called while an earlier run has
-    /// not ended.
-    fn run(&mut self) {
+    /// Runs the work, and waits for it as long as it has time, if nothing was told of it. It is not begun while an earlier run has not
+    /// ended.
+    fn run(&mut self) -> Result<T, Hangs> {
         let began = *self.running.get_or_insert_with(|| {
             let _ = self.begin.try_send(()); // there is room, as no run is under way
             Instant::now()
@@ -106,18 +150,14 @@ impl HookThread {
         let left = if self.is_told {
             Duration::ZERO
         } else {
-            HOOKS_MAX.saturating_sub(began.elapsed())
+            WAIT_MAX.saturating_sub(began.elapsed())
         };
-        if self.done.recv_timeout(left).is_ok() {
-            self.running = None;
-            self.is_told &= began.elapsed() > HOOKS_MAX;
-        } else if !std::mem::replace(&mut self.is_told, true) {
-            tracing::warn!(
-                target: "ops_metrics",
-                limit_ms = HOOKS_MAX.as_millis(),
-                hint = "a hook of before_tick has not returned: until it has, no hook is called",
-                "before_tick_hangs"
-            );
-        }
+        let Ok(result) = self.done.recv_timeout(left) else {
+            let is_news = !std::mem::replace(&mut self.is_told, true);
+            return Err(Hangs { is_news });
+        };
+        self.running = None;
+        self.is_told &= began.elapsed() > WAIT_MAX;
+        Ok(result)
     }
 }

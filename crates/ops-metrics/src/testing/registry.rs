@@ -8,7 +8,7 @@ use super::{Scoped, Snapshot};
 use crate::config::Config;
 use crate::error::Error;
 use crate::history::sparkline::{self, History, scoped};
-use crate::history::{cgroup, process};
+use crate::history::{cgroup, interval, process};
 use crate::recorder::Recorder;
 use crate::scrape::render::{render_current, render_open_metrics};
 use crate::series::scope::{self, Scope};
@@ -112,7 +112,7 @@ impl Registry {
 
     /// One tick of the sparklines; `now` is the time since any fixed moment.
     pub fn tick(&self, now: Duration) {
-        self.run(|| sparkline::tick(now));
+        self.run(|| sparkline::tick(now, interval::read_sources()));
     }
 }
 
