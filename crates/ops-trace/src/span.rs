@@ -206,7 +206,8 @@ impl Span {
         instrumented(context, future, Some(self))
     }
 
-    /// Adds an attribute; a later value of the same key wins. An empty key is ignored.
+    /// Adds an attribute; a later value of the same key wins. An empty key is ignored. A span takes 1,024 values;
+    /// further ones are dropped and counted in the span, though their key is there.
     pub fn set_attribute(&self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         if let Some(context) = &self.context
             && let Some(attribute) = key_value(key, value)

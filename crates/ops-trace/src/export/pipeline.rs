@@ -19,7 +19,7 @@ use crate::export::exporter::CountingExporter;
 use crate::export::queue_limiter::{QueueLimiter, RING_QUEUE_SPANS};
 use crate::export::state::ExportState;
 use crate::export::tail::TailBuffer;
-use crate::limits::{Limits, SETS_PER_ATTRIBUTE};
+use crate::limits::{Limits, MAX_ATTRIBUTES, SETS_PER_ATTRIBUTE};
 use crate::recent::ring::Ring;
 use crate::sampling::{Ids, LiveRatio, LiveSampler};
 
@@ -91,9 +91,10 @@ fn instance_id() -> String {
     parts.join("-")
 }
 
-/// More than the limit may be set on a span, so that the last value of a key is still seen; the rest goes at export.
+/// More than the limit may be set on a span, however low that is, so that the last value of a key and the description of a failure are
+/// still seen; the rest goes at export.
 fn span_limits(limits: &Limits) -> SpanLimits {
-    let sets = limits.attributes * SETS_PER_ATTRIBUTE;
+    let sets = MAX_ATTRIBUTES * SETS_PER_ATTRIBUTE;
     SpanLimits {
         max_attributes_per_span: u32::try_from(sets).unwrap_or(u32::MAX),
         max_events_per_span: limits.events,

@@ -32,6 +32,32 @@ fn more_than_128_attributes_are_dropped_and_counted() {
 }
 
 #[test]
+fn a_low_limit_keeps_last_values_and_descriptions_and_counts_keys() {
+    for (limit, attributes, dropped) in [
+        ("0", &[][..], 2),
+        ("1", &[("step", "20")], 1),
+        ("2", &[("step", "20"), ("error.type", "late")], 0),
+    ] {
+        let collector = Collector::start().unwrap();
+        let config = config(&collector.endpoint());
+        let config = config.environment([("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", limit)]);
+        let tracer = Tracer::new(config).unwrap();
+        span!(tracer: tracer, "a").in_scope(|span| {
+            for step in 1..=20 {
+                span.set_attribute("step", step);
+            }
+            span.set_error_with("early", "z: the greatest text");
+            span.set_error_with("late", "a: the last one");
+        });
+        tracer.flush();
+        let span = &collector.spans()[0];
+        let kept: Vec<_> = span.attributes.iter().map(|(k, v)| (&**k, &**v)).collect();
+        assert_eq!((&*kept, span.attributes_dropped), (attributes, dropped));
+        assert_eq!(span.status_message, "a: the last one");
+    }
+}
+
+#[test]
 fn long_text_is_cut_at_a_character_and_odd_numbers_become_text() {
     let (collector, tracer) = traced();
     span!(tracer: tracer, "odd", nan = f64::NAN, big = u64::MAX).in_scope(|span| {
