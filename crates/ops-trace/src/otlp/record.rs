@@ -161,16 +161,17 @@ fn any(value: Value) -> AnyValue {
     AnyValue { value }
 }
 
-/// Reads `2025-01-15T10:30:00.123Z`, with any number of digits behind the point, or none, and any offset in place of the `Z`.
+/// Reads `2025-01-15T10:30:00.123Z`, with any number of digits behind the point, or none, and any offset in place of the `Z`. Of RFC 3339
+/// too are small letters, and the blank that stands for the `T` where Python or a database wrote it.
 fn unix_nanos(text: &str) -> Option<u64> {
     let (text, offset) = split_offset(text)?;
-    let (date, time) = text.split_once('T')?;
+    let (date, time) = text.split_once(['T', 't', ' '])?;
     let [year, month, day] = numbers(date, '-')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
     let [hour, minute, second] = numbers(time, ':')?;
     let digits = fraction.bytes().all(|digit| digit.is_ascii_digit());
-    let is_date =
-        (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+    let is_month = (1970..=9999).contains(&year) && (1..=12).contains(&month);
+    let is_date = is_month && (1..=days_of(year, month)).contains(&day);
     if !digits || !is_date || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
@@ -184,7 +185,7 @@ fn unix_nanos(text: &str) -> Option<u64> {
 
 /// Returns what stands before the offset of a time, and the offset in seconds.
 fn split_offset(text: &str) -> Option<(&str, i64)> {
-    if let Some(time) = text.strip_suffix('Z') {
+    if let Some(time) = text.strip_suffix(['Z', 'z']) {
         return Some((time, 0));
     }
     let (time, offset) = text.split_at_checked(text.len().checked_sub("+01:00".len())?)?;
@@ -212,6 +213,16 @@ fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {
     let mut parts = text.split(separator).map(|part| part.parse().ok());
     let numbers = [parts.next()??, parts.next()??, parts.next()??];
     parts.next().is_none().then_some(numbers)
+}
+
+/// Days of a month of the Gregorian calendar.
+fn days_of(year: u64, month: u64) -> u64 {
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    match month {
+        2 => 28 + u64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 /// Days from 1970 to this date of the Gregorian calendar.

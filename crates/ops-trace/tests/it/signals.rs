@@ -154,6 +154,42 @@ fn a_line_of_another_logger_has_its_time_and_severity() {
 }
 
 #[test]
+fn a_line_has_its_time_in_each_form_of_rfc_3339_and_a_day_that_does_not_exist_stays_a_field() {
+    let collector = Collector::start().unwrap();
+    let (lines, tracer) = with_lines(&collector);
+    let cases = [
+        ("2024-02-29T12:00:00Z", Some(1_709_208_000)),
+        ("2024-02-29t12:00:00z", Some(1_709_208_000)),
+        ("2024-02-29 14:00:00.000000+02:00", Some(1_709_208_000)),
+        ("2000-02-29T00:00:00Z", Some(951_782_400)),
+        ("2025-02-29T12:00:00Z", None),
+        ("2100-02-29T12:00:00Z", None),
+        ("2025-02-31T12:00:00Z", None),
+        ("2025-04-31T12:00:00Z", None),
+        ("2025-01-00T12:00:00Z", None),
+    ];
+    for (timestamp, _) in cases {
+        let line = format!(r#"{{"timestamp":"{timestamp}","event":"a"}}"#);
+        write(lines.clone(), &line);
+    }
+    tracer.shutdown_blocking(SOON);
+    for (log, (timestamp, seconds)) in collector.logs().iter().zip(cases) {
+        match seconds {
+            Some(seconds) => {
+                let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+                assert_eq!(log.time, at, "{timestamp}");
+                assert_eq!(log.attribute("timestamp"), None);
+            }
+            None => {
+                assert!(log.time.elapsed().unwrap() < SOON, "{timestamp}: {log:?}");
+                assert_eq!(log.attribute("timestamp"), Some(timestamp));
+            }
+        }
+    }
+    assert_eq!(collector.logs().len(), cases.len());
+}
+
+#[test]
 fn lines_before_the_tracer_and_of_a_job_that_ends_at_once_arrive() {
     let collector = Collector::start().unwrap();
     let lines = LogLines::new();
