@@ -1,4 +1,8 @@
+mod dialect;
+
 use std::borrow::Cow;
+
+use dialect::{Backslash, Dialect};
 
 use crate::limits::{MAX_VALUE_BYTES, cut};
 use crate::options::SpanOptions;
@@ -22,8 +26,8 @@ pub struct QuerySpan {
 /// [`SpanKind::Client`] for a database over the network, [`SpanKind::Internal`] for one inside of the process.
 ///
 /// Literals of the statement become `?` and comments go, so that no value is recorded; parameters never are. Which ones are
-/// literals follows from the system; of a system that is not known here, `".."` is one too. The name is `db.query.summary`, such
-/// as `SELECT users`.
+/// literals follows from the system; of a system that is not known here, `".."` is one too. Of a system of commands, such as `redis`, the
+/// name of the command is all that is recorded: `SET ?`. The name is `db.query.summary`, such as `SELECT users`.
 ///
 /// ```
 /// use ops_trace::{SpanKind, query_span};
@@ -65,6 +69,7 @@ impl QuerySpan {
         kind: SpanKind,
     ) -> Self {
         let statement = match &handle {
+            Some(_) if dialect::has_commands(&system) => command(statement),
             Some(_) => sanitized(statement, Dialect::of(&system)),
             None => String::new(),
         };
@@ -237,96 +242,6 @@ fn words(statement: &str, dialect: Dialect) -> impl Iterator<Item = &str> {
     pieces.filter(|word| !word.is_empty())
 }
 
-/// Systems in which a backslash in a text is one, `"` encloses a name and `#` begins no comment.
-const STANDARD: [&str; 13] = [
-    "cassandra",
-    "cockroachdb",
-    "derby",
-    "duckdb",
-    "firebirdsql",
-    "greenplum",
-    "h2database",
-    "hsqldb",
-    "ibm.db2",
-    "postgresql",
-    "sqlite",
-    "teradata",
-    "trino",
-];
-/// Systems in which a backslash escapes, and `"` encloses a name.
-const ESCAPING: [&str; 4] = ["aws.redshift", "clickhouse", "redshift", "snowflake"];
-/// Systems like the standard ones in which `[..]` encloses a name.
-const BRACKETS: [&str; 3] = ["microsoft.sql_server", "mssql", "sqlserver"];
-/// Systems like the standard ones in which `q'[..]'` encloses text.
-const ORACLE: [&str; 2] = ["oracle.db", "oracle"];
-
-/// The rules by which a system finds the end of a text.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Dialect {
-    Standard,
-    Escaping,
-    Brackets,
-    Oracle,
-    /// A backslash escapes, `"` encloses text and `#` begins a comment.
-    Mysql,
-    /// Nobody knows: what may be text is.
-    Unknown,
-}
-
-/// Meaning of a backslash in a text.
-#[derive(Clone, Copy)]
-enum Backslash {
-    IsText,
-    Escapes,
-    /// Nobody knows: behind one before a quote the text may end or not, and all that follows counts as part of it.
-    Unknown,
-}
-
-impl Dialect {
-    fn of(system: &str) -> Self {
-        let is = |name: &&str| system.eq_ignore_ascii_case(name);
-        if STANDARD.iter().any(is) {
-            Self::Standard
-        } else if ["mysql", "mariadb"].iter().any(is) {
-            Self::Mysql
-        } else if ESCAPING.iter().any(is) {
-            Self::Escaping
-        } else if BRACKETS.iter().any(is) {
-            Self::Brackets
-        } else if ORACLE.iter().any(is) {
-            Self::Oracle
-        } else {
-            Self::Unknown
-        }
-    }
-
-    fn backslash(self) -> Backslash {
-        match self {
-            Self::Standard | Self::Brackets | Self::Oracle => Backslash::IsText,
-            Self::Escaping | Self::Mysql => Backslash::Escapes,
-            Self::Unknown => Backslash::Unknown,
-        }
-    }
-
-    fn has_quoted_text(self) -> bool {
-        matches!(self, Self::Mysql | Self::Unknown)
-    }
-
-    /// `q'[it's]'` is text.
-    fn has_delimited_text(self) -> bool {
-        matches!(self, Self::Oracle | Self::Unknown)
-    }
-
-    /// `#` is an operator or part of a name in some systems, and begins a comment in others if a blank follows.
-    fn is_comment(self, text: &str) -> bool {
-        match self {
-            Self::Standard | Self::Brackets | Self::Oracle => false,
-            Self::Mysql => true,
-            Self::Escaping | Self::Unknown => text.starts_with("# ") || text.starts_with("#!"),
-        }
-    }
-}
-
 /// Returns the statement with each literal as `?`, without comments, and with one blank between words. An unterminated
 /// quote goes to the end.
 fn sanitized(statement: &str, dialect: Dialect) -> String {
@@ -351,6 +266,21 @@ fn sanitized(statement: &str, dialect: Dialect) -> String {
     }
     text.truncate(text.trim_end().len());
     cut(text, MAX_VALUE_BYTES)
+}
+
+/// Returns the name of a command, and `?` for all of its arguments: nothing tells those that are values.
+fn command(statement: &str) -> String {
+    let mut words = statement.split_whitespace();
+    let is_name = |word: &&str| {
+        let is_known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        word.len() <= MAX_SUMMARY_BYTES && word.chars().all(is_known)
+    };
+    match (words.next(), words.next()) {
+        (None, _) => String::new(),
+        (Some(name), None) if is_name(&name) => name.to_owned(),
+        (Some(name), Some(_)) if is_name(&name) => format!("{name} ?"),
+        _ => "?".to_owned(),
+    }
 }
 
 enum Shown {

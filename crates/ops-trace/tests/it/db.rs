@@ -340,6 +340,33 @@ fn no_text_gets_out_by_the_rules_of_another_system() {
 }
 
 #[test]
+fn of_a_command_its_name_is_shown_alone() {
+    let table = [
+        ("redis", "AUTH default secret", "AUTH", "AUTH ?"),
+        ("redis", "set session:1 secret EX 10", "SET", "set ?"),
+        ("valkey", "GET session:secret", "GET", "GET ?"),
+        ("Redis", "  PING\r\n", "PING", "PING"),
+        ("redis", "MULTI\nSET a secret\nEXEC", "MULTI", "MULTI ?"),
+        ("redis", "JSON.SET a $ 1", "redis", "JSON.SET ?"),
+        ("redis", r#""SET" "a" "secret""#, "redis", "?"),
+        (
+            "redis",
+            "*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n",
+            "redis",
+            "?",
+        ),
+        ("memcached", "set a 0 60 6\r\nsecret", "SET", "set ?"),
+        ("redis", "", "redis", ""),
+    ];
+    let shown = shown_of(table.iter().map(|row| (row.0, row.1)));
+    for ((system, statement, name, text), found) in table.iter().zip(&shown) {
+        let found = (found.0.as_str(), found.1.as_str());
+        assert_eq!(found, (*name, *text), "{system} {statement:?}");
+    }
+    assert_eq!(shown.len(), table.len());
+}
+
+#[test]
 fn a_column_named_password_hides_nothing() {
     let table = [
         "SELECT password FROM users WHERE password = hash",

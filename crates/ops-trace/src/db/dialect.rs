@@ -1,0 +1,101 @@
+//! The rules of systems, by their names.
+
+/// Systems in which a backslash in a text is one, `"` encloses a name and `#` begins no comment.
+const STANDARD: [&str; 13] = [
+    "cassandra",
+    "cockroachdb",
+    "derby",
+    "duckdb",
+    "firebirdsql",
+    "greenplum",
+    "h2database",
+    "hsqldb",
+    "ibm.db2",
+    "postgresql",
+    "sqlite",
+    "teradata",
+    "trino",
+];
+/// Systems in which a backslash escapes, and `"` encloses a name.
+const ESCAPING: [&str; 4] = ["aws.redshift", "clickhouse", "redshift", "snowflake"];
+/// Systems like the standard ones in which `[..]` encloses a name.
+const BRACKETS: [&str; 3] = ["microsoft.sql_server", "mssql", "sqlserver"];
+/// Systems like the standard ones in which `q'[..]'` encloses text.
+const ORACLE: [&str; 2] = ["oracle.db", "oracle"];
+
+/// Systems whose statements are commands with bare arguments, as in `SET key value`.
+const COMMANDS: [&str; 4] = ["keydb", "memcached", "redis", "valkey"];
+
+/// Reports whether the statements of a system are such commands.
+pub(super) fn has_commands(system: &str) -> bool {
+    COMMANDS
+        .iter()
+        .any(|name| system.eq_ignore_ascii_case(name))
+}
+
+/// The rules by which a system finds the end of a text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Standard,
+    Escaping,
+    Brackets,
+    Oracle,
+    /// A backslash escapes, `"` encloses text and `#` begins a comment.
+    Mysql,
+    /// Nobody knows: what may be text is.
+    Unknown,
+}
+
+/// Meaning of a backslash in a text.
+#[derive(Clone, Copy)]
+pub(super) enum Backslash {
+    IsText,
+    Escapes,
+    /// Nobody knows: behind one before a quote the text may end or not, and all that follows counts as part of it.
+    Unknown,
+}
+
+impl Dialect {
+    pub(super) fn of(system: &str) -> Self {
+        let is = |name: &&str| system.eq_ignore_ascii_case(name);
+        if STANDARD.iter().any(is) {
+            Self::Standard
+        } else if ["mysql", "mariadb"].iter().any(is) {
+            Self::Mysql
+        } else if ESCAPING.iter().any(is) {
+            Self::Escaping
+        } else if BRACKETS.iter().any(is) {
+            Self::Brackets
+        } else if ORACLE.iter().any(is) {
+            Self::Oracle
+        } else {
+            Self::Unknown
+        }
+    }
+
+    pub(super) fn backslash(self) -> Backslash {
+        match self {
+            Self::Standard | Self::Brackets | Self::Oracle => Backslash::IsText,
+            Self::Escaping | Self::Mysql => Backslash::Escapes,
+            Self::Unknown => Backslash::Unknown,
+        }
+    }
+
+    pub(super) fn has_quoted_text(self) -> bool {
+        matches!(self, Self::Mysql | Self::Unknown)
+    }
+
+    /// `q'[it's]'` is text.
+    pub(super) fn has_delimited_text(self) -> bool {
+        matches!(self, Self::Oracle | Self::Unknown)
+    }
+
+    /// `#` is an operator or part of a name in some systems, and begins a comment in others if a blank follows.
+    pub(super) fn is_comment(self, text: &str) -> bool {
+        match self {
+            Self::Standard | Self::Brackets | Self::Oracle => false,
+            Self::Mysql => true,
+            Self::Escaping | Self::Unknown => text.starts_with("# ") || text.starts_with("#!"),
+        }
+    }
+}
