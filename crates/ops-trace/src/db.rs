@@ -307,6 +307,10 @@ fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Sho
             let end = text.find(|c: char| !c.is_whitespace());
             (end.unwrap_or(text.len()), Shown::Blank)
         }
+        _ if dialect.has_data_in_statements() && first != ';' && is_data_after(before) => {
+            (text.len(), Shown::Literal)
+        }
+        _ if !in_word && is_uuid(text) => (UUID_BYTES, Shown::Literal),
         '-' if text.starts_with("--") => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
         '/' if text.starts_with("/*") => (comment(text), Shown::Blank),
         '#' if dialect.is_comment(text) => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
@@ -360,6 +364,36 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
+/// Length of `123e4567-e89b-12d3-a456-426655440000`, which is a value without apostrophes in Cassandra.
+const UUID_BYTES: usize = 36;
+
+fn is_uuid(text: &str) -> bool {
+    let is_digit = |(at, byte): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    let parts = text.split_at_checked(UUID_BYTES);
+    parts.is_some_and(|(uuid, rest)| {
+        uuid.bytes().enumerate().all(is_digit) && !rest.starts_with(is_word)
+    })
+}
+
+/// Reports whether rows follow, as they do behind `INSERT INTO t FORMAT JSONEachRow` of ClickHouse.
+fn is_data_after(before: &str) -> bool {
+    let of_format = before.strip_suffix(' ').and_then(|before| {
+        let (before, format) = before.rsplit_once(' ')?;
+        let is_format = format.chars().all(is_word) && !is_any(format, &["FROM"]);
+        without_end(before, "FORMAT").filter(|_| is_format)
+    });
+    of_format.is_some_and(|before| is_any(verb(before), &["INSERT"]))
+}
+
+/// Returns the first word of the statement that the text ends within.
+fn verb(before: &str) -> &str {
+    let statement = before.rsplit(';').next().unwrap_or_default();
+    statement.split_whitespace().next().unwrap_or_default()
+}
+
 /// Reports whether a word or a quoted name is a password, which needs no apostrophes in `ALTER USER a IDENTIFIED BY b REPLACE c`,
 /// `GRANT CONNECT TO a, b IDENTIFIED BY c, d`, `ALTER KEYSTORE PASSWORD IDENTIFIED BY a SET b` and `EXPORT KEYS WITH SECRET a` of Oracle,
 /// `MODIFY USER a AS PASSWORD = b` of Teradata and `CREATE USER a PASSWORD b` of SAP HANA. In MySQL a user follows the comma, and an option
@@ -373,7 +407,15 @@ fn is_password_after(before: &str, dialect: Dialect) -> bool {
         || follows("SET")
         || dialect != Dialect::Mysql && before_comma(before).is_some_and(has_one)
         || dialect == Dialect::Oracle && without_end(before, "WITH SECRET").is_some()
-        || matches!(dialect, Dialect::Standard | Dialect::Unknown) && is_option_password(before)
+        || matches!(dialect, Dialect::Standard | Dialect::Unknown)
+            && (is_option_password(before) || is_key_after(before))
+}
+
+/// Reports whether the key of an encrypted file follows, as in `PRAGMA key = "x'2DD2'"` and `ATTACH 'a' AS b KEY "c"` of SQLite's extensions.
+fn is_key_after(before: &str) -> bool {
+    let value_of = ["=", "("].iter().find_map(|end| without_end(before, end));
+    without_end(value_of.unwrap_or(before), "KEY").is_some()
+        && is_any(verb(before), &["ATTACH", "PRAGMA"])
 }
 
 /// Reports whether the text ends with `PASSWORD` or `PASSWORD =` in a statement about a user. Elsewhere it is the name of a column.

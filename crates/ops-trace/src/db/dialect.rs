@@ -90,6 +90,11 @@ impl Dialect {
         matches!(self, Self::Oracle | Self::Unknown)
     }
 
+    /// `INSERT INTO t FORMAT CSV` has rows behind it.
+    pub(super) fn has_data_in_statements(self) -> bool {
+        matches!(self, Self::Escaping | Self::Unknown)
+    }
+
     /// `#` is an operator or part of a name in some systems, and begins a comment in others if a blank follows.
     pub(super) fn is_comment(self, text: &str) -> bool {
         match self {

@@ -340,6 +340,53 @@ fn no_text_gets_out_by_the_rules_of_another_system() {
 }
 
 #[test]
+fn values_that_need_no_apostrophes_are_not_shown() {
+    const UUID: &str = "f23e4567-e89b-12d3-a456-42665544000f";
+    let by_id = format!("SELECT a FROM t WHERE id = {UUID} AND ids IN ({UUID}, {UUID})");
+    let table = [
+        (
+            "cassandra",
+            by_id.as_str(),
+            "SELECT a FROM t WHERE id = ? AND ids IN (?)",
+        ),
+        ("postgresql", "SELECT a-b-c FROM t", "SELECT a-b-c FROM t"),
+        (
+            "clickhouse",
+            "INSERT INTO t FORMAT JSONEachRow {\"a\":\"secret\"}\n{\"a\":true}",
+            "INSERT INTO t FORMAT JSONEachRow ?",
+        ),
+        (
+            "clickhouse",
+            "insert into t (a) settings b=1 format CSV\nsecret,more",
+            "insert into t (a) settings b=? format CSV ?",
+        ),
+        (
+            "clickhouse",
+            "INSERT INTO t SELECT a AS format FROM u; SELECT format c FROM t FORMAT JSON",
+            "INSERT INTO t SELECT a AS format FROM u; SELECT format c FROM t FORMAT JSON",
+        ),
+        (
+            "sqlite",
+            "PRAGMA key = \"x'2DD29CA8'\"; PRAGMA journal_mode = WAL",
+            "PRAGMA key = ?; PRAGMA journal_mode = WAL",
+        ),
+        ("sqlite", "PRAGMA rekey(secret)", "PRAGMA rekey(?)"),
+        ("sqlite", "pragma hexkey=\"736563\"", "pragma hexkey=?"),
+        (
+            "sqlite",
+            "ATTACH DATABASE 'a.db' AS b KEY \"secret\"",
+            "ATTACH DATABASE ? AS b KEY ?",
+        ),
+        (
+            "sqlite",
+            "CREATE TABLE t (key \"text\", a INTEGER PRIMARY KEY \"x\")",
+            "CREATE TABLE t (key \"text\", a INTEGER PRIMARY KEY \"x\")",
+        ),
+    ];
+    assert_texts(&table);
+}
+
+#[test]
 fn of_a_command_its_name_is_shown_alone() {
     let table = [
         ("redis", "AUTH default secret", "AUTH", "AUTH ?"),
