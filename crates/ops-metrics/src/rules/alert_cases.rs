@@ -46,12 +46,19 @@ fn fired(alert: &Alert, share: f64) -> [Vec<(&'static str, String)>; 2] {
         ("severity", alert.burn.severity.to_owned()),
     ];
     let mut annotations = vec![
-        ("summary", alert.summary.clone()),
+        ("summary", expanded(&alert.summary)),
         ("description", description),
     ];
     let more = alert.annotations.iter();
-    annotations.extend(more.map(|(name, text)| (*name, (*text).to_owned())));
+    annotations.extend(more.map(|(name, text)| (*name, expanded(text))));
     [labels, annotations]
+}
+
+/// Returns a text as Prometheus expands it for the job of the cases: the only label of what an alert looks at.
+fn expanded(text: &str) -> String {
+    ["{{ $labels.job }}", "{{$labels.job}}"]
+        .iter()
+        .fold(text.to_owned(), |text, job| text.replace(job, JOB))
 }
 
 impl Maker<'_> {

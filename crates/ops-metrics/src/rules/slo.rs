@@ -315,8 +315,8 @@ fn snake(name: &str) -> String {
 /// with label values that match a pattern, and may have a second metric of failures after `and`; observations of a histogram are good
 /// if they are `within` one of its buckets. Label values that `ignores` lists are not counted. What `annotations` lists, such as
 /// `runbook_url`, is on each of the alerts; a name that is listed twice, `summary` and `description`, which alerts have, do not
-/// compile. A pattern is values separated by `|`, with `.` for a
-/// character. An objective below 50 % or above 99.999 % does not compile.
+/// compile. Its text may have `{{ $labels.job }}`, the only label of these alerts; the test cases know no other template. A pattern is
+/// values separated by `|`, with `.` for a character. An objective below 50 % or above 99.999 % does not compile.
 ///
 /// ```
 /// ops_metrics::define! {

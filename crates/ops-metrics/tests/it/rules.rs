@@ -29,7 +29,11 @@ ops_metrics::slo! {
     pub(crate) slos OBJECTIVES;
     /// Jobs succeed.
     JobsSucceed: 99.5 % of shop_jobs_total fails { outcome: "failed|lost" } and shop_jobs_wrong_total
-        ignores { queue: "test.*|trial" } annotations { runbook_url: "https://example.com/jobs" };
+        ignores { queue: "test.*|trial" }
+        annotations {
+            runbook_url: "https://example.com/jobs",
+            dashboard_url: "https://example.com/d/jobs?job={{ $labels.job }}&from={{$labels.job}}",
+        };
     /// Mails are sent
     MailsSent: 90.0 % of shop_jobs_total fails { outcome: "failed", queue: "mail" };
     /// Jobs are done within 10 s
