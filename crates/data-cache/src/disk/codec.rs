@@ -3,8 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchReader};
-use arrow::datatypes::{DataType, Schema};
+use arrow::array::{
+    Array, ArrayData, Decimal64Array, Decimal128Array, Decimal256Array, RecordBatch,
+    RecordBatchReader,
+};
+use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -68,25 +71,59 @@ pub(crate) fn encode(batches: &[RecordBatch], codec: Codec) -> Result<Encoded, S
 }
 
 /// Parquet 58 cannot hold unions (it panics), intervals, empty structs, run-end encoding and list views; it does not read back
-/// dictionaries of booleans and binaries of no bytes.
+/// dictionaries of booleans, nulls and binaries of a fixed size, and binaries of no bytes.
 fn parquet_holds(data_type: &DataType) -> bool {
-    match data_type {
+    !holds(data_type, &|part| match part {
         DataType::Union(..)
         | DataType::Interval(_)
         | DataType::FixedSizeBinary(0)
         | DataType::RunEndEncoded(..)
         | DataType::ListView(_)
-        | DataType::LargeListView(_) => false,
-        DataType::Struct(fields) => {
-            !fields.is_empty() && fields.iter().all(|field| parquet_holds(field.data_type()))
+        | DataType::LargeListView(_) => true,
+        DataType::Struct(fields) => fields.is_empty(),
+        DataType::Dictionary(_, value) => matches!(
+            **value,
+            DataType::Boolean | DataType::Null | DataType::FixedSizeBinary(_)
+        ),
+        _ => false,
+    })
+}
+
+/// Returns `true` if a type, or one within it, is meant.
+pub(super) fn holds(data_type: &DataType, is_meant: &impl Fn(&DataType) -> bool) -> bool {
+    let within = |field: &Field| holds(field.data_type(), is_meant);
+    is_meant(data_type)
+        || match data_type {
+            DataType::Struct(fields) => fields.iter().any(|field| within(field)),
+            DataType::Union(fields, _) => fields.iter().any(|(_, field)| within(field)),
+            DataType::List(field)
+            | DataType::LargeList(field)
+            | DataType::ListView(field)
+            | DataType::LargeListView(field)
+            | DataType::FixedSizeList(field, _)
+            | DataType::Map(field, _)
+            | DataType::RunEndEncoded(_, field) => within(field),
+            DataType::Dictionary(_, value) => holds(value, is_meant),
+            _ => false,
         }
-        DataType::List(field)
-        | DataType::LargeList(field)
-        | DataType::FixedSizeList(field, _)
-        | DataType::Map(field, _) => parquet_holds(field.data_type()),
-        DataType::Dictionary(_, value) => **value != DataType::Boolean && parquet_holds(value),
-        _ => true,
-    }
+}
+
+/// Returns `true` unless a decimal has more digits than its precision, to which arrow does not hold it: Parquet writes as many
+/// bytes as the precision takes.
+fn fits_precision(data: &ArrayData) -> bool {
+    let fits = match data.data_type() {
+        DataType::Decimal64(precision, _) => {
+            Decimal64Array::from(data.clone()).validate_decimal_precision(*precision)
+        }
+        DataType::Decimal128(precision, _) => {
+            Decimal128Array::from(data.clone()).validate_decimal_precision(*precision)
+        }
+        DataType::Decimal256(precision, _) => {
+            Decimal256Array::from(data.clone()).validate_decimal_precision(*precision)
+        }
+        _ => Ok(()),
+    };
+    fits.is_ok() && data.child_data().iter().all(fits_precision)
 }
 
 /// Decodes what [`encode`] made elsewhere, of this many rows.
@@ -102,21 +139,18 @@ pub(crate) fn decode(format: Format, bytes: Bytes, rows: u64) -> Result<Vec<Reco
 /// Returns `true` if a type holds a dictionary with keys of 8 or 16 bits: the reader makes one dictionary of those of many
 /// batches, and may run out of keys.
 fn has_short_keys(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(key, value) => {
-            key.primitive_width().is_some_and(|bytes| bytes < 4) || has_short_keys(value)
-        }
-        DataType::Struct(fields) => fields.iter().any(|field| has_short_keys(field.data_type())),
-        DataType::List(field)
-        | DataType::LargeList(field)
-        | DataType::FixedSizeList(field, _)
-        | DataType::Map(field, _) => has_short_keys(field.data_type()),
+    holds(data_type, &|part| match part {
+        DataType::Dictionary(key, _) => key.primitive_width().is_some_and(|bytes| bytes < 4),
         _ => false,
-    }
+    })
 }
 
 /// `None` where Parquet would not give back the schema that it was given, or the rows.
 fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u8>> {
+    let mut columns = batches.iter().flat_map(RecordBatch::columns);
+    if !columns.all(|column| fits_precision(&column.to_data())) {
+        return None;
+    }
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).ok()?))
         .set_statistics_enabled(EnabledStatistics::None)

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayData, ArrayRef, GenericStringArray, OffsetSizeTrait, RecordBatch, RecordBatchOptions,
-    layout, make_array,
+    UInt64Array, layout, make_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::compute::concat_batches;
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Schema};
 use arrow::ipc::convert::{MessageBuffer, fb_to_schema};
 use arrow::ipc::reader::StreamDecoder;
@@ -17,7 +17,7 @@ use arrow::ipc::{RecordBatch as Header, root_as_message};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::codec::{BATCH_ROWS, SchemaAndBatches};
+use super::codec::{BATCH_ROWS, SchemaAndBatches, holds};
 
 pub(super) fn encode(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<u8>, String> {
     // a vector that grows is there twice while it moves
@@ -34,11 +34,14 @@ pub(super) fn encode(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Ve
 /// Batches of up to [`BATCH_ROWS`]: an engine may hand many small ones, and to decode one costs as much as some thousand
 /// rows. Those that are not [flat](is_flat) stay as they are: columns could come out of it in another shape.
 fn joined(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, String> {
+    // the writer makes streams of empty ones that no reader takes, of run-end encoding and others
+    let batches = batches.iter().filter(|batch| batch.num_rows() > 0);
     if !is_flat(schema) {
-        return Ok(batches.to_vec());
+        return batches.map(|batch| whole(schema, batch)).collect();
     }
+    let batches: Vec<RecordBatch> = batches.cloned().collect();
     let mut joined: Vec<RecordBatch> = Vec::new();
-    let mut rest = batches;
+    let mut rest = &batches[..];
     while !rest.is_empty() {
         let mut rows = 0;
         let fitting = rest.iter().take_while(|batch| {
@@ -54,6 +57,18 @@ fn joined(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<RecordBat
         }
     }
     Ok(joined)
+}
+
+/// The batch, copied if it holds unions, as it may be a part of a larger one: of unions in lists the writer takes others than the
+/// part has.
+fn whole(schema: &Schema, batch: &RecordBatch) -> Result<RecordBatch, String> {
+    let is_union = |part: &DataType| matches!(part, DataType::Union(..));
+    let mut fields = schema.fields().iter();
+    if !fields.any(|field| holds(field.data_type(), &is_union)) {
+        return Ok(batch.clone());
+    }
+    let rows = (0..batch.num_rows() as u64).collect::<Vec<_>>();
+    take_record_batch(batch, &UInt64Array::from(rows)).map_err(|error| error.to_string())
 }
 
 /// Returns `true` if each column is one array of values that may be null, whose buffers are those of its layout.
