@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
+use twox_hash::XxHash3_128;
 
 use super::Disk;
 use super::file::{is_at, open_regular, open_shared};
@@ -16,6 +17,8 @@ use super::layout::unique_id;
 const LENGTH: usize = 56;
 /// Bytes of a file that knows nothing of files to be removed: all are.
 const SHORT: usize = 24;
+/// Bytes before the number with flag and seal.
+const SEALED: usize = 48;
 
 /// Count of invalidations by all processes, since a directory was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,28 +90,41 @@ impl Sheet {
             LENGTH => [number(24)?, number(32)?, number(40)?, number(48)?],
             _ => return None,
         };
+        let is_writing = flags & 1 == 1;
+        // earlier versions write no seal
+        if flags > 1 && Some(flags) != bytes.get(..SEALED).map(|head| seal(head, is_writing)) {
+            return None;
+        }
         Some(Self {
             generation,
             settled: settled.min(generation.count),
             journal_id,
             journal_len,
-            is_writing: flags & 1 == 1,
+            is_writing,
         })
     }
 
     fn to_bytes(self) -> Vec<u8> {
         let mut bytes = self.generation.lineage().to_vec();
-        bytes.extend(self.generation.count.to_le_bytes());
         for number in [
+            self.generation.count,
             self.settled,
             self.journal_id,
             self.journal_len,
-            u64::from(self.is_writing),
         ] {
             bytes.extend(number.to_le_bytes());
         }
+        let flags = seal(&bytes, self.is_writing);
+        bytes.extend(flags.to_le_bytes());
         bytes
     }
+}
+
+/// The last number of the file: a flag, and in the bits that earlier versions do not look at a digest, never 0, of the flag and what
+/// stands before.
+fn seal(head: &[u8], is_writing: bool) -> u64 {
+    let flag = u64::from(is_writing);
+    XxHash3_128::oneshot_with_seed(flag, head) as u64 & !1 | 2 | flag
 }
 
 /// The file of the count as it was opened last. A process without a file descriptor left reads it still; it would forget its memory
@@ -242,8 +258,15 @@ impl Exclusive {
     }
 }
 
-/// `None` for a file that holds no count.
-fn read(mut file: &File) -> io::Result<Option<Sheet>> {
+/// `None` for a file that holds no count. Looks twice, since a write may have been under way.
+fn read(file: &File) -> io::Result<Option<Sheet>> {
+    match read_once(file)? {
+        None => read_once(file),
+        sheet => Ok(sheet),
+    }
+}
+
+fn read_once(mut file: &File) -> io::Result<Option<Sheet>> {
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
     if length != LENGTH && length != SHORT {
         return Ok(None);

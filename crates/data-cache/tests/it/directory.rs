@@ -448,6 +448,53 @@ fn zeros_that_a_power_cut_left_are_no_count_and_no_format() {
     }
 }
 
+#[test]
+fn a_damaged_count_hides_no_invalidation() {
+    const BYTES: usize = 56;
+    let flips = (0..BYTES).flat_map(|at| [(at, 0x01), (at, 0x40)]);
+    for damaged in flips.map(Some).chain([None]) {
+        let path = tempfile::tempdir().unwrap();
+        let cache = open_files_only(path.path());
+        set(&cache, 1);
+        cache.invalidate("SELECT other").unwrap();
+        assert!(cache.flush(Duration::from_secs(20)));
+        drop(cache);
+        let file = path.path().join("generation");
+        let mut bytes = fs::read(&file).unwrap();
+        assert_eq!(bytes.len(), BYTES);
+        match damaged {
+            Some((at, bit)) => bytes[at] ^= bit,
+            None => bytes.fill(0xff),
+        }
+        fs::write(&file, bytes).unwrap();
+        let cache = open_files_only(path.path());
+        cache.invalidate(SQL).unwrap();
+        assert_eq!(value(&cache), None, "{damaged:?}");
+        set(&cache, 2);
+        assert_eq!(value(&cache), Some(2), "{damaged:?}");
+        cache.invalidate(SQL).unwrap();
+        assert_eq!(value(&cache), None, "{damaged:?}");
+    }
+}
+
+#[test]
+fn a_count_that_an_earlier_version_wrote_is_read() {
+    let path = tempfile::tempdir().unwrap();
+    let cache = open_files_only(path.path());
+    set(&cache, 1);
+    assert!(cache.flush(Duration::from_secs(20)));
+    drop(cache);
+    let file = path.path().join("generation");
+    let mut bytes = fs::read(&file).unwrap();
+    // it has a flag in the last eight bytes, and no seal
+    bytes[48..].copy_from_slice(&0_u64.to_le_bytes());
+    fs::write(&file, bytes).unwrap();
+    let cache = open_files_only(path.path());
+    assert_eq!(value(&cache), Some(1));
+    cache.invalidate(SQL).unwrap();
+    assert_eq!(value(&cache), None);
+}
+
 /// Stores so many results with one number each; every hundredth names another table.
 fn fill(cache: &Cache, count: usize) {
     for at in 0..count {
