@@ -6,7 +6,8 @@
 //!   (`text/html`) `no-cache`.
 //! - The handler answers HEAD as GET; the body is left out, the tag and the length of it are not.
 //! - A response without `ETag` whose length is known and at most 1 MiB gets a weak one; a stream is never touched.
-//! - A matching `If-None-Match` is answered 304, with the headers that the 200 would carry (RFC 9110 section 15.4.5).
+//! - A matching `If-None-Match` is answered 304, with the headers that the 200 would carry (RFC 9110 section 15.4.5), before a
+//!   range is. The handler does not see an `If-Modified-Since` beside it (section 13.1.3).
 //! - Headers that a handler set stay. Beside an `Expires` of its own there is no `max-age`.
 //!
 //! If the body comes from a cached query, [`Validator`] answers 304 before the body is built:

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE,
-    RANGE, SET_COOKIE, TRANSFER_ENCODING, VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, SET_COOKIE, TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, response};
 use http_body::Body;
@@ -78,6 +78,10 @@ where
                 is_head,
             }
         });
+        // a date is ignored beside a tag (RFC 9110 section 13.1.3); the handler may not know that, as the tag may be of ours
+        if asked.is_some() && request.headers().contains_key(IF_NONE_MATCH) {
+            request.headers_mut().remove(IF_MODIFIED_SINCE);
+        }
         if asked.is_some() && is_head {
             // its tag is that of the body which GET would send (RFC 9110 section 9.3.2), and it knows no ranges (section 14.2)
             *request.method_mut() = Method::GET;
@@ -266,9 +270,10 @@ fn finish<B>(
         false => body,
     };
     let etag = parts.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
+    // a range comes after the condition (section 13.2.2)
+    let is_whole_or_part = [StatusCode::OK, StatusCode::PARTIAL_CONTENT].contains(&parts.status);
     // a request without a condition has nothing that a 304 could spare
-    let (Some(etag), Some(condition), StatusCode::OK) = (etag, &asked.condition, parts.status)
-    else {
+    let (Some(etag), Some(condition), true) = (etag, &asked.condition, is_whole_or_part) else {
         return Response::from_parts(parts, body);
     };
     let current = condition.matches(etag);
@@ -280,7 +285,12 @@ fn finish<B>(
     if !current {
         return Response::from_parts(parts, body);
     }
-    for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING] {
+    for name in [
+        CONTENT_LENGTH,
+        CONTENT_TYPE,
+        CONTENT_ENCODING,
+        CONTENT_RANGE,
+    ] {
         parts.headers.remove(name);
     }
     parts.status = StatusCode::NOT_MODIFIED;

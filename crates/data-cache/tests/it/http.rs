@@ -608,3 +608,49 @@ async fn a_broken_body_is_a_500_that_nobody_keeps() {
     assert_eq!(header(answer.headers(), "cache-control"), "no-store");
     assert!(!answer.headers().contains_key("etag"));
 }
+
+#[tokio::test]
+async fn a_tag_comes_before_a_date_and_before_a_range() {
+    const DATE: (&str, &str) = ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT");
+    // a handler that knows dates alone: the tag is of the layer
+    let handler = service_fn(|request: Request<()>| async move {
+        let mut answer = ok(&[]);
+        if request.headers().contains_key(DATE.0) {
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+        Ok::<_, Infallible>(answer)
+    });
+    let layer = CacheLayer::new(&Config::from_yaml("cache.yaml", YAML).unwrap());
+    let ask = async |method: Method, headers: &[(&str, &str)]| {
+        let mut request = with(PALETTE, headers);
+        *request.method_mut() = method;
+        let answer = layer.layer(handler).oneshot(request).await.unwrap();
+        let tag = header(answer.headers(), "etag").to_owned();
+        (answer.status().as_u16(), tag)
+    };
+    let (_, tag) = ask(Method::GET, &[]).await;
+    for method in [Method::GET, Method::HEAD] {
+        for (headers, status) in [
+            (&[DATE][..], 304),
+            (&[DATE, ("if-none-match", "W/\"another\"")], 200),
+            (&[DATE, ("if-none-match", &tag)], 304),
+            (&[DATE, ("if-none-match", "not a tag")], 200),
+        ] {
+            let found = ask(method.clone(), headers).await;
+            assert_eq!(found.0, status, "{method} {headers:?}");
+        }
+    }
+    // a part of what the client has already
+    for (tag, status) in [("\"v1\"", 304), ("\"v2\"", 206)] {
+        let mut part = ok(&[("etag", "\"v1\""), ("content-range", "bytes 0-3/9")]);
+        *part.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let request = with(PALETTE, &[("range", "bytes=0-3"), ("if-none-match", tag)]);
+        let answer = send(request, part).await;
+        assert_eq!(answer.status().as_u16(), status);
+        assert_eq!(
+            answer.headers().contains_key("content-range"),
+            status == 206
+        );
+        assert_eq!(bytes(answer).await.is_empty(), status == 304);
+    }
+}
