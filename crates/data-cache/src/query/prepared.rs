@@ -109,7 +109,7 @@ impl<E: QueryEngine> Prepared<E> {
         }
     }
 
-    /// Computes anew in the background what was served though its time was over.
+    /// Computes anew in the background what was served though its time was over, unless another machine did.
     pub(super) fn revalidate(self: Box<Self>) {
         let inner = self.query.target.cache.inner().clone();
         let fresh = self.query.fresh();
@@ -125,7 +125,12 @@ impl<E: QueryEngine> Prepared<E> {
             if let Joined::Leader(leader, ticket) = flights.join(id, false, Err(lost()), waiter) {
                 *seat.lock() = Some(ticket);
                 let led = leader.led().clone();
-                led.enter(|| self.compute(&leader, Miss::Expired, stamp, Duty::default()));
+                led.enter(|| match self.join_shared(stamp, &|| true) {
+                    SharedTurn::Found(hit, _) => leader.land(&Ok(self.answer_of(hit))),
+                    SharedTurn::Compute(duty) => {
+                        self.compute(&leader, Miss::Expired, stamp, duty);
+                    }
+                });
             }
             drop(duty);
         });
@@ -317,11 +322,12 @@ impl<E: QueryEngine> Prepared<E> {
     }
 
     pub(super) fn answer_with(&self, hit: Hit) -> QueryResult {
-        self.query
-            .target
-            .cache
-            .inner()
-            .count(&Ok::<_, Miss>(hit.clone()));
+        self.query.target.cache.inner().count_hit(&hit);
+        self.answer_of(hit)
+    }
+
+    /// The same for those who wait, which are counted themselves.
+    fn answer_of(&self, hit: Hit) -> QueryResult {
         let status = match hit.is_stale() {
             true => Status::Stale,
             false => Status::Hit(hit.tier()),

@@ -384,6 +384,42 @@ fn a_query_with_a_short_time_leaves_others_theirs_on_every_machine() {
 }
 
 #[test]
+fn what_is_computed_in_the_background_is_asked_for_and_leaves_others_their_time() {
+    let Some(moto) = Moto::shared() else { return };
+    let (_dir, bytes) = database(100);
+    let config = config(&bucket(&moto), &moto.url);
+    let at = |after: u64| {
+        let machine = Machine::new(&bytes, &config);
+        let clock = ManualClock::install(machine.warehouse.cache(), 1_700_000_000 + after);
+        (machine, clock)
+    };
+    let ask = |machine: &Machine, ttl: u64, stale: u64| {
+        let query = machine.warehouse.query(SQL, params! { limit: 10 });
+        let query = query.ttl(Duration::from_secs(ttl));
+        let answer = query.stale_while(Duration::from_secs(stale)).blocking();
+        machine.flush();
+        let answer = answer.unwrap();
+        (answer.status(), answer.age().as_secs())
+    };
+    assert_eq!(ask(&at(0).0, 3600, 0), (Status::Miss, 0));
+    let ((one, of_one), (two, of_two)) = (at(0), at(0));
+    for machine in [&one, &two] {
+        assert_eq!(ask(machine, 60, 600), (SHARED, 0));
+    }
+    of_one.advance(100);
+    assert_eq!(ask(&one, 60, 600), (Status::Stale, 100));
+    assert_eq!(one.stats().written, 1);
+    assert_eq!(ask(&at(200).0, 3600, 0), (SHARED, 100));
+    // what one machine computed anew, another one takes
+    of_two.advance(130);
+    assert_eq!(ask(&two, 60, 600), (Status::Stale, 130));
+    assert_eq!(two.stats().written, 0);
+    assert_eq!(ask(&two, 60, 600), (Status::Hit(Tier::Memory), 30));
+    let stats = two.warehouse.cache().get_stats();
+    assert_eq!((stats.hits, stats.misses), (3, 0));
+}
+
+#[test]
 fn results_that_took_little_time_are_not_written() {
     let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
