@@ -27,15 +27,21 @@ impl Sandbox {
         let threads = limits.threads.map_or_else(String::new, |threads| {
             format!("SET threads = {};", threads.max(1))
         });
-        let bounds = format!("SET memory_limit = '{}B'; {threads}", limits.memory);
+        let bounds = format!(
+            "SET autoinstall_known_extensions = false;
+             SET autoload_known_extensions = false;
+             SET memory_limit = '{}B'; {threads}",
+            limits.memory
+        );
         connection.execute_batch(&bounds).map_err(failed)?;
+        // times have no zone, and are compared with `now()` in that of the machine otherwise; an engine that was built without zones has
+        // no such setting, and knows UTC only
+        let _ = connection.execute_batch("SET TimeZone = 'UTC'");
         counted::create(&connection, files, sql)?;
         let paths = files.iter().map(|one| literal(&one.path.to_string_lossy()));
         let paths: Vec<_> = paths.collect();
         let settings = format!(
-            "SET autoinstall_known_extensions = false;
-             SET autoload_known_extensions = false;
-             SET temp_directory = '';
+            "SET temp_directory = '';
              SET allowed_paths = [{}];
              SET enable_external_access = false;
              {}

@@ -1,4 +1,5 @@
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use ops_history::ErrorKind;
 use ops_history::sql::{Limits, NAMED, named, query};
@@ -220,5 +221,44 @@ fn an_argument_that_a_question_does_not_take_is_refused_with_what_it_takes() {
     ] {
         let refused = named(name).unwrap().sql(Some(argument)).unwrap_err();
         assert_eq!(refused.to_string(), why);
+    }
+}
+
+/// The zone of a machine is that of a process: the test program is run again for each.
+#[test]
+fn times_are_compared_in_utc_wherever_the_machine_is() {
+    const CHILD: &str = "ZONE_OF_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        for zone in ["America/New_York", "Asia/Kolkata"] {
+            let name = "sandbox::times_are_compared_in_utc_wherever_the_machine_is";
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let command = command.args(["--exact", name, "--nocapture"]);
+            let status = command.env(CHILD, "1").env("TZ", zone).status();
+            assert!(status.unwrap().success(), "{zone}");
+        }
+        return;
+    }
+    let place = Place::new();
+    let history = place.open();
+    for hours in [0, 2, 9] {
+        let then = SystemTime::now() - Duration::from_secs(hours * 3600 + 60);
+        history.line(then, br#"{"event":"request_completed","latency_ms":7}"#);
+    }
+    assert!(history.close(LONG));
+    for (sql, count) in [
+        (
+            "SELECT count(*) FROM logs WHERE timestamp > now() - INTERVAL 1 HOUR",
+            1,
+        ),
+        (
+            "SELECT count(*) FROM logs WHERE timestamp < current_timestamp",
+            3,
+        ),
+        (
+            "SELECT count(*) FROM requests_by_minute WHERE minute > now() - INTERVAL 3 HOUR",
+            2,
+        ),
+    ] {
+        assert_eq!(rows(&ask(&[place.dir()], sql)), [[json!(count)]], "{sql}");
     }
 }
