@@ -3,8 +3,9 @@
 use std::hash::{Hash as _, Hasher};
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
 use arrow::compute::concat_batches;
+use arrow::datatypes::DataType;
 use arrow::ipc::writer::StreamWriter;
 use arrow::row::{RowConverter, SortField};
 use sha2::{Digest, Sha256};
@@ -73,15 +74,16 @@ impl Hasher for Hashed<'_> {
 
 /// Rows in a form that follows from their values alone; `None` for types that have none.
 fn digest_rows(batches: &[RecordBatch], digest: &mut Sha256) -> Option<()> {
-    let schema = batches.first()?.schema();
-    let fields = schema.fields().iter();
-    let sorted = fields.map(|field| SortField::new(field.data_type().clone()));
+    let columns = batches.first()?.columns().iter();
+    let sorted = columns.map(|column| SortField::new(without_map(column).data_type().clone()));
     let converter = RowConverter::new(sorted.collect()).ok()?;
     for batch in batches {
         let mut from = 0;
         while from < batch.num_rows() {
             let length = CHUNK_ROWS.min(batch.num_rows() - from);
-            let rows = converter.convert_columns(batch.slice(from, length).columns());
+            let part = batch.slice(from, length);
+            let columns: Vec<_> = part.columns().iter().map(without_map).collect();
+            let rows = converter.convert_columns(&columns);
             for row in &rows.ok()? {
                 digest.update((row.as_ref().len() as u64).to_le_bytes());
                 digest.update(row.as_ref());
@@ -90,6 +92,19 @@ fn digest_rows(batches: &[RecordBatch], digest: &mut Sha256) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// A map as the list of its entries: rows of maps have no form.
+fn without_map(column: &ArrayRef) -> ArrayRef {
+    let (Some(map), DataType::Map(entries, _)) = (column.as_map_opt(), column.data_type()) else {
+        return column.clone();
+    };
+    let offsets = map.offsets().clone();
+    let values = Arc::new(map.entries().clone());
+    match ListArray::try_new(entries.clone(), offsets, values, map.nulls().cloned()) {
+        Ok(list) => Arc::new(list),
+        Err(_) => column.clone(),
+    }
 }
 
 fn digest_stream(batches: &[RecordBatch], digest: &mut Sha256) {
@@ -112,8 +127,8 @@ fn digest_stream(batches: &[RecordBatch], digest: &mut Sha256) {
 mod tests {
     use std::collections::{HashMap, HashSet};
 
-    use arrow::array::{ArrayRef, Int64Array};
-    use arrow::datatypes::{DataType, Field, Schema};
+    use arrow::array::Int64Array;
+    use arrow::datatypes::{Field, Schema};
 
     use super::*;
 

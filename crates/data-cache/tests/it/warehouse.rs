@@ -2,7 +2,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use data_cache::arrow::array::RecordBatch;
+use data_cache::arrow::array::{
+    Array, ArrayRef, Int64Array, MapArray, RecordBatch, StringArray, StructArray,
+};
+use data_cache::arrow::buffer::OffsetBuffer;
+use data_cache::arrow::datatypes::{DataType, Field};
 use data_cache::{
     Bypass, Cache, CachedEngine, CachedWarehouse, Cancel, Config, Dialect, Error, Params,
     QueryEngine, State, Status, Tier, Warehouse, params,
@@ -747,4 +751,52 @@ fn each_type_of_parameter_reaches_the_engine() {
         .query("SELECT $a", data_cache::Params::new().set("a", too_long))
         .blocking();
     assert!(refused.unwrap_err().to_string().contains("out of range"));
+}
+
+/// An engine with one answer.
+struct Fixed(RecordBatch);
+
+impl QueryEngine for Fixed {
+    fn identity(&self) -> String {
+        "fixed".to_owned()
+    }
+
+    fn state(&self, _: &str) -> Result<State, Bypass> {
+        let (token, tables) = ("1".to_owned(), Vec::new());
+        Ok(State { token, tables })
+    }
+
+    fn run(&self, _: &str, _: &Params, _: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        Ok(vec![self.0.clone()])
+    }
+}
+
+#[test]
+fn a_tag_does_not_follow_from_what_stands_where_null_is() {
+    let tag = |first: i64, in_place_of_null: i64| {
+        let values = vec![first, in_place_of_null, 3];
+        let numbers = Int64Array::new(values.into(), Some(vec![true, false, true].into()));
+        let entries = StructArray::from(vec![
+            (
+                Arc::new(Field::new("key", DataType::Utf8, false)),
+                Arc::new(StringArray::from(vec!["a", "b", "c"])) as ArrayRef,
+            ),
+            (
+                Arc::new(Field::new("value", DataType::Int64, true)),
+                Arc::new(numbers.clone()),
+            ),
+        ]);
+        let field = Field::new("entries", entries.data_type().clone(), false);
+        let lengths = OffsetBuffer::from_lengths([1, 2, 0]);
+        let maps = MapArray::new(Arc::new(field), lengths, entries, None, false);
+        let columns: [(&str, ArrayRef); 2] = [("n", Arc::new(numbers)), ("m", Arc::new(maps))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
+        let cache = Cache::open_with("nowhere", &config).unwrap();
+        let engine = CachedEngine::new(Fixed(batch), cache);
+        let answer = engine.query("SELECT n, m FROM t", params! {}).blocking();
+        answer.unwrap().etag("json").unwrap()
+    };
+    assert_eq!(tag(1, 0), tag(1, 7));
+    assert_ne!(tag(1, 0), tag(2, 0));
 }
