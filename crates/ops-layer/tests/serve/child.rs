@@ -183,7 +183,10 @@ fn service() {
     }
     #[cfg(all(feature = "log", feature = "trace", feature = "secrets"))]
     if std::env::var_os("PARTS_IN_CODE").is_some() {
-        let log = ops_layer::log::Config::from_env().level(ops_layer::log::Level::Info);
+        let log = ops_layer::log::Config::from_env()
+            .level(ops_layer::log::Level::Info)
+            .json(true)
+            .json_form(ops_layer::log::JsonForm::gcp());
         let trace = ops_layer::trace::Config::new("child")
             .sampling_ratio(0.25)
             .endpoint("http://127.0.0.1:9");

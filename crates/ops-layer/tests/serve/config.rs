@@ -414,6 +414,7 @@ fn the_page_says_that_code_has_the_catalog_of_secrets() {
 fn the_page_has_what_holds_in_place_of_variables_that_code_overrules() {
     let set = [
         ("OPS_LOG_LEVEL", "error", Some("info")),
+        ("OPS_LOG_FORMAT", "datadog", Some("gcp")),
         ("OPS_LOG_ROTATION", "1MiB x 2", None),
         ("RUST_LOG", "hyper=warning", None),
         ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio", None),

@@ -178,7 +178,7 @@ impl Config {
     pub fn overruled(&self) -> Vec<(&'static str, String)> {
         let base = self.filter.base;
         let format = match &self.main {
-            Some(main) if main.json => "json",
+            Some(main) if main.json => self.json_form.of_schema(),
             _ => "console",
         };
         let settings: [Setting<'_>; 6] = [

@@ -144,6 +144,11 @@ impl JsonForm {
         Some(keys[(0..4).find(is_again)?])
     }
 
+    /// Name of the form, whatever its keys are.
+    pub(crate) fn of_schema(&self) -> &'static str {
+        self.schema.name
+    }
+
     /// Key of a part of the line, escaped.
     fn name(&self, at: usize) -> &str {
         self.keys[at].as_deref().unwrap_or(self.schema.keys[at])
