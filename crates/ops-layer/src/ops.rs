@@ -358,9 +358,9 @@ impl Ops {
         }
     }
 
-    /// Writes the cache entries that wait, then sends the spans, then writes the lines that wait, all of it within
-    /// `budget`. A line counts the spans that were exported and dropped, another one reports cache entries that were not
-    /// written.
+    /// Writes the cache entries that wait, then sends the spans, then writes the lines and the history that wait, all of it within
+    /// `budget`: cache entries take at most half of it, and a fifth, at most 1 s, is left for the end. A line counts the spans that were
+    /// exported and dropped; `cache_writes_cut_off` and `history_writes_cut_off` report what was not written in time.
     pub async fn shutdown(self, budget: Duration) {
         let started = Instant::now();
         glue::black_box::stopping(None);
@@ -368,10 +368,11 @@ impl Ops {
             watch.stop();
         }
         let left = || budget.saturating_sub(started.elapsed());
-        self.parts.cache.flush(left()).await;
         let last_lines = LAST_LINES.min(budget / LAST_LINES_SHARE);
-        let for_spans = left().saturating_sub(last_lines);
-        self.parts.trace.shutdown(for_spans).await;
+        let until_then = || left().saturating_sub(last_lines);
+        // entries are computed again, spans are not
+        self.parts.cache.flush(until_then() / 2).await;
+        self.parts.trace.shutdown(until_then()).await;
         self.parts.log.flush(left());
         self.parts.history.close(left());
         glue::black_box::close();

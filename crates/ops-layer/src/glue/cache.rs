@@ -120,12 +120,18 @@ impl Part {
         self.cache.publish_metrics();
     }
 
-    /// Writes the entries that wait to their files.
+    /// Writes the entries that wait to their files. On a thread of its own: those of the runtime may all be blocked.
     pub(crate) async fn flush(&self, budget: std::time::Duration) {
         let cache = self.cache.clone();
-        let flushed = tokio::task::spawn_blocking(move || cache.flush(budget)).await;
-        if !matches!(flushed, Ok(true)) {
-            tracing::warn!(target: "ops_layer", "cache_writes_cut_off");
+        let (done, flushed) = tokio::sync::oneshot::channel();
+        // without a thread nobody sends
+        let _ = std::thread::Builder::new()
+            .name("ops-cache-stop".to_owned())
+            .spawn(move || done.send(cache.flush(budget)));
+        if !matches!(flushed.await, Ok(true)) {
+            tracing::warn!(
+                target: "ops_layer", budget_seconds = budget.as_secs_f64(), "cache_writes_cut_off"
+            );
         }
     }
 }

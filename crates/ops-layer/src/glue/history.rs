@@ -151,7 +151,11 @@ impl Part {
     pub(crate) fn close(&self, budget: Duration) {
         if let Some(history) = &self.history {
             glue::metrics::sample_to(history, SystemTime::now());
-            history.close(budget);
+            if !history.close(budget) {
+                tracing::warn!(
+                    target: "ops_layer", budget_seconds = budget.as_secs_f64(), "history_writes_cut_off"
+                );
+            }
         }
     }
 }

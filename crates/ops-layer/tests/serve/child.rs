@@ -248,6 +248,10 @@ fn service() {
     };
     #[cfg(not(feature = "grpc"))]
     let serve = |ops: ops_layer::Ops| ops.serve(router());
+    #[cfg(all(feature = "cache", feature = "testing"))]
+    if std::env::var_os("CACHE_HANGS").is_some() {
+        runtime.spawn(write_to_a_disk_that_hangs(ops.cache().clone()));
+    }
     let in_background = std::env::var("BACKGROUND").ok();
     let beside = std::env::var_os("BESIDE").map(|_| ops.clone());
     let service = match in_background {
@@ -280,6 +284,23 @@ async fn refused_beside(ops: ops_layer::Ops, port: u16) {
     let second = ops.serve(router()).port(port).without_admin();
     let refused = second.into_future().await.unwrap_err();
     tracing::info!(%refused, "refused_beside");
+}
+
+/// Has the cache write an entry that never gets to its file.
+#[cfg(all(feature = "cache", feature = "testing"))]
+async fn write_to_a_disk_that_hangs(cache: ops_layer::cache::Cache) {
+    use ops_layer::cache::arrow::array::RecordBatch;
+    use ops_layer::cache::arrow::datatypes::{DataType, Field, Schema};
+    ops_layer::cache::testing::on_step(&cache, |_| {
+        loop {
+            std::thread::park();
+        }
+    });
+    let schema = Schema::new(vec![Field::new("id", DataType::Int64, false)]);
+    let rows = [RecordBatch::new_empty(schema.into())];
+    let params = ops_layer::cache::Params::new();
+    let written = cache.set_async("SELECT 1", &rows, &params, None);
+    let _ = written.await;
 }
 
 /// Takes a while to end, as work that is to end whole does.
