@@ -7,6 +7,8 @@ use crate::step::Steps;
 
 /// Bytes of all files unless configured.
 pub const MAX_BYTES: u64 = 4 << 30;
+/// Bytes of all files at least.
+pub const MIN_BYTES: u64 = 1 << 20;
 /// Age of the oldest file unless configured.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Bytes that may wait in memory for the writer; what is offered beyond them is dropped and counted.
@@ -44,11 +46,11 @@ impl Config {
         }
     }
 
-    /// Sets the bytes of all files together; the oldest ones are removed beyond them. At least 1 MiB; [`MAX_BYTES`] unless set.
+    /// Sets the bytes of all files together; the oldest ones are removed beyond them. At least [`MIN_BYTES`], which are 1 MiB; [`MAX_BYTES`] unless set.
     /// One file of each table may be there in addition, until the next look.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.max_bytes = bytes.max(1 << 20);
+        self.max_bytes = bytes.max(MIN_BYTES);
         self
     }
 

@@ -64,7 +64,7 @@ mod table;
 mod write;
 
 pub use archive::{Held, Inventory, Moved, export, inventory, prune};
-pub use config::{Config, MAX_AGE, MAX_BYTES, MAX_LINE_BYTES, QUEUE_BYTES};
+pub use config::{Config, MAX_AGE, MAX_BYTES, MAX_LINE_BYTES, MIN_BYTES, QUEUE_BYTES};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "testing")]
 pub use step::Step;

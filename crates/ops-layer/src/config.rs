@@ -1,5 +1,10 @@
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "black-box")]
+use ops_black_box::{MAX_RING_BYTES, MIN_RING_BYTES};
+#[cfg(feature = "history")]
+use ops_history::MIN_BYTES;
+
 use crate::glue;
 
 /// Settings of the operations layer: those of its parts, and what they share. Everything but the service name has a default.
@@ -26,8 +31,8 @@ use crate::glue;
 /// # The file
 ///
 /// YAML with the keys `log`, `trace`, `metrics` and `secrets`, each with the keys of that part's `Config`, `cache` with
-/// `file` (the path of a `cache.yaml`) and `dir`, `black_box` with `file` and `bytes`,
-/// and `history` with `dir`, `bytes` and `hours`. An unknown key is refused with its line and the keys that are known. The service has
+/// `file` (the path of a `cache.yaml`) and `dir`, `black_box` with `file` and `bytes` (64 KiB to 256 MiB),
+/// and `history` with `dir`, `bytes` (at least 1 MiB) and `hours` (at least 1). An unknown key is refused with its line and the keys that are known. The service has
 /// its name from [`Config::new`] or `OTEL_SERVICE_NAME`: a `service_name` in the file is ignored, which a line says.
 ///
 /// ```yaml
@@ -81,6 +86,7 @@ pub(crate) struct Document {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct BlackBox {
     pub(crate) file: Option<PathBuf>,
+    #[serde(deserialize_with = "bytes_of_ring")]
     pub(crate) bytes: Option<u64>,
 }
 
@@ -90,8 +96,44 @@ pub(crate) struct BlackBox {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct History {
     pub(crate) dir: Option<PathBuf>,
+    #[serde(deserialize_with = "bytes_of_files")]
     pub(crate) bytes: Option<u64>,
+    #[serde(deserialize_with = "hours")]
     pub(crate) hours: Option<u64>,
+}
+
+#[cfg(feature = "black-box")]
+fn bytes_of_ring<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    bounded(from, "bytes", MIN_RING_BYTES..=MAX_RING_BYTES)
+}
+
+#[cfg(feature = "history")]
+fn bytes_of_files<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    bounded(from, "bytes", MIN_BYTES..=u64::MAX)
+}
+
+#[cfg(feature = "history")]
+fn hours<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    bounded(from, "hours", 1..=u64::MAX)
+}
+
+/// Reads a number, and refuses one that would not hold.
+#[cfg(any(feature = "black-box", feature = "history"))]
+fn bounded<'de, D: serde::Deserializer<'de>>(
+    from: D,
+    key: &str,
+    accepted: std::ops::RangeInclusive<u64>,
+) -> Result<Option<u64>, D::Error> {
+    let number: Option<u64> = serde::Deserialize::deserialize(from)?;
+    let refused = match number.filter(|number| !accepted.contains(number)) {
+        None => return Ok(number),
+        Some(number) => format!("{key}: {number} is not possible"),
+    };
+    let (least, most) = accepted.into_inner();
+    Err(serde::de::Error::custom(match most {
+        u64::MAX => format!("{refused}, it is at least {least}"),
+        _ => format!("{refused}, it is {least} to {most}"),
+    }))
 }
 
 /// Observers of requests that are not the usual ones.

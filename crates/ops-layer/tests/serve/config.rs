@@ -509,3 +509,35 @@ fn keys_of_a_section_that_code_leaves_open_are_not_said_to_be_ignored() {
         assert!(dir.join("logs").is_dir(), "the file says where it is");
     }
 }
+
+#[test]
+#[cfg(all(feature = "black-box", feature = "history"))]
+fn numbers_of_the_file_that_would_not_hold_are_refused_with_their_place_and_limit() {
+    for (text, key, expected) in [
+        ("history: { hours: 0 }\n", "history: hours: 0", "at least 1"),
+        (
+            "\nhistory: { bytes: 1000 }\n",
+            "history: bytes: 1000",
+            "at least 1048576",
+        ),
+        (
+            "black_box:\n  bytes: 10\n",
+            "black_box: bytes: 10",
+            "65536 to 268435456",
+        ),
+        (
+            "black_box: { bytes: 99999999999 }\n",
+            "black_box: bytes: 99999999999",
+            "65536 to 268435456",
+        ),
+    ] {
+        let (_file, start) = with(text);
+        let reason = start.refused();
+        for told in [key, expected, "line "] {
+            assert!(reason.contains(told), "{told}: {reason}");
+        }
+    }
+    let at_the_limits = "history: { hours: 1, bytes: 1048576 }\nblack_box: { bytes: 65536 }\n";
+    let (_file, start) = with(at_the_limits);
+    assert!(start.serve().stop().0.success());
+}
