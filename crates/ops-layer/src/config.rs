@@ -32,7 +32,7 @@ use crate::glue;
 ///
 /// YAML with the keys `log`, `trace`, `metrics` and `secrets`, each with the keys of that part's `Config`, `cache` with
 /// `file` (the path of a `cache.yaml`) and `dir`, `black_box` with `file` and `bytes` (64 KiB to 256 MiB),
-/// and `history` with `dir`, `bytes` (at least 1 MiB) and `hours` (at least 1). An unknown key is refused with its line and the keys that are known. The service has
+/// and `history` with `dir`, `bytes` (at least 1 MiB) and `hours` (at least 1); their places may be `off`. An unknown key is refused with its line and the keys that are known. The service has
 /// its name from [`Config::new`] or `OTEL_SERVICE_NAME`: a `service_name` in the file is ignored, which a line says.
 ///
 /// ```yaml

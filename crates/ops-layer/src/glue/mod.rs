@@ -38,12 +38,11 @@ mod left_out;
 #[cfg(not(all(feature = "log", feature = "trace", feature = "metrics")))]
 mod unobserved;
 
-/// Place of what is off unless one is named: that of the variable, where `off` is none, then that of the file.
+/// Place of what is off unless one is named: that of the variable, then that of the file. Of both, `off` is none, and nothing is unset.
 #[cfg(any(feature = "black-box", feature = "history"))]
 fn place(variable: &str, in_file: Option<std::path::PathBuf>) -> Option<std::path::PathBuf> {
-    match std::env::var_os(variable).filter(|place| !place.is_empty()) {
-        Some(off) if off.eq_ignore_ascii_case("off") => None,
-        Some(place) => Some(place.into()),
-        None => in_file,
-    }
+    let in_environment = std::env::var_os(variable).filter(|place| !place.is_empty());
+    let place = in_environment.or(in_file.map(Into::into))?;
+    let is_none = place.is_empty() || place.eq_ignore_ascii_case("off");
+    (!is_none).then(|| place.into())
 }

@@ -541,3 +541,23 @@ fn numbers_of_the_file_that_would_not_hold_are_refused_with_their_place_and_limi
     let (_file, start) = with(at_the_limits);
     assert!(start.serve().stop().0.success());
 }
+
+#[test]
+#[cfg(all(feature = "black-box", feature = "history"))]
+fn off_or_an_empty_place_in_the_file_is_none_as_it_is_in_the_environment() {
+    for place in ["''", "Off"] {
+        let of_both = [
+            format!("history: {{ dir: {place} }}"),
+            format!("black_box: {{ file: {place} }}"),
+        ];
+        for text in of_both {
+            let (_file, start) = with(&text);
+            let service = start.serve();
+            for name in ["logs", "Off"] {
+                assert!(!service.has(name), "{text}: {name}");
+            }
+            let (_, log) = service.stop();
+            assert!(!log.contains("black_box_off"), "{log}");
+        }
+    }
+}

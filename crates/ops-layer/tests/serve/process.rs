@@ -224,6 +224,12 @@ impl Process {
         self.ended()
     }
 
+    /// Reports if its folder has a file or folder of this name.
+    #[cfg(feature = "history")]
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.folder.path().join(name).exists()
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("app.log")).unwrap_or_default()
     }
