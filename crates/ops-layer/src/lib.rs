@@ -70,6 +70,7 @@ mod probe;
 mod serve;
 mod spawn;
 mod stop;
+mod variables;
 
 pub use config::Config;
 pub use error::Error;

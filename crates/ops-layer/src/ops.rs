@@ -11,7 +11,7 @@ use crate::error::chain;
 use crate::findings::snapshot::{Heartbeat, Snapshot};
 use crate::findings::watch::Watch;
 use crate::findings::{disk, is_production};
-use crate::{Config, Error, Finding, features, glue};
+use crate::{Config, Error, Finding, features, glue, variables};
 
 /// Time for the last lines of a start that is refused.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
@@ -111,7 +111,10 @@ fn start(
             target: "ops_layer", section, hint = "the program sets it itself", "config_section_ignored"
         );
     }
-    let secrets = glue::secrets::Part::start(&config)?;
+    let secrets = glue::secrets::Part::start(&config);
+    // also if one of them is the reason why it fails
+    variables::warn_of_misspelled(|name| secrets.as_ref().is_ok_and(|part| part.reads(name)));
+    let secrets = secrets?;
     let trace = glue::trace::Trace::start(&config)?;
     glue::metrics::start(&config)?;
     let cache = glue::cache::Part::start(&config, &secrets)?;

@@ -77,6 +77,12 @@ impl Part {
         }
     }
 
+    /// Reports whether the catalog names this variable.
+    pub(crate) fn reads(&self, variable: &str) -> bool {
+        let known = self.0.report().secrets;
+        known.iter().any(|secret| secret.env_var == variable)
+    }
+
     pub(crate) fn look(&self) -> Option<Seen> {
         Some(seen(&self.0))
     }

@@ -11,15 +11,16 @@ use super::server;
 use super::settings::Settings;
 #[cfg(feature = "cache")]
 use crate::glue::cache::Origin as CacheOrigin;
+use crate::variables::OF_PARTS;
 use crate::{Error, Ops};
 
 const CODE: &str = "code";
 const DEFAULT: &str = "default";
 const PASSED: &str = "environment: LISTEN_FDS";
 
-/// Variables of the parts that are shown if they are set, besides those of [`of_exporters`] and [`PROXIES`]. None of them holds a secret
-/// but in a URL, see [`without_secrets`].
-const VARIABLES: [&str; 75] = [
+/// Variables of the parts that are shown if they are set, besides [`OF_PARTS`], [`PROXIES`] and those of [`of_exporters`]. None of them
+/// holds a secret but in a URL, see [`without_secrets`].
+const VARIABLES: [&str; 54] = [
     "AWS_CONFIG_FILE",
     "AWS_DEFAULT_REGION",
     "AWS_EC2_METADATA_DISABLED",
@@ -37,27 +38,6 @@ const VARIABLES: [&str; 75] = [
     "BAO_CACERT",
     "BAO_NAMESPACE",
     "NO_PROXY",
-    "OPS_AWS_REGION",
-    "OPS_BLACK_BOX",
-    "OPS_CACHE_DIR",
-    "OPS_CONFIG",
-    "OPS_DOTENV",
-    "OPS_ENV",
-    "OPS_HISTORY_DIR",
-    "OPS_LOG_FORMAT",
-    "OPS_LOG_LATE_LINES",
-    "OPS_LOG_LEVEL",
-    "OPS_LOG_RATE_LIMIT",
-    "OPS_LOG_ROTATION",
-    "OPS_METRICS_SEMANTIC_NAMES",
-    "OPS_RESOURCE_DETECTORS",
-    "OPS_SECRETS_AWS",
-    "OPS_SECRETS_AWS_AGENT",
-    "OPS_SECRETS_FILE",
-    "OPS_SECRETS_FOLDER",
-    "OPS_TRACE_EVENTS",
-    "OPS_TRACE_FILTER",
-    "OPS_TRACE_KEEP",
     "OTEL_ATTRIBUTE_COUNT_LIMIT",
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
     "OTEL_BLRP_EXPORT_TIMEOUT",
@@ -162,7 +142,8 @@ pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: A
     all.push(admin_address(settings, admin));
     all.extend(of_server(settings));
     all.extend(of_cache(ops));
-    let mut variables: Vec<String> = VARIABLES.map(str::to_owned).into_iter().collect();
+    let known = VARIABLES.into_iter().chain(OF_PARTS);
+    let mut variables: Vec<String> = known.map(str::to_owned).collect();
     variables.extend(of_exporters());
     variables.extend(PROXIES.map(str::to_owned));
     variables.sort_unstable();

@@ -543,6 +543,39 @@ fn numbers_of_the_file_that_would_not_hold_are_refused_with_their_place_and_limi
 }
 
 #[test]
+#[cfg(feature = "secrets")]
+fn a_misspelled_variable_is_a_line_with_the_one_that_is_meant_and_one_of_the_program_is_none() {
+    let catalog = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    let text = "secrets:\n  a: { env_var: OPS_GRACE_SECONDZ }\n";
+    std::fs::write(catalog.path(), text).unwrap();
+    let (_, log) = Start::new("serve")
+        .env("OPS_SECRETS_FILE", catalog.path().to_str().unwrap())
+        .env("OPS_GRACE_SECONDZ", "hush")
+        .env("OPS_LOG_LEVLE", "hush")
+        .env("OPS_SHUTDOWN_SECOND", "hush")
+        .env("OPS_ENVS", "")
+        .env("OPS_TEAM", "hush")
+        .serve()
+        .stop();
+    let lines = log.lines().filter(|line| line.contains("variable_ignored"));
+    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut told: Vec<_> = lines
+        .map(|line| (line["variable"].clone(), line["hint"].clone()))
+        .collect();
+    told.sort_by_key(|(variable, _)| variable.to_string());
+    let right = [
+        ("OPS_LOG_LEVLE", "it is OPS_LOG_LEVEL that is read"),
+        (
+            "OPS_SHUTDOWN_SECOND",
+            "it is OPS_SHUTDOWN_SECONDS that is read",
+        ),
+    ];
+    let right = right.map(|(variable, hint)| (variable.into(), hint.into()));
+    assert_eq!(told, right, "{log}");
+    assert!(!log.contains("hush"), "{log}");
+}
+
+#[test]
 #[cfg(all(feature = "black-box", feature = "history"))]
 fn off_or_an_empty_place_in_the_file_is_none_as_it_is_in_the_environment() {
     for place in ["''", "Off"] {

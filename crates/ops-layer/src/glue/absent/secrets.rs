@@ -28,6 +28,11 @@ impl Part {
     }
 
     #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn reads(&self, _: &str) -> bool {
+        false
+    }
+
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
     pub(crate) fn look(&self) -> Option<Seen> {
         None
     }

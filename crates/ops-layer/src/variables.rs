@@ -1,0 +1,115 @@
+//! Variables of our own: one that is misspelled changes nothing, and so it is not passed over.
+
+/// Those of the parts that hold no secret.
+pub(crate) const OF_PARTS: [&str; 21] = [
+    "OPS_AWS_REGION",
+    "OPS_BLACK_BOX",
+    "OPS_CACHE_DIR",
+    "OPS_CONFIG",
+    "OPS_DOTENV",
+    "OPS_ENV",
+    "OPS_HISTORY_DIR",
+    "OPS_LOG_FORMAT",
+    "OPS_LOG_LATE_LINES",
+    "OPS_LOG_LEVEL",
+    "OPS_LOG_RATE_LIMIT",
+    "OPS_LOG_ROTATION",
+    "OPS_METRICS_SEMANTIC_NAMES",
+    "OPS_RESOURCE_DETECTORS",
+    "OPS_SECRETS_AWS",
+    "OPS_SECRETS_AWS_AGENT",
+    "OPS_SECRETS_FILE",
+    "OPS_SECRETS_FOLDER",
+    "OPS_TRACE_EVENTS",
+    "OPS_TRACE_FILTER",
+    "OPS_TRACE_KEEP",
+];
+
+/// Those of the server and its page.
+const OF_SERVER: [&str; 6] = [
+    "OPS_ADMIN_ADDR",
+    "OPS_ADMIN_PROFILE",
+    "OPS_ADMIN_TOKEN",
+    "OPS_ADMIN_TOKEN_FILE",
+    "OPS_GRACE_SECONDS",
+    "OPS_SHUTDOWN_SECONDS",
+];
+
+/// Logs variables that are none of ours and nearly one. A program may have some of its own: those that `is_taken` are not logged,
+/// nor are names that only look alike from afar.
+pub(crate) fn warn_of_misspelled(is_taken: impl Fn(&str) -> bool) {
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|_| !value.is_empty()) else {
+            continue;
+        };
+        if let Some(known) = meant(name).filter(|_| !is_taken(name)) {
+            tracing::warn!(
+                target: "ops_layer", variable = name, hint = format!("it is {known} that is read"), "variable_ignored"
+            );
+        }
+    }
+}
+
+/// Returns the variable of ours that one edit is missing to; of a long name, two.
+fn meant(name: &str) -> Option<&'static str> {
+    let known = || OF_PARTS.into_iter().chain(OF_SERVER);
+    if !name.starts_with("OPS_") || known().any(|known| known == name) {
+        return None;
+    }
+    let most = |known: &str| if known.len() < 16 { 1 } else { 2 };
+    let all = known().map(|known| (edits(name.as_bytes(), known.as_bytes()), known));
+    let near = all.filter(|(edits, known)| *edits <= most(known));
+    near.min().map(|(_, known)| known)
+}
+
+/// Number of letters to add, remove, replace, or swap with the next one.
+fn edits(from: &[u8], to: &[u8]) -> usize {
+    // for one letter less of `from`, and for two less
+    let mut rows = [Vec::new(), (0..=to.len()).collect::<Vec<_>>()];
+    for (at, letter) in from.iter().enumerate() {
+        let [two_less, one_less] = &rows;
+        let mut row = vec![at + 1];
+        for (of, other) in to.iter().enumerate() {
+            let replaced = one_less[of] + usize::from(letter != other);
+            let mut least = replaced.min(one_less[of + 1] + 1).min(row[of] + 1);
+            if at > 0 && of > 0 && *letter == to[of - 1] && from[at - 1] == *other {
+                least = least.min(two_less[of - 1] + 1);
+            }
+            row.push(least);
+        }
+        rows.swap(0, 1);
+        rows[1] = row;
+    }
+    let [_, row] = &rows;
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nearly_a_variable_of_ours_is_meant_and_others_are_the_programs() {
+        for (name, known) in [
+            ("OPS_LOG_LEVLE", Some("OPS_LOG_LEVEL")),
+            ("OPS_LOG_FROMAT", Some("OPS_LOG_FORMAT")),
+            ("OPS_LOGFORMAT", Some("OPS_LOG_FORMAT")),
+            ("OPS_SHUTDOWN_SECOND", Some("OPS_SHUTDOWN_SECONDS")),
+            ("OPS_SHUTDWON_SECONS", Some("OPS_SHUTDOWN_SECONDS")),
+            ("OPS_ADMIN_ADR", Some("OPS_ADMIN_ADDR")),
+            ("OPS_BLACKBOX", Some("OPS_BLACK_BOX")),
+            ("OPS_TRACE_KEEPS", Some("OPS_TRACE_KEEP")),
+            ("OPS_LOG_LEVEL", None),
+            ("OPS_LOG_LABEL", None),
+            ("OPS_TRACE_KEY", None),
+            ("OPS_CONFIG_DIR", None),
+            ("OPS_TEAM", None),
+            ("OPS_", None),
+            ("OP_ENV", None),
+            ("ops_log_level", None),
+            ("OPS_LÖG_LEVEL", None),
+        ] {
+            assert_eq!(meant(name), known, "{name}");
+        }
+    }
+}
