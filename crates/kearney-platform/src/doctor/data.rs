@@ -18,6 +18,8 @@ pub(super) const LOCK_IS_HELD: &str = "held: a platform serves from it";
 pub(super) const LOCK_IS_FREE: &str = "free: no platform serves from it";
 /// Answer of a directory that was named and has no lock.
 pub(super) const LOCK_IS_ABSENT: &str = "absent: no platform has served from it";
+/// Answer of a directory that was named and is not there.
+pub(super) const DIR_IS_ABSENT: &str = "absent, as its directory is";
 /// Bytes at the end of the log in which the last error is looked for.
 const END: u64 = 64 * 1024;
 
@@ -106,7 +108,13 @@ fn lock(answers: &mut Answers, options: &Doctor) {
         Err(error)
             if error.kind() == io::ErrorKind::NotFound && options.named_data_dir.is_some() =>
         {
-            LOCK_IS_ABSENT.to_owned()
+            let is_there = options.data_dir().exists();
+            let absent = if is_there {
+                LOCK_IS_ABSENT
+            } else {
+                DIR_IS_ABSENT
+            };
+            absent.to_owned()
         }
         Err(error) => error.to_string(),
         Ok(file) => match file.try_lock_shared() {

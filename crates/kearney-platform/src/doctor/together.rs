@@ -6,7 +6,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::answers::{Answers, Tried};
 use super::collector;
-use super::data::{LOCK_IS_ABSENT, LOCK_IS_FREE, LOCK_IS_HELD};
+use super::data::{DIR_IS_ABSENT, LOCK_IS_ABSENT, LOCK_IS_FREE, LOCK_IS_HELD};
 use super::found::{Found, Severity};
 
 /// Returns the findings, each seen in the light of what the other probes were answered.
@@ -20,12 +20,16 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
         }
     }
     let is_lock = |answer| answers.tried.iter().any(|tried| tried.answer == answer);
-    let lock = match (is_lock(LOCK_IS_FREE), is_lock(LOCK_IS_ABSENT)) {
+    let is_gone = is_lock(DIR_IS_ABSENT);
+    let lock = match (is_lock(LOCK_IS_FREE), is_gone || is_lock(LOCK_IS_ABSENT)) {
         (true, _) => Some("free"),
         (false, true) => Some("absent"),
         (false, false) => None,
     };
-    if let (Some(state), Some(lock), true) = (&answers.state, lock, answers.is_page_presumed) {
+    // whoever lost its directory has no lock that is found
+    let is_lost = findings.iter().any(|f| f.id == "data_dir_lost");
+    let is_doubted = answers.is_page_presumed && !is_lost;
+    if let (Some(state), Some(lock), true) = (&answers.state, lock, is_doubted) {
         findings.insert(0, another_platform(state, lock, answers));
     }
     let stopped = findings.iter_mut().find(|f| f.id == "process_not_running");
@@ -36,6 +40,11 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
         "A platform holds the data directory: its admin page is elsewhere or off, or it starts."
             .clone_into(&mut finding.means);
         "Ask again once it is ready, or name the page with --admin; the line `listening` of the log has its address."
+            .clone_into(&mut finding.action);
+    } else if is_gone {
+        "The data directory is not there. A platform that served from it when it was moved or removed goes on, and its page is not found."
+            .clone_into(&mut finding.means);
+        "If the directory is the right one, look for the process (`pgrep kearney-platform`), and name its page with --admin; if there is none, start it."
             .clone_into(&mut finding.action);
     } else if let Some(lock) = lock {
         finding.means = format!("No platform runs with this data directory: its lock is {lock}.");

@@ -107,6 +107,22 @@ fn a_data_directory_that_was_moved_is_found_and_the_next_one_keeps_its_addresses
         assert!(moved.elapsed() < Duration::from_secs(60), "{state:#}");
         std::thread::park_timeout(Duration::from_millis(100));
     }
+    let asked = |admin: &str| {
+        let mut program = home.program(&["doctor", "--json", "--data-dir", "data"]);
+        let output = program.env("OPS_ADMIN_ADDR", admin).stdout(Stdio::piped());
+        let output = output.output().unwrap();
+        let diagnosis: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        diagnosis["findings"].as_array().unwrap().clone()
+    };
+    let found = asked(&first.admin);
+    assert_eq!(found[0]["id"], "data_dir_lost");
+    let is_another = |finding: &serde_json::Value| finding["id"] == "another_platform_answers";
+    assert!(!found.iter().any(is_another), "{found:#?}");
+    // as if the page were elsewhere: nobody listens there
+    let found = asked("127.0.0.1:1");
+    assert_eq!(found[0]["id"], "process_not_running");
+    let means = found[0]["means"].as_str().unwrap();
+    assert!(means.contains("goes on"), "{means}");
     let second = home.serve();
     assert!(first.stop().success());
     let addresses = std::fs::read_to_string(home.path("data/addresses.json")).unwrap();
