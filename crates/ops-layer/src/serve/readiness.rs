@@ -59,14 +59,21 @@ const OLD_AFTER: Duration = ALL_WITHIN.saturating_add(Duration::from_secs(2));
 /// Results of all checks at one time.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
+    began: Instant,
     at: Instant,
     pub(super) checks: Vec<(String, Health)>,
 }
 
 impl Report {
-    fn new(checks: Vec<(String, Health)>) -> Self {
-        let at = Instant::now();
-        Self { at, checks }
+    /// Runs the checks, and returns their results.
+    async fn of(checks: &[Check]) -> Self {
+        let began = Instant::now();
+        let checks = ask(checks).await;
+        Self {
+            began,
+            at: Instant::now(),
+            checks,
+        }
     }
 
     /// Returns the age of results that are not of now.
@@ -148,13 +155,8 @@ impl Readiness {
     /// later has an answer of its own.
     pub(super) async fn first_ready(&self) {
         let report = loop {
-            let began = Instant::now();
-            let report = Report::new(ask(&self.0.checks).await);
-            // a probe may have had a newer answer meanwhile
-            let latest = self.0.latest.borrow().clone();
-            if latest.is_none_or(|latest| latest.at < began) {
-                self.note(&report);
-            }
+            let report = Report::of(&self.0.checks).await;
+            self.note(&report);
             if report.failed().is_none() {
                 break report;
             }
@@ -209,7 +211,7 @@ impl Readiness {
         let running = Running(self.clone());
         shared.runtime.spawn(async move {
             let shared = &running.0.0;
-            let report = Report::new(ask(&shared.checks).await);
+            let report = Report::of(&shared.checks).await;
             running.0.note(&report);
             shared.latest.send_replace(Some(Arc::new(report)));
         });
@@ -222,9 +224,17 @@ impl Readiness {
             return;
         }
         let mut noted = self.0.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        // a probe and the wait for the first time may ask at once: the later question counts
+        if noted.newest.is_some_and(|newest| report.began < newest) {
+            return;
+        }
+        noted.newest = Some(report.began);
         let Some(reason) = report.failed() else {
             let had_failed = !noted.failing.is_empty();
-            *noted = Noted::default();
+            *noted = Noted {
+                newest: noted.newest,
+                ..Noted::default()
+            };
             drop(noted);
             if had_failed {
                 tracing::info!(target: "ops_layer", "checks_passing");
@@ -252,6 +262,8 @@ impl Readiness {
 /// Lines about the checks since all of them passed.
 #[derive(Default)]
 struct Noted {
+    /// Start of the latest run of the checks that was looked at.
+    newest: Option<Instant>,
     since: Option<Instant>,
     /// Names of the checks that were in a line.
     failing: Vec<String>,
@@ -314,8 +326,12 @@ impl Readiness {
             std::future::pending::<Health>,
         );
         let readiness = Self::new(vec![slow], Handle::current());
-        let mut report = Report::new(checks);
-        report.at -= ago;
+        let at = Instant::now() - ago;
+        let report = Report {
+            began: at,
+            at,
+            checks,
+        };
         readiness.0.latest.send_replace(Some(Arc::new(report)));
         readiness
     }

@@ -113,8 +113,30 @@ async fn warehouse() -> Health {
         1 => Health::degraded("one replica is left"),
         2 => Health::failed("no replica is left"),
         3 => panic!("on purpose"),
+        5 => late_once().await,
         _ => std::future::pending().await,
     }
+}
+
+/// Fails at first, then once more for whoever asked before one that passes, and later than that.
+async fn late_once() -> Health {
+    static ASKED: AtomicU8 = AtomicU8::new(0);
+    static PASSED: tokio::sync::Notify = tokio::sync::Notify::const_new();
+    match ASKED.fetch_add(1, Ordering::SeqCst) {
+        0 => return Health::failed("no replica is there yet"),
+        1 => {
+            PASSED.notified().await;
+            // the one that passed is looked at meanwhile
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return Health::failed("no replica was there");
+        }
+        2 => PASSED.notify_one(),
+        _ => {
+            ASKED.store(3, Ordering::SeqCst);
+            tracing::info!("asked_again");
+        }
+    }
+    Health::Ready
 }
 
 fn number(name: &str) -> Option<Duration> {

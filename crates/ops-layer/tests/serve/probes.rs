@@ -149,3 +149,15 @@ fn a_check_that_fails_is_not_ready_and_its_reason_is_on_the_admin_page_and_in_th
         ]
     );
 }
+
+#[test]
+fn checks_that_answer_late_do_not_fail_after_those_that_were_asked_after_them() {
+    let service = Start::new("serve").env("HEALTH", "5").serve();
+    until(
+        || get(service.api, "/readyz"),
+        |_| service.log().contains("asked_again"),
+    );
+    let (status, log) = service.stop();
+    assert!(status.success(), "{status}");
+    assert!(!log.contains("checks_"), "{log}");
+}
