@@ -17,6 +17,7 @@ pub use cache::{Cache, CachePlace};
 use crate::isochrone::BaseUrl;
 use crate::log_file::LogFile;
 use crate::orchestrator::{Client, Job, Status};
+use crate::output::refuse;
 
 /// The reference platform of the operations layer.
 #[derive(Debug, Parser)]
@@ -29,8 +30,9 @@ pub struct Cli {
 impl Cli {
     /// Reads the command line of this process. A variable that is empty counts as unset.
     pub fn of_process() -> Self {
-        let matches = without_empty_variables(Self::command()).get_matches();
-        let mut read = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let matches = without_empty_variables(Self::command()).try_get_matches();
+        let matches = matches.unwrap_or_else(|error| refuse(&error));
+        let mut read = Self::from_arg_matches(&matches).unwrap_or_else(|error| refuse(&error));
         if let (Command::Serve(serve), Some((_, matches))) =
             (&mut read.command, matches.subcommand())
         {

@@ -6,9 +6,26 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 
-/// Writes a line to standard error. One that cannot be written, such as to a full disk, changes nothing else.
+/// Writes a line to standard error, without what [`redacted`] takes out. One that cannot be written, such as to a full disk, changes
+/// nothing else.
 pub fn tell(line: &str) {
+    let line = redacted(line.to_owned());
     let _ = writeln!(std::io::stderr(), "kearney-platform: {line}");
+}
+
+/// Takes out what `secrets` has registered, and credentials in URLs.
+pub fn redacted(text: String) -> String {
+    ops_layer::log::redacted(&text).unwrap_or(text)
+}
+
+/// Ends the program with what is wrong with its arguments, which may have credentials in them.
+pub fn refuse(error: &clap::Error) -> ! {
+    let text = error.render().to_string();
+    let Some(text) = ops_layer::log::redacted(&text) else {
+        error.exit() // in color, or with the help
+    };
+    let _ = write!(std::io::stderr(), "{text}");
+    std::process::exit(error.exit_code())
 }
 
 /// Writes what a command has to say. A reader that has seen enough and left is no failure.

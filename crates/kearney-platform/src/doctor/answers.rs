@@ -1,6 +1,7 @@
 use serde::Serialize;
 
 use super::found::{Found, Severity};
+use crate::output::redacted;
 
 /// Everything that was tried, and what is wrong.
 #[derive(Debug, Serialize)]
@@ -68,9 +69,4 @@ impl Answers {
             self.findings.push(finding.after(&last.tried, &last.answer));
         }
     }
-}
-
-/// Takes out what `secrets` has registered, and credentials in URLs.
-pub(super) fn redacted(text: String) -> String {
-    ops_layer::log::redacted(&text).unwrap_or(text)
 }

@@ -9,12 +9,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-use super::answers::{Diagnosis, redacted};
+use super::answers::Diagnosis;
 use super::options::Doctor;
 use super::{settings, text};
 use crate::configs::open_secrets;
 use crate::error::chain;
 use crate::files;
+use crate::output::redacted;
 
 /// Bytes of the log's end.
 const LOG_BYTES: u64 = 1 << 20;

@@ -20,12 +20,12 @@ use std::process::ExitCode;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use answers::{Answers, Diagnosis, redacted};
+use answers::{Answers, Diagnosis};
 use found::{Found, Severity};
 pub use options::Doctor;
 
 use crate::error::{Error, Kind, Result, chain};
-use crate::output::{answer, tell};
+use crate::output::{answer, redacted, tell};
 
 /// Time for everything that is asked; whoever has not answered by then is a finding.
 const ALL_WITHIN: Duration = Duration::from_secs(20);
@@ -127,6 +127,6 @@ fn ask_all(options: &Doctor, started: Instant) -> Answers {
 }
 
 fn fail(why: &str) -> ExitCode {
-    tell(&redacted(why.to_owned()));
+    tell(why);
     ExitCode::FAILURE
 }

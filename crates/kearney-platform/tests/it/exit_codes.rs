@@ -308,3 +308,25 @@ fn runs_that_cannot_be_read_are_named_on_stderr_and_the_document_stays_whole() {
     );
     assert!(text.lines().all(|line| line == line.trim_end()), "{text:?}");
 }
+
+#[test]
+fn credentials_of_a_url_are_in_no_message_of_a_command() {
+    let home = Home::new();
+    let url = "http://user:hunter2@127.0.0.1:1";
+    let with_query = "http://127.0.0.1:1/?access_token=hunter2";
+    for (arguments, right) in [
+        (&["serve", "--mapbox-url", url][..], 2),
+        (&["serve", "--mapbox-url", with_query], 2),
+        (&["cache", "stats", "--admin", url], 1),
+        (&["sql", "SELECT 1", "--admin", url], 1),
+        (&["serve"], 2),
+    ] {
+        let mut program = home.program(arguments);
+        let output = program.env("KEARNEY_MAPBOX_URL", url).output().unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8(told).unwrap();
+        assert_eq!(output.status.code(), Some(right), "{arguments:?}: {told}");
+        assert!(told.contains("127.0.0.1:1"), "{arguments:?}: {told}");
+        assert!(!told.contains("hunter2"), "{arguments:?}: {told}");
+    }
+}
