@@ -224,10 +224,10 @@ pub struct Sql {
     /// As JSON
     #[arg(long)]
     pub json: bool,
-    /// Asks the hours since this time: 2h (ago), 2025-01-15, or 2025-01-15T10:30:00Z
+    /// Asks the hours since this time, the one that it is in as a whole: 2h (ago), 2025-01-15, or 2025-01-15T10:30:00Z; a WHERE is exact
     #[arg(long, value_parser = instant, allow_hyphen_values = true)]
     pub since: Option<SystemTime>,
-    /// Asks the hours before this time, in the same forms
+    /// Asks the hours before this time, the one that it is in as a whole, in the same forms
     #[arg(long, value_parser = instant, allow_hyphen_values = true)]
     pub until: Option<SystemTime>,
     /// Bytes of the files that are copied from buckets at most, all together
