@@ -69,6 +69,15 @@ impl Output {
         }
     }
 
+    /// Reports whether it writes each line as JSON to this file.
+    pub(crate) fn has_all_in(&self, path: &Path) -> bool {
+        let absolute = |path: &Path| std::path::absolute(path).ok();
+        let is_same = |own: &Path| {
+            own == path || absolute(own).is_some_and(|own| absolute(path) == Some(own))
+        };
+        self.json && self.filter.is_none() && self.path().is_some_and(is_same)
+    }
+
     fn to(place: Place) -> Self {
         Self {
             place,

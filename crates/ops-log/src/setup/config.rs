@@ -328,10 +328,15 @@ impl Config {
         self
     }
 
-    /// Appends JSON lines to this file too, see [`Output::file`].
+    /// Appends JSON lines to this file too, see [`Output::file`]. A file that has all of them already stays one output.
     #[must_use]
     pub fn file(self, path: impl Into<PathBuf>) -> Self {
-        self.output(Output::file(path).json(true))
+        let path = path.into();
+        // a second one would double each line, and each would rotate the other's file away
+        match self.more.iter().any(|output| output.has_all_in(&path)) {
+            true => self,
+            false => self.output(Output::file(path).json(true)),
+        }
     }
 
     /// Limit on the disk space of each log file: 64 MiB times 4 unless set, [`Rotation::off`] for none.

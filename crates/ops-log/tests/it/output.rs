@@ -44,6 +44,33 @@ fn people_and_a_file_get_the_same_lines_in_their_formats() {
 }
 
 #[test]
+fn a_file_that_is_named_twice_has_each_line_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let errors = Output::file(&path).json(true).level(ops_log::Level::Error);
+    let config = Config::new().stdout(false).file(&path);
+    let config = config.file(dir.path().join("./app.log")).file(&path);
+    let config = config.rotation("1KiB x 20".parse().unwrap());
+    let pipeline = Pipeline::new(config).unwrap();
+    for number in 0..50 {
+        info!(pipeline.root(), "counted", number = number);
+    }
+    let files = std::fs::read_dir(dir.path()).unwrap();
+    let lines = files.map(|file| {
+        let text = std::fs::read_to_string(file.unwrap().path());
+        text.unwrap().lines().count()
+    });
+    assert_eq!(lines.sum::<usize>(), 50);
+    // one that takes some of the lines leaves the rest to be written
+    let both = Config::new().stdout(false).output(errors).file(&path);
+    drop(pipeline);
+    let pipeline = Pipeline::new(both.rotation(ops_log::Rotation::off())).unwrap();
+    info!(pipeline.root(), "no_error");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("no_error"), "{text}");
+}
+
+#[test]
 fn a_file_is_appended_to() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.log");
