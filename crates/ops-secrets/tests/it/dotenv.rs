@@ -64,6 +64,9 @@ fn every_row_of_the_grammar_reads_as_documented() {
         ("A=\"\\${HOST}\"", "${HOST}"),
         ("A=\"\\\\\"", "\\"),
         ("A='x' # c", "x"),
+        ("A='x'# c", "x"),
+        ("A=\"x#y\"#z", "x#y"),
+        ("A=\"\" # c\nA='x'#", "x"),
         ("A=\" x \"", " x "),
         ("  A=x\t#c", "x"),
         ("B=1\nA=${B}2", "12"),
@@ -205,6 +208,9 @@ fn a_quote_that_is_never_closed_costs_neither_the_next_quoted_line_nor_its_value
     let (_folder, secrets) = file("A=\"planted\nB=\"fine\"\nC=too\n");
     assert_eq!(value(&secrets, "B").as_deref(), Some("fine"));
     assert_eq!(value(&secrets, "C").as_deref(), Some("too"));
+    // nor is it closed where a value begins that looks like a comment
+    let (_folder, commented) = file("A='planted\nB='#fine'\n");
+    assert_eq!(value(&commented, "B").as_deref(), Some("#fine"));
     let error = secrets.get("A").or("d").blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);
     let told = error.to_string();

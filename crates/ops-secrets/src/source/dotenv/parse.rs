@@ -130,7 +130,9 @@ impl Parsed {
                 } else {
                     Style::Single
                 };
-                if is_comment_or_blank(&raw[end + 1..]) {
+                let rest = &raw[end + 1..];
+                let is_own = taken == 1 && rest.starts_with(b"#");
+                if is_own || is_comment_or_blank(rest) {
                     self.decode(key, &raw[..end], style, number, environment);
                     return taken;
                 }
