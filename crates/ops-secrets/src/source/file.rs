@@ -223,12 +223,16 @@ impl SecretFiles {
     }
 }
 
-/// Text without the line breaks at its end, which editors and `echo` write and official images remove.
+/// Text without the line breaks at its end, which editors and `echo` write and official images remove, and without a byte order mark, as
+/// programs of Windows write it before text.
 fn text(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Refusal> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(Zeroizing::new(
-            text.trim_end_matches(['\n', '\r']).to_owned(),
-        )),
+        Ok(text) => {
+            let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+            Ok(Zeroizing::new(
+                text.trim_end_matches(['\n', '\r']).to_owned(),
+            ))
+        }
         Err(_) => Err(Refusal {
             kind: ErrorKind::Malformed,
             outcome: format!("{}: not UTF-8", path.display()),

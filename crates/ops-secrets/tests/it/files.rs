@@ -101,6 +101,30 @@ fn a_file_wins_over_aws_and_loses_to_the_environment() {
 }
 
 #[test]
+fn a_byte_order_mark_before_a_secret_is_no_part_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // as `Out-File` and editors of Windows write them
+    write(
+        &folder.path().join("DB_PASSWORD"),
+        "\u{feff}s3cret\r\n",
+        0o400,
+    );
+    write(&folder.path().join("EMPTY"), "\u{feff}\r\n", 0o400);
+    write(&folder.path().join("WITHIN"), "a\u{feff}", 0o400);
+    let path = folder.path().join("DB_PASSWORD");
+    let config = config().secrets_folder(folder.path());
+    let config = config.environment([("BY_VARIABLE_FILE", path.to_str().unwrap())]);
+    let secrets = Secrets::new(config.source(FolderSource::new(folder.path()))).unwrap();
+    let text = |name: &str| secrets.get(name).blocking().unwrap().expose().to_owned();
+    assert_eq!(text("DB_PASSWORD"), "s3cret");
+    assert_eq!(text("BY_VARIABLE"), "s3cret");
+    assert_eq!(text("WITHIN"), "a\u{feff}");
+    let bytes = secrets.get("DB_PASSWORD").bytes_blocking().unwrap();
+    assert_eq!(bytes.expose(), b"s3cret");
+    assert!(secrets.get("EMPTY").optional_blocking().unwrap().is_none());
+}
+
+#[test]
 fn a_mounted_folder_and_systemds_credentials_hold_secrets_by_name_and_by_variable() {
     let (mounted, credentials) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write(&mounted.path().join("mapbox_token"), "by-name", 0o400);
