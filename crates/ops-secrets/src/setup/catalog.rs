@@ -45,7 +45,7 @@ pub(crate) struct Entry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "`secrets:` and the secrets below it")]
 struct File {
     #[serde(default)]
     secrets: Listed,

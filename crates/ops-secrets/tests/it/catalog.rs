@@ -86,6 +86,7 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
         ),
         ("secrets: {a: {path: \"\"}}", "path: expected"),
         ("secrets: [a]", "mapping"),
+        ("- a", "expected `secrets:` and the secrets below it"),
         ("\t- {", "catalog"),
     ];
     for (yaml, expected) in rows {
