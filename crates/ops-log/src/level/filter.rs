@@ -186,6 +186,10 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
     if directive.contains(char::REPLACEMENT_CHARACTER) {
         return Err(Reason::NotText);
     }
+    // a variable that nobody replaced
+    if directive.contains(['$', '%']) {
+        return Err(Reason::Unknown);
+    }
     if directive.contains(['[', ']', '{', '}']) {
         return Err(Reason::Span);
     }
@@ -205,7 +209,7 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
             Some(threshold) => Ok(("", threshold)),
             // no module's name begins so: `500ms`, `1`
             None if directive.starts_with(|first: char| first.is_ascii_digit()) => {
-                Err(Reason::Unknown)
+                Err(Reason::Digit)
             }
             None if ends_in_a_level(directive) => Err(Reason::Unknown),
             None => match level_of_others(directive).or_else(|| almost_a_level(directive)) {
@@ -301,6 +305,8 @@ enum Reason {
     NotText,
     /// A word that is nearly a level.
     AlmostLevel(&'static str),
+    /// A word that begins with a digit.
+    Digit,
     /// A filter by span or field, as tracing-subscriber has it.
     Span,
     /// A regular expression about messages, as env_logger has it.
@@ -321,6 +327,7 @@ impl fmt::Display for ParseFilterError {
                 f,
                 "; did you mean {level}? A target of that name is written {directive}=trace"
             ),
+            Reason::Digit => write!(f, "; a target of that name is written {directive}=trace"),
             Reason::Span => f.write_str("; filters by span or field are not supported"),
             Reason::Regex => f.write_str("; filters by message are not supported"),
         }

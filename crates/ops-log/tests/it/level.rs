@@ -386,6 +386,11 @@ fn a_directive_that_is_a_slip_of_the_pen_is_refused_with_the_level_that_was_mean
         ("my_crate>debug", "expected a level"),
         ("warp", "A target of that name is written warp=trace"),
         ("db=5", "expected a level"),
+        ("2fa", "a target of that name is written 2fa=trace"),
+        // variables that nobody replaced
+        ("$LEVEL", "expected a level"),
+        ("${LEVEL:-info}", "expected a level"),
+        ("%LEVEL%=debug", "expected a level"),
         (
             "db[span]=info",
             "filters by span or field are not supported",
@@ -396,9 +401,14 @@ fn a_directive_that_is_a_slip_of_the_pen_is_refused_with_the_level_that_was_mean
             error.contains("unknown directive") && error.contains(hint),
             "{wrong}: {error}"
         );
+        assert!(
+            !wrong.contains('$') || error.ends_with("by commas"),
+            "{error}"
+        );
     }
     for (text, printed) in [
         ("warp=trace", "info,warp=trace"),
+        ("2fa=trace", "info,2fa=trace"),
         ("none=trace,verbose=off", "info,verbose=off,none=trace"),
         ("hyper", "info,hyper=trace"),
         ("my_crate::debg", "info,my_crate::debg=trace"),
