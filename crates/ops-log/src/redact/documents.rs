@@ -1,4 +1,4 @@
-//! JSON that is text, such as the body of a request: `{"user":"ada","password":"x"}`.
+//! JSON that is text, such as the body of a request: `{"user":"ada","password":"x"}`; and what `Debug` shows of structs and maps.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,15 +15,82 @@ const LONGEST_ESCAPE: usize = 10;
 /// hidden as a whole.
 const MAX_DEPTH: u32 = 6;
 
-/// Reports whether a text begins as a JSON document does, or has one in quotes.
+/// The longest name of a field or key that is looked at in a text, in bytes.
+const MAX_NAME_BYTES: usize = 64;
+
+/// Reports whether a text begins as a JSON document does, has one in quotes, or has a denied field as `Debug` shows it.
 #[inline]
-pub(crate) fn has_one(text: &[u8]) -> bool {
-    begins(text) || is_within(text)
+pub(crate) fn has_one(text: &[u8], deny: &DenyList) -> bool {
+    begins(text) || is_beside_a_quote(text, deny)
 }
 
-/// Reports whether a text in quotes begins as a JSON document does, as in JSON that has one as a string, and in what `Debug` shows.
-pub(crate) fn is_within(text: &[u8]) -> bool {
-    memchr::memchr_iter(b'"', text).any(|quote| begins(&text[quote + 1..]))
+/// Few texts have quotes: what is done at each of them is no part of its callers.
+#[inline(never)]
+fn is_beside_a_quote(text: &[u8], deny: &DenyList) -> bool {
+    memchr::memchr_iter(b'"', text)
+        .any(|quote| begins(&text[quote + 1..]) || is_denied_field(&text[..quote], deny))
+}
+
+/// The same for the texts of JSON, whose own values under denied keys are hidden already.
+pub(crate) fn is_within(json: &[u8], deny: &DenyList) -> bool {
+    memchr::memchr_iter(b'"', json).any(|quote| {
+        let (before, behind) = (&json[..quote], &json[quote + 1..]);
+        begins(behind) || before.ends_with(b"\\") && is_denied_field(before, deny)
+    })
+}
+
+/// Reports whether what follows is the value of a denied field of a struct or a denied key of a map, as `Debug` shows them:
+/// `Login { password: `, `{"x-api-key": `, and within `Some(` and others. Elsewhere a name and a colon may be words of a sentence.
+fn is_denied_field(before: &[u8], deny: &DenyList) -> bool {
+    let mut before = without_slashes(before);
+    while let Some(wrapper) = without_blanks(before).strip_suffix(b"(") {
+        before = &wrapper[..wrapper.len() - last_name(wrapper).len()];
+    }
+    let Some(field) = before
+        .strip_suffix(b" ")
+        .unwrap_or(before)
+        .strip_suffix(b":")
+    else {
+        return false;
+    };
+    let key = field.strip_suffix(b"\"");
+    let name = last_name(key.map_or(field, without_slashes));
+    let behind = match key.map(without_slashes) {
+        None => Some(&field[..field.len() - name.len()]),
+        Some(key) => key[..key.len() - name.len()]
+            .strip_suffix(b"\"")
+            .map(without_slashes),
+    };
+    let is_first_or_next = |behind| matches!(without_blanks(behind).last(), Some(b'{' | b','));
+    behind.is_some_and(is_first_or_next) && deny.has(name)
+}
+
+/// The text without white space at its end, which may be escaped.
+fn without_blanks(mut text: &[u8]) -> &[u8] {
+    loop {
+        text = text.trim_ascii_end();
+        match text {
+            [before @ .., b'\\', b'n' | b't'] => text = without_slashes(before),
+            _ => return text,
+        }
+    }
+}
+
+fn last_name(text: &[u8]) -> &[u8] {
+    let is_part =
+        |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte) || !byte.is_ascii();
+    let len = text
+        .iter()
+        .rev()
+        .take(MAX_NAME_BYTES)
+        .take_while(is_part)
+        .count();
+    &text[text.len() - len..]
+}
+
+fn without_slashes(text: &[u8]) -> &[u8] {
+    let slashes = text.iter().rev().take_while(|byte| **byte == b'\\');
+    &text[..text.len() - slashes.count()]
 }
 
 /// Reports whether a text begins as a JSON document does, behind white space, which may be escaped.
@@ -57,8 +124,8 @@ fn hidden_at(text: &str, deny: &DenyList, depth: u32) -> Option<String> {
     let scrubbed = scrub::text(text, deny);
     let known = scrubbed.as_deref().unwrap_or(text);
     let rewritten = match known.as_bytes() {
-        text if begins(text) => rewritten(known, Some(deny), deny, depth),
-        text if is_within(text) => rewritten(known, None, deny, depth),
+        text if begins(text) => rewritten(known, Own::Document, deny, depth),
+        text if is_beside_a_quote(text, deny) => rewritten(known, Own::Fields, deny, depth),
         _ => None,
     };
     rewritten.or(scrubbed)
@@ -67,18 +134,29 @@ fn hidden_at(text: &str, deny: &DenyList, depth: u32) -> Option<String> {
 /// The same for JSON in which values under denied keys are hidden already: only its texts are read.
 #[cold]
 pub(crate) fn hidden_within(json: &str, deny: &DenyList) -> Option<String> {
-    rewritten(json, None, deny, 0)
+    rewritten(json, Own::Hidden, deny, 0)
 }
 
-fn rewritten(text: &str, keys: Option<&DenyList>, deny: &DenyList, depth: u32) -> Option<String> {
+/// What may be denied in a text besides the texts in its quotes.
+#[derive(Clone, Copy)]
+enum Own {
+    /// It is hidden already.
+    Hidden,
+    /// Texts in quotes that are fields, as `Debug` shows them.
+    Fields,
+    /// Values of all kinds, as the text is a document.
+    Document,
+}
+
+fn rewritten(text: &str, own: Own, deny: &DenyList, depth: u32) -> Option<String> {
     let json = text.as_bytes();
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
     while at < json.len() {
         let end = at + token_len(&json[at..]);
         let token = &json[at..end];
         let replaced = match token[0] {
-            b'"' => keys
-                .and_then(|deny| denied_value(json, at..end, deny))
+            b'"' => own
+                .place(json, at..end, deny)
                 .map(|value| (value.start, value.end, format!("\"{REDACTED}\"")))
                 .or_else(|| within(token, deny, depth).map(|inner| (at, end, inner))),
             _ => None,
@@ -96,6 +174,19 @@ fn rewritten(text: &str, keys: Option<&DenyList>, deny: &DenyList, depth: u32) -
     (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
+impl Own {
+    /// The place of what is denied at a text in quotes.
+    fn place(self, text: &[u8], quoted: Range<usize>, deny: &DenyList) -> Option<Range<usize>> {
+        match self {
+            Self::Hidden => None,
+            Self::Fields => denied_text(text, quoted, deny),
+            Self::Document => {
+                denied_value(text, quoted.clone(), deny).or_else(|| denied_text(text, quoted, deny))
+            }
+        }
+    }
+}
+
 /// The place of the value behind a string that is a denied key.
 fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range<usize>> {
     let value = value_behind(json, key.end)?;
@@ -104,11 +195,17 @@ fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range
         .then(|| hidden_to(json, value).map(|end| value..end))?
 }
 
+/// The place of a text that is the value of a denied field.
+fn denied_text(text: &[u8], place: Range<usize>, deny: &DenyList) -> Option<Range<usize>> {
+    let is_empty = text[place.clone()] == *b"\"\"";
+    (!is_empty && is_denied_field(&text[..place.start], deny)).then_some(place)
+}
+
 /// A text that has documents, or the beginning of one that was cut, without what is denied, in its quotes.
 fn within(token: &[u8], deny: &DenyList, depth: u32) -> Option<String> {
-    memchr::memchr2(b'{', b'[', token)?;
+    memchr::memchr3(b'{', b'[', b':', token)?;
     let text = unescaped(token);
-    if !has_one(text.as_bytes()) {
+    if !has_one(text.as_bytes(), deny) {
         return None;
     }
     if depth == MAX_DEPTH {

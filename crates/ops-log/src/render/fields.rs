@@ -257,7 +257,7 @@ pub(crate) fn value_json(value: &Value, key: &[u8], deny: &DenyList, out: &mut V
         Value::UInt(value) => integer(*value, out),
         Value::Float(value) => float(*value, out),
         Value::Text(value) => {
-            match scalars::has_document(value) {
+            match scalars::has_document(value, deny) {
                 true => scalars::document(value, value.len(), deny, out),
                 false => text(value, out),
             };

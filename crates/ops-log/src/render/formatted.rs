@@ -41,7 +41,7 @@ impl fmt::Write for Formatted<'_> {
 impl Formatted<'_> {
     /// As a JSON string, without values under denied keys of the JSON documents in it; true where it was cut.
     pub(crate) fn write(&self, deny: &DenyList, json: &mut Vec<u8>) -> bool {
-        if scalars::has_document(self.text) {
+        if scalars::has_document(self.text, deny) {
             return scalars::document(self.text, self.whole, deny, json);
         }
         if self.whole > MAX_VALUE_BYTES {

@@ -98,7 +98,7 @@ impl<'a> Line<'a> {
         match meta.event.known() {
             // without quotes it is no document
             Some(text) if escape::quote_short(text, json) => {}
-            Some(text) if scalars::has_document(text) => {
+            Some(text) if scalars::has_document(text, &format.deny) => {
                 truncated += u64::from(scalars::document(text, text.len(), &format.deny, json));
             }
             Some(text) if text.len() <= scalars::MAX_VALUE_BYTES => {
@@ -387,7 +387,7 @@ impl<'a> Line<'a> {
 
     #[inline]
     pub(crate) fn text(&mut self, text: &str) {
-        if scalars::has_document(text) {
+        if scalars::has_document(text, &self.format.deny) {
             return self.document(text);
         }
         let cut = scalars::text(text, self.json());
@@ -404,7 +404,7 @@ impl<'a> Line<'a> {
 
     /// The same, and it is looked at if there may be a URL or a query in it.
     fn seen_text(&mut self, text: &str) {
-        if scalars::has_document(text) {
+        if scalars::has_document(text, &self.format.deny) {
             return self.document(text);
         }
         if text.len() > scalars::MAX_VALUE_BYTES {

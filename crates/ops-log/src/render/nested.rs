@@ -161,7 +161,7 @@ impl<'a> Nested<'a> {
     ) -> Written {
         let start = out.len();
         let written = Self::write(value, key, deny, out);
-        if written == Written::Whole && documents::is_within(&out[start..]) {
+        if written == Written::Whole && documents::is_within(&out[start..], deny) {
             hide_within(out, start, deny);
         }
         written

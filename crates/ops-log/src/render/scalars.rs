@@ -122,12 +122,12 @@ fn has_url_quoted(value: &str, out: &mut Vec<u8>) -> bool {
 
 /// Reports whether there is a JSON document in what is looked at of a text.
 #[inline]
-pub(crate) fn has_document(value: &str) -> bool {
+pub(crate) fn has_document(value: &str, deny: &DenyList) -> bool {
     let seen = match value.len() {
         ..=MAX_VALUE_BYTES => value,
         _ => escape::cut(value, MAX_VALUE_BYTES + overhang()),
     };
-    documents::has_one(seen.as_bytes())
+    documents::has_one(seen.as_bytes(), deny)
 }
 
 /// A JSON string of a text of which `whole` bytes were given, without values under denied keys of the JSON documents in it; true where it

@@ -219,3 +219,124 @@ fn documents_that_are_deep_within_others_are_hidden_as_a_whole_and_stay_short() 
         }
     }
 }
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "shown by `Debug`")]
+struct Login {
+    user: &'static str,
+    db_password: &'static str,
+    api_key: Option<Wrapped>,
+    empty_token: &'static str,
+    headers: std::collections::BTreeMap<&'static str, &'static str>,
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "shown by `Debug`")]
+struct Wrapped(&'static str);
+
+#[test]
+fn values_of_denied_fields_are_hidden_in_what_debug_shows_of_structs_and_maps() {
+    let login = || Login {
+        user: "ada",
+        db_password: "hunter2 \"hunter2\", x",
+        api_key: Some(Wrapped("hunter2\\")),
+        empty_token: "",
+        headers: [("x-api-key", "hunter2"), ("accept", "*/*")].into(),
+    };
+    let expected = r#"Login { user: "ada", db_password: "[REDACTED]", api_key: Some(Wrapped("[REDACTED]")), empty_token: "", headers: {"accept": "*/*", "x-api-key": "[REDACTED]"} }"#;
+    let map = r#"Request { uri: /, headers: {"host": "a", "x-api-key": "hunter2"}, body: () }"#;
+    for (text, expected) in [
+        (format!("{:?}", login()), expected.to_owned()),
+        (
+            format!("cannot log in: {:?}", vec![Some(login())]),
+            format!("cannot log in: [Some({expected})]"),
+        ),
+        (map.to_owned(), map.replace("hunter2", "[REDACTED]")),
+        (
+            r#"got {"n":1,"token":"hunter2","password": Some("hunter2")} twice"#.to_owned(),
+            r#"got {"n":1,"token":"[REDACTED]","password": Some("[REDACTED]")} twice"#.to_owned(),
+        ),
+    ] {
+        let (pipeline, written) = json();
+        logged(&pipeline, &text);
+        for line in written.lines() {
+            assert!(!line.contains("hunter2"), "{line}");
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let shown = [&line["body"], &line["event"]];
+            let shown = shown.map(|text| text.as_str().unwrap_or_default().to_owned());
+            let again = format!("{expected:?}");
+            assert!(
+                shown.contains(&expected) || shown.contains(&again),
+                "{shown:?}"
+            );
+        }
+    }
+    for is_json in [true, false] {
+        let (pipeline, written) = pipeline(|config| config, is_json);
+        let document =
+            serde_json::json!({ "n": [format!("{:?}", login()), format!("was: {map}")] });
+        info!(pipeline.root(), "shown", pretty = %format_args!("{:#?}", login()), again = ?format!("{:#?}", login()));
+        info!(
+            pipeline.root(),
+            "within",
+            text = document.to_string(),
+            serde = slog::Serde(document)
+        );
+        for line in written.lines() {
+            assert!(!line.contains("hunter2"), "{line}");
+            assert!(line.contains("ada") && line.contains("*/*"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn texts_that_are_no_fields_of_structs_stay() {
+    for text in [
+        r#"unexpected token: "}""#,
+        r#"password: "must be longer""#,
+        r#"unknown field "password", expected one of "user", "name""#,
+        r#"missing field "token": expected a string at line 3"#,
+        r#"User { name: "token", kind: "password", page_token: "abc" }"#,
+        r#"Error { kind: "secret", token_kind: "a", has_password: "yes" }"#,
+        r#"Query { password_len: "8", secret_name: "db", tokens_used: "12" }"#,
+        r#"Login { password: None, token: Secret, api_key: ***, pass: "" }"#,
+        r#"{ "a" } says: "b", "c""#,
+        r#"secret "db" not found, pod "api": "crash""#,
+        r#"invalid value for "password": {unclosed .. request 17 status 400"#,
+        r#"column "token": 5 rows updated, field "password": "must be longer""#,
+        r#"counts: {"token": 12, "pass": [1]}, schema: {"password": {"type": "text"}}"#,
+    ] {
+        let (pipeline, written) = json();
+        logged(&pipeline, text);
+        for line in written.lines() {
+            assert!(!line.contains("REDACTED"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn long_texts_of_what_is_nearly_a_denied_field_are_read_once() {
+    let (pipeline, written) = json();
+    for piece in [
+        "\"",
+        "\\\"",
+        "(\"",
+        "{ password: \"",
+        ", password: ((((\"",
+        "\"password\":",
+        "a: Some(   \"x",
+        "\n \n\"",
+    ] {
+        let begin = std::time::Instant::now();
+        info!(
+            pipeline.root(),
+            "long",
+            text = piece.repeat(16_000 / piece.len())
+        );
+        assert!(
+            begin.elapsed() < std::time::Duration::from_secs(20),
+            "{piece}"
+        );
+        assert!(serde_json::from_str::<serde_json::Value>(&written.last()).is_ok());
+    }
+}
