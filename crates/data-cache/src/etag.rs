@@ -3,9 +3,10 @@
 use std::hash::{Hash as _, Hasher};
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::concat_batches;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Fields};
 use arrow::ipc::writer::StreamWriter;
 use arrow::row::{RowConverter, SortField};
 use sha2::{Digest, Sha256};
@@ -94,17 +95,42 @@ fn digest_rows(batches: &[RecordBatch], digest: &mut Sha256) -> Option<()> {
     Some(())
 }
 
-/// A map as the list of its entries: rows of maps have no form.
+/// Maps, also those within, as lists of their entries: rows of maps have no form.
 fn without_map(column: &ArrayRef) -> ArrayRef {
-    let (Some(map), DataType::Map(entries, _)) = (column.as_map_opt(), column.data_type()) else {
-        return column.clone();
+    let of = |field: &Field, column: &ArrayRef| {
+        Arc::new(field.clone().with_data_type(column.data_type().clone()))
     };
-    let offsets = map.offsets().clone();
-    let values = Arc::new(map.entries().clone());
-    match ListArray::try_new(entries.clone(), offsets, values, map.nulls().cloned()) {
-        Ok(list) => Arc::new(list),
-        Err(_) => column.clone(),
-    }
+    let list = |field: &Field, offsets: &OffsetBuffer<i32>, values: &ArrayRef| {
+        let values = without_map(values);
+        let list = ListArray::try_new(
+            of(field, &values),
+            offsets.clone(),
+            values,
+            column.nulls().cloned(),
+        );
+        list.map(|list| Arc::new(list) as ArrayRef)
+    };
+    let listed = match column.data_type() {
+        DataType::Map(field, _) => {
+            let map = column.as_map();
+            let entries: ArrayRef = Arc::new(map.entries().clone());
+            list(field, map.offsets(), &entries)
+        }
+        DataType::List(field) => {
+            let lists = column.as_list::<i32>();
+            list(field, lists.offsets(), lists.values())
+        }
+        DataType::Struct(fields) if !fields.is_empty() => {
+            let columns = column.as_struct().columns().iter().map(without_map);
+            let columns: Vec<_> = columns.collect();
+            let fields = fields.iter().zip(&columns);
+            let fields: Fields = fields.map(|(field, column)| of(field, column)).collect();
+            let whole = StructArray::try_new(fields, columns, column.nulls().cloned());
+            whole.map(|whole| Arc::new(whole) as ArrayRef)
+        }
+        _ => return column.clone(),
+    };
+    listed.unwrap_or_else(|_| column.clone())
 }
 
 fn digest_stream(batches: &[RecordBatch], digest: &mut Sha256) {
@@ -128,7 +154,7 @@ mod tests {
     use std::collections::{HashMap, HashSet};
 
     use arrow::array::Int64Array;
-    use arrow::datatypes::{Field, Schema};
+    use arrow::datatypes::Schema;
 
     use super::*;
 

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use data_cache::arrow::array::{
-    Array, ArrayRef, Int64Array, MapArray, RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, Int64Array, ListArray, MapArray, RecordBatch, StringArray, StructArray,
 };
 use data_cache::arrow::buffer::OffsetBuffer;
 use data_cache::arrow::datatypes::{DataType, Field};
@@ -788,8 +788,27 @@ fn a_tag_does_not_follow_from_what_stands_where_null_is() {
         ]);
         let field = Field::new("entries", entries.data_type().clone(), false);
         let lengths = OffsetBuffer::from_lengths([1, 2, 0]);
-        let maps = MapArray::new(Arc::new(field), lengths, entries, None, false);
-        let columns: [(&str, ArrayRef); 2] = [("n", Arc::new(numbers)), ("m", Arc::new(maps))];
+        let maps: ArrayRef = Arc::new(MapArray::new(
+            Arc::new(field),
+            lengths,
+            entries,
+            None,
+            false,
+        ));
+        let field = Arc::new(Field::new("m", maps.data_type().clone(), true));
+        let within: ArrayRef = Arc::new(StructArray::from(vec![(field.clone(), maps.clone())]));
+        let lists = ListArray::new(
+            field,
+            OffsetBuffer::from_lengths([2, 0, 1]),
+            maps.clone(),
+            None,
+        );
+        let columns: [(&str, ArrayRef); 4] = [
+            ("n", Arc::new(numbers)),
+            ("m", maps),
+            ("s", within),
+            ("l", Arc::new(lists)),
+        ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
         let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
         let cache = Cache::open_with("nowhere", &config).unwrap();
