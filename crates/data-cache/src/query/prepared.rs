@@ -128,7 +128,7 @@ impl<E: QueryEngine> Prepared<E> {
                 led.enter(|| match self.join_shared(stamp, &|| true) {
                     SharedTurn::Found(hit, _) => leader.land(&Ok(self.answer_of(hit))),
                     SharedTurn::Compute(duty) => {
-                        self.compute(&leader, Miss::Expired, stamp, duty);
+                        self.compute(&leader, Miss::Expired, duty);
                     }
                 });
             }
@@ -155,7 +155,7 @@ impl<E: QueryEngine> Prepared<E> {
                     }
                     SharedTurn::Compute(duty) => {
                         inner.count(&Err(miss));
-                        self.compute(leader, miss, stamp, duty)
+                        self.compute(leader, miss, duty)
                     }
                 };
                 if let (Some(lock), false) = (&lock, is_in_file) {
@@ -167,15 +167,11 @@ impl<E: QueryEngine> Prepared<E> {
 
     /// Asks the engine. The answer is handed out before it is written to a file; returns `true` if it was written. A lease is let
     /// go of once the answer is in the bucket, or will not be.
-    fn compute(
-        self: Box<Self>,
-        leader: &Leader<QueryId, Answer>,
-        miss: Miss,
-        stamp: GenerationStamp,
-        duty: Duty,
-    ) -> bool {
+    fn compute(self: Box<Self>, leader: &Leader<QueryId, Answer>, miss: Miss, duty: Duty) -> bool {
         let mut is_in_file = false;
         let inner = self.query.target.cache.inner().clone();
+        // what was invalidated while others were waited for is not meant: it is computed from here on
+        let stamp = inner.stamp();
         let cancel = leader.cancel();
         let shared_key = self.shared_key();
         let (computing, begun) = (Instant::now(), inner.steady_seconds());

@@ -8,7 +8,7 @@ use data_cache::arrow::array::RecordBatch;
 use data_cache::testing::{ManualClock, TempDir, let_bucket_time_pass};
 use data_cache::{
     Bypass, Cache, CachedEngine, Cancel, Error, Params, QueryEngine, SharedConfig, SharedStats,
-    State, Status, params,
+    State, Status, Tier, params,
 };
 
 use super::proxy::{Fault, Proxy};
@@ -376,4 +376,47 @@ fn machines_whose_clocks_are_an_hour_apart_wait_for_each_other() {
         let found = second.join().unwrap();
         assert!(found == (SHARED, 7) || one.was_slow() || two.was_slow());
     });
+}
+
+#[test]
+fn what_is_computed_after_a_wait_is_kept_though_something_was_invalidated_meanwhile() {
+    let Some(moto) = Moto::shared() else { return };
+    let (bucket, fleet) = (bucket(&moto), Fleet::default());
+    let proxy = Proxy::new(&moto.url);
+    let one = fleet.machine(&config(&bucket, &proxy.url));
+    let two = fleet.machine(&config(&bucket, &moto.url));
+    let (of_one, of_two) = (
+        ManualClock::install(one.engine.cache(), 1_700_000_000),
+        ManualClock::install(two.engine.cache(), 1_700_000_000),
+    );
+    let knows = |machine: &Replica| machine.stats().is_conditional.is_some();
+    until(|| knows(&one) && knows(&two));
+    let ask = |machine: &Replica| {
+        let query = machine.engine.query("SELECT 7", params! {});
+        let query = query.ttl(Duration::from_secs(60));
+        let answer = query.stale_while(Duration::from_secs(600)).blocking();
+        answer.unwrap().status()
+    };
+    fleet.end(1);
+    assert_eq!(ask(&two), Status::Miss);
+    two.flush();
+    of_one.advance(100);
+    of_two.advance(100);
+    // another machine computes it, and cannot write it
+    proxy.set_for("PUT", "/v1/", Fault::Status(403));
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(&one));
+        until(|| fleet.runs() == 2);
+        assert_eq!(ask(&two), Status::Stale);
+        until(|| two.stats().waited == 1 || two.was_slow());
+        two.engine.cache().invalidate("SELECT 8").unwrap();
+        fleet.end(2);
+        assert_eq!(asking.join().unwrap(), Status::Miss);
+    });
+    two.flush();
+    if one.was_slow() || two.was_slow() {
+        return;
+    }
+    assert_eq!(fleet.runs(), 3);
+    assert_eq!(ask(&two), Status::Hit(Tier::Memory));
 }
