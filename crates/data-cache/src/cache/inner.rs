@@ -1,6 +1,7 @@
 //! Parts of a cache, shared by its clones.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,8 @@ pub(crate) struct Inner {
     pub(super) flights: Flights<Key, Outcome>,
     pub(super) pending: PendingOrders,
     pub(super) revalidations: Revalidations,
+    /// Callers that wait until no work is left.
+    flushes: AtomicUsize,
     pub(super) counters: Counters,
     pub(super) invalidations: Invalidations,
     pub(super) hooks: Hooks,
@@ -112,6 +115,7 @@ impl Inner {
             flights,
             pending: PendingOrders::default(),
             revalidations: Revalidations::default(),
+            flushes: AtomicUsize::new(0),
             counters: Counters::default(),
             invalidations: Invalidations::default(),
             hooks: Hooks::default(),
@@ -150,12 +154,20 @@ impl Inner {
         let now = Instant::now();
         // a limit beyond what the clock can hold; nobody waits for a year
         let deadline = now.checked_add(limit).unwrap_or(now + YEAR);
-        loop {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        let is_idle = loop {
             let is_idle = self.readers.wait_idle(deadline) && self.workers.wait_idle(deadline);
             if !is_idle || self.readers.is_idle() {
-                return is_idle && self.shared.wait_idle(deadline);
+                break is_idle && self.shared.wait_idle(deadline);
             }
-        }
+        };
+        self.flushes.fetch_sub(1, Ordering::Relaxed);
+        is_idle
+    }
+
+    /// Returns `true` while somebody waits until no work is left: what nobody asked for waits for no other machine then.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.flushes.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn notify(&self, event: &QueryEvent) {

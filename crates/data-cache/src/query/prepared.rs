@@ -125,7 +125,7 @@ impl<E: QueryEngine> Prepared<E> {
             if let Joined::Leader(leader, ticket) = flights.join(id, false, Err(lost()), waiter) {
                 *seat.lock() = Some(ticket);
                 let led = leader.led().clone();
-                led.enter(|| match self.join_shared(stamp, &|| true) {
+                led.enter(|| match self.join_shared(stamp, &|| !inner.is_flushed()) {
                     SharedTurn::Found(hit, _) => leader.land(&Ok(self.answer_of(hit))),
                     SharedTurn::Compute(duty) => {
                         self.compute(&leader, Miss::Expired, duty);

@@ -420,3 +420,41 @@ fn what_is_computed_after_a_wait_is_kept_though_something_was_invalidated_meanwh
     assert_eq!(fleet.runs(), 3);
     assert_eq!(ask(&two), Status::Hit(Tier::Memory));
 }
+
+#[test]
+fn a_flush_waits_for_no_machine_that_computes_what_is_stale_here() {
+    let Some(moto) = Moto::shared() else { return };
+    let (bucket, fleet) = (bucket(&moto), Fleet::default());
+    let config = config(&bucket, &moto.url);
+    let (one, two) = (fleet.machine(&config), fleet.machine(&config));
+    let clocks = [&one, &two].map(|machine| {
+        until(|| machine.stats().is_conditional.is_some());
+        ManualClock::install(machine.engine.cache(), 1_700_000_000)
+    });
+    let ask = |machine: &Replica| {
+        let query = machine.engine.query("SELECT 7", params! {});
+        let query = query.ttl(Duration::from_secs(60));
+        let answer = query.stale_while(Duration::from_secs(600)).blocking();
+        answer.unwrap().status()
+    };
+    fleet.end(1);
+    assert_eq!(ask(&two), Status::Miss);
+    two.flush();
+    clocks.iter().for_each(|clock| clock.advance(100));
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(&one));
+        until(|| fleet.runs() == 2);
+        assert_eq!(ask(&two), Status::Stale);
+        until(|| two.stats().waited == 1 || two.was_slow());
+        let begin = Instant::now();
+        let flushing = scope.spawn(|| two.flush());
+        until(|| fleet.runs() == 3);
+        // half of the time for which a machine is waited for
+        let waited = begin.elapsed();
+        fleet.end(2);
+        flushing.join().unwrap();
+        assert_eq!(asking.join().unwrap(), Status::Miss);
+        assert!(waited < Duration::from_secs(15), "{waited:?}");
+    });
+    assert_eq!(ask(&two), Status::Hit(Tier::Memory));
+}
