@@ -15,8 +15,8 @@ use proptest::prelude::*;
 
 const TOKEN: &str = "/kearney-platform/prod/mapbox_token";
 const KEY: &str = "kearney-platform/prod/registry_api_key";
-/// The letters of a planted value; no message of ours has these three together.
-const MARK: &str = "QXZ";
+/// The beginning of a planted value. No message of ours has it, and it is longer than the letters by which temporary folders differ.
+const MARK: &str = "QXZplanted";
 
 static EVENTS: LazyLock<Arc<Mutex<String>>> = LazyLock::new(|| {
     let lines = Arc::new(Mutex::new(String::new()));
