@@ -280,7 +280,7 @@ fn stop_under_load(
 }
 
 /// Accepts spans, as a collector does.
-fn collector() -> String {
+pub(crate) fn collector() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {

@@ -1,12 +1,12 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::time::Instant;
-#[cfg(all(feature = "cache", feature = "testing"))]
-use std::{io::Read, net::TcpStream};
 
 use rustix::process::Signal;
 
 use crate::client::{PATIENCE, connect, get, until, until_in_flight};
+#[cfg(all(feature = "cache", feature = "testing"))]
+use crate::drain::collector;
 use crate::process::Start;
 use crate::starvation::block_workers;
 
@@ -134,16 +134,9 @@ fn a_collector_that_is_gone_or_never_answers_does_not_exceed_the_budget() {
 #[test]
 #[cfg(all(feature = "cache", feature = "testing"))]
 fn a_cache_that_does_not_end_leaves_time_for_the_spans() {
-    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", collector.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for connection in collector.incoming() {
-            accept_spans(connection.unwrap());
-        }
-    });
     let service = Start::new("serve")
         .env("CACHE_HANGS", "1")
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector())
         .env("OTEL_TRACES_SAMPLER", "always_on")
         // they wait for the stop
         .env("OTEL_BSP_SCHEDULE_DELAY", "600000")
@@ -159,32 +152,6 @@ fn a_cache_that_does_not_end_leaves_time_for_the_spans() {
         (&flushed["exported"], &flushed["dropped"]),
         (&1.into(), &0.into())
     );
-}
-
-/// Reads one request, and answers that all of it was taken.
-#[cfg(all(feature = "cache", feature = "testing"))]
-fn accept_spans(mut connection: TcpStream) {
-    let mut request = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
-        if let Some((head, _)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .split_once("content-length: ")
-                .map_or("0", |(_, of)| of);
-            let length = length.lines().next().map_or(Ok(0), str::parse);
-            if request.len() >= head.len() + 4 + length.unwrap_or(0) {
-                break;
-            }
-        }
-        match connection.read(&mut piece) {
-            Ok(0) | Err(_) => return,
-            Ok(read) => request.extend_from_slice(&piece[..read]),
-        }
-    }
-    // a client that is gone needs no answer
-    let _ =
-        connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }
 
 #[test]

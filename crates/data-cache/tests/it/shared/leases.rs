@@ -378,6 +378,14 @@ fn machines_whose_clocks_are_an_hour_apart_wait_for_each_other() {
     });
 }
 
+/// Asks for a result that is stale after a minute.
+fn ask_stale(machine: &Replica) -> Status {
+    let query = machine.engine.query("SELECT 7", params! {});
+    let query = query.ttl(Duration::from_secs(60));
+    let answer = query.stale_while(Duration::from_secs(600)).blocking();
+    answer.unwrap().status()
+}
+
 #[test]
 fn what_is_computed_after_a_wait_is_kept_though_something_was_invalidated_meanwhile() {
     let Some(moto) = Moto::shared() else { return };
@@ -391,23 +399,17 @@ fn what_is_computed_after_a_wait_is_kept_though_something_was_invalidated_meanwh
     );
     let knows = |machine: &Replica| machine.stats().is_conditional.is_some();
     until(|| knows(&one) && knows(&two));
-    let ask = |machine: &Replica| {
-        let query = machine.engine.query("SELECT 7", params! {});
-        let query = query.ttl(Duration::from_secs(60));
-        let answer = query.stale_while(Duration::from_secs(600)).blocking();
-        answer.unwrap().status()
-    };
     fleet.end(1);
-    assert_eq!(ask(&two), Status::Miss);
+    assert_eq!(ask_stale(&two), Status::Miss);
     two.flush();
     of_one.advance(100);
     of_two.advance(100);
     // another machine computes it, and cannot write it
     proxy.set_for("PUT", "/v1/", Fault::Status(403));
     std::thread::scope(|scope| {
-        let asking = scope.spawn(|| ask(&one));
+        let asking = scope.spawn(|| ask_stale(&one));
         until(|| fleet.runs() == 2);
-        assert_eq!(ask(&two), Status::Stale);
+        assert_eq!(ask_stale(&two), Status::Stale);
         until(|| two.stats().waited == 1 || two.was_slow());
         two.engine.cache().invalidate("SELECT 8").unwrap();
         fleet.end(2);
@@ -418,7 +420,7 @@ fn what_is_computed_after_a_wait_is_kept_though_something_was_invalidated_meanwh
         return;
     }
     assert_eq!(fleet.runs(), 3);
-    assert_eq!(ask(&two), Status::Hit(Tier::Memory));
+    assert_eq!(ask_stale(&two), Status::Hit(Tier::Memory));
 }
 
 #[test]
@@ -431,20 +433,14 @@ fn a_flush_waits_for_no_machine_that_computes_what_is_stale_here() {
         until(|| machine.stats().is_conditional.is_some());
         ManualClock::install(machine.engine.cache(), 1_700_000_000)
     });
-    let ask = |machine: &Replica| {
-        let query = machine.engine.query("SELECT 7", params! {});
-        let query = query.ttl(Duration::from_secs(60));
-        let answer = query.stale_while(Duration::from_secs(600)).blocking();
-        answer.unwrap().status()
-    };
     fleet.end(1);
-    assert_eq!(ask(&two), Status::Miss);
+    assert_eq!(ask_stale(&two), Status::Miss);
     two.flush();
     clocks.iter().for_each(|clock| clock.advance(100));
     std::thread::scope(|scope| {
-        let asking = scope.spawn(|| ask(&one));
+        let asking = scope.spawn(|| ask_stale(&one));
         until(|| fleet.runs() == 2);
-        assert_eq!(ask(&two), Status::Stale);
+        assert_eq!(ask_stale(&two), Status::Stale);
         until(|| two.stats().waited == 1 || two.was_slow());
         let begin = Instant::now();
         let flushing = scope.spawn(|| two.flush());
@@ -456,5 +452,5 @@ fn a_flush_waits_for_no_machine_that_computes_what_is_stale_here() {
         assert_eq!(asking.join().unwrap(), Status::Miss);
         assert!(waited < Duration::from_secs(15), "{waited:?}");
     });
-    assert_eq!(ask(&two), Status::Hit(Tier::Memory));
+    assert_eq!(ask_stale(&two), Status::Hit(Tier::Memory));
 }
