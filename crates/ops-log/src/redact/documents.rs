@@ -137,7 +137,7 @@ pub(crate) fn hidden_within(json: &str, deny: &DenyList) -> Option<String> {
     rewritten(json, Own::Hidden, deny, 0)
 }
 
-/// What may be denied in a text besides the texts in its quotes.
+/// Values that may be denied in a text, besides those within the texts in its quotes.
 #[derive(Clone, Copy)]
 enum Own {
     /// It is hidden already.

@@ -183,6 +183,7 @@ fn gauges(added: Vec<Option<f64>>) -> Vec<Option<f64>> {
     [Some(in_flight), memory].into_iter().chain(added).collect()
 }
 
+/// Reports whether a sparkline was added.
 pub(crate) fn has_sources() -> bool {
     !ADDED.read().is_empty()
 }

@@ -1,4 +1,4 @@
-//! What it costs to make a span and to send it, beside the SDK of OpenTelemetry with its batch exporter:
+//! Cost of making a span and sending it, beside the SDK of OpenTelemetry with its batch exporter:
 //! `cargo xtask bench --package ops-trace --peers`.
 //!
 //! Both send over HTTP to one collector, which is another process and throws away what it gets. They take turns in rounds, at whose
