@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
-use opentelemetry::Context;
 use opentelemetry::trace::TracerProvider;
+use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 #[cfg(any(feature = "otlp-logs", feature = "otlp-metrics"))]
@@ -25,6 +25,9 @@ pub struct Handle(Arc<Core>);
 
 struct Core {
     tracer: SdkTracer,
+    /// That of the tracer's spans.
+    #[cfg(feature = "http")]
+    scope: InstrumentationScope,
     provider: SdkTracerProvider,
     sampler: LiveSampler,
     limiter: QueueLimiter,
@@ -54,8 +57,11 @@ impl Handle {
         let unusable = resolved.warnings.into_iter();
         let unusable = unusable.filter(|warning| warning.value != warning.used);
         let unusable = unusable.map(|warning| (warning.variable, warning.used));
+        let scope = InstrumentationScope::builder("ops-trace").build();
         Ok(Self(Arc::new(Core {
-            tracer: pipeline.provider.tracer("ops-trace"),
+            tracer: pipeline.provider.tracer_with_scope(scope.clone()),
+            #[cfg(feature = "http")]
+            scope,
             provider: pipeline.provider,
             sampler: pipeline.sampler,
             limiter: pipeline.limiter,
@@ -213,6 +219,12 @@ impl Handle {
     #[cfg(feature = "tracing-spans")]
     pub(crate) fn children_follow(&self) -> bool {
         self.0.sampler.parent_based && !self.0.sampler.records_all
+    }
+
+    /// Returns the scope of the spans that the tracer makes.
+    #[cfg(feature = "http")]
+    pub(crate) fn scope(&self) -> &InstrumentationScope {
+        &self.0.scope
     }
 
     #[cfg(feature = "http")]

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwapOption;
 use opentelemetry::trace::Status;
-use opentelemetry::{Array, KeyValue, Value};
+use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::stats::add;
@@ -34,8 +34,8 @@ static FILTER: ArcSwapOption<Filter> = ArcSwapOption::const_empty();
 /// Lets this function see each text of an attribute (key, value) and replace it: for secrets. Texts that are no attributes have the
 /// keys `span.name` (of a name that is no literal), `event.name` and `otel.status_description`.
 ///
-/// It runs on the export thread, before the span is seen by anybody, so that no request waits for it. If it panics,
-/// the value becomes `***`.
+/// It runs on the export thread, before the span is seen by anybody, so that no request waits for it. A text that it left as it is
+/// may stay so, unseen, in other spans of the same batch. If it panics, the value becomes `***`.
 pub fn set_attribute_filter(filter: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
     FILTER.store(Some(Arc::new(Box::new(filter))));
 }
@@ -54,27 +54,51 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Keeps the last value of each key, filters secrets, and cuts what is too much. Runs on the export thread.
-    pub(crate) fn apply(&self, span: &mut SpanData, dropped: &AtomicU64) {
+    pub(crate) fn apply(&self, batch: &mut [SpanData], dropped: &AtomicU64) {
         let filter = FILTER.load();
         let filter = filter.as_deref();
-        // a literal is code, and has no secret in it
-        if let Cow::Owned(name) = &span.name
-            && let Some(new) = filtered("span.name", name, filter)
-        {
-            span.name = new.into();
+        let mut seen = [Seen::default(); SEEN];
+        for at in 0..batch.len() {
+            let (done, rest) = batch.split_at_mut(at);
+            let Some(span) = rest.first_mut() else { break };
+            let seen = &mut seen[mixed(mark(&span.name)) as usize % SEEN];
+            let alike = seen.alike(done, span);
+            let unchanged = self.apply_to(span, alike, filter);
+            *seen = Seen { at, unchanged };
+            if span.dropped_attributes_count > 0 {
+                add(dropped, span.dropped_attributes_count as usize);
+            }
         }
-        make_printable(&mut span.name);
-        keep_last_of_each_key(&mut span.attributes);
+    }
+
+    /// Returns which texts stayed as they were. Those that they have in common with the other span need no look.
+    fn apply_to(
+        &self,
+        span: &mut SpanData,
+        alike: Option<(&SpanData, Unchanged)>,
+        filter: Option<&Filter>,
+    ) -> Unchanged {
+        let mut unchanged = Unchanged::default();
+        let is_known = alike.is_some_and(|(_, texts)| texts.name);
+        unchanged.name = is_known || !clean_name(&mut span.name, filter);
+        if alike.is_none() {
+            keep_last_of_each_key(&mut span.attributes);
+        }
         settle_status(span);
         let excess = span.attributes.len().saturating_sub(self.attributes);
         if excess > 0 {
             span.attributes.truncate(self.attributes);
             span.dropped_attributes_count += u32::try_from(excess).unwrap_or(u32::MAX);
         }
-        if span.dropped_attributes_count > 0 {
-            add(dropped, span.dropped_attributes_count as usize);
+        for (at, attribute) in span.attributes.iter_mut().enumerate() {
+            let is_known = alike.is_some_and(|(other, texts)| {
+                let other = other.attributes.get(at);
+                texts.has(at) && other.is_some_and(|other| has_same_text(attribute, other))
+            });
+            if is_known || !self.clean(attribute, filter) {
+                unchanged.add(at);
+            }
         }
-        self.clean(&mut span.attributes, filter);
         if let Status::Error { description } = &mut span.status
             && let Some(new) = self.text(DESCRIPTION, description, filter)
         {
@@ -85,32 +109,37 @@ impl Limits {
                 event.name = new.into();
             }
             keep_last_of_each_key(&mut event.attributes);
-            self.clean(&mut event.attributes, filter);
+            self.clean_all(&mut event.attributes, filter);
         }
         for link in &mut span.links.links {
             keep_last_of_each_key(&mut link.attributes);
-            self.clean(&mut link.attributes, filter);
+            self.clean_all(&mut link.attributes, filter);
+        }
+        unchanged
+    }
+
+    fn clean_all(&self, attributes: &mut [KeyValue], filter: Option<&Filter>) {
+        for attribute in attributes {
+            self.clean(attribute, filter);
         }
     }
 
-    fn clean(&self, attributes: &mut [KeyValue], filter: Option<&Filter>) {
-        for attribute in attributes {
-            let key = attribute.key.as_str();
-            match &mut attribute.value {
-                Value::String(text) => {
-                    if let Some(new) = self.text(key, text.as_str(), filter) {
-                        *text = new.into();
-                    }
-                }
-                Value::Array(Array::String(texts)) => {
-                    for text in texts {
-                        if let Some(new) = self.text(key, text.as_str(), filter) {
-                            *text = new.into();
-                        }
-                    }
-                }
-                _ => {}
+    /// Filters and cuts the texts of an attribute; returns true if one changed.
+    fn clean(&self, attribute: &mut KeyValue, filter: Option<&Filter>) -> bool {
+        let key = attribute.key.as_str();
+        let clean = |text: &mut StringValue| match self.text(key, text.as_str(), filter) {
+            Some(new) => {
+                *text = new.into();
+                true
             }
+            None => false,
+        };
+        match &mut attribute.value {
+            Value::String(text) => clean(text),
+            Value::Array(Array::String(texts)) => {
+                texts.iter_mut().fold(false, |any, text| clean(text) | any)
+            }
+            _ => false,
         }
     }
 
@@ -150,11 +179,94 @@ pub(crate) fn cut(mut text: String, bytes: usize) -> String {
     text
 }
 
-fn make_printable(name: &mut Cow<'static, str>) {
+/// Filters a name and replaces its control characters; returns true if it changed.
+fn clean_name(name: &mut Cow<'static, str>, filter: Option<&Filter>) -> bool {
+    let filtered = match name {
+        Cow::Owned(name) => filtered("span.name", name, filter),
+        // a literal is code, and has no secret in it
+        Cow::Borrowed(_) => None,
+    };
+    let mut is_changed = filtered.is_some();
+    if let Some(filtered) = filtered {
+        *name = filtered.into();
+    }
     if name.contains(char::is_control) {
         let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
         *name = name.chars().map(printable).collect::<String>().into();
+        is_changed = true;
     }
+    is_changed
+}
+
+/// Number of names that are told apart among the spans of a batch.
+const SEEN: usize = 16;
+
+/// The last span of a batch with a name of this kind. Most spans have the keys of one before, and many of its texts.
+#[derive(Clone, Copy)]
+struct Seen {
+    at: usize,
+    unchanged: Unchanged,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            at: usize::MAX,
+            unchanged: Unchanged::default(),
+        }
+    }
+}
+
+impl Seen {
+    /// Returns that span, if this one has the same name and the same keys.
+    fn alike<'a>(
+        &self,
+        done: &'a [SpanData],
+        span: &SpanData,
+    ) -> Option<(&'a SpanData, Unchanged)> {
+        let other = done.get(self.at)?;
+        let is_alike = same(&span.name, &other.name)
+            && span.attributes.len() == other.attributes.len()
+            && span
+                .attributes
+                .iter()
+                .zip(&other.attributes)
+                .all(|(one, other)| same(one.key.as_str(), other.key.as_str()));
+        is_alike.then_some((other, self.unchanged))
+    }
+}
+
+/// Texts of a span that stayed as they were.
+#[derive(Clone, Copy, Default)]
+struct Unchanged {
+    name: bool,
+    /// A bit for each of the first attributes.
+    attributes: u64,
+}
+
+impl Unchanged {
+    fn add(&mut self, at: usize) {
+        if at < 64 {
+            self.attributes |= 1 << at;
+        }
+    }
+
+    fn has(self, at: usize) -> bool {
+        at < 64 && self.attributes >> at & 1 == 1
+    }
+}
+
+/// Reports whether two attributes of one key are the same text, or none.
+fn has_same_text(one: &KeyValue, other: &KeyValue) -> bool {
+    match (&one.value, &other.value) {
+        (Value::String(one), Value::String(other)) => same(one.as_str(), other.as_str()),
+        (Value::Bool(_) | Value::I64(_) | Value::F64(_), _) => true,
+        _ => false,
+    }
+}
+
+fn same(one: &str, other: &str) -> bool {
+    std::ptr::eq(one, other) || one == other
 }
 
 /// A failed span has the description of its last error, and one that succeeded on purpose nothing of errors.
@@ -200,17 +312,22 @@ fn keep_last_of_each_key(attributes: &mut Vec<KeyValue>) {
 fn all_differ(attributes: &[KeyValue]) -> bool {
     let mut marks = 0_u64;
     for (at, KeyValue { key, .. }) in attributes.iter().enumerate() {
-        let text = key.as_str();
-        let last = text
-            .as_bytes()
-            .last_chunk()
-            .map_or(0, |last| u16::from_le_bytes(*last));
-        let mixed = (text.len() as u64 ^ u64::from(last) << 8).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mark = 1 << (mixed >> 58);
+        let mark = 1 << mixed(mark(key.as_str()));
         if marks & mark != 0 && attributes[..at].iter().any(|earlier| earlier.key == *key) {
             return false;
         }
         marks |= mark;
     }
     true
+}
+
+/// Length and last letters of a text, which tell most texts apart.
+fn mark(text: &str) -> u64 {
+    let last = text.as_bytes().last_chunk();
+    text.len() as u64 ^ last.map_or(0, |last| u64::from(u16::from_le_bytes(*last)) << 8)
+}
+
+/// A number below 64 that follows from all bits of this one.
+fn mixed(mark: u64) -> u64 {
+    mark.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58
 }

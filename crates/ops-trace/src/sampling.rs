@@ -96,26 +96,20 @@ pub(crate) struct LiveSampler {
 impl LiveSampler {
     /// Decides about a span below this parent, which need not be valid.
     pub(crate) fn decide(&self, parent: &SpanContext) -> Decision {
-        let ids = RandomIdGenerator::default();
-        let root = (!parent.is_valid()).then(|| ids.new_trace_id());
-        let trace_id = root.unwrap_or_else(|| parent.trace_id());
-        if self.samples(parent, trace_id) {
-            return Decision::Sampled(root.map(Decided::Root));
+        let root = new_root(parent);
+        if self.samples(parent, root.unwrap_or(parent.trace_id())) {
+            Decision::Sampled(root.map(Decided::Root))
+        } else {
+            Decision::NotSampled(ids(parent, root, false))
         }
-        let (flags, state) = match root {
-            Some(_) => (TraceFlags::default(), TraceState::NONE),
-            None => (
-                parent.trace_flags().with_sampled(false),
-                parent.trace_state().clone(),
-            ),
-        };
-        Decision::NotSampled(SpanContext::new(
-            trace_id,
-            ids.new_span_id(),
-            flags,
-            false,
-            state,
-        ))
+    }
+
+    /// Decides about a span whose ids are needed at once: they say whether it is sampled.
+    #[cfg(feature = "http")]
+    pub(crate) fn ids(&self, parent: &SpanContext) -> SpanContext {
+        let root = new_root(parent);
+        let is_sampled = self.samples(parent, root.unwrap_or(parent.trace_id()));
+        ids(parent, root, is_sampled)
     }
 
     /// Reports whether a span of this kind is recorded though it is not sampled: for a decision at its end, and requests for the
@@ -133,6 +127,26 @@ impl LiveSampler {
             samples(self.ratio.get(), trace_id)
         }
     }
+}
+
+/// The id of the trace that begins with a span below this parent; `None` if that has one.
+fn new_root(parent: &SpanContext) -> Option<TraceId> {
+    (!parent.is_valid()).then(|| RandomIdGenerator::default().new_trace_id())
+}
+
+/// Ids of a span that begins this trace, or else one below its parent.
+fn ids(parent: &SpanContext, root: Option<TraceId>, is_sampled: bool) -> SpanContext {
+    let (trace_id, flags, state) = match root {
+        Some(trace_id) => (trace_id, TraceFlags::default(), TraceState::NONE),
+        None => (
+            parent.trace_id(),
+            parent.trace_flags(),
+            parent.trace_state().clone(),
+        ),
+    };
+    let span_id = RandomIdGenerator::default().new_span_id();
+    let flags = flags.with_sampled(is_sampled);
+    SpanContext::new(trace_id, span_id, flags, false, state)
 }
 
 fn samples(ratio: f64, trace_id: TraceId) -> bool {
@@ -164,7 +178,10 @@ impl ShouldSample for LiveSampler {
             .as_ref()
             .map_or(&SpanContext::NONE, |span| span.span_context());
         let decision = match DECIDED.try_with(Cell::get) {
-            Ok(Some(Decided::Recorded(..))) => SamplingDecision::RecordOnly,
+            Ok(Some(Decided::Whole { is_sampled, .. })) => match is_sampled {
+                true => SamplingDecision::RecordAndSample,
+                false => SamplingDecision::RecordOnly,
+            },
             _ if self.samples(parent, trace_id) => SamplingDecision::RecordAndSample,
             _ if self.records(kind) => SamplingDecision::RecordOnly,
             _ => SamplingDecision::Drop,
@@ -182,13 +199,21 @@ impl ShouldSample for LiveSampler {
 pub(crate) enum Decided {
     /// It begins this trace, by whose id it is sampled.
     Root(TraceId),
-    /// It has these ids and is not sampled, but recorded.
-    Recorded(TraceId, SpanId),
+    /// It has these ids and is recorded, sampled or not.
+    Whole {
+        trace_id: TraceId,
+        span_id: SpanId,
+        is_sampled: bool,
+    },
 }
 
 impl Decided {
-    pub(crate) fn recorded(ids: &SpanContext) -> Self {
-        Self::Recorded(ids.trace_id(), ids.span_id())
+    pub(crate) fn whole(ids: &SpanContext) -> Self {
+        Self::Whole {
+            trace_id: ids.trace_id(),
+            span_id: ids.span_id(),
+            is_sampled: ids.is_sampled(),
+        }
     }
 }
 
@@ -212,14 +237,14 @@ pub(crate) struct Ids(RandomIdGenerator);
 impl IdGenerator for Ids {
     fn new_trace_id(&self) -> TraceId {
         match DECIDED.try_with(Cell::get) {
-            Ok(Some(Decided::Root(trace_id) | Decided::Recorded(trace_id, _))) => trace_id,
+            Ok(Some(Decided::Root(trace_id) | Decided::Whole { trace_id, .. })) => trace_id,
             _ => self.0.new_trace_id(),
         }
     }
 
     fn new_span_id(&self) -> SpanId {
         match DECIDED.try_with(Cell::get) {
-            Ok(Some(Decided::Recorded(_, span_id))) => span_id,
+            Ok(Some(Decided::Whole { span_id, .. })) => span_id,
             _ => self.0.new_span_id(),
         }
     }

@@ -150,7 +150,7 @@ fn begin(handle: &Handle, kind: &SpanKind) -> Result<Option<Decided>, Context> {
         }
         match sampler.decide(current.span().span_context()) {
             Decision::Sampled(decided) => Ok(decided),
-            Decision::NotSampled(ids) if sampler.records(kind) => Ok(Some(Decided::recorded(&ids))),
+            Decision::NotSampled(ids) if sampler.records(kind) => Ok(Some(Decided::whole(&ids))),
             Decision::NotSampled(ids) => Err(current.with_remote_span_context(ids)),
         }
     })

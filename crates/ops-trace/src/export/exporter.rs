@@ -39,10 +39,8 @@ pub(crate) enum Mood {
 
 impl SpanExporter for CountingExporter {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
-        for span in &mut batch {
-            let dropped = &self.state.counters.attributes_dropped;
-            self.state.limits.apply(span, dropped);
-        }
+        let dropped = &self.state.counters.attributes_dropped;
+        self.state.limits.apply(&mut batch, dropped);
         self.state.ring.add_all(&batch);
         let all = batch.len();
         batch.retain(|span| span.span_context.is_sampled());

@@ -1,15 +1,16 @@
-use std::net::IpAddr;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::Arc;
 
-use ::http::header::USER_AGENT;
-use ::http::{HeaderValue, Method, Uri, Version, request};
-use opentelemetry::trace::{SpanRef, TraceContextExt};
-use opentelemetry::{Context, KeyValue};
-use ops_http::{Outcome, Route, known_method};
+use ::http::{HeaderValue, Method, Uri, Version};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanRef;
+use ops_http::{Ending, Outcome, Route, known_method};
 
 use super::forwarded::Forwarded;
-use super::head::Head;
+use super::head::{Client, Head};
 use super::query::{redacted, redacted_path};
-use crate::limits::{MAX_TEXT_BYTES, cut};
+use crate::limits::{ERROR_TYPE, MAX_TEXT_BYTES, cut};
 
 /// The name of what no route answers, and of methods that are not known ones.
 pub(super) const UNNAMED: &str = "HTTP";
@@ -76,24 +77,46 @@ pub(super) fn server(
     host: Option<&HeaderValue>,
     add: &mut impl FnMut(KeyValue),
 ) {
-    let own = || match target.authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => host.and_then(|h| h.to_str().ok()),
-    };
     let told = forwarded.host.as_deref().and_then(host_and_port);
     let server = match told {
-        Some((address, port)) => Some((address, port.or(forwarded.port))),
-        // the host is the one that the proxy called, its port that of this service
-        None => own()
-            .and_then(host_and_port)
-            .map(|(address, port)| (address, forwarded.port.or(port))),
+        Some((address, port)) => Some((address.into(), port.or(forwarded.port))),
+        None => {
+            let own = match target.authority() {
+                Some(authority) => own_host(authority.as_str().as_bytes()),
+                None => host.and_then(|host| own_host(host.as_bytes())),
+            };
+            // the host is the one that the proxy called, its port that of this service
+            own.map(|(address, port)| (address, forwarded.port.or(port)))
+        }
     };
     if let Some((address, port)) = server {
-        add(KeyValue::new("server.address", address.to_owned()));
+        add(KeyValue::new("server.address", address));
         if let Some(port) = port {
             add(KeyValue::new("server.port", i64::from(port)));
         }
     }
+}
+
+/// The address and the port that requests of a thread had last, and the text that names both.
+type LastHost = (Box<[u8]>, Arc<str>, Option<u16>);
+
+/// Returns the address and the port that this names. Most requests have those of the one before, which are not read again, nor copied.
+fn own_host(text: &[u8]) -> Option<(Arc<str>, Option<u16>)> {
+    thread_local! {
+        static LAST: RefCell<Option<LastHost>> = const { RefCell::new(None) };
+    }
+    let known = LAST.try_with(|last| match &*last.try_borrow().ok()? {
+        Some((known, address, port)) if **known == *text => Some((Arc::clone(address), *port)),
+        _ => None,
+    });
+    if let Some(known) = known.ok().flatten() {
+        return Some(known);
+    }
+    let (address, port) = host_and_port(std::str::from_utf8(text).ok()?)?;
+    let address: Arc<str> = address.into();
+    let new = (text.into(), Arc::clone(&address), port);
+    let _ = LAST.try_with(|last| Some(*last.try_borrow_mut().ok()? = Some(new)));
+    Some((address, port))
 }
 
 /// A name, an IPv4 address or one of IPv6 in brackets, and a port if one is there. Nothing is allocated.
@@ -118,18 +141,37 @@ pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
         .then_some((host, port))
 }
 
-pub(super) fn client(context: &Context, request: &request::Parts, peer: Option<IpAddr>) {
-    let span = context.span();
-    if let Some(peer) = peer {
+pub(super) fn client(client: &Client, add: &mut impl FnMut(KeyValue)) {
+    if let Some(address) = client.address {
         // a socket for both versions has IPv4 peers as `::ffff:10.0.0.1`
-        let peer = peer.to_canonical().to_string();
-        span.set_attribute(KeyValue::new("client.address", peer));
+        let address = address.to_canonical().to_string();
+        add(KeyValue::new("client.address", address));
     }
-    let agent = request.headers.get(USER_AGENT);
+    let agent = client.agent.as_ref();
     if let Some(agent) = agent.and_then(|agent| agent.to_str().ok()) {
         let agent = cut(agent.to_owned(), CLIENT_TEXT_BYTES);
-        span.set_attribute(KeyValue::new("user_agent.original", agent));
+        add(KeyValue::new("user_agent.original", agent));
     }
+}
+
+/// Describes how the request ended; returns true if it failed.
+pub(super) fn ended(outcome: &Outcome, add: &mut impl FnMut(KeyValue)) -> bool {
+    // where nothing was sent, whoever sees the failure answers 500
+    let unsent = (outcome.ending != Ending::Aborted).then_some(outcome.status);
+    if let Some(status) = outcome.sent_status.or(unsent) {
+        let status = i64::from(status);
+        add(KeyValue::new("http.response.status_code", status));
+    }
+    if outcome.streamed {
+        add(KeyValue::new("http.response.streaming", true));
+    }
+    let kind: Cow<'static, str> = match outcome.error_type() {
+        Some(kind) => kind.into(),
+        None if outcome.is_server_error() => outcome.status.to_string().into(),
+        None => return false,
+    };
+    add(KeyValue::new(ERROR_TYPE, kind));
+    true
 }
 
 /// Corrects the name, once it is known what answered.

@@ -8,8 +8,9 @@ use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, TraceContex
 use opentelemetry::{Context, KeyValue};
 use ops_http::{GrpcEnd, Outcome};
 
-use super::describe::server;
+use super::describe::{client, server};
 use super::forwarded::Forwarded;
+use super::head::Client;
 use crate::span::{fail, fail_with};
 
 const SYSTEM: &str = "grpc";
@@ -21,6 +22,7 @@ pub(super) fn served(
     request: &request::Parts,
     link: Option<SpanContext>,
     forwarded: &Forwarded,
+    who: Option<&Client>,
 ) -> SpanBuilder {
     let mut attributes = Vec::with_capacity(8);
     attributes.push(KeyValue::new("rpc.system.name", SYSTEM));
@@ -28,9 +30,11 @@ pub(super) fn served(
     let name = method.clone().map_or(Cow::Borrowed(SYSTEM), Cow::Owned);
     attributes.extend(method.map(|method| KeyValue::new("rpc.method", method)));
     let host = request.headers.get(HOST);
-    server(forwarded, &request.uri, host, &mut |attribute| {
-        attributes.push(attribute)
-    });
+    let mut add = |attribute| attributes.push(attribute);
+    server(forwarded, &request.uri, host, &mut add);
+    if let Some(who) = who {
+        client(who, &mut add);
+    }
     let mut builder = SpanBuilder::from_name(name).with_kind(SpanKind::Server);
     builder.attributes = Some(attributes);
     builder.links = link.map(|link| vec![Link::with_context(link)]);

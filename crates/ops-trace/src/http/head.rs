@@ -1,8 +1,10 @@
-//! The head of a request. It describes the span from the start if that is sampled; otherwise only once somebody may see it.
+//! The head of a request, which describes its span once somebody may see it.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
-use ::http::header::HOST;
+use ::http::header::{HOST, USER_AGENT};
 use ::http::{HeaderValue, Method, Uri, Version, request};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind};
@@ -22,8 +24,24 @@ pub(super) struct Head {
     /// `Host`, if the target names none.
     pub(super) host: Option<HeaderValue>,
     pub(super) forwarded: Forwarded,
+    /// The route that the router found before the span began.
     pub(super) route: Option<Route>,
     link: Option<SpanContext>,
+    /// Recorded only on request.
+    pub(super) client: Option<Client>,
+}
+
+/// Who sent the request.
+pub(super) struct Client {
+    pub(super) address: Option<IpAddr>,
+    pub(super) agent: Option<HeaderValue>,
+}
+
+impl Client {
+    pub(super) fn new(request: &request::Parts, address: Option<IpAddr>) -> Self {
+        let agent = request.headers.get(USER_AGENT).cloned();
+        Self { address, agent }
+    }
 }
 
 impl Head {
@@ -32,6 +50,7 @@ impl Head {
         route: Option<Route>,
         link: Option<SpanContext>,
         forwarded: Forwarded,
+        client: Option<Client>,
     ) -> Self {
         let host = request.headers.get(HOST);
         Self {
@@ -42,28 +61,45 @@ impl Head {
             forwarded,
             route,
             link,
+            client,
         }
     }
 
     /// Returns the span as it begins. What describes it is written where it stays, not told to a span of the SDK one by one.
     pub(super) fn builder(&self, start: SystemTime) -> SpanBuilder {
-        let mut builder = match &self.route {
-            Some(route) => SpanBuilder::from_name(describe::named(&self.method, route)),
-            None => SpanBuilder::from_name(UNNAMED),
-        };
-        let mut attributes = Vec::with_capacity(ATTRIBUTES);
-        self.attributes(|attribute| attributes.push(attribute));
-        builder.attributes = Some(attributes);
+        let route = self.route.as_ref();
+        let mut builder = SpanBuilder::from_name(self.name(route));
+        builder.attributes = Some(self.attributes(route));
         builder.start_time = Some(start);
         builder.span_kind = Some(SpanKind::Server);
-        builder.links = self.link.clone().map(|link| vec![Link::with_context(link)]);
+        builder.links = self.links();
         builder
     }
 
-    fn attributes(&self, mut add: impl FnMut(KeyValue)) {
+    pub(super) fn name(&self, route: Option<&Route>) -> Cow<'static, str> {
+        match route {
+            Some(route) => describe::named(&self.method, route).into(),
+            None => UNNAMED.into(),
+        }
+    }
+
+    /// Returns what describes the request, with room for what its end adds.
+    pub(super) fn attributes(&self, route: Option<&Route>) -> Vec<KeyValue> {
+        let mut attributes = Vec::with_capacity(ATTRIBUTES);
+        let mut add = |attribute| attributes.push(attribute);
         describe::attributes(self, &mut add);
-        if let Some(route) = &self.route {
+        if let Some(route) = route {
             add(describe::http_route(route));
         }
+        if let Some(client) = &self.client {
+            describe::client(client, &mut add);
+        }
+        attributes
+    }
+
+    /// Returns the link to the trace that the request came with, if it does not go on.
+    pub(super) fn links(&self) -> Option<Vec<Link>> {
+        let link = self.link.clone()?;
+        Some(vec![Link::with_context(link)])
     }
 }

@@ -16,8 +16,8 @@ mod forwarded;
 mod grpc;
 mod head;
 mod query;
+mod request_span;
 mod trust;
-mod unsampled;
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,22 +27,20 @@ use std::time::SystemTime;
 
 use ::http::{Extensions, HeaderName, request, response};
 use opentelemetry::baggage::BaggageExt;
-use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
+use opentelemetry::trace::{SpanContext, Status, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
-use ops_http::{Ending, Observe, Outcome, QUIET_CALLS, QUIET_ROUTES, Route};
+use ops_http::{Observe, Outcome, QUIET_CALLS, QUIET_ROUTES, Route};
 
 use crate::limits::{MAX_TEXT_BYTES, cut};
 use crate::network::Network;
 use crate::propagation::{Remote, baggage, extract, header, with_span};
-use crate::sampling::{self, Decision};
-use crate::span::fail;
 use crate::{Error, Handle, global};
 
 pub use client::{ClientScope, ClientSpans, ResendCount};
 use forwarded::Forwarded;
-use head::Head;
+use head::{Client, Head};
+use request_span::RequestSpan;
 pub use trust::Trust;
-use unsampled::Unsampled;
 
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
@@ -213,8 +211,8 @@ pub struct Scope {
     context: Context,
     /// The route that the span is named after already, where the router ran before.
     named: Option<Route>,
-    /// The span, if it is not sampled and one of HTTP.
-    unsampled: Option<Unsampled>,
+    /// The span in the context, if it is one of HTTP.
+    span: Option<RequestSpan>,
     start: SystemTime,
 }
 
@@ -250,7 +248,7 @@ impl Observe for ServerSpans {
             return Some(Scope {
                 context: base,
                 named: None,
-                unsampled: None,
+                span: None,
                 start: SystemTime::UNIX_EPOCH,
             });
         };
@@ -262,24 +260,17 @@ impl Observe for ServerSpans {
         };
         let client = forwarded.client.or(peer);
         let start = SystemTime::now();
-        let (context, unsampled) = if ops_http::grpc_method(request).is_some() {
-            let mut builder = grpc::served(request, link, &forwarded);
+        let who = self.0.client.then(|| Client::new(request, client));
+        let (context, span) = if ops_http::grpc_method(request).is_some() {
+            let mut builder = grpc::served(request, link, &forwarded, who.as_ref());
             builder.start_time = Some(start);
             let span = tracer.build_with_context(builder, &base);
             (with_span(&base, span), None)
         } else {
-            let head = Head::new(request, named.clone(), link, forwarded);
-            match handle.sampler().decide(base.span().span_context()) {
-                Decision::NotSampled(ids) => {
-                    let span = Unsampled::new(handle, &base, ids, head, start);
-                    (base.with_span(span.clone()), Some(span))
-                }
-                Decision::Sampled(root) => {
-                    let build = || tracer.build_with_context(head.builder(start), &base);
-                    let span = sampling::decided(root, build);
-                    (with_span(&base, span), None)
-                }
-            }
+            let head = Head::new(request, named.clone(), link, forwarded, who);
+            let ids = handle.sampler().ids(base.span().span_context());
+            let span = RequestSpan::new(handle, &base, ids, head, start);
+            (base.with_span(span.clone()), Some(span))
         };
         for key in handle.baggage_attributes() {
             if let Some(value) = baggage::value(&context, key) {
@@ -287,13 +278,10 @@ impl Observe for ServerSpans {
                 context.span().set_attribute(attribute);
             }
         }
-        if self.0.client {
-            describe::client(&context, request, client);
-        }
         Some(Scope {
             context,
             named,
-            unsampled,
+            span,
             start,
         })
     }
@@ -318,13 +306,13 @@ impl Observe for ServerSpans {
         let Some(Scope {
             context,
             named,
-            unsampled,
+            span,
             start,
         }) = scope
         else {
             return;
         };
-        if unsampled.is_some_and(|span| span.lets_go(outcome)) {
+        if span.is_some_and(|span| span.ends_silently(outcome)) {
             return;
         }
         let end = end(start, outcome);
@@ -338,19 +326,8 @@ impl Observe for ServerSpans {
             return span.end_with_timestamp(end);
         }
         describe::answered(&span, outcome, named.as_ref());
-        // where nothing was sent, whoever sees the failure answers 500
-        let unsent = (outcome.ending != Ending::Aborted).then_some(outcome.status);
-        if let Some(status) = outcome.sent_status.or(unsent) {
-            let status = KeyValue::new("http.response.status_code", i64::from(status));
-            span.set_attribute(status);
-        }
-        if outcome.streamed {
-            span.set_attribute(KeyValue::new("http.response.streaming", true));
-        }
-        match outcome.error_type() {
-            Some(kind) => fail(&context, kind.into()),
-            None if outcome.is_server_error() => fail(&context, outcome.status.to_string().into()),
-            None => {}
+        if describe::ended(outcome, &mut |attribute| span.set_attribute(attribute)) {
+            span.set_status(Status::error(""));
         }
         span.end_with_timestamp(end);
     }

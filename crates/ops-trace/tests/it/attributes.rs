@@ -80,9 +80,10 @@ fn long_text_is_cut_at_a_character_and_odd_numbers_become_text() {
 
 fn filter() {
     ops_trace::set_attribute_filter(|key, value| match key {
-        "filter.secret" => Some(value.replace("hunter2", "***")),
         "filter.panic" => panic!("on purpose"),
-        "event.name" | "span.name" => Some(value.replace("hunter2", "***")),
+        "filter.secret" | "event.name" | "span.name" if value.contains("hunter2") => {
+            Some(value.replace("hunter2", "***"))
+        }
         _ => None,
     });
 }
@@ -108,6 +109,39 @@ fn the_filter_sees_text_before_anybody_else_and_a_panic_in_it_gives_nothing_away
     let recent = tracer.recent().recent;
     let attributes = format!("{:?}", recent[0].spans[0].attributes);
     assert_eq!(attributes.matches("hunter2").count(), 1, "{attributes}");
+}
+
+#[test]
+fn each_text_is_filtered_whatever_the_spans_before_it_in_its_batch_had() {
+    filter();
+    let (collector, tracer) = traced();
+    let text = |at: usize| match at % 3 {
+        0 => "fine".to_owned(),
+        1 => "hunter2".to_owned(),
+        _ => format!("hunter2 {at}"),
+    };
+    let spans = 90;
+    for at in 0..spans {
+        // of two kinds, and with a key that some have twice
+        let name = ["one", "hunter2"][at / 2 % 2];
+        let span = tracer.create_span(name.to_owned(), [("before", Value::from(at))]);
+        if at % 5 == 0 {
+            span.set_attribute("filter.secret", "earlier");
+        }
+        span.set_attribute("filter.secret", text(at));
+        span.set_attribute("other", "hunter2");
+    }
+    tracer.flush();
+    let received = collector.spans();
+    assert_eq!(received.len(), spans);
+    for (at, span) in received.iter().enumerate() {
+        let expected = text(at).replace("hunter2", "***");
+        assert_eq!(span.attribute("filter.secret"), Some(&*expected), "{at}");
+        assert_eq!(span.name, ["one", "***"][at / 2 % 2]);
+        assert_eq!(span.attribute("other"), Some("hunter2"));
+        assert_eq!(span.attribute("before"), Some(&*at.to_string()));
+        assert_eq!(span.attributes.len(), 3, "{span:?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
+use axum::extract::Path;
 use axum::http::{Method, StatusCode};
 use axum::routing::get;
 use opentelemetry::trace::{
@@ -102,6 +103,51 @@ async fn a_failed_request_is_the_same_span_whether_it_was_sampled_or_not() {
             let own_link = usize::from(with_parent && !has_parent);
             assert_eq!(fails.links.len(), 1 + own_link);
         }
+    }
+}
+
+/// Tells its span something if the id is even, and fails above 2.
+async fn tells(Path(id): Path<u32>) -> StatusCode {
+    if id.is_multiple_of(2) {
+        let seats = KeyValue::new("seats", 3);
+        Context::current().span().set_attribute(seats);
+    }
+    match id {
+        ..=2 => StatusCode::OK,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+#[tokio::test]
+async fn a_sampled_request_is_the_same_span_whether_it_was_told_something_or_not() {
+    for (trust, links) in [(Trust::Everybody, 0), (Trust::Nobody, 1)] {
+        let collector = Collector::start().unwrap();
+        let config = config(&collector.endpoint()).sampling_ratio(1.0);
+        let tracer = Tracer::new(config).unwrap();
+        let observer = spans(tracer.handle()).client_attributes(true);
+        let router = Router::new().route("/tells/{id}", get(tells));
+        let served = Served::start(instrument_axum_with(router, observer.trust(trust))).await;
+        let parent = format!("00-{:032x}-{:016x}-03", 5, 6);
+        for id in 1..=4 {
+            let headers = [("traceparent", &*parent), ("tracestate", "a=1")];
+            served
+                .send(&format!("GET /tells/{id}?page=2"), &headers)
+                .await;
+            tracer.flush();
+        }
+        let mut spans = collector.spans();
+        for span in &mut spans {
+            span.attributes
+                .retain(|(key, _)| key != "seats" && key != "url.path");
+        }
+        let [silent, told, silent_failure, told_failure] = &comparable(&spans)[..] else {
+            panic!("{spans:?}");
+        };
+        assert_eq!(silent, told);
+        assert_eq!(silent_failure, told_failure);
+        assert_eq!(spans[0].name, "GET /tells/{id}");
+        assert_eq!(spans[0].links.len(), links);
+        assert_eq!(spans[2].attribute("error.type"), Some("503"));
     }
 }
 

@@ -1,26 +1,30 @@
-//! The span of a request that is not sampled. Only if the request fails, is slow or is told something, somebody may see the
-//! span, and one of the SDK is made for it: until then it is ids, a start and the head of the request.
+//! The span of a request. Until somebody tells it something it is ids, a start and the head of the request: what is exported is made of
+//! these when the request ends, and only if somebody will see it. One of the SDK is made only to be told something.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use opentelemetry::trace::{Span, SpanContext, SpanId, Status, TraceContextExt, Tracer as _};
+use opentelemetry::trace::{
+    Span, SpanContext, SpanId, SpanKind, Status, TraceContextExt, Tracer as _,
+};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::Span as SdkSpan;
+use opentelemetry_sdk::trace::{
+    Span as SdkSpan, SpanData, SpanEvents, SpanLinks, SpanProcessor as _,
+};
 use ops_http::{Outcome, Route};
 use parking_lot::Mutex;
 
-use super::describe::{UNNAMED, named};
+use super::describe::{self, UNNAMED, named};
 use super::head::Head;
 use crate::Handle;
 use crate::export::ended::{self, EndedSpan};
 use crate::sampling::{self, Decided};
 
-/// Span of a request that is not sampled: one clone is in the context, where handlers find it, one is the observer's.
+/// Span of a request: one clone is in the context, where handlers find it, one is the observer's.
 #[derive(Clone)]
-pub(super) struct Unsampled(Arc<Request>);
+pub(super) struct RequestSpan(Arc<Request>);
 
 struct Request {
     handle: Handle,
@@ -40,20 +44,20 @@ enum State {
     Ended,
 }
 
-/// All that a span of the SDK is made of. It goes with the request, even if somebody holds the context for longer.
+/// All that a span is made of. It goes with the request, even if somebody holds the context for longer.
 struct Beginning {
     parent: Context,
     head: Head,
 }
 
-impl fmt::Debug for Unsampled {
+impl fmt::Debug for RequestSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids = &self.0.ids;
-        f.debug_tuple("Unsampled").field(ids).finish()
+        f.debug_tuple("RequestSpan").field(ids).finish()
     }
 }
 
-impl Unsampled {
+impl RequestSpan {
     pub(super) fn new(
         handle: &Handle,
         parent: &Context,
@@ -70,23 +74,31 @@ impl Unsampled {
         }))
     }
 
-    /// Ends the span of a request that nobody will see; returns false if somebody may.
-    pub(super) fn lets_go(&self, outcome: &Outcome) -> bool {
-        let has_failed = outcome.is_server_error() || outcome.error_type().is_some();
-        let mut state = self.0.state.lock();
-        let is_silent = matches!(*state, State::Silent(_));
-        if !is_silent || has_failed || !self.0.is_forgotten(outcome.elapsed) {
+    /// Ends the span with its request, if nothing was told to it; returns false if something was, or it ended before.
+    pub(super) fn ends_silently(&self, outcome: &Outcome) -> bool {
+        let request = &*self.0;
+        let mut state = request.state.lock();
+        if !matches!(*state, State::Silent(_)) || outcome.grpc.is_some() {
             return false;
         }
-        if !ended::is_watched() {
+        let has_failed = outcome.is_server_error() || outcome.error_type().is_some();
+        let is_forgotten = !has_failed && request.is_forgotten(outcome.elapsed);
+        if is_forgotten && !ended::is_watched() {
             *state = State::Ended; // in its place: it is large
             return true;
         }
         let before = std::mem::replace(&mut *state, State::Ended);
+        // who is shown the end may not meet a lock
         drop(state);
-        if let State::Silent(beginning) = before {
-            let route = outcome.route.as_ref();
-            self.0.show(&beginning, route, outcome.elapsed);
+        match before {
+            State::Silent(beginning) if is_forgotten => {
+                request.show(&beginning, outcome.route.as_ref(), outcome.elapsed);
+            }
+            State::Silent(beginning) => {
+                let limiter = request.handle.limiter();
+                limiter.on_end(request.data(&beginning, outcome));
+            }
+            State::Recording(_) | State::Ended => {}
         }
         true
     }
@@ -111,12 +123,47 @@ impl Request {
         let tracer = self.handle.tracer()?;
         let builder = beginning.head.builder(self.start);
         let build = || tracer.build_with_context(builder, &beginning.parent);
-        Some(sampling::decided(Some(Decided::recorded(&self.ids)), build))
+        Some(sampling::decided(Some(Decided::whole(&self.ids)), build))
+    }
+
+    /// The span as it is exported, now that the request ended and nothing was told to it.
+    fn data(&self, beginning: &Beginning, outcome: &Outcome) -> SpanData {
+        let Beginning { parent, head } = beginning;
+        let parent = parent.span();
+        let parent = parent.span_context();
+        let route = outcome.route.as_ref().or(head.route.as_ref());
+        let mut attributes = head.attributes(route);
+        let has_failed = describe::ended(outcome, &mut |attribute| attributes.push(attribute));
+        let mut links = SpanLinks::default();
+        match head.links() {
+            Some(link) if self.handle.limiter().state.limits.links > 0 => links.links = link,
+            Some(_) => links.dropped_count = 1,
+            None => {}
+        }
+        SpanData {
+            span_context: self.ids.clone(),
+            parent_span_id: parent.span_id(),
+            parent_span_is_remote: parent.is_valid() && parent.is_remote(),
+            span_kind: SpanKind::Server,
+            name: head.name(route),
+            start_time: self.start,
+            end_time: super::end(self.start, outcome),
+            attributes,
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links,
+            status: if has_failed {
+                Status::error("")
+            } else {
+                Status::Unset
+            },
+            instrumentation_scope: self.handle.scope().clone(),
+        }
     }
 
     /// Reports whether a request that did not fail leaves nothing behind, now that it ends.
     fn is_forgotten(&self, took: Duration) -> bool {
-        self.handle.limiter().lets_go(&self.ids, took)
+        !self.ids.is_sampled() && self.handle.limiter().lets_go(&self.ids, took)
     }
 
     /// Shows the end to who watches, as that of a span of the SDK is.
@@ -157,7 +204,7 @@ impl Drop for Request {
     }
 }
 
-impl Span for Unsampled {
+impl Span for RequestSpan {
     fn add_event_with_timestamp<T>(&mut self, name: T, at: SystemTime, attributes: Vec<KeyValue>)
     where
         T: Into<Cow<'static, str>>,
