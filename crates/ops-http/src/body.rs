@@ -6,6 +6,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::guard::RequestGuard;
+use crate::place::Place;
 use crate::{Ending, Observe};
 
 pin_project! {
@@ -13,21 +14,21 @@ pin_project! {
     pub struct ObserveBody<B, O: Observe> {
         #[pin]
         inner: Option<B>,
-        guard: RequestGuard<O>,
+        guard: Place<RequestGuard<O>>,
     }
 
     impl<B, O: Observe> PinnedDrop for ObserveBody<B, O> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if this.inner.is_some() {
-                this.guard.drop_in_scope(|| this.inner.set(None));
+            if let (true, Some(guard)) = (this.inner.is_some(), this.guard.get()) {
+                guard.drop_in_scope(|| this.inner.set(None));
             }
         }
     }
 }
 
 impl<B, O: Observe> ObserveBody<B, O> {
-    pub(crate) fn new(inner: B, guard: RequestGuard<O>) -> Self {
+    pub(crate) fn new(inner: B, guard: Place<RequestGuard<O>>) -> Self {
         Self {
             inner: Some(inner),
             guard,
@@ -44,8 +45,11 @@ impl<B: Body, O: Observe> Body for ObserveBody<B, O> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut this = self.project();
+        let Some(guard) = this.guard.get() else {
+            return Poll::Ready(None);
+        };
         let (inner, mut is_last) = (&mut this.inner, true);
-        let polled = this.guard.in_scope(|| {
+        let polled = guard.in_scope(|| {
             let mut body = inner.as_mut().as_pin_mut()?;
             let frame = body.as_mut().poll_frame(cx);
             is_last = match &frame {
@@ -60,9 +64,9 @@ impl<B: Body, O: Observe> Body for ObserveBody<B, O> {
         });
         let frame = ready!(polled.unwrap_or(Poll::Ready(None)));
         match &frame {
-            Some(Ok(frame)) => this.guard.sent(frame, is_last),
-            Some(Err(_)) => this.guard.finish(Ending::Failed),
-            None => this.guard.body_ended(),
+            Some(Ok(frame)) => guard.sent(frame, is_last),
+            Some(Err(_)) => guard.finish(Ending::Failed),
+            None => guard.body_ended(),
         }
         Poll::Ready(frame)
     }

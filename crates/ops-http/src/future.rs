@@ -7,6 +7,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use crate::guard::RequestGuard;
+use crate::place::Place;
 use crate::{Ending, Observe, ObserveBody};
 
 pin_project! {
@@ -14,13 +15,13 @@ pin_project! {
     pub struct ObserveFuture<F, O: Observe> {
         #[pin]
         inner: Option<F>,
-        guard: Option<RequestGuard<O>>,
+        guard: Option<Place<RequestGuard<O>>>,
     }
 
     impl<F, O: Observe> PinnedDrop for ObserveFuture<F, O> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(guard) = this.guard.as_mut() {
+            if let Some(guard) = this.guard.as_mut().and_then(Place::get) {
                 guard.drop_in_scope(|| this.inner.set(None));
             }
         }
@@ -31,7 +32,7 @@ impl<F, O: Observe> ObserveFuture<F, O> {
     pub(crate) fn new(inner: F, guard: RequestGuard<O>) -> Self {
         Self {
             inner: Some(inner),
-            guard: Some(guard),
+            guard: Some(Place::new(guard)),
         }
     }
 }
@@ -46,7 +47,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(guard) = this.guard.as_mut() else {
+        let Some(guard) = this.guard.as_mut().and_then(Place::get) else {
             return Poll::Pending; // polled after it was ready: a contract that callers keep
         };
         let polled = guard.in_scope(|| {
@@ -60,19 +61,18 @@ where
             return Poll::Pending;
         };
         let result = ready!(poll);
-        let Some(mut guard) = this.guard.take() else {
-            return Poll::Pending;
-        };
-        Poll::Ready(match result {
-            Ok(response) => {
-                let (mut parts, body) = response.into_parts();
-                guard.head(&mut parts, &body);
-                Ok(Response::from_parts(parts, ObserveBody::new(body, guard)))
-            }
+        let response = match result {
+            Ok(response) => response,
             Err(error) => {
                 guard.finish(Ending::Failed);
-                Err(error)
+                return Poll::Ready(Err(error));
             }
+        };
+        let (mut parts, body) = response.into_parts();
+        guard.head(&mut parts, &body);
+        Poll::Ready(match this.guard.take() {
+            Some(guard) => Ok(Response::from_parts(parts, ObserveBody::new(body, guard))),
+            None => return Poll::Pending,
         })
     }
 }

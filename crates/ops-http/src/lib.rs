@@ -87,6 +87,7 @@ mod length;
 mod method;
 mod observe;
 mod outcome;
+mod place;
 mod quiet;
 mod route;
 mod route_layer;
