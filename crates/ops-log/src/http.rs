@@ -44,10 +44,13 @@ const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 /// The line of a gRPC call (feature `grpc`) has `grpc_status` (`NOT_FOUND`) and, if the status has a message, `grpc_message`. Its
 /// level is `error` for the codes that blame the server; `error_type` says why no status was sent.
 #[derive(Clone, Debug)]
-pub struct AccessLog {
+pub struct AccessLog(Arc<Settings>);
+
+#[derive(Clone, Debug)]
+struct Settings {
     route_field: bool,
     client_header: HeaderName,
-    quiet: Arc<[String]>,
+    quiet: Vec<String>,
     pipeline: Pipeline,
     fields: Option<FieldSource>,
 }
@@ -57,7 +60,7 @@ pub type FieldSource = fn() -> Vec<(String, String)>;
 
 impl Default for AccessLog {
     fn default() -> Self {
-        Self {
+        Self(Arc::new(Settings {
             route_field: false,
             client_header: HeaderName::from_static(CLIENT),
             quiet: QUIET_ROUTES
@@ -67,7 +70,7 @@ impl Default for AccessLog {
                 .collect(),
             pipeline: Pipeline::global(),
             fields: None,
-        }
+        }))
     }
 }
 
@@ -77,26 +80,28 @@ impl AccessLog {
         Self::default()
     }
 
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
     /// Adds the template of the route after the path, if a route matched.
     #[must_use]
-    pub fn route_field(mut self, route_field: bool) -> Self {
-        self.route_field = route_field;
-        self
+    pub fn route_field(self, route_field: bool) -> Self {
+        self.with(|settings| settings.route_field = route_field)
     }
 
     /// Writes no line for these paths, in place of [`QUIET_ROUTES`] and [`QUIET_CALLS`], unless they panic, fail or answer 500. A probe that
     /// gets 503 did its job.
     #[must_use]
-    pub fn quiet(mut self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.quiet = paths.into_iter().map(Into::into).collect();
-        self
+    pub fn quiet(self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.with(|settings| settings.quiet = paths.into_iter().map(Into::into).collect())
     }
 
     /// Writes to this pipeline, in place of the process's: for tests.
     #[must_use]
-    pub fn pipeline(mut self, pipeline: &Pipeline) -> Self {
-        self.pipeline = pipeline.clone();
-        self
+    pub fn pipeline(self, pipeline: &Pipeline) -> Self {
+        self.with(|settings| settings.pipeline = pipeline.clone())
     }
 
     /// Binds what this function returns to all lines of a request: fields that came with its trace context, as baggage does. It is
@@ -105,16 +110,14 @@ impl AccessLog {
     /// At most 16 fields; each value is cut after 256 bytes. Values are escaped and redacted as those of any field. A name that
     /// is bound already (`request_id`, `client`, `trace_id`) keeps its value. A panic of the function leaves the line as it is.
     #[must_use]
-    pub fn fields_from(mut self, source: FieldSource) -> Self {
-        self.fields = Some(source);
-        self
+    pub fn fields_from(self, source: FieldSource) -> Self {
+        self.with(|settings| settings.fields = Some(source))
     }
 
     /// Sets the header that names the client, in place of `x-client`.
     #[must_use]
-    pub fn client_header(mut self, name: HeaderName) -> Self {
-        self.client_header = name;
-        self
+    pub fn client_header(self, name: HeaderName) -> Self {
+        self.with(|settings| settings.client_header = name)
     }
 }
 
@@ -183,12 +186,12 @@ impl Observe for AccessLog {
 
     fn start(&self, request: &mut request::Parts) -> RequestScope {
         let mut context = current();
-        let late = LateRequest::begin(&self.pipeline.0, &mut context);
+        let late = LateRequest::begin(&self.0.pipeline.0, &mut context);
         RequestScope {
             late,
             context,
             id: header(&request.headers, &REQUEST_ID_HEADER, is_id),
-            client: header(&request.headers, &self.client_header, is_slug),
+            client: header(&request.headers, &self.0.client_header, is_slug),
             bound: false,
             uri: request.uri.clone(),
         }
@@ -198,7 +201,7 @@ impl Observe for AccessLog {
         if !scope.bound {
             // the span of an observer before this one is current here, and over when the access line is written
             scope.bind(trace_ids::current());
-            let came = self.fields.map_or_else(Vec::new, brought);
+            let came = self.0.fields.map_or_else(Vec::new, brought);
             if !came.is_empty() {
                 let _scope = Scope::enter(&mut scope.context);
                 bind_new(came);
@@ -227,7 +230,7 @@ impl AccessLog {
     fn write(&self, scope: &mut RequestScope, outcome: &Outcome) {
         let path = scope.uri.path();
         let failed = matches!(outcome.ending, Ending::Failed | Ending::Panicked);
-        if !failed && outcome.status != 500 && self.quiet.iter().any(|quiet| quiet == path) {
+        if !failed && outcome.status != 500 && self.0.quiet.iter().any(|quiet| quiet == path) {
             return;
         }
         let level = if outcome.is_server_error() {
@@ -240,8 +243,8 @@ impl AccessLog {
         let head = outcome.time_to_headers.filter(|_| outcome.streamed);
         let took = head.unwrap_or(outcome.elapsed);
         let late = &scope.late;
-        late.end(&self.pipeline.0, outcome.is_server_error(), took);
-        let log = LineDrain::new(self.pipeline.0.clone(), None);
+        late.end(&self.0.pipeline.0, outcome.is_server_error(), took);
+        let log = LineDrain::new(self.0.pipeline.0.clone(), None);
         if !log.enabled(level, "") {
             return;
         }
@@ -254,8 +257,8 @@ impl AccessLog {
             location: None,
             always: false,
         };
-        let route = outcome.route.as_ref().filter(|_| self.route_field);
-        self.pipeline.0.write(&meta, &[], &mut |line| {
+        let route = outcome.route.as_ref().filter(|_| self.0.route_field);
+        self.0.pipeline.0.write(&meta, &[], &mut |line| {
             line.put_text(const { &StaticKey::new("method") }, outcome.method.as_str());
             line.put_text(const { &StaticKey::new("path") }, path);
             if let Some(route) = route {
