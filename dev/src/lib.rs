@@ -5,6 +5,7 @@
     reason = "a bench speaks through its standard output"
 )]
 
+pub mod collector;
 pub mod file_system;
 pub mod moto;
 pub mod peer;

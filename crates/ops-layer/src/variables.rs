@@ -1,5 +1,7 @@
 //! Variables of our own: one that is misspelled changes nothing, and so it is not passed over.
 
+use strsim::osa_distance;
+
 /// Those of the parts that hold no secret.
 pub(crate) const OF_PARTS: [&str; 21] = [
     "OPS_AWS_REGION",
@@ -57,31 +59,9 @@ fn meant(name: &str) -> Option<&'static str> {
         return None;
     }
     let most = |known: &str| if known.len() < 16 { 1 } else { 2 };
-    let all = known().map(|known| (edits(name.as_bytes(), known.as_bytes()), known));
+    let all = known().map(|known| (osa_distance(name, known), known));
     let near = all.filter(|(edits, known)| *edits <= most(known));
     near.min().map(|(_, known)| known)
-}
-
-/// Number of letters to add, remove, replace, or swap with the next one.
-fn edits(from: &[u8], to: &[u8]) -> usize {
-    // for one letter less of `from`, and for two less
-    let mut rows = [Vec::new(), (0..=to.len()).collect::<Vec<_>>()];
-    for (at, letter) in from.iter().enumerate() {
-        let [two_less, one_less] = &rows;
-        let mut row = vec![at + 1];
-        for (of, other) in to.iter().enumerate() {
-            let replaced = one_less[of] + usize::from(letter != other);
-            let mut least = replaced.min(one_less[of + 1] + 1).min(row[of] + 1);
-            if at > 0 && of > 0 && *letter == to[of - 1] && from[at - 1] == *other {
-                least = least.min(two_less[of - 1] + 1);
-            }
-            row.push(least);
-        }
-        rows.swap(0, 1);
-        rows[1] = row;
-    }
-    let [_, row] = &rows;
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

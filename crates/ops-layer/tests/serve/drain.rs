@@ -3,8 +3,7 @@
 
 use std::error::Error;
 use std::future::poll_fn;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -279,39 +278,9 @@ fn stop_under_load(
     (counts, opened.saturating_duration_since(signalled))
 }
 
-/// Accepts spans, as a collector does.
+/// Address of a collector that takes all spans.
 pub(crate) fn collector() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            std::thread::spawn(move || accept_spans(stream.unwrap()));
-        }
-    });
-    url
-}
-
-fn accept_spans(stream: TcpStream) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
-    loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            if let Some((_, value)) = line.to_lowercase().split_once("content-length:") {
-                length = value.trim().parse().ok()?;
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-        }
-        std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).ok()?;
-        let answer =
-            "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
-        (&stream).write_all(answer.as_bytes()).ok()?;
-    }
+    format!("http://{}", dev::collector::start().unwrap())
 }
 
 fn number(log: &str, event: &str, key: &str) -> u64 {

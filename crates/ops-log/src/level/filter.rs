@@ -2,6 +2,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
+use strsim::osa_distance;
+
 use crate::Level;
 
 /// From which level on lines are written, in the syntax of `RUST_LOG`: `info,my_crate::db=debug,hyper=off`.
@@ -247,29 +249,8 @@ fn almost_a_level(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
     NAMES.into_iter().find(|name| {
         let slips = if name.len() > 4 { 2 } else { 1 };
-        word.len() > 2 && distance(&word, name) <= slips
+        word.len() > 2 && osa_distance(&word, name) <= slips
     })
-}
-
-/// Number of letters to add, leave out, replace or exchange with the next one.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            if i == 0 || j == 0 {
-                rows[i][j] = i + j;
-                continue;
-            }
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = least;
-        }
-    }
-    rows[a.len()][b.len()]
 }
 
 impl FromStr for Filter {
