@@ -1,6 +1,7 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -66,7 +67,14 @@ impl Ops {
         };
         let mut asked = None;
         let mut tasks = Tasks::default();
-        let mut running = tasks.spawn(crate::with_context(job(stop.clone())));
+        let made = catch_unwind(AssertUnwindSafe(|| job(stop.clone())));
+        let mut running = tasks.spawn(crate::with_context(async move {
+            match made {
+                Ok(work) => work.await,
+                // it ends the task, as a panic of the work itself does
+                Err(panic) => resume_unwind(panic),
+            }
+        }));
         tasks.spawn(supervisor::keep_watchdog());
         supervisor::ready();
         let ended = tokio::select! {

@@ -251,7 +251,10 @@ fn service() {
         return;
     }
     if role == "job" {
-        let code = runtime.block_on(ops.run(job));
+        let code = match std::env::var("JOB").as_deref() {
+            Ok("panics at once") => runtime.block_on(ops.run(panics_at_once)),
+            _ => runtime.block_on(ops.run(job)),
+        };
         let failed = format!("{code:?}") != format!("{:?}", std::process::ExitCode::SUCCESS);
         std::process::exit(i32::from(failed));
     }
@@ -365,6 +368,12 @@ async fn dropped(ops: ops_layer::Ops) {
     working.abort();
     assert!(is_dropped.await.is_err());
     println!("\nworking");
+}
+
+/// Ends before there is any work to wait for.
+fn panics_at_once(_: StopSignal) -> std::future::Ready<Result<(), std::io::Error>> {
+    println!("\nworking");
+    panic!("on purpose")
 }
 
 async fn job(stop: StopSignal) -> Result<(), std::io::Error> {

@@ -196,6 +196,7 @@ fn a_job_ends_by_its_result() {
         ("works", 0, "job_finished"),
         ("fails", 1, "the queue is gone"),
         ("panics", 1, "job_failed"),
+        ("panics at once", 1, "job_failed"),
         ("hangs", 1, "job_cut_off"),
     ] {
         let worker = Start::new("job")
