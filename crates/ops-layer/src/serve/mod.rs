@@ -297,7 +297,7 @@ impl Service {
         self
     }
 
-    /// Calls this function once requests are accepted, with the addresses that are answered on.
+    /// Calls this function once requests are accepted, with the addresses that are answered on. A panic of it ends nothing else.
     pub fn on_listening(mut self, call: impl FnOnce(&Addresses) + Send + 'static) -> Self {
         self.on_listening = Some(Box::new(call));
         self

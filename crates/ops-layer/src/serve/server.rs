@@ -1,5 +1,6 @@
 //! A running service, from its sockets to its end.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -98,7 +99,8 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         }
     });
     if let Some(on_listening) = on_listening {
-        on_listening(&addresses);
+        // the panic is a line of the log
+        let _ = catch_unwind(AssertUnwindSafe(|| on_listening(&addresses)));
     }
     let background = background
         .into_iter()

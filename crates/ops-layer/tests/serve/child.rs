@@ -297,6 +297,7 @@ fn service() {
             let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
             let admin = addresses.admin.unwrap_or(nowhere);
             println!("\naddresses {} {admin}", addresses.api);
+            assert!(std::env::var_os("LISTENING_PANICS").is_none(), "on purpose");
         });
     if let Err(error) = runtime.block_on(service.into_future()) {
         println!("\nrefused {error:?}");

@@ -98,6 +98,15 @@ fn a_panic_of_a_handler_is_answered_and_the_service_goes_on() {
 }
 
 #[test]
+fn a_panic_of_the_function_that_is_told_the_addresses_ends_nothing_else() {
+    let service = Start::new("serve").env("LISTENING_PANICS", "1").serve();
+    assert_eq!(get(service.api, "/hello").status, 200);
+    let (status, log) = service.stop();
+    assert!(status.success(), "{status}: {log}");
+    assert_eq!(log.matches("\"event\":\"panic\"").count(), 1, "{log}");
+}
+
+#[test]
 fn a_check_that_fails_is_not_ready_and_its_reason_is_on_the_admin_page_and_in_the_log() {
     let service = Start::new("serve").serve();
     let set = |state: &str| request(service.api, "POST", &format!("/health/{state}"), "", b"");
