@@ -4,9 +4,14 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use http::{HeaderValue, header};
 use ops_admin::{Admin, Check};
 
 use super::acceptor::{Acceptor, Spare};
+use super::body;
 use super::connections::{Connections, Phase};
 use super::failure::Failure;
 use super::in_force;
@@ -71,7 +76,7 @@ impl AdminThread {
         let connections = Connections::new();
         let acceptor = Acceptor {
             name: "admin",
-            app: page.router(),
+            app: with_time_for_bodies(page.router(), settings.body),
             limits: settings.limits,
             max_connections: MAX_CONNECTIONS,
             spare: Spare::new(SPARE_DESCRIPTORS),
@@ -104,6 +109,21 @@ impl Drop for AdminThread {
             let _ = thread.join();
         }
     }
+}
+
+/// Answers 408 where a body does not arrive in time: whoever began one would keep one of the few connections.
+fn with_time_for_bodies(page: Router, allowed: Duration) -> Router {
+    page.layer(middleware::from_fn(
+        move |request: Request, next: Next| async move {
+            let mut response = body::in_time(allowed, request, next).await;
+            // as every answer of the page has them
+            let headers = response.headers_mut();
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            let nosniff = HeaderValue::from_static("nosniff");
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+            response
+        },
+    ))
 }
 
 async fn answer(acceptor: Acceptor, listener: TcpListener) {

@@ -16,7 +16,7 @@ use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::body::{Late, LimitedBody};
+use super::body;
 use super::grpc::{self, Mount};
 use super::host;
 use super::probe;
@@ -112,28 +112,20 @@ async fn answer(gate: &Gate, request: Request, next: Next) -> Response {
 }
 
 async fn limited(gate: &Gate, request: Request, next: Next) -> Response {
-    let late = Late::default();
-    let is_unlimited = request.body().is_end_stream() || gate.calls.serves(request.uri().path());
-    let request = if is_unlimited {
-        request
-    } else {
-        request.map(|body| Body::new(LimitedBody::new(body, gate.body, late.clone())))
+    let is_unlimited = gate.calls.serves(request.uri().path());
+    let answered = async {
+        match is_unlimited {
+            true => next.run(request).await,
+            false => body::in_time(gate.body, request, next).await,
+        }
     };
-    let response = match gate.timeout {
-        None => next.run(request).await,
-        Some(timeout) => match tokio::time::timeout(timeout, next.run(request)).await {
+    match gate.timeout {
+        None => answered.await,
+        Some(timeout) => match tokio::time::timeout(timeout, answered).await {
             Ok(response) => response,
-            Err(_) => return problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long"),
+            Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long"),
         },
-    };
-    let is_error = response.status().is_client_error() || response.status().is_server_error();
-    if late.is_set() && is_error {
-        return problem(
-            StatusCode::REQUEST_TIMEOUT,
-            "the body did not arrive in time",
-        );
     }
-    response
 }
 
 pin_project_lite::pin_project! {

@@ -6,17 +6,41 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
 
+use super::problem::problem;
+
 /// Bytes of a body that earn it another second.
 const BYTES_PER_SECOND: u32 = 16 * 1024;
+
+/// Answers a request whose body arrives in time; 408 where an error comes of one that does not.
+pub(super) async fn in_time(allowed: Duration, request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let late = Late::default();
+    let request = request.map(|body| Body::new(LimitedBody::new(body, allowed, late.clone())));
+    let response = next.run(request).await;
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    if late.is_set() && is_error {
+        return problem(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time",
+        );
+    }
+    response
+}
 
 /// Request body whose client has a limited time to send it.
 ///
 /// Only the time counts during which the handler waits for bytes. Each 16 KiB that arrive add a second, so that a large
 /// upload may take its time and a client that sends a byte now and then may not.
-pub(super) struct LimitedBody {
+struct LimitedBody {
     body: Body,
     allowed: Duration,
     /// Set while a wait is under way.
@@ -26,16 +50,16 @@ pub(super) struct LimitedBody {
 
 /// Tells, beside the error that the handler gets, that a body was late.
 #[derive(Clone, Default)]
-pub(super) struct Late(Arc<AtomicBool>);
+struct Late(Arc<AtomicBool>);
 
 impl Late {
-    pub(super) fn is_set(&self) -> bool {
+    fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl LimitedBody {
-    pub(super) fn new(body: Body, allowed: Duration, late: Late) -> Self {
+    fn new(body: Body, allowed: Duration, late: Late) -> Self {
         Self {
             body,
             allowed,

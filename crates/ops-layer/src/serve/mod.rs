@@ -191,8 +191,8 @@ impl Service {
         self.set(|settings| settings.limits.write = bounded(timeout))
     }
 
-    /// Maximum time to wait for the bytes of a request's body, which each 16 KiB prolong by a second; 30 s unless set.
-    /// Answered with 408 afterwards.
+    /// Maximum time to wait for the bytes of a request's body, which each 16 KiB prolong by a second, on both listeners; 30 s
+    /// unless set. Answered with 408 afterwards.
     pub fn body_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.body = bounded(timeout))
     }

@@ -122,18 +122,32 @@ fn a_request_longer_than_every_limit_of_waiting_is_answered() {
 #[test]
 fn a_body_that_stops_arriving_is_answered_with_408_and_one_that_arrives_is_read() {
     let service = Start::new("serve").env("BODY_MS", "2000").serve();
-    let mut stream = connect(service.api);
-    let since = Instant::now();
-    stream
-        .write_all(b"POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
-        .unwrap();
-    let (sent, elapsed) = closed_after(&mut stream, since);
-    assert_eq!(parse(&String::from_utf8_lossy(&sent)).status, 408);
-    assert!(elapsed >= Duration::from_millis(1950), "{elapsed:?}");
-    // not the 30 s that it may take unless set
-    assert!(elapsed < Duration::from_secs(29), "{elapsed:?}");
+    let json = "X-Ops-Admin: 1\r\nContent-Type: application/json\r\n";
+    // the page has few connections, each of which one client could keep for ever
+    for (address, path, headers) in [
+        (service.api, "/length", ""),
+        (service.admin, "/api/level", json),
+    ] {
+        let mut stream = connect(address);
+        let since = Instant::now();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: 100\r\n\r\nhalf"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let (sent, elapsed) = closed_after(&mut stream, since);
+        let answer = parse(&String::from_utf8_lossy(&sent));
+        assert_eq!(answer.status, 408, "{path}: {answer:?}");
+        let kept = if path == "/length" { "" } else { "no-store" };
+        assert_eq!(answer.header("cache-control"), kept);
+        assert!(elapsed >= Duration::from_millis(1950), "{elapsed:?}");
+        // not the 30 s that it may take unless set
+        assert!(elapsed < Duration::from_secs(29), "{elapsed:?}");
+    }
     let whole = request(service.api, "POST", "/length", "", &vec![b'x'; 1 << 20]);
     assert_eq!((whole.status, whole.body.as_str()), (200, "1048576"));
+    let level = br#"{"level": "debug", "why": "a body that arrives"}"#;
+    let whole = request(service.admin, "POST", "/api/level", json, level);
+    assert_eq!(whole.status, 200, "{whole:?}");
 }
 
 #[test]
