@@ -203,6 +203,14 @@ fn checks(readiness: &Readiness) -> (Option<String>, Vec<Check>) {
         Some(report) if outdated.is_none() => report.failed(),
         _ => None,
     };
+    if latest.is_none() {
+        let unanswered = |name: &str| Check {
+            name: name.to_owned(),
+            state: "unknown",
+            reason: Some("not answered yet".to_owned()),
+        };
+        return (failed, readiness.names().map(unanswered).collect());
+    }
     let checks = latest.iter().flat_map(|report: &Arc<_>| &report.checks);
     let checks = checks.map(|(name, health)| {
         let (name, state) = (name.clone(), health.state());

@@ -198,6 +198,12 @@ impl Readiness {
         self.0.latest.borrow().clone()
     }
 
+    /// Names of the checks.
+    #[cfg(feature = "admin")]
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.checks.iter().map(|check| check.name.as_str())
+    }
+
     /// Starts the checks, unless they run or ran a moment ago.
     fn refresh(&self) {
         let shared = &self.0;

@@ -170,3 +170,15 @@ fn checks_that_answer_late_do_not_fail_after_those_that_were_asked_after_them() 
     assert!(status.success(), "{status}");
     assert!(!log.contains("checks_"), "{log}");
 }
+
+#[test]
+fn a_service_whose_checks_have_not_answered_yet_is_not_shown_as_a_healthy_one() {
+    // it never answers
+    let service = Start::new("serve").env("HEALTH", "4").serve();
+    let first = get(service.admin, "/api/state").body;
+    let first: serde_json::Value = serde_json::from_str(&first).unwrap();
+    assert_ne!(first["verdict"]["state"], "ok", "{first:#}");
+    let check = &first["checks"][0];
+    assert_eq!(check["name"], "warehouse", "{first:#}");
+    assert_ne!(check["state"], "ready", "{first:#}");
+}
