@@ -176,7 +176,8 @@ impl Admin {
     }
 
     /// Requires this token for every route but `/healthz`: as `Authorization: Bearer <token>`, or as the password of the user
-    /// `ops`, which a browser asks for. Whoever has it may use any host name.
+    /// `ops`, which a browser asks for. Whoever has it may use any host name. White space around it, such as the line break of a file,
+    /// is no part of it.
     ///
     /// A token of fewer than 16 bytes, such as that of a variable that is not set, opens nothing: everybody is refused, and
     /// `admin_token_too_short` is logged.

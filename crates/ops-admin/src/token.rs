@@ -46,6 +46,8 @@ enum Verdict {
 
 impl Token {
     pub(crate) fn new(token: &str) -> Self {
+        // as it stands in a file: no header and no password field would have the line break
+        let token = token.trim();
         let opens = token.len() >= MIN_BYTES;
         if !opens {
             let (bytes, least) = (token.len(), MIN_BYTES);
@@ -192,6 +194,17 @@ mod tests {
             );
         }
         assert_eq!(token.judge(&HeaderMap::new(), None, now), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_token_of_a_file_is_known_without_its_line_break() {
+        let token = Token::new(" a-token-of-16-chars\r\n");
+        let basic = STANDARD.encode("ops:a-token-of-16-chars");
+        for right in ["Bearer a-token-of-16-chars", &format!("Basic {basic}")] {
+            let verdict = token.judge(&sent(right), None, Instant::now());
+            assert_eq!(verdict, Verdict::Known, "{right}");
+        }
+        assert!(!Token::new(&format!("short{}", " ".repeat(16))).opens);
     }
 
     #[test]
