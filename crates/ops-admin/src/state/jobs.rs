@@ -1,9 +1,9 @@
 use serde::Serialize;
 
 use crate::text::redacted;
-use crate::{Admin, Job};
+use crate::{Admin, Job, Phase};
 
-/// Jobs that are shown, and phases of each.
+/// Jobs that are shown, and phases of each: the last ones tell where it is, or why it failed.
 const SHOWN: usize = 20;
 const PHASES: usize = 32;
 /// Characters of a text that are kept.
@@ -27,7 +27,7 @@ pub(super) fn collect(admin: &Admin) -> Option<Part> {
     let left_out = items.len().saturating_sub(SHOWN);
     items.truncate(SHOWN);
     for job in &mut items {
-        job.phases.truncate(PHASES);
+        sum_up(&mut job.phases);
         let names = job.phases.iter_mut().map(|phase| &mut phase.name);
         let texts = [&mut job.id, &mut job.name, &mut job.status, &mut job.note];
         for text in texts.into_iter().chain(names).chain(&mut job.trace_id) {
@@ -40,4 +40,18 @@ pub(super) fn collect(admin: &Admin) -> Option<Part> {
         left_out,
         panicked,
     })
+}
+
+/// Puts one phase in the place of those before the last ones, with the time that they took.
+fn sum_up(phases: &mut Vec<Phase>) {
+    if phases.len() <= PHASES {
+        return;
+    }
+    let last = phases.split_off(phases.len() - (PHASES - 1));
+    let name = format!("{} before", phases.len());
+    let took = phases.iter().map(|phase| phase.took_ms.unwrap_or(0));
+    let took = took.fold(0, u64::saturating_add);
+    let ok = phases.iter().all(|phase| phase.ok);
+    *phases = vec![Phase::ended(name, took, ok)];
+    phases.extend(last);
 }

@@ -70,3 +70,24 @@ async fn many_jobs_are_the_first_twenty_and_a_panic_leaves_the_rest_of_the_state
         (&json!(true), &json!([]))
     );
 }
+
+#[tokio::test]
+async fn of_many_phases_the_last_ones_are_shown_and_the_time_of_those_before() {
+    let of = |failed: usize| {
+        let mut job = Job::new("a", "import", JobState::Failed, 0);
+        for number in 0..100 {
+            job = job.phase(Phase::ended(format!("p{number}"), 2, number != failed));
+        }
+        job
+    };
+    for (failed, of_first, of_last) in [(99, true, false), (5, false, true)] {
+        let part = listed(Admin::new("it").jobs("Jobs", move || vec![of(failed)])).await;
+        let phases = part["items"][0]["phases"].as_array().unwrap();
+        assert_eq!(phases.len(), 32);
+        let right = json!({"name": "69 before", "took_ms": 138, "ok": of_first});
+        assert_eq!(phases[0], right);
+        assert_eq!(phases[1]["name"], "p69");
+        let right = json!({"name": "p99", "took_ms": 2, "ok": of_last});
+        assert_eq!(phases[31], right);
+    }
+}
