@@ -149,7 +149,8 @@ impl Wanted {
                 .and_then(|text| text.parse::<Level>().ok());
             level.is_some_and(|level| level >= least)
         };
-        let trace_id = self.trace_id.as_deref();
-        self.level.is_none_or(is_severe) && trace_id.is_none_or(|id| fields["trace_id"] == id)
+        let known = fields["trace_id"].as_str().unwrap_or_default();
+        let is_of = |id: &String| known.eq_ignore_ascii_case(id);
+        self.level.is_none_or(is_severe) && self.trace_id.as_ref().is_none_or(is_of)
     }
 }

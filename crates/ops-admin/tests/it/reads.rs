@@ -75,6 +75,10 @@ async fn a_trace_leads_to_its_spans_their_attributes_and_its_lines() {
 
     let of_it = json(&format!("/api/lines?trace_id={id}&level=warning")).await;
     assert_eq!(of_it["lines"].as_array().unwrap().len(), 1);
+    // as other tools write it
+    let upper = id.to_uppercase();
+    let of_it = json(&format!("/api/lines?trace_id={upper}")).await;
+    assert_eq!(of_it["lines"].as_array().unwrap().len(), 1);
     let milder = json(&format!("/api/lines?trace_id={id}&level=error")).await;
     assert_eq!(milder["lines"].as_array().unwrap().len(), 0);
     let by_text = json("/api/lines?text=LINE_OF_THE&limit=1").await;
