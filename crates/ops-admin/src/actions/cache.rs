@@ -1,5 +1,6 @@
 use axum::extract::State;
 use axum::http::StatusCode;
+use data_cache::ErrorKind;
 use http::Extensions;
 use serde::Deserialize;
 
@@ -65,7 +66,12 @@ pub(crate) async fn invalidate(
         Ok(Err(error)) => {
             let failed = error.to_string();
             asked.report("invalidate", &shown, &failed);
-            (StatusCode::BAD_REQUEST, failed + "\n")
+            let status = match error.kind() {
+                ErrorKind::Input => StatusCode::BAD_REQUEST,
+                // nothing is wrong with the request: entries are there still
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            (status, failed + "\n")
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }

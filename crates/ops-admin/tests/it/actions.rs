@@ -310,6 +310,31 @@ async fn entries_are_removed_by_pattern_or_table_with_a_reason() {
     );
 }
 
+#[cfg(feature = "cache")]
+#[tokio::test]
+async fn a_removal_that_the_disk_refuses_is_no_wrong_request() {
+    crate::start();
+    let folder = tempfile::tempdir().unwrap();
+    let cache = data_cache::Cache::open(folder.path()).unwrap();
+    let router = ops_admin::Admin::new("it").cache(cache).router();
+    // what counts removals for all processes
+    let count = folder.path().join("generation");
+    std::fs::remove_file(&count).unwrap();
+    std::fs::create_dir(&count).unwrap();
+    let body = r#"{"pattern": "*", "why": "a disk that fails"}"#;
+    let answer = post(&router, "/api/cache/invalidate", body).await;
+    assert_eq!(answer.status, 500, "{}", answer.body);
+    assert!(
+        answer.body.contains("could not be removed"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(audited("a disk that fails").len(), 1);
+    let wrong = r#"{"table": "no name", "why": "x"}"#;
+    let answer = post(&router, "/api/cache/invalidate", wrong).await;
+    assert_eq!(answer.status, 400, "{}", answer.body);
+}
+
 #[tokio::test]
 async fn a_change_is_a_line_whatever_the_level_is() {
     crate::start();
