@@ -16,6 +16,8 @@ use crate::{Check, Finding, History, Job, LastRun, Setting};
 const ANSWERED_WITHIN: Duration = Duration::from_millis(50);
 /// The same where what is known is of long ago: nobody asked since.
 const OUTDATED_WITHIN: Duration = Duration::from_secs(1);
+/// The same where nothing is known but the answer: a page asks again after five seconds without one.
+const ALONE_WITHIN: Duration = Duration::from_secs(3);
 /// Time for which an answer holds where the checks tell nothing: an answer that they do not give takes less.
 const SAID_HOLDS: Duration = Duration::from_secs(10);
 
@@ -112,7 +114,7 @@ impl Admin {
 
     /// Sets what the page shows of readiness: the reason why the service is not ready, and each check. It is called for
     /// each `/api/state`, after [`readiness`](Self::readiness) had 50 ms to answer, and returns what is known without waiting:
-    /// results that are old say so themselves. Unless set, the page asks as `/readyz` does.
+    /// results that are old say so themselves. Unless set, the page asks as `/readyz` does, and after 3 s without an answer says so.
     #[must_use]
     pub fn checks(
         mut self,
@@ -288,7 +290,14 @@ impl Admin {
     /// Readiness as it is known. Asks too, and waits a moment, so that what nobody asked for is not of long ago.
     pub(crate) async fn known_readiness(&self) -> Readiness {
         let Some(latest) = &self.inner.latest else {
-            return (self.not_ready().await, Vec::new());
+            let asked = tokio::time::timeout(ALONE_WITHIN, self.not_ready()).await;
+            let late = |_| {
+                let seconds = ALONE_WITHIN.as_secs();
+                Some(format!(
+                    "the function that tells whether the service is ready has not answered for {seconds} s"
+                ))
+            };
+            return (asked.unwrap_or_else(late), Vec::new());
         };
         if !self.inner.asking.swap(true, Ordering::Relaxed) {
             let admin = self.clone();

@@ -64,6 +64,25 @@ async fn a_panic_of_what_is_asked_is_a_reason_why_the_service_is_not_ready() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_say_whether_it_is_ready_has_its_page_all_the_same() {
+    let hangs = Admin::new("it").readiness(std::future::pending::<Option<String>>);
+    let router = hangs.router();
+    for path in ["/", "/api/state"] {
+        let look = tokio::time::timeout(Duration::from_secs(5), get(&router, path));
+        let body = look.await.unwrap().body;
+        assert!(body.contains("has not answered for 3 s"), "{path}: {body}");
+    }
+    // one that takes its time is waited for
+    let slow = Admin::new("it").readiness(|| async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        None
+    });
+    let state = get(&slow.router(), "/api/state").await;
+    let state: Value = serde_json::from_str(&state.body).unwrap();
+    assert_eq!(state["verdict"]["state"], "ok", "{state}");
+}
+
 #[tokio::test]
 async fn a_look_asks_first_and_shows_what_it_was_told() {
     let answer = Arc::new(Mutex::new("asked hours ago".to_owned()));
