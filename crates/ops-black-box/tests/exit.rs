@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
 
 use ops_black_box::{BlackBox, Config, EndingKind, Kind, Reading};
 
@@ -60,6 +61,17 @@ fn end(path: &Path, deed: &str) {
         "signal, then a panic" => {
             black_box.stopping(Some(15));
             panic!("while it stops")
+        }
+        "panic that takes long to unwind" | "panic of long before" => {
+            let seconds = if deed == "panic of long before" {
+                120
+            } else {
+                8
+            };
+            let panic = br#"{"message":"nothing goes any more","location":null,"thread":"main","is_main":true,"aborts":false}"#;
+            let at = SystemTime::now() - Duration::from_secs(seconds);
+            black_box.record(Kind::Panic, at, panic);
+            std::process::exit(101)
         }
         "panic that asks for a stop" => {
             let _stops = Stops(black_box);
@@ -136,6 +148,18 @@ fn judge() {
 
     let (_, last) = run("signal, then a panic");
     assert_eq!(last.ending.kind, EndingKind::Panicked, "{last:?}");
+
+    // as of a runtime that waits for a query when it is dropped
+    let (_, last) = run("panic that takes long to unwind");
+    assert_eq!(last.ending.kind, EndingKind::Exited, "{last:?}");
+    let how = &last.ending.how;
+    assert!(
+        how.starts_with("it exited without a shutdown, ")
+            && how.ends_with(" s after its main thread had panicked: nothing goes any more"),
+        "{how}"
+    );
+    let (_, last) = run("panic of long before");
+    assert_eq!(last.ending.how, "it exited without a shutdown");
 
     let (_, last) = run("panic that asks for a stop");
     assert_eq!(last.ending.kind, EndingKind::Panicked, "{last:?}");

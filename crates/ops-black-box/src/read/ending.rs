@@ -67,6 +67,8 @@ impl fmt::Display for EndingKind {
 
 /// Longest time between a panic of the main thread and the exit that it causes: destructors run in between.
 const UNWOUND_WITHIN: Duration = Duration::from_secs(5);
+/// Longest time between a panic of the main thread and an exit that it may have caused: a runtime that is dropped waits for its threads.
+const NAMED_WITHIN: Duration = Duration::from_secs(60);
 /// Longest time between a panic that cannot be caught and SIGABRT: a backtrace is printed in between.
 const ABORTED_WITHIN: Duration = Duration::from_secs(10);
 /// Longest time by which a sign of life may lie after the boot that is said to have ended the run: clocks are set in between.
@@ -121,16 +123,9 @@ impl Marks {
         let Some((EXITED, at)) = self.end else {
             return None;
         };
-        let panic = self.panic_of_main(panics, at)?;
+        let panic = panic_of_main(panics, at, UNWOUND_WITHIN)?;
         // a signal that came later found the process alive: the panic was caught
         (!self.was_caught(panic)).then_some(panic)
-    }
-
-    /// Newest panic of the main thread, if the exit came soon after it. Those of other threads may follow it: they miss its channels.
-    fn panic_of_main<'a>(&self, panics: &'a [PanicReport], exit: u64) -> Option<&'a PanicReport> {
-        let panic = panics.iter().rev().find(|panic| panic.is_main)?;
-        let since = exit.checked_sub(panic.nanos)?;
-        (since <= duration_nanos(UNWOUND_WITHIN)).then_some(panic)
     }
 
     fn was_caught(&self, panic: &PanicReport) -> bool {
@@ -195,7 +190,7 @@ impl Marks {
             ),
             (None, Some((_, signal))) => {
                 let by = signal.map_or("somebody".to_owned(), name);
-                let panic = self.panic_of_main(panics, at);
+                let panic = panic_of_main(panics, at, UNWOUND_WITHIN);
                 let before = panic.map_or(String::new(), |panic| {
                     format!(
                         "; before that its main thread had panicked: {}",
@@ -210,7 +205,21 @@ impl Marks {
                 )
                 .signal(signal)
             }
-            (None, None) => Ending::new(EndingKind::Exited, "it exited without a shutdown"),
+            (None, None) => {
+                let panic = panic_of_main(panics, at, NAMED_WITHIN);
+                let after = panic.map_or(String::new(), |panic| {
+                    let since = Duration::from_nanos(at.saturating_sub(panic.nanos));
+                    format!(
+                        ", {} s after its main thread had panicked: {}",
+                        since.as_secs(),
+                        cut(&panic.message, MAX_SHOWN_BYTES)
+                    )
+                });
+                Ending::new(
+                    EndingKind::Exited,
+                    format!("it exited without a shutdown{after}"),
+                )
+            }
         }
     }
 
@@ -334,6 +343,14 @@ impl Ending {
         let head = u64::from(length) | u64::from(checksum) << 32;
         fits.then(|| [&head.to_le_bytes()[..], &json].concat())
     }
+}
+
+/// Newest panic of the main thread, if the exit came within this time after it. Those of other threads may follow it: they miss its
+/// channels.
+fn panic_of_main(panics: &[PanicReport], exit: u64, within: Duration) -> Option<&PanicReport> {
+    let panic = panics.iter().rev().find(|panic| panic.is_main)?;
+    let since = exit.checked_sub(panic.nanos)?;
+    (since <= duration_nanos(within)).then_some(panic)
 }
 
 /// Name of a signal.
