@@ -1,6 +1,15 @@
+use std::io::ErrorKind::{QuotaExceeded, StorageFull};
 use std::path::Path;
 
 use super::snapshot::Disk;
+
+/// Reports whether a reason says that there is no space: on the disk (28 is ENOSPC), or within a quota (122 is EDQUOT).
+pub(super) fn is_full(why: &str) -> bool {
+    let codes = ["(os error 28)", "(os error 122)"];
+    let kinds = [StorageFull, QuotaExceeded];
+    codes.iter().any(|code| why.contains(code))
+        || kinds.iter().any(|kind| why.contains(&kind.to_string()))
+}
 
 /// Reads the file system below a directory, or below the nearest one that is there. `None` if it does not tell.
 pub(crate) fn read(dir: &Path) -> Option<Disk> {

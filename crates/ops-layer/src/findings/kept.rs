@@ -1,24 +1,16 @@
 //! Rules about the history of lines, spans and metrics that is kept in files.
 
-use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-
 use super::history::{History, WINDOW};
 use super::snapshot::Snapshot;
-use super::{Finding, Severity};
+use super::{Finding, Severity, disk};
 
 const RUNBOOK: &str = "history-incomplete";
 
 pub(super) fn stopped(now: &Snapshot, _: &History) -> Option<Finding> {
     let why = now.history.as_ref()?.stopped.as_ref()?;
-    let is_full = ["(os error 28)", "(os error 122)"]
-        .into_iter()
-        .any(|code| why.contains(code))
-        || [StorageFull, QuotaExceeded]
-            .iter()
-            .any(|kind| why.contains(&kind.to_string()));
     let first = match why.contains("another process") {
         true => "End the other process that writes there",
-        false if is_full => "Free space",
+        false if disk::is_full(why) => "Free space",
         false => "Correct what the reason names",
     };
     let finding = Finding::new("history_stopped", Severity::Warning)

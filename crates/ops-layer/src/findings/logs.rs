@@ -2,7 +2,7 @@
 
 use super::history::{History, WINDOW};
 use super::snapshot::Snapshot;
-use super::{Finding, Severity};
+use super::{Finding, Severity, disk};
 
 /// Outputs with a reader at their other end.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
@@ -10,9 +10,10 @@ const RUNBOOK: &str = "log-lines-missing";
 
 pub(super) fn not_writable(now: &Snapshot, _: &History) -> Option<Finding> {
     let (path, reason) = now.log.as_ref()?.problems.first()?;
-    let action = match reason.contains("(os error 28)") {
-        true => "Make room there; the file is written again by itself.",
-        false => "Make the directory writable for this user; the file is opened again by itself.",
+    let action = match reason.contains("(os error 13)") {
+        true => "Make the directory writable for this user; the file is opened again by itself.",
+        false if disk::is_full(reason) => "Make room there; the file is written again by itself.",
+        false => "Correct what the reason names; the file is opened again by itself.",
     };
     Some(
         Finding::new("log_file_not_writable", Severity::Critical)

@@ -198,6 +198,21 @@ fn a_history_that_stopped_names_what_to_do_about_its_reason() {
     }
 }
 
+#[test]
+fn a_log_file_that_takes_no_line_names_what_to_do_about_its_reason() {
+    for (why, right) in [
+        ("No space left on device (os error 28)", "Make room there"),
+        ("Disk quota exceeded (os error 122)", "Make room there"),
+        ("Permission denied (os error 13)", "Make the directory"),
+        ("Read-only file system (os error 30)", "Correct what"),
+        ("Too many open files (os error 24)", "Correct what"),
+    ] {
+        let set = super::log(why, 0);
+        let findings = found(1, |snapshot| set(snapshot));
+        assert!(findings[0].action.starts_with(right), "{findings:?}");
+    }
+}
+
 /// Name, change, and the findings of it, each with its cause.
 type Explained = (&'static str, Set, Vec<(&'static str, Option<&'static str>)>);
 
