@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::history::History;
 use super::snapshot::Snapshot;
-use super::{Finding, Severity};
+use super::{Finding, Severity, disk};
 
 /// Time after a start for which the end of the run before is a finding; the page shows it for as long as the process runs.
 const LATELY: Duration = Duration::from_secs(3600);
@@ -35,9 +35,30 @@ pub(super) fn off(now: &Snapshot, _: &History) -> Option<Finding> {
     let finding = Finding::new("black_box_off", Severity::Warning)
         .seen(why)
         .means("If this run crashes, its last seconds are lost, and nobody can say how it ended. Nothing else is harmed.")
-        .action(
-            "Free space, give the file its name back, move another one away that is in its place, or name another one with OPS_BLACK_BOX; \
-             then restart.",
-        );
+        .action(format!(
+            "{}, or name another one with OPS_BLACK_BOX; then restart.",
+            remedy(why)
+        ));
     Some(finding.runbook(RUNBOOK))
+}
+
+/// What to do about the reason why there is none.
+fn remedy(why: &str) -> &'static str {
+    let says = |text: &&str| why.contains(*text);
+    // 2 is ENOENT, 20 is ENOTDIR
+    let remedies: [(&[&str], &str); 5] = [
+        (&["somebody removed it"], "Give the file its name back"),
+        (&["another process writes"], "End the other process"),
+        (
+            &["promises no space", "reserves no space"],
+            "Have it on another file system",
+        ),
+        (&["(os error 2)", "(os error 20)"], "Make the folder for it"),
+        (&["(os error"], "Correct what the reason names"),
+    ];
+    if disk::is_full(why) {
+        return "Free space";
+    }
+    let found = remedies.iter().find(|(texts, _)| texts.iter().any(says));
+    found.map_or("Move away what is in its place", |(_, remedy)| remedy)
 }

@@ -6,7 +6,7 @@ use super::{
     Set, all, answers, cache, collector, disk, failing, failing_at, found, healthy, ids, metrics,
     queries, secret, secrets, shared,
 };
-use crate::findings::snapshot::{History, Snapshot};
+use crate::findings::snapshot::{BlackBox, History, Snapshot};
 use crate::findings::state::{Change, HOLD, State};
 use crate::findings::{EVERY, Finding, Severity};
 
@@ -209,6 +209,40 @@ fn a_log_file_that_takes_no_line_names_what_to_do_about_its_reason() {
     ] {
         let set = super::log(why, 0);
         let findings = found(1, |snapshot| set(snapshot));
+        assert!(findings[0].action.starts_with(right), "{findings:?}");
+    }
+}
+
+#[test]
+fn a_black_box_that_is_off_names_what_to_do_about_its_reason() {
+    for (why, right) in [
+        (
+            "a.box: somebody removed it, or gave it another name",
+            "Give",
+        ),
+        ("a.box: another process writes to this black box", "End the"),
+        (
+            "a.box: cannot allocate the file: full (os error 28)",
+            "Free",
+        ),
+        (
+            "a.box: it is on NFS, which promises no space to",
+            "Have it on",
+        ),
+        (
+            "d/a.box.lock: cannot open the lock: No such (os error 2)",
+            "Make",
+        ),
+        (
+            "a.box.lock: cannot open the lock: denied (os error 13)",
+            "Correct",
+        ),
+        ("a.box: the file is no black box", "Move away"),
+    ] {
+        let findings = found(1, |snapshot| {
+            let off = Some(why.to_owned());
+            snapshot.black_box = Some(BlackBox { ended: None, off });
+        });
         assert!(findings[0].action.starts_with(right), "{findings:?}");
     }
 }
