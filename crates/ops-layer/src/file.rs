@@ -51,7 +51,9 @@ impl File {
         let text = text_of(path)?;
         // comments alone are no document
         let is_nothing = |line: &str| line.is_empty() || line.starts_with('#') || line == "---";
-        if text.lines().map(str::trim).all(is_nothing) {
+        // which editors put at the beginning
+        let without_mark = text.trim_start_matches('\u{feff}');
+        if without_mark.lines().map(str::trim).all(is_nothing) {
             return Ok(Self::default());
         }
         let document: Option<Value> = serde_yaml::from_str(&text).ok();

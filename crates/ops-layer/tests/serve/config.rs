@@ -211,6 +211,14 @@ fn a_file_that_is_no_mapping_is_refused_with_what_it_is_to_be() {
 }
 
 #[test]
+fn a_file_of_comments_alone_is_none_also_with_the_mark_of_an_editor_before_them() {
+    for text in ["", "# log: {}\n", "\u{feff}# log: {}\r\n"] {
+        let (_file, start) = with(text);
+        assert!(start.serve().stop().0.success(), "{text:?}");
+    }
+}
+
+#[test]
 #[cfg(feature = "secrets")]
 fn a_catalog_of_the_file_that_the_program_overrules_is_told() {
     let (_file, start) = with("secrets: { catalog: nowhere.yaml }\n");
