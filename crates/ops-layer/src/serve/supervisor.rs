@@ -1,5 +1,7 @@
 //! Messages to a service manager that asked for them by `NOTIFY_SOCKET` (systemd's `Type=notify`).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use sd_notify::NotifyState;
 
 /// Reports that the service is ready: its checks passed.
@@ -25,8 +27,14 @@ pub(crate) async fn keep_watchdog() {
     }
 }
 
+/// Sends a message. That the manager is not reached is told once, and not each time that a watchdog is due.
 fn notify(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+    static UNREACHED: AtomicBool = AtomicBool::new(false);
+    let sent = sd_notify::notify(&[state]);
+    let was_unreached = UNREACHED.swap(sent.is_err(), Ordering::Relaxed);
+    if let Err(error) = sent
+        && !was_unreached
+    {
         tracing::warn!(target: "ops_layer", error = %error, "service_manager_not_reached");
     }
 }

@@ -32,6 +32,23 @@ fn systemd_waits_for_the_checks_before_a_service_is_ready() {
 }
 
 #[test]
+fn a_service_manager_that_is_not_reached_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = folder.path().join("nobody");
+    let service = Start::new("serve")
+        .env("NOTIFY_SOCKET", nobody.to_str().unwrap())
+        .env("WATCHDOG_USEC", "2000")
+        .serve();
+    for _ in 0..20 {
+        assert_eq!(get(service.api, "/hello").status, 200);
+    }
+    let (status, log) = service.stop();
+    assert!(status.success(), "{status}");
+    let told = log.matches("service_manager_not_reached").count();
+    assert_eq!(told, 1, "{log}");
+}
+
+#[test]
 fn systemd_is_told_when_the_service_is_ready_alive_and_stopping() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
