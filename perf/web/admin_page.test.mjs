@@ -308,6 +308,19 @@ test('each finding is shown, however long the chain of its causes is', async () 
   assert.deepEqual(shown, [[' > a', 'a > b', 'b > c', 'c > d'], [' > x', 'x > y', 'y > z'], [' > nobody', ' > own', 'own > of']]);
 });
 
+test('checks of one name are a row each', async () => {
+  const shown = await page.evaluate(async () => {
+    const { drawDependencies } = await import('/assets/parts.js');
+    const table = document.querySelector('#dependencies-t');
+    table.replaceChildren();
+    drawDependencies([{ name: 'database', state: 'down', detail: 'primary' }, { name: 'database', state: 'up', detail: '' }]);
+    const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.textContent));
+    table.replaceChildren();
+    return rows;
+  });
+  assert.deepEqual(shown, [['database', 'down', 'primary'], ['database', 'up', '']]);
+});
+
 /** Opens the page once more; `answer` may answer a path in place of the service. */
 async function another(answer, look) {
   const other = await browser.newPage();

@@ -135,7 +135,7 @@ export function drawCache(cache, findings) {
   ], numbered(cache.invalidations), (one) => `${one.at} ${one.pattern}`);
 }
 
-/** Entries of one text are told apart by their place. @param {any[]} rows */
+/** Rows of one text are told apart by their place. @param {any[]} rows */
 const numbered = (rows) => rows.map((row, index) => ({ at: index, ...row }));
 
 /** @param {any} td @param {string} text */
@@ -152,7 +152,7 @@ export function drawDependencies(dependencies) {
     { name: "name", value: (one) => one.name },
     { name: "state", key: true, cell: (td, one) => { say(td, one.state); td.className = `key ${classes[one.state] ?? "dim"}`; } },
     { name: "detail", value: (one) => one.detail },
-  ], dependencies, (one) => one.name, "none that this page knows of");
+  ], numbered(dependencies), (one) => `${one.at} ${one.name}`, "none that this page knows of");
 }
 
 /** @param {any} state */
