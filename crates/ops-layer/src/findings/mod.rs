@@ -122,5 +122,10 @@ pub(crate) fn collector_failure(export: &snapshot::Export) -> Option<Finding> {
 
 /// `OPS_ENV` is `production`.
 pub(crate) fn is_production() -> bool {
-    std::env::var("OPS_ENV").is_ok_and(|env| env == "production")
+    std::env::var("OPS_ENV").is_ok_and(|env| names_production(&env))
+}
+
+/// Reads the variable as logs and secrets do: a file of variables may end its lines in another way.
+fn names_production(env: &str) -> bool {
+    env.trim() == "production"
 }

@@ -237,6 +237,19 @@ fn each_rule_finds_what_it_is_for_and_nothing_else() {
 }
 
 #[test]
+fn production_is_named_as_it_is_for_logs_and_secrets() {
+    for (env, right) in [
+        ("production", true),
+        (" production\r", true),
+        ("Production", false),
+        ("development", false),
+        ("", false),
+    ] {
+        assert_eq!(crate::findings::names_production(env), right, "{env:?}");
+    }
+}
+
+#[test]
 fn every_rule_has_a_row_and_a_runbook() {
     let found: Vec<_> = rows()
         .into_iter()
