@@ -2,6 +2,9 @@
 //!
 //! A part that is compiled out has a module of the same interface in `absent`, chosen here and nowhere else.
 
+#[cfg(any(feature = "black-box", feature = "history"))]
+use std::ffi::OsStr;
+
 #[cfg_attr(not(feature = "black-box"), path = "absent/black_box.rs")]
 pub(crate) mod black_box;
 #[cfg_attr(not(feature = "cache"), path = "absent/cache.rs")]
@@ -38,11 +41,16 @@ mod left_out;
 #[cfg(not(all(feature = "log", feature = "trace", feature = "metrics")))]
 mod unobserved;
 
-/// Place of what is off unless one is named: that of the variable, then that of the file. Of both, `off` is none, and nothing is unset.
+/// Place of what is off unless one is named: that of the variable, then that of the file. Of both, `off` is none, and nothing is unset;
+/// white space around them changes nothing.
 #[cfg(any(feature = "black-box", feature = "history"))]
 fn place(variable: &str, in_file: Option<std::path::PathBuf>) -> Option<std::path::PathBuf> {
-    let in_environment = std::env::var_os(variable).filter(|place| !place.is_empty());
+    let is_text = |place: &OsStr, text: &str| {
+        let place = place.to_str().map(str::trim);
+        place.is_some_and(|place| place.eq_ignore_ascii_case(text))
+    };
+    let in_environment = std::env::var_os(variable).filter(|place| !is_text(place, ""));
     let place = in_environment.or(in_file.map(Into::into))?;
-    let is_none = place.is_empty() || place.eq_ignore_ascii_case("off");
+    let is_none = is_text(&place, "") || is_text(&place, "off");
     (!is_none).then(|| place.into())
 }

@@ -586,7 +586,12 @@ fn a_misspelled_variable_is_a_line_with_the_one_that_is_meant_and_one_of_the_pro
 #[test]
 #[cfg(all(feature = "black-box", feature = "history"))]
 fn off_or_an_empty_place_in_the_file_is_none_as_it_is_in_the_environment() {
-    for place in ["''", "Off"] {
+    let start = Start::new("serve").env("OPS_HISTORY_DIR", " ");
+    let service = start.env("OPS_BLACK_BOX", "off\r").serve();
+    for name in [" ", "off\r"] {
+        assert!(!service.has(name), "{name:?}");
+    }
+    for place in ["''", "Off", "' off '", "' '"] {
         let of_both = [
             format!("history: {{ dir: {place} }}"),
             format!("black_box: {{ file: {place} }}"),
@@ -594,7 +599,7 @@ fn off_or_an_empty_place_in_the_file_is_none_as_it_is_in_the_environment() {
         for text in of_both {
             let (_file, start) = with(&text);
             let service = start.serve();
-            for name in ["logs", "Off"] {
+            for name in ["logs", "Off", " off ", " "] {
                 assert!(!service.has(name), "{text}: {name}");
             }
             let (_, log) = service.stop();
