@@ -124,8 +124,8 @@ impl Admin {
         self
     }
 
-    /// Sets the findings that the page shows, causes first. It is called at most once a second, and returns what is known
-    /// without waiting.
+    /// Sets the findings that the page shows, causes first. It is called for each `/api/state` and `/readyz?verbose`, and at most
+    /// every second while a page is open; it returns what is known without waiting.
     #[must_use]
     pub fn findings(mut self, findings: impl Fn() -> Vec<Finding> + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.inner).findings = Some(Arc::new(findings));

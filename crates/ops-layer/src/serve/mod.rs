@@ -145,7 +145,8 @@ impl Service {
     /// 5 s, the deadline of all checks together) is a failure. Reasons are shown on the admin page, and logged when checks begin to
     /// fail (`checks_failing`, and `checks_passing` when they pass again), but not answered.
     ///
-    /// Checks run on the runtime of the service, at the same time, at most twice a second.
+    /// Checks run on the runtime of the service, at the same time: at most twice a second, whoever asks, and beside that every
+    /// 200 ms until all of them passed for the first time.
     pub fn check<F, R>(
         mut self,
         name: impl Into<String>,
@@ -230,8 +231,8 @@ impl Service {
     }
 
     /// Adds a section with this title to the admin page: work in the background, newest first, each with its phases on a
-    /// timeline. The function is called while somebody looks, at most every second; it returns what is known, and waits for
-    /// nothing.
+    /// timeline. The function is called for each `/api/state`, and at most every second while a page is open; it returns what
+    /// is known, and waits for nothing.
     ///
     /// ```no_run
     /// use ops_layer::admin::{Job, JobState, Phase};
