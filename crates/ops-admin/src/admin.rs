@@ -185,7 +185,8 @@ impl Admin {
     /// `admin_token_too_short` is logged.
     ///
     /// After five wrong tokens within a minute an address is refused with 429 for 60 s. Loopback addresses never are,
-    /// since behind a port-forward every operator has the same one.
+    /// since behind a port-forward every operator has the same one. A server of your own has to pass addresses on
+    /// (`into_make_service_with_connect_info::<SocketAddr>()`): without them nobody is refused, and `admin_peer_unknown` is logged.
     #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.inner).token = Some(Arc::new(Token::new(&token.into())));

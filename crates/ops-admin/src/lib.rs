@@ -42,7 +42,8 @@
 //! - Requests that do not name exactly one host (RFC 9112, section 3.2) are refused with 400, with a token too: none, two,
 //!   a malformed one, one with a user, or a target in absolute form that names another one.
 //! - With a [token](Admin::token) every route but `/healthz` needs it. It is compared in constant time, and an address
-//!   that guesses is refused for a minute, unless it is of this machine.
+//!   that guesses is refused for a minute, unless it is of this machine, or the server passes no addresses on
+//!   (`into_make_service_with_connect_info`).
 //! - No answer may be kept by a cache (`no-store`), or be taken for another type (`nosniff`).
 //! - It reads the crates' public snapshots, and writes only when a person asks. A change needs a reason and is a line of the log,
 //!   `admin_action`, at `info` or else at the first level that is written; a level and a ratio revert by themselves, after a day

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub(crate) struct Token {
     /// One that is too short opens nothing.
     opens: bool,
     failures: Mutex<HashMap<IpAddr, Failures>>,
+    /// A line says that guesses are not limited.
+    is_unlimited_told: AtomicBool,
 }
 
 struct Failures {
@@ -58,10 +61,12 @@ impl Token {
             bearer: token.to_owned(),
             basic: STANDARD.encode(format!("{USER}:{token}")),
             failures: Mutex::default(),
+            is_unlimited_told: AtomicBool::new(false),
         }
     }
 
     fn judge(&self, headers: &HeaderMap, peer: Option<IpAddr>, now: Instant) -> Verdict {
+        let is_known = peer.is_some();
         let peer = peer.map(network).filter(|peer| !peer.is_loopback());
         if peer.is_some_and(|peer| self.is_refused(peer, now)) {
             return Verdict::Refused;
@@ -71,10 +76,25 @@ impl Token {
             return Verdict::Known;
         }
         // a browser asks without a token first
-        if let (Some(_), Some(peer)) = (sent, peer) {
-            self.failed(peer, now);
+        if sent.is_some() {
+            match peer {
+                Some(peer) => self.failed(peer, now),
+                None if is_known => {}
+                None => self.say_unlimited(),
+            }
         }
         Verdict::Unknown
+    }
+
+    /// Logs once that nobody is refused for guessing.
+    fn say_unlimited(&self) {
+        if !self.is_unlimited_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "ops_admin",
+                hint = "serve router.into_make_service_with_connect_info::<SocketAddr>()",
+                "admin_peer_unknown"
+            );
+        }
     }
 
     fn is_sent(&self, header: &[u8]) -> bool {
@@ -238,6 +258,21 @@ mod tests {
                 assert_eq!(token.judge(&wrong, peer(loopback), start), Verdict::Unknown);
             }
         }
+    }
+
+    #[test]
+    fn guesses_of_an_address_that_is_not_known_are_told_to_be_unlimited() {
+        let token = Token::new("a-token-of-16-chars");
+        let is_told = || token.is_unlimited_told.load(Ordering::Relaxed);
+        let (wrong, now) = (sent("Bearer wrong"), Instant::now());
+        for peer in ["127.0.0.1", "192.0.2.1"] {
+            token.judge(&wrong, Some(peer.parse().unwrap()), now);
+        }
+        token.judge(&sent("Bearer a-token-of-16-chars"), None, now);
+        token.judge(&HeaderMap::new(), None, now);
+        assert!(!is_told());
+        token.judge(&wrong, None, now);
+        assert!(is_told());
     }
 
     #[test]
