@@ -122,7 +122,7 @@ impl Config {
             self.aws = AwsMode::parse(&mode).ok_or_else(wrong)?;
         }
         self.aws_agent = text("OPS_SECRETS_AWS_AGENT").or(self.aws_agent);
-        self.production = match text("OPS_ENV").as_deref() {
+        self.production = match text("OPS_ENV").as_deref().map(str::trim) {
             None => self.production,
             Some("development") => false,
             Some("production") => true,

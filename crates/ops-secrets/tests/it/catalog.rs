@@ -273,6 +273,10 @@ fn variables_configure_the_resolver_and_wrong_ones_are_named() {
             .to_string()
     };
     assert!(told("OPS_ENV", "prod").contains("development or production, found \"prod\""));
+    for right in ["production\r", " development "] {
+        let config = Config::default().environment([("OPS_ENV", right)]);
+        assert!(config.with_env().is_ok(), "{right:?}");
+    }
     assert!(told("OPS_SECRETS_AWS", "yes").contains("auto, on or off, found \"yes\""));
     let region = Config::default().environment([("OPS_AWS_REGION", "us east")]);
     let told = Secrets::new(region.with_env().unwrap()).unwrap_err();
