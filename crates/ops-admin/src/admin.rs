@@ -143,8 +143,8 @@ impl Admin {
     }
 
     /// Adds a section with this title that lists work in the background, newest first, each with its phases on a timeline.
-    /// The first 20 are shown, and of each the last 32 phases. The function is called for each `/api/state`, and at most every second while a page is open; it
-    /// returns what is known, and waits for nothing.
+    /// The first 20 are shown, and of each the last phases, at most 32. The function is called for each `/api/state`, and at most
+    /// every second while a page is open; it returns what is known, and waits for nothing.
     #[must_use]
     pub fn jobs(
         mut self,
