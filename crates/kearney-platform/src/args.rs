@@ -42,7 +42,7 @@ impl Cli {
     }
 }
 
-/// Variables whose value `off`, in any case, is that of none.
+/// Variables whose value `off`, in any case, is that of none; so is white space alone, and some around it changes nothing.
 const MAY_BE_OFF: [&str; 2] = ["OPS_BLACK_BOX", "OPS_HISTORY_DIR"];
 
 fn without_empty_variables(command: clap::Command) -> clap::Command {
@@ -51,10 +51,12 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
             return false;
         };
         let may_be_off = MAY_BE_OFF.iter().any(|known| name == *known);
-        let value = std::env::var_os(name);
-        value.is_some_and(|value| {
-            value.is_empty() || may_be_off && value.eq_ignore_ascii_case("off")
-        })
+        let Some(value) = std::env::var_os(name) else {
+            return false;
+        };
+        let text = value.to_str().map(str::trim);
+        let is_off = |text: &str| text.is_empty() || text.eq_ignore_ascii_case("off");
+        value.is_empty() || may_be_off && text.is_some_and(is_off)
     };
     command
         .mut_args(|arg| match is_empty(&arg) {

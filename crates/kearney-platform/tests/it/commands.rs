@@ -486,7 +486,7 @@ fn a_second_signal_ends_it_at_once_with_128_and_its_number() {
 #[test]
 fn a_history_that_is_off_is_no_directory() {
     let mut home = Home::new();
-    for off in ["off", "Off"] {
+    for off in ["off", "Off", "off\r", " "] {
         home.set("OPS_HISTORY_DIR", off);
         for arguments in [&["history", "stats"][..], &["sql", "SELECT 1"]] {
             let output = run(&home, arguments);
