@@ -100,6 +100,18 @@ impl Ratios {
         }
     }
 
+    /// Compares as [`at_most`](Self::at_most) does, and fails nothing: for a peer of other parts, which cost more or less beside ours from one
+    /// processor to the next.
+    pub fn aimed_at(
+        &self,
+        name: &str,
+        goal: f64,
+        mut ours: impl FnMut(),
+        (peer, mut theirs): (&str, impl FnMut()),
+    ) {
+        measure(self.clock, &mut ours, &mut theirs).tell(name, goal, peer);
+    }
+
     /// Compares with a peer that measures itself and answers with nanoseconds, such as one of another language.
     ///
     /// # Errors
