@@ -2,7 +2,7 @@
 
 use duckdb::{Appender, Connection, params};
 
-use super::tables::literal;
+use super::tables::rows_of;
 use crate::Table;
 use crate::error::Error;
 use crate::file::directory::Found;
@@ -47,7 +47,7 @@ fn create_view(
         match requests {
             Some(requests) if length == HOUR_US => append(&mut rows, one, &requests.of_hour())?,
             Some(requests) => append(&mut rows, one, &requests)?,
-            None => uncounted.push(literal(&one.path.to_string_lossy())),
+            None => uncounted.push(one),
         }
     }
     rows.flush()?;
@@ -60,8 +60,8 @@ fn create_view(
         sql += &format!(
             " UNION ALL SELECT make_timestamp(epoch_us(timestamp) // {length} * {length}), http_request_method, http_route, \
              http_response_status_code, duration_us, duration_us / 1000.0, count(*), service_name, service_instance_id, run \
-             FROM read_parquet([{}]) WHERE body = '{REQUEST}' GROUP BY ALL",
-            uncounted.join(",")
+             FROM {} WHERE body = '{REQUEST}' GROUP BY ALL",
+            rows_of(uncounted)
         );
     }
     connection.execute_batch(&sql)

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::tables::{literal, views};
+use super::tables::{literal, pattern, views};
 use super::{Answer, Limits, counted};
 use crate::error::Error;
 use crate::file::directory::Found;
@@ -38,7 +38,12 @@ impl Sandbox {
         // no such setting, and knows UTC only
         let _ = connection.execute_batch("SET TimeZone = 'UTC'");
         counted::create(&connection, files, sql)?;
-        let paths = files.iter().map(|one| literal(&one.path.to_string_lossy()));
+        // both the files and the patterns by which they are named
+        let paths = files.iter().flat_map(|one| {
+            let (path, pattern) = (one.path.to_string_lossy(), pattern(one));
+            let differs = (path != pattern).then(|| literal(&pattern));
+            [Some(literal(&path)), differs].into_iter().flatten()
+        });
         let paths: Vec<_> = paths.collect();
         let settings = format!(
             "SET temp_directory = '';

@@ -25,18 +25,15 @@ pub(super) fn views(files: &[Found], sql: &str) -> String {
 
 /// Statement that makes a view of these files of a table.
 fn create<'a>(name: &str, table: Table, files: impl IntoIterator<Item = &'a Found>) -> String {
-    let paths = files
-        .into_iter()
-        .map(|one| literal(&one.path.to_string_lossy()));
-    let paths: Vec<_> = paths.collect();
+    let files: Vec<_> = files.into_iter().collect();
     let columns = table.columns().iter();
     let columns: Vec<_> = columns
         .map(|column| view(column.name, column.form))
         .collect();
-    let source = if paths.is_empty() {
+    let source = if files.is_empty() {
         nothing(table)
     } else {
-        format!("read_parquet([{}])", paths.join(","))
+        rows_of(files)
     };
     let columns = columns.join(", ");
     format!("CREATE VIEW {name} AS SELECT {columns} FROM {source};\n")
@@ -68,6 +65,26 @@ fn nothing(table: Table) -> String {
     });
     let columns: Vec<_> = columns.collect();
     format!("(SELECT {} WHERE false)", columns.join(", "))
+}
+
+/// Call that reads these files. No folder on their way is a column, as `run=7` would be.
+pub(super) fn rows_of<'a>(files: impl IntoIterator<Item = &'a Found>) -> String {
+    let patterns = files.into_iter().map(|one| literal(&pattern(one)));
+    let patterns: Vec<_> = patterns.collect();
+    let patterns = patterns.join(",");
+    format!("read_parquet([{patterns}], hive_partitioning = false)")
+}
+
+/// Pattern that matches the path of a file alone: in SQL a path may be one.
+pub(super) fn pattern(file: &Found) -> String {
+    let mut pattern = String::new();
+    for char in file.path.to_string_lossy().chars() {
+        match char {
+            '[' | '*' | '?' => pattern.extend(['[', char, ']']),
+            _ => pattern.push(char),
+        }
+    }
+    pattern
 }
 
 /// A text as SQL.

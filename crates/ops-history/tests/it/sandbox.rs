@@ -1,8 +1,8 @@
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use ops_history::ErrorKind;
 use ops_history::sql::{Limits, NAMED, named, query};
+use ops_history::{Config, ErrorKind, History};
 use serde_json::json;
 
 use crate::{LONG, Place, ask, at, number, rows};
@@ -160,6 +160,34 @@ fn a_failed_call_of_grpc_has_its_status_as_cause() {
         &format!("SELECT cause FROM ({sql}) ORDER BY cause"),
     );
     assert_eq!(json!(rows(&answer)), json!([["503"], ["INTERNAL"]]));
+}
+
+/// A path may be a pattern in SQL, and a folder such as `run=7` a column.
+#[test]
+fn a_directory_is_read_alone_whatever_its_name() {
+    let place = Place::new();
+    let names = ["h1", "h[1]", "hXY", "h?*", "run=7", "service_name=x/body=y"];
+    let dirs = names.map(|name| place.folder.path().join(name));
+    for (n, dir) in (0..).zip(&dirs) {
+        let history = History::open(Config::new(dir, "shop").every(LONG)).unwrap();
+        number(&history, n, n);
+        history.line(at(n), br#"{"event":"request_completed","status":200}"#);
+        assert!(history.close(LONG));
+    }
+    let sql = "SELECT body, service_name, run, attributes ->> '$.n' AS n FROM logs ORDER BY n";
+    for (n, dir) in dirs.iter().enumerate() {
+        let answer = ask(&[dir], sql);
+        let lines = json!([
+            ["counted", "shop", 1, n.to_string()],
+            ["request_completed", "shop", 1, null],
+        ]);
+        assert_eq!((answer.files, json!(rows(&answer))), (1, lines), "{dir:?}");
+        for view in ["requests_by_hour", "last_lines", "requests"] {
+            let runs = ask(&[dir], &format!("SELECT DISTINCT run FROM {view}"));
+            assert_eq!(rows(&runs), [[json!(1)]], "{view} of {dir:?}");
+        }
+    }
+    assert_eq!(ask(&dirs, sql).rows.len(), 12);
 }
 
 #[test]
