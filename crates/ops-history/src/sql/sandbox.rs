@@ -14,6 +14,8 @@ use super::{Answer, Limits, counted};
 use crate::error::Error;
 use crate::file::directory::Found;
 
+/// Name of a row as a whole, which is that of no column: a column would be taken in its place.
+const ROW: &str = "\"row of this answer\"";
 /// Time after which a statement is interrupted again: the engine forgets an interruption that comes before it begins.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -88,7 +90,7 @@ impl Sandbox {
     fn rows(&self, sql: &str, limits: &Limits) -> Result<Answer, Error> {
         // the engine writes the values as JSON, so that each of its types has one form
         let more = limits.rows.saturating_add(1);
-        let wrapped = format!("SELECT to_json(answer) FROM (\n{sql}\n) AS answer LIMIT {more}");
+        let wrapped = format!("SELECT to_json({ROW}) FROM (\n{sql}\n) AS {ROW} LIMIT {more}");
         let mut statement = self.0.prepare(&wrapped).map_err(failed)?;
         // piece by piece: the engine counts no answer against its memory, and its iterator panics where `step` fails
         drop(statement.stream_arrow([]).map_err(failed)?);

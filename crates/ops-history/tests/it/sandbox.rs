@@ -191,6 +191,21 @@ fn a_directory_is_read_alone_whatever_its_name() {
 }
 
 #[test]
+fn a_column_may_have_any_name() {
+    let place = Place::new();
+    some(&place);
+    let dirs = [place.dir()];
+    let number = ask(&dirs, "SELECT count(*) AS answer FROM logs");
+    assert_eq!(
+        (number.columns.as_slice(), rows(&number)),
+        (&["answer".to_owned()][..], vec![vec![json!(10)]])
+    );
+    let object = ask(&dirs, "SELECT {'a': 1} AS \"ANSWER\", 2 AS b");
+    assert_eq!(object.columns, ["ANSWER", "b"]);
+    assert_eq!(rows(&object), [[json!({"a": 1}), json!(2)]]);
+}
+
+#[test]
 fn numbers_that_json_does_not_have_are_words() {
     let place = Place::new();
     some(&place);
