@@ -157,11 +157,12 @@ impl Batch {
             } => {
                 bounds_text = list(bounds);
                 counts_text = list(counts);
-                let count = counts.iter().sum::<u64>();
+                let mut numbers = counts.iter();
+                let count = numbers.try_fold(0_u64, |sum, number| sum.checked_add(*number));
                 (
                     "histogram",
                     None,
-                    i64::try_from(count).ok(),
+                    count.and_then(|count| i64::try_from(count).ok()),
                     Some(*sum),
                     Some(bounds_text.as_str()),
                     Some(counts_text.as_str()),

@@ -52,6 +52,29 @@ fn a_line_comes_back_with_its_columns_and_the_rest_as_json() {
 }
 
 #[test]
+fn counts_that_no_number_holds_stop_nothing() {
+    let place = Place::new();
+    let history = place.open();
+    for counts in [vec![u64::MAX, 1], vec![2, 3]] {
+        let bounds = vec![0.5];
+        history.sample(Sample {
+            at: at(2),
+            name: "b_seconds",
+            unit: "s",
+            attributes: String::new(),
+            value: SampleValue::Histogram {
+                bounds,
+                counts,
+                sum: 1.0,
+            },
+        });
+    }
+    assert!(history.close(LONG));
+    let counts = ask(&[place.dir()], "SELECT count FROM metrics");
+    assert_eq!(rows(&counts), [[json!(null)], [json!(5)]]);
+}
+
+#[test]
 fn spans_and_samples_come_back() {
     let place = Place::new();
     let history = place.open();
