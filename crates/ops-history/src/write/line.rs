@@ -22,7 +22,7 @@ pub(super) struct Line<'a> {
     pub(super) status: Option<i64>,
     pub(super) duration_us: Option<i64>,
     pub(super) error_type: Option<Cow<'a, str>>,
-    /// The other fields as a JSON object; `None` without any.
+    /// The other fields as a JSON object, what not all readers take as text; `None` without any.
     pub(super) rest: Option<String>,
 }
 
@@ -84,7 +84,10 @@ impl<'a> Line<'a> {
             rest.push(if rest.is_empty() { '{' } else { ',' });
             rest.push_str(&serde_json::to_string(&*key).ok()?);
             rest.push(':');
-            rest.push_str(value.get());
+            match is_read_by_all(value.get()) {
+                true => rest.push_str(value.get()),
+                false => rest.push_str(&serde_json::to_string(value.get()).ok()?),
+            }
         }
         if !rest.is_empty() {
             rest.push('}');
@@ -115,6 +118,12 @@ impl<'a> Line<'a> {
         };
         fill(slot, text(value))
     }
+}
+
+/// Returns `false` for JSON with half a character, such as `"\ud83d"`, over which readers refuse all of the fields.
+fn is_read_by_all(json: &str) -> bool {
+    let has_codes = json.contains('\\') && json.contains("\\u");
+    !has_codes || serde_json::from_str::<serde_json::Value>(json).is_ok()
 }
 
 fn fill<T>(slot: &mut Option<T>, value: Option<T>) -> bool {

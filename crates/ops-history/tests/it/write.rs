@@ -52,6 +52,29 @@ fn a_line_comes_back_with_its_columns_and_the_rest_as_json() {
 }
 
 #[test]
+fn half_a_character_keeps_no_line_from_being_asked() {
+    let place = Place::new();
+    let history = place.open();
+    for value in [r#""\ud83d""#, r#"{"a":["\uDE00x"]}"#, r#""\ud83d\ude00""#] {
+        let line =
+            format!(r#"{{"level":"error","event":"failed","value":{value},"error":"full"}}"#);
+        history.line(at(1), line.as_bytes());
+    }
+    assert!(history.close(LONG));
+    let dirs = [place.dir()];
+    let sql =
+        "SELECT attributes ->> '$.value' AS value, attributes ->> '$.error' AS error FROM logs";
+    assert_eq!(
+        json!(rows(&ask(&dirs, sql))),
+        json!([
+            [r#""\ud83d""#, "full"],
+            [r#"{"a":["\uDE00x"]}"#, "full"],
+            ["\u{1f600}", "full"],
+        ])
+    );
+}
+
+#[test]
 fn counts_that_no_number_holds_stop_nothing() {
     let place = Place::new();
     let history = place.open();
