@@ -117,6 +117,17 @@ pub fn export(
     since: SystemTime,
     until: SystemTime,
 ) -> Result<Moved, Error> {
+    copy_all(dirs, since, until, |one| copy(one, to))
+}
+
+/// Hands the files of these hours to `copy`, which returns the bytes of a file, or `None` if it is there already. They are listed
+/// again if one of them went away.
+pub(crate) fn copy_all(
+    dirs: &[impl AsRef<Path>],
+    since: SystemTime,
+    until: SystemTime,
+    mut copy: impl FnMut(&Found) -> Result<Option<u64>, Error>,
+) -> Result<Moved, Error> {
     let mut copied = Moved::default();
     for listing in 1.. {
         let mut gone = None;
@@ -124,7 +135,7 @@ pub fn export(
             if !overlaps(&one.name, Some(since), Some(until)) {
                 continue;
             }
-            match copy(&one, to) {
+            match copy(&one) {
                 Ok(Some(bytes)) => {
                     copied.files += 1;
                     copied.bytes += bytes;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::bucket::Bucket;
 use super::fetch::{self, LocalCopy, Wanted};
-use crate::archive::{Files, Moved, overlaps};
+use crate::archive::{Moved, copy_all};
 use crate::error::Error;
 
 /// The part of a bucket below which there are files of histories.
@@ -88,7 +88,7 @@ impl Prefix {
     }
 
     /// Copies the files of the hours from `since` to `until` into the bucket, within `budget`. Blocks. Files that are there already
-    /// stay as they are.
+    /// stay as they are. The directories may be written to meanwhile.
     ///
     /// # Errors
     ///
@@ -100,21 +100,20 @@ impl Prefix {
         until: SystemTime,
         budget: Duration,
     ) -> Result<Moved, Error> {
-        let mut files = Files::of(dirs, &BTreeSet::new())?.readable;
-        files.retain(|one| overlaps(&one.name, Some(since), Some(until)));
+        let dirs: Vec<&Path> = dirs.iter().map(AsRef::as_ref).collect();
         apart(&self.to_string(), || {
             let bucket = Bucket::open(self, budget)?;
             let there = bucket.list()?;
-            let there: BTreeSet<_> = there.into_iter().map(|object| object.path).collect();
-            let mut copied = Moved::default();
-            for one in &files {
+            let mut there: BTreeSet<_> = there.into_iter().map(|object| object.path).collect();
+            copy_all(&dirs, since, until, |one| {
                 let path = bucket.path_of(&one.name);
-                if !there.contains(&path) {
-                    copied.bytes += bucket.write(&path, &one.path)?;
-                    copied.files += 1;
+                if there.contains(&path) {
+                    return Ok(None);
                 }
-            }
-            Ok(copied)
+                let bytes = bucket.write(&path, &one.path)?;
+                there.insert(path);
+                Ok(Some(bytes))
+            })
         })
     }
 }

@@ -1,8 +1,10 @@
 //! Histories in a bucket: a real S3 of this machine, where `cargo xtask setup` could fetch it.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant, SystemTime};
 
 use dev::moto::Moto;
@@ -10,7 +12,7 @@ use ops_history::s3::{Prefix, Wanted, fetch};
 use ops_history::sql::{Limits, query, tables_of};
 use ops_history::{ErrorKind, Table};
 
-use crate::{LONG, Place, at, number, numbers};
+use crate::{LONG, Place, at, number, numbers, wait_for};
 
 fn prefix(moto: &Moto, path: &str) -> Prefix {
     let prefix = Prefix::parse(&format!("s3://{path}")).unwrap();
@@ -59,6 +61,55 @@ fn rows_of_a_bucket_and_of_directories_count_once() {
     assert!(copy.skipped().is_empty(), "{:?}", copy.skipped());
     drop(copy);
     assert!(!dir.exists());
+}
+
+/// Address behind which this server is, and at which something happens before the first object is written.
+fn before_the_first_object(url: &str, happens: impl Fn() + Send + Sync + 'static) -> String {
+    let server = url.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let once = Arc::new((Once::new(), happens));
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let (once, mut server) = (once.clone(), TcpStream::connect(&server).unwrap());
+            let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            std::thread::spawn(move || {
+                let mut piece = [0; 4096];
+                while let Ok(bytes @ 1..) = client.read(&mut piece) {
+                    if piece.starts_with(b"PUT ") {
+                        once.0.call_once(|| once.1());
+                    }
+                    server.write_all(&piece[..bytes]).unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn files_that_are_merged_while_they_are_copied_to_a_bucket_are_copied_as_the_merged_one() {
+    let Some(moto) = Moto::shared() else { return };
+    moto.bucket("merged");
+    let place = Arc::new(Place::new());
+    let history = place.open();
+    for n in 0..3 {
+        number(&history, n, n);
+        assert!(history.flush(LONG));
+    }
+    assert!(history.close(LONG));
+    drop(history);
+    let merged = place.clone();
+    let address = before_the_first_object(&moto.url, move || {
+        let history = merged.open();
+        wait_for("the merge", || merged.names("logs").len() == 1);
+        assert!(history.close(LONG));
+    });
+    let shop = prefix(&moto, "merged/shop");
+    assert_eq!(export(&shop.clone().endpoint(address), &place), 2);
+    let copy = shop.fetch(&Wanted::default()).unwrap();
+    assert_eq!((copy.files(), numbers(&[copy.dir()])), (1, vec![0, 1, 2]));
 }
 
 #[test]
