@@ -19,7 +19,7 @@ pub struct Table {
     pub name: &'static str,
     file: &'static str,
     /// Function of DuckDB that reads the file, `{}` being its path. Each column has its type: a type that is guessed changes with
-    /// one odd cell, and the queries of the API with it.
+    /// one odd cell, and the queries of the API with it. No folder on the way to the file is a column, as `state=CA` would be.
     from: &'static str,
     pub loader: Agent,
 }
@@ -28,21 +28,21 @@ pub static TABLES: [Table; 3] = [
     Table {
         name: "flights",
         file: "flights-3m.parquet",
-        from: "read_parquet('{}')",
+        from: "read_parquet('{}', hive_partitioning = false)",
         loader: Agent::FlightsLoader,
     },
     Table {
         name: "airports",
         file: "airports.csv",
-        from: "read_csv('{}', types = {'iata': 'VARCHAR', 'name': 'VARCHAR', 'city': 'VARCHAR', 'state': 'VARCHAR', \
-               'country': 'VARCHAR', 'latitude': 'DOUBLE', 'longitude': 'DOUBLE'})",
+        from: "read_csv('{}', hive_partitioning = false, types = {'iata': 'VARCHAR', 'name': 'VARCHAR', 'city': 'VARCHAR', \
+               'state': 'VARCHAR', 'country': 'VARCHAR', 'latitude': 'DOUBLE', 'longitude': 'DOUBLE'})",
         loader: Agent::AirportsLoader,
     },
     Table {
         name: "zipcodes",
         file: "zipcodes.csv",
-        from: "read_csv('{}', types = {'zip_code': 'VARCHAR', 'latitude': 'DOUBLE', 'longitude': 'DOUBLE', 'city': 'VARCHAR', \
-               'state': 'VARCHAR', 'county': 'VARCHAR'})",
+        from: "read_csv('{}', hive_partitioning = false, types = {'zip_code': 'VARCHAR', 'latitude': 'DOUBLE', \
+               'longitude': 'DOUBLE', 'city': 'VARCHAR', 'state': 'VARCHAR', 'county': 'VARCHAR'})",
         loader: Agent::ZipcodesLoader,
     },
 ];

@@ -310,6 +310,24 @@ fn a_directory_of_input_files_is_no_pattern() {
 }
 
 #[test]
+fn a_folder_on_the_way_to_input_files_is_no_column() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("origin=ABC/state=ZZ/county=1");
+    std::fs::create_dir_all(&dir).unwrap();
+    for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
+        std::fs::copy(served::extract().join(name), dir.join(name)).unwrap();
+    }
+    let served = Home::with_datasets(&dir).serve();
+    for (origin, is_there) in [("SFO", true), ("ABC", false)] {
+        let path = format!("/api/flights/summary?origin={origin}");
+        let flights = served.get(&path).json()["flights"].as_u64().unwrap();
+        assert_eq!(flights > 0, is_there, "{origin}: {flights}");
+    }
+    let near = served.get("/api/airports?near=37.6,-122.4&limit=1").json();
+    assert_eq!(near["airports"][0]["state"], "CA");
+}
+
+#[test]
 fn a_run_whose_job_stands_in_the_address_is_refused() {
     let home = Home::new();
     let served = home.serve();
