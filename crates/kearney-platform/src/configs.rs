@@ -62,11 +62,17 @@ impl File {
                 text,
                 path: Some(path),
             }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self {
-                name,
-                text: embedded.to_owned(),
-                path: None,
-            }),
+            // a link that leads nowhere is no file that is missing: somebody meant another one than the embedded
+            Err(error)
+                if error.kind() == std::io::ErrorKind::NotFound
+                    && path.symlink_metadata().is_err() =>
+            {
+                Ok(Self {
+                    name,
+                    text: embedded.to_owned(),
+                    path: None,
+                })
+            }
             Err(error) => {
                 let told = format!("cannot read {}", path.display());
                 Err(Error::new(Kind::Config, told).because(error))

@@ -44,6 +44,22 @@ fn a_start_that_cannot_be_says_which_option_is_at_fault() {
 }
 
 #[test]
+fn a_configuration_file_that_is_a_link_to_nowhere_is_not_taken_for_a_missing_one() {
+    let home = Home::new();
+    let configs = home.path("configs");
+    std::fs::create_dir(&configs).unwrap();
+    for file in ["cache.yaml", "secrets.yaml"] {
+        std::os::unix::fs::symlink(home.path("nowhere"), configs.join(file)).unwrap();
+        let told = refusal(&home, &["secrets", "report"]);
+        assert!(
+            told.contains(&format!("cannot read configs/{file}")),
+            "{told}"
+        );
+        std::fs::remove_file(configs.join(file)).unwrap();
+    }
+}
+
+#[test]
 fn a_wrong_configuration_file_is_named_with_line_and_key() {
     let home = Home::new();
     std::fs::create_dir(home.path("configs")).unwrap();
