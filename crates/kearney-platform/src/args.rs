@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::builder::RangedU64ValueParser;
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ops_layer::log::reader::{TraceId, parse_instant};
@@ -33,12 +34,28 @@ impl Cli {
         let matches = without_empty_variables(Self::command()).try_get_matches();
         let matches = matches.unwrap_or_else(|error| refuse(&error));
         let mut read = Self::from_arg_matches(&matches).unwrap_or_else(|error| refuse(&error));
+        if let (Some(since), Some(until)) = read.times()
+            && until <= since
+        {
+            let why = "--until is not later than --since: there is no time between them\n";
+            refuse(&Self::command().error(ErrorKind::ArgumentConflict, why));
+        }
         if let (Command::Serve(serve), Some((_, matches))) =
             (&mut read.command, matches.subcommand())
         {
             serve.said = Said::of(matches);
         }
         read
+    }
+
+    /// Returns `--since` and `--until` of the command.
+    fn times(&self) -> (Option<SystemTime>, Option<SystemTime>) {
+        match &self.command {
+            Command::Logs(logs) => (logs.since, logs.until),
+            Command::Sql(sql) => (sql.since, sql.until),
+            Command::History(History::Export { since, until, .. }) => (*since, *until),
+            _ => (None, None),
+        }
     }
 }
 

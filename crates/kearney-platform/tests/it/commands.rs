@@ -60,6 +60,24 @@ fn a_configuration_file_that_is_a_link_to_nowhere_is_not_taken_for_a_missing_one
 }
 
 #[test]
+fn times_without_a_moment_between_them_are_refused() {
+    let home = Home::new();
+    for line in [
+        "logs - --since 1h --until 2h",
+        "sql --dir . --since 2026-11-02 --until 2026-11-01 --name runs",
+        "history export copy --dir . --since 2026-11-02 --until 2026-11-02",
+    ] {
+        let output = run(&home, &line.split(' ').collect::<Vec<_>>());
+        let told = String::from_utf8(output.stderr).unwrap();
+        let why = "--until is not later than --since";
+        assert!(
+            output.status.code() == Some(2) && told.contains(why),
+            "{line}: {told}"
+        );
+    }
+}
+
+#[test]
 fn a_wrong_configuration_file_is_named_with_line_and_key() {
     let home = Home::new();
     std::fs::create_dir(home.path("configs")).unwrap();
