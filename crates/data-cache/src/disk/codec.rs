@@ -70,8 +70,8 @@ pub(crate) fn encode(batches: &[RecordBatch], codec: Codec) -> Result<Encoded, S
     })
 }
 
-/// Parquet 58 cannot hold unions (it panics), intervals, empty structs, run-end encoding and list views; it does not read back
-/// dictionaries of booleans, nulls and binaries of a fixed size, and binaries of no bytes.
+/// Parquet 58 cannot hold unions and dictionaries of views (it panics), intervals, empty structs, run-end encoding and list views; it
+/// does not read back dictionaries of booleans, nulls and binaries of a fixed size, and binaries of no bytes.
 fn parquet_holds(data_type: &DataType) -> bool {
     !holds(data_type, &|part| match part {
         DataType::Union(..)
@@ -83,7 +83,11 @@ fn parquet_holds(data_type: &DataType) -> bool {
         DataType::Struct(fields) => fields.is_empty(),
         DataType::Dictionary(_, value) => matches!(
             **value,
-            DataType::Boolean | DataType::Null | DataType::FixedSizeBinary(_)
+            DataType::Boolean
+                | DataType::Null
+                | DataType::FixedSizeBinary(_)
+                | DataType::Utf8View
+                | DataType::BinaryView
         ),
         _ => false,
     })

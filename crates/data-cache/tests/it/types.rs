@@ -1,12 +1,13 @@
 //! Every type of the engine comes back bit for bit.
 
-use std::slice;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{panic, slice, thread};
 
 use data_cache::arrow::array::{
-    Array, ArrayRef, BooleanArray, Decimal64Array, Decimal128Array, DictionaryArray,
-    FixedSizeBinaryArray, Float64Array, Int32Array, ListArray, RecordBatch, RecordBatchOptions,
-    RunArray, StringArray, UnionArray, new_null_array,
+    Array, ArrayRef, BinaryViewArray, BooleanArray, Decimal64Array, Decimal128Array,
+    DictionaryArray, FixedSizeBinaryArray, Float64Array, Int32Array, ListArray, RecordBatch,
+    RecordBatchOptions, RunArray, StringArray, StringViewArray, UnionArray, new_null_array,
 };
 use data_cache::arrow::buffer::OffsetBuffer;
 use data_cache::arrow::datatypes::{
@@ -236,6 +237,29 @@ fn what_parquet_does_not_read_back_round_trips() {
         let (after, _) = round_trip(&batches, FILES);
         assert_same(&batches, &after, column.0);
     }
+}
+
+#[test]
+fn no_writer_panics_over_dictionaries_of_views() {
+    let here = thread::current().id();
+    let panics = Arc::new(AtomicUsize::new(0));
+    let (counted, before) = (panics.clone(), panic::take_hook());
+    panic::set_hook(Box::new(move |info| {
+        let is_here = thread::current().id() == here;
+        counted.fetch_add(usize::from(is_here), Ordering::SeqCst);
+        before(info);
+    }));
+    let texts = StringViewArray::from(vec!["a", "a text that is longer than a view"]);
+    let bytes = BinaryViewArray::from(vec![b"a".as_slice(), b"bytes that are longer than a view"]);
+    let values: [ArrayRef; 2] = [Arc::new(texts), Arc::new(bytes)];
+    for values in values {
+        let keys = Int32Array::from(vec![Some(1), None, Some(0)]);
+        let column = DictionaryArray::<Int32Type>::try_new(keys, values).unwrap();
+        let batches = [RecordBatch::try_from_iter([("c", Arc::new(column) as _)]).unwrap()];
+        let (after, _) = round_trip(&batches, FILES);
+        assert_same(&batches, &after, "views");
+    }
+    assert_eq!(panics.load(Ordering::SeqCst), 0);
 }
 
 #[test]
