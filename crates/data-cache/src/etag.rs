@@ -3,10 +3,10 @@
 use std::hash::{Hash as _, Hasher};
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{Array, ArrayData, ArrayRef, RecordBatch, make_array};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{DataType, Field};
+use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::row::{RowConverter, SortField};
 use sha2::{Digest, Sha256};
@@ -76,7 +76,10 @@ impl Hasher for Hashed<'_> {
 /// Rows in a form that follows from their values alone; `None` for types that have none.
 fn digest_rows(batches: &[RecordBatch], digest: &mut Sha256) -> Option<()> {
     let columns = batches.first()?.columns().iter();
-    let sorted = columns.map(|column| SortField::new(without_map(column).data_type().clone()));
+    let sorted = columns.map(|column| {
+        let column = without_map(&column.slice(0, 0));
+        SortField::new(column.data_type().clone())
+    });
     let converter = RowConverter::new(sorted.collect()).ok()?;
     for batch in batches {
         let mut from = 0;
@@ -97,40 +100,37 @@ fn digest_rows(batches: &[RecordBatch], digest: &mut Sha256) -> Option<()> {
 
 /// Maps, also those within, as lists of their entries: rows of maps have no form.
 fn without_map(column: &ArrayRef) -> ArrayRef {
-    let of = |field: &Field, column: &ArrayRef| {
-        Arc::new(field.clone().with_data_type(column.data_type().clone()))
+    let as_it_is = SortField::new(column.data_type().clone());
+    if RowConverter::supports_fields(&[as_it_is]) {
+        return column.clone();
+    }
+    listed(column.to_data()).map_or_else(|_| column.clone(), make_array)
+}
+
+fn listed(data: ArrayData) -> Result<ArrayData, ArrowError> {
+    let children = data.child_data().iter().cloned().map(listed);
+    let children = children.collect::<Result<Vec<_>, _>>()?;
+    let mut types = children.iter().map(ArrayData::data_type).cloned();
+    let mut of = |field: &Arc<Field>| match types.next() {
+        Some(data_type) => Arc::new(field.as_ref().clone().with_data_type(data_type)),
+        None => field.clone(),
     };
-    let list = |field: &Field, offsets: &OffsetBuffer<i32>, values: &ArrayRef| {
-        let values = without_map(values);
-        let list = ListArray::try_new(
-            of(field, &values),
-            offsets.clone(),
-            values,
-            column.nulls().cloned(),
-        );
-        list.map(|list| Arc::new(list) as ArrayRef)
+    let data_type = match data.data_type() {
+        DataType::Map(entries, _) => DataType::List(of(entries)),
+        DataType::List(item) => DataType::List(of(item)),
+        DataType::LargeList(item) => DataType::LargeList(of(item)),
+        DataType::ListView(item) => DataType::ListView(of(item)),
+        DataType::LargeListView(item) => DataType::LargeListView(of(item)),
+        DataType::FixedSizeList(item, length) => DataType::FixedSizeList(of(item), *length),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(of).collect()),
+        DataType::Union(fields, mode) => {
+            let fields = fields.iter().map(|(id, field)| (id, of(field)));
+            DataType::Union(fields.collect(), *mode)
+        }
+        other => other.clone(),
     };
-    let listed = match column.data_type() {
-        DataType::Map(field, _) => {
-            let map = column.as_map();
-            let entries: ArrayRef = Arc::new(map.entries().clone());
-            list(field, map.offsets(), &entries)
-        }
-        DataType::List(field) => {
-            let lists = column.as_list::<i32>();
-            list(field, lists.offsets(), lists.values())
-        }
-        DataType::Struct(fields) if !fields.is_empty() => {
-            let columns = column.as_struct().columns().iter().map(without_map);
-            let columns: Vec<_> = columns.collect();
-            let fields = fields.iter().zip(&columns);
-            let fields: Fields = fields.map(|(field, column)| of(field, column)).collect();
-            let whole = StructArray::try_new(fields, columns, column.nulls().cloned());
-            whole.map(|whole| Arc::new(whole) as ArrayRef)
-        }
-        _ => return column.clone(),
-    };
-    listed.unwrap_or_else(|_| column.clone())
+    let data = data.into_builder().data_type(data_type);
+    data.child_data(children).build()
 }
 
 fn digest_stream(batches: &[RecordBatch], digest: &mut Sha256) {

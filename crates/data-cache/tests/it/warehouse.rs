@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use data_cache::arrow::array::{
-    Array, ArrayRef, Int64Array, ListArray, MapArray, RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, FixedSizeListArray, Int64Array, ListArray, MapArray, RecordBatch, StringArray,
+    StructArray, UnionArray,
 };
 use data_cache::arrow::buffer::OffsetBuffer;
 use data_cache::arrow::datatypes::{DataType, Field};
@@ -798,16 +799,31 @@ fn a_tag_does_not_follow_from_what_stands_where_null_is() {
         let field = Arc::new(Field::new("m", maps.data_type().clone(), true));
         let within: ArrayRef = Arc::new(StructArray::from(vec![(field.clone(), maps.clone())]));
         let lists = ListArray::new(
-            field,
+            field.clone(),
             OffsetBuffer::from_lengths([2, 0, 1]),
             maps.clone(),
             None,
         );
-        let columns: [(&str, ArrayRef); 4] = [
+        let fixed = FixedSizeListArray::new(
+            field.clone(),
+            1,
+            maps.clone(),
+            Some(vec![true, false, true].into()),
+        );
+        let number = Arc::new(Field::new("n", DataType::Int64, true));
+        let unions = UnionArray::try_new(
+            [(0, field), (1, number)].into_iter().collect(),
+            vec![0, 1, 0].into(),
+            None,
+            vec![maps.clone(), Arc::new(numbers.clone())],
+        );
+        let columns: [(&str, ArrayRef); 6] = [
             ("n", Arc::new(numbers)),
             ("m", maps),
             ("s", within),
             ("l", Arc::new(lists)),
+            ("f", Arc::new(fixed)),
+            ("u", Arc::new(unions.unwrap())),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
         let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
