@@ -6,8 +6,9 @@ use std::{panic, slice, thread};
 
 use data_cache::arrow::array::{
     Array, ArrayRef, BinaryViewArray, BooleanArray, Decimal64Array, Decimal128Array,
-    DictionaryArray, FixedSizeBinaryArray, Float64Array, Int32Array, ListArray, RecordBatch,
-    RecordBatchOptions, RunArray, StringArray, StringViewArray, UnionArray, new_null_array,
+    DictionaryArray, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, ListArray,
+    RecordBatch, RecordBatchOptions, RunArray, StringArray, StringViewArray, UnionArray,
+    new_null_array,
 };
 use data_cache::arrow::buffer::OffsetBuffer;
 use data_cache::arrow::datatypes::{
@@ -16,7 +17,7 @@ use data_cache::arrow::datatypes::{
 };
 use data_cache::arrow::util::pretty::pretty_format_batches;
 use data_cache::testing::set_largest_inline;
-use data_cache::{Cache, Config, Params, Warehouse, params};
+use data_cache::{Cache, Config, Lookup, Params, Skip, Stored, Warehouse, params};
 
 use crate::forged::mixed;
 
@@ -297,6 +298,32 @@ fn what_the_writer_of_streams_takes_wrong_parts_of_round_trips() {
                     assert_eq!(after[0].schema(), batch.schema());
                     assert_eq!(shown(&after), shown(&batches));
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_no_reader_takes_is_not_kept_in_a_file() {
+    let runs =
+        RunArray::<Int32Type>::try_new(&Int32Array::from(vec![2]), &Int64Array::from(vec![7]));
+    let runs: ArrayRef = Arc::new(runs.unwrap());
+    let item = Arc::new(Field::new("item", runs.data_type().clone(), true));
+    for (lengths, is_kept) in [([2, 0], true), ([0, 0], false)] {
+        let values = runs.slice(0, lengths[0]);
+        let lengths = OffsetBuffer::from_lengths(lengths);
+        let lists = ListArray::new(item.clone(), lengths, values, None);
+        let batch = RecordBatch::try_from_iter([("c", Arc::new(lists) as ArrayRef)]).unwrap();
+        for yaml in [FILES, IPC] {
+            let dir = tempfile::tempdir().unwrap();
+            let config = Config::from_yaml("c", yaml).unwrap();
+            let cache = Cache::open_with(dir.path(), &config).unwrap();
+            let batches = slice::from_ref(&batch);
+            let stored = cache.set("SELECT 1", batches, &params! {}, None);
+            let found = cache.look_up("SELECT 1", &params! {});
+            match is_kept {
+                true => assert!(matches!(found, Lookup::Hit(_)), "{found:?}"),
+                false => assert_eq!(stored.unwrap(), Stored::Skipped(Skip::NoCodec)),
             }
         }
     }
