@@ -32,7 +32,7 @@ pub(super) struct S3 {
 
 impl S3 {
     pub(super) fn new(config: &SharedConfig) -> Result<Self, Error> {
-        let mut builder = AmazonS3Builder::from_env()
+        let mut builder = of_variables(config.credentials.is_some())
             .with_bucket_name(&config.bucket)
             .with_http_connector(Connector(config.patience))
             .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
@@ -46,9 +46,21 @@ impl S3 {
                 retry_timeout: 5 * config.patience,
             });
         if let Some(endpoint) = &config.endpoint {
-            builder = builder
-                .with_endpoint(endpoint)
-                .with_allow_http(endpoint.starts_with("http://"));
+            // before that of either variable
+            builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
+        }
+        let endpoints = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
+        let endpoint = endpoints
+            .iter()
+            .find_map(|key| builder.get_config_value(key));
+        if let Some(endpoint) = endpoint {
+            if !is_url(&endpoint) {
+                return Err(Error::input(format!(
+                    "shared tier: endpoint {endpoint:?} is no URL of a server; accepted is http://HOST:PORT or https://HOST, where it is \
+                     set or in AWS_ENDPOINT_URL"
+                )));
+            }
+            builder = builder.with_allow_http(endpoint.starts_with("http://"));
         }
         if let Some(region) = &config.region {
             builder = builder.with_region(region);
@@ -180,6 +192,27 @@ impl Store for S3 {
     fn remove(&self, name: &str) -> Result<(), Failure> {
         self.delete(&self.note(name))
     }
+}
+
+/// Settings of the variables of AWS. One that is empty counts as unset, and a session belongs to the credentials beside it.
+fn of_variables(has_own_credentials: bool) -> AmazonS3Builder {
+    let settings = std::env::vars_os().filter_map(|(name, value)| {
+        let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+        let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase());
+        let key: AmazonS3ConfigKey = key?.parse().ok()?;
+        let is_others = has_own_credentials && key == AmazonS3ConfigKey::Token;
+        (!value.is_empty() && !is_others).then_some((key, value))
+    });
+    settings.fold(AmazonS3Builder::new(), |builder, (key, value)| {
+        builder.with_config(key, value)
+    })
+}
+
+/// Returns `true` for an address that requests can be made from; the client panics over others.
+fn is_url(endpoint: &str) -> bool {
+    let parsed = endpoint.parse::<http::Uri>();
+    let is_http = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+    parsed.is_ok_and(|uri| is_http(&uri)) && !endpoint.contains(['?', '#'])
 }
 
 fn no_tag<T>() -> Result<T, StoreError> {

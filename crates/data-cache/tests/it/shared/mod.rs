@@ -452,6 +452,46 @@ fn many_who_ask_at_once_ask_the_bucket_once() {
     assert_eq!((two.stats().hits, two.stats().misses), (1, 0));
 }
 
+/// Variables are those of a process: the test program is run again for each.
+#[test]
+fn an_endpoint_that_is_set_comes_before_variables_and_an_empty_one_is_none() {
+    const CHILD: &str = "PLACE_OF_CHILD";
+    let Some(place) = std::env::var_os(CHILD) else {
+        let (url, s3) = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3");
+        for (place, variables) in [
+            ("set", [(url, "127.0.0.1:1"), (s3, "http://127.0.0.1:1")]),
+            ("set", [(url, ""), (s3, "")]),
+            ("none", [(url, ""), (s3, "")]),
+            ("refused", [(url, "127.0.0.1:1"), (s3, "")]),
+            ("refused", [(url, "http://127.0.0.1:1"), (s3, "https://")]),
+        ] {
+            let name =
+                "shared::an_endpoint_that_is_set_comes_before_variables_and_an_empty_one_is_none";
+            let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+            let command = command.args(["--exact", name, "--nocapture"]);
+            let command = command.env(CHILD, place).envs(variables);
+            assert!(command.status().unwrap().success(), "{variables:?}");
+        }
+        return;
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dir = TempDir::new().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let mut config = SharedConfig::s3("b").key(KEY).credentials("test", "test");
+    if place == "set" {
+        config = config.endpoint(format!("http://{}", listener.local_addr().unwrap()));
+    }
+    let shared = cache.share(&config.computed());
+    match place == "refused" {
+        true => assert!(shared.unwrap_err().to_string().contains("is no URL")),
+        false => shared.unwrap(),
+    }
+    if place == "set" {
+        // the bucket is asked which results count
+        listener.accept().unwrap();
+    }
+}
+
 #[test]
 fn settings_that_cannot_be_right_are_refused() {
     let dir = TempDir::new().unwrap();
