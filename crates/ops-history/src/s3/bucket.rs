@@ -6,7 +6,7 @@ use std::path::Path as FilePath;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
 use object_store::{
     BackoffConfig, Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig,
@@ -56,7 +56,7 @@ impl Bucket {
         let wrong = |why: String| Error::bucket(&url, why);
         let now = Instant::now();
         let deadline = now.checked_add(budget).unwrap_or(now);
-        let mut builder = AmazonS3Builder::from_env()
+        let mut builder = of_variables(prefix.credentials.is_some())
             .with_bucket_name(&prefix.bucket)
             .with_http_connector(Connector { deadline })
             .with_retry(RetryConfig {
@@ -64,14 +64,22 @@ impl Bucket {
                 max_retries: RETRIES,
                 retry_timeout: budget,
             });
-        let variables = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
-        let mut variables = variables.iter().filter_map(|name| std::env::var(name).ok());
-        let endpoint = prefix.endpoint.clone().or_else(|| variables.next());
-        if let Some(endpoint) = endpoint {
-            builder = builder.with_allow_http(endpoint.starts_with("http://"));
-        }
         if let Some(endpoint) = &prefix.endpoint {
-            builder = builder.with_endpoint(endpoint);
+            // before that of either variable
+            builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
+        }
+        let endpoints = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
+        let endpoint = endpoints
+            .iter()
+            .find_map(|key| builder.get_config_value(key));
+        if let Some(endpoint) = endpoint {
+            if !is_url(&endpoint) {
+                return Err(wrong(format!(
+                    "endpoint {endpoint:?} is no URL of a server; accepted is http://HOST:PORT or https://HOST, where it is set or in \
+                     AWS_ENDPOINT_URL"
+                )));
+            }
+            builder = builder.with_allow_http(endpoint.starts_with("http://"));
         }
         if let Some(region) = &prefix.region {
             builder = builder.with_region(region);
@@ -95,7 +103,7 @@ impl Bucket {
             has_credentials: prefix.credentials.is_some()
                 || CREDENTIALS
                     .iter()
-                    .any(|name| std::env::var_os(name).is_some()),
+                    .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())),
         })
     }
 
@@ -186,6 +194,27 @@ impl Bucket {
         };
         Error::bucket(&self.url, format!("{error}{hint}"))
     }
+}
+
+/// Settings of the variables of AWS. One that is empty counts as unset, and a session belongs to the credentials beside it.
+fn of_variables(has_own_credentials: bool) -> AmazonS3Builder {
+    let settings = std::env::vars_os().filter_map(|(name, value)| {
+        let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+        let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase());
+        let key: AmazonS3ConfigKey = key?.parse().ok()?;
+        let is_others = has_own_credentials && key == AmazonS3ConfigKey::Token;
+        (!value.is_empty() && !is_others).then_some((key, value))
+    });
+    settings.fold(AmazonS3Builder::new(), |builder, (key, value)| {
+        builder.with_config(key, value)
+    })
+}
+
+/// Returns `true` for an address that requests can be made from; the client panics over others.
+fn is_url(endpoint: &str) -> bool {
+    let parsed = endpoint.parse::<http::Uri>();
+    let is_http = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+    parsed.is_ok_and(|uri| is_http(&uri)) && !endpoint.contains(['?', '#'])
 }
 
 /// The name that the last two parts of a path are, if they are one.

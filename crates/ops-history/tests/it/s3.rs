@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -218,6 +220,76 @@ fn a_damaged_file_of_a_bucket_is_left_out_and_what_it_covered_is_copied() {
     assert_eq!(numbers(&[copy.dir()]), [0, 1, 2, 3]);
     let url = format!("s3://damaged/shop/logs/{merged}: its checksum is wrong");
     assert_eq!(copy.skipped(), [url]);
+}
+
+/// A server that refuses everything, and hands over the head of each request.
+fn refusing() -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (send, heads) = channel();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut piece = [0; 16 * 1024];
+            let bytes = client.read(&mut piece).unwrap_or(0);
+            let _ = send.send(String::from_utf8_lossy(&piece[..bytes]).to_ascii_lowercase());
+            let _ = client.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    (address, heads)
+}
+
+/// Variables are those of a process: the test program is run again for each.
+#[test]
+fn what_is_set_comes_before_variables_and_an_empty_one_is_none() {
+    const CHILD: &str = "PLACE_OF_CHILD";
+    let (address, heads) = refusing();
+    let Some(place) = std::env::var_os(CHILD) else {
+        let (url, s3) = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3");
+        let elsewhere = "http://127.0.0.1:1";
+        for (place, variables) in [
+            (
+                "set",
+                [
+                    (url, elsewhere),
+                    (s3, elsewhere),
+                    ("AWS_SESSION_TOKEN", "x"),
+                ],
+            ),
+            ("set", [(url, ""), (s3, ""), ("AWS_REGION", "")]),
+            ("variable", [(url, &address), (s3, ""), ("AWS_REGION", "")]),
+            (
+                "refused",
+                [(url, "127.0.0.1:1"), (s3, ""), ("AWS_REGION", "")],
+            ),
+            (
+                "refused",
+                [(url, elsewhere), (s3, "http://"), ("AWS_REGION", "")],
+            ),
+        ] {
+            let name = "s3::what_is_set_comes_before_variables_and_an_empty_one_is_none";
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let command = command.args(["--exact", name, "--nocapture"]);
+            let command = command.env(CHILD, place).envs(variables);
+            assert!(command.status().unwrap().success(), "{variables:?}");
+            assert_eq!(heads.try_recv().is_ok(), place == "variable");
+        }
+        return;
+    };
+    let mut shop = Prefix::parse("s3://shop/history").unwrap();
+    if place == "set" {
+        shop = shop.endpoint(address);
+    }
+    let refused = shop.credentials("test", "test").fetch(&Wanted::default());
+    let told = refused.unwrap_err().to_string();
+    assert_eq!(told.contains("is no URL"), place == "refused", "{told}");
+    assert!(!told.contains("panicked"), "{told}");
+    if place == "set" {
+        let head = heads.recv_timeout(LONG).unwrap();
+        assert!(
+            head.contains("/us-east-1/") && !head.contains("token"),
+            "{head}"
+        );
+    }
 }
 
 #[test]
