@@ -505,6 +505,11 @@ fn settings_that_cannot_be_right_are_refused() {
     refused(SharedConfig::s3("b").key("short"), "5 bytes");
     refused(SharedConfig::s3("b").key(KEY).unauthenticated(), "both");
     refused(SharedConfig::s3("").key(KEY), "bucket");
+    refused(
+        SharedConfig::s3("b").key(KEY).credentials("a\n", "b"),
+        "access key id has a line break",
+    );
+    refused(SharedConfig::s3("b").key(KEY).region("a\n"), "region has");
     refused(SharedConfig::s3("b").key(KEY).prefix("/"), "prefix");
     for lease in [Duration::ZERO, Duration::from_secs(61)] {
         refused(SharedConfig::s3("b").key(KEY).lease(lease), "1 to 60 s");
