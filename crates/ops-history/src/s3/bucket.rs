@@ -89,6 +89,14 @@ impl Bucket {
                 .with_access_key_id(id)
                 .with_secret_access_key(secret);
         }
+        for (key, name) in &IN_HEADS {
+            let value = builder.get_config_value(key).unwrap_or_default();
+            if value.contains(char::is_control) {
+                return Err(wrong(format!(
+                    "the {name} has a line break or another control character"
+                )));
+            }
+        }
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         Ok(Self {
             store: builder.build().map_err(|error| wrong(chain(&error)))?,
@@ -196,10 +204,19 @@ impl Bucket {
     }
 }
 
+/// Settings that stand in the head of a request, over which the client panics if they cannot.
+const IN_HEADS: [(AmazonS3ConfigKey, &str); 3] = [
+    (AmazonS3ConfigKey::AccessKeyId, "access key id"),
+    (AmazonS3ConfigKey::Token, "session token"),
+    (AmazonS3ConfigKey::Region, "region"),
+];
+
 /// Settings of the variables of AWS. One that is empty counts as unset, and a session belongs to the credentials beside it.
 fn of_variables(has_own_credentials: bool) -> AmazonS3Builder {
     let settings = std::env::vars_os().filter_map(|(name, value)| {
         let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+        // as a file that it came from ends
+        let value = value.trim_end().to_owned();
         let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase());
         let key: AmazonS3ConfigKey = key?.parse().ok()?;
         let is_others = has_own_credentials && key == AmazonS3ConfigKey::Token;

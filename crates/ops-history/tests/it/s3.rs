@@ -293,6 +293,25 @@ fn what_is_set_comes_before_variables_and_an_empty_one_is_none() {
 }
 
 #[test]
+fn what_no_request_can_have_in_its_head_is_refused_and_not_shown() {
+    let shop = Prefix::parse("s3://shop/history").unwrap();
+    for (prefix, what) in [
+        (
+            shop.clone().credentials("canary\n", "test"),
+            "access key id",
+        ),
+        (
+            shop.credentials("test", "test").region("canary\r\n"),
+            "region",
+        ),
+    ] {
+        let told = prefix.fetch(&Wanted::default()).unwrap_err().to_string();
+        assert!(told.contains(what) && told.contains("line break"), "{told}");
+        assert!(!told.contains("canary"), "{told}");
+    }
+}
+
+#[test]
 fn a_bucket_that_is_not_there_or_does_not_answer_is_an_error_in_time() {
     for url in ["http://shop", "s3://", "s3:///logs", "s3://a b/c"] {
         let refused = Prefix::parse(url).unwrap_err();
