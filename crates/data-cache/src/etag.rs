@@ -3,7 +3,10 @@
 use std::hash::{Hash as _, Hasher};
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, ArrayData, ArrayRef, RecordBatch, make_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, GenericListViewArray,
+    ListArray, OffsetSizeTrait, RecordBatch, StructArray, UnionArray,
+};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
@@ -98,39 +101,82 @@ fn digest_rows(batches: &[RecordBatch], digest: &mut Sha256) -> Option<()> {
     Some(())
 }
 
-/// Maps, also those within, as lists of their entries: rows of maps have no form.
+/// Maps, also those within, as lists of their entries: rows of maps have no form. What they point to is neither copied nor looked
+/// at, since a part of a batch points to that of all of it.
 fn without_map(column: &ArrayRef) -> ArrayRef {
     let as_it_is = SortField::new(column.data_type().clone());
     if RowConverter::supports_fields(&[as_it_is]) {
         return column.clone();
     }
-    listed(column.to_data()).map_or_else(|_| column.clone(), make_array)
+    listed(column).unwrap_or_else(|_| column.clone())
 }
 
-fn listed(data: ArrayData) -> Result<ArrayData, ArrowError> {
-    let children = data.child_data().iter().cloned().map(listed);
-    let children = children.collect::<Result<Vec<_>, _>>()?;
-    let mut types = children.iter().map(ArrayData::data_type).cloned();
-    let mut of = |field: &Arc<Field>| match types.next() {
-        Some(data_type) => Arc::new(field.as_ref().clone().with_data_type(data_type)),
-        None => field.clone(),
-    };
-    let data_type = match data.data_type() {
-        DataType::Map(entries, _) => DataType::List(of(entries)),
-        DataType::List(item) => DataType::List(of(item)),
-        DataType::LargeList(item) => DataType::LargeList(of(item)),
-        DataType::ListView(item) => DataType::ListView(of(item)),
-        DataType::LargeListView(item) => DataType::LargeListView(of(item)),
-        DataType::FixedSizeList(item, length) => DataType::FixedSizeList(of(item), *length),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(of).collect()),
-        DataType::Union(fields, mode) => {
-            let fields = fields.iter().map(|(id, field)| (id, of(field)));
-            DataType::Union(fields.collect(), *mode)
+fn listed(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let nulls = column.nulls().cloned();
+    Ok(match column.data_type() {
+        DataType::Map(field, _) => {
+            let map = column.as_map();
+            let entries: ArrayRef = Arc::new(map.entries().clone());
+            let (field, entries) = within(field, &entries);
+            let lists = ListArray::try_new(field, map.offsets().clone(), entries, nulls);
+            Arc::new(lists?)
         }
-        other => other.clone(),
-    };
-    let data = data.into_builder().data_type(data_type);
-    data.child_data(children).build()
+        DataType::List(field) => list::<i32>(field, column)?,
+        DataType::LargeList(field) => list::<i64>(field, column)?,
+        DataType::ListView(field) => list_view::<i32>(field, column)?,
+        DataType::LargeListView(field) => list_view::<i64>(field, column)?,
+        DataType::FixedSizeList(field, length) => {
+            let (field, values) = within(field, column.as_fixed_size_list().values());
+            Arc::new(FixedSizeListArray::try_new(field, *length, values, nulls)?)
+        }
+        DataType::Struct(fields) => {
+            let columns = fields.iter().zip(column.as_struct().columns());
+            let (fields, columns): (Vec<_>, _) =
+                columns.map(|(field, part)| within(field, part)).unzip();
+            Arc::new(StructArray::try_new(fields.into(), columns, nulls)?)
+        }
+        DataType::Union(fields, _) => {
+            let union = column.as_union();
+            let parts = fields.iter().map(|(id, field)| {
+                let (field, part) = within(field, union.child(id));
+                ((id, field), part)
+            });
+            let (fields, parts): (Vec<_>, _) = parts.unzip();
+            let (ids, offsets) = (union.type_ids().clone(), union.offsets().cloned());
+            let fields = fields.into_iter().collect();
+            Arc::new(UnionArray::try_new(fields, ids, offsets, parts)?)
+        }
+        _ => column.clone(),
+    })
+}
+
+fn within(field: &Arc<Field>, values: &ArrayRef) -> (Arc<Field>, ArrayRef) {
+    let values = without_map(values);
+    let field = field
+        .as_ref()
+        .clone()
+        .with_data_type(values.data_type().clone());
+    (Arc::new(field), values)
+}
+
+fn list<O: OffsetSizeTrait>(field: &Arc<Field>, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let lists = column.as_list::<O>();
+    let (field, values) = within(field, lists.values());
+    let nulls = lists.nulls().cloned();
+    let lists = GenericListArray::try_new(field, lists.offsets().clone(), values, nulls)?;
+    Ok(Arc::new(lists))
+}
+
+fn list_view<O: OffsetSizeTrait>(
+    field: &Arc<Field>,
+    column: &ArrayRef,
+) -> Result<ArrayRef, ArrowError> {
+    let lists = column.as_list_view::<O>();
+    let (field, values) = within(field, lists.values());
+    let (offsets, sizes) = (lists.offsets().clone(), lists.sizes().clone());
+    let nulls = lists.nulls().cloned();
+    let lists = GenericListViewArray::try_new(field, offsets, sizes, values, nulls)?;
+    Ok(Arc::new(lists))
 }
 
 fn digest_stream(batches: &[RecordBatch], digest: &mut Sha256) {
