@@ -32,10 +32,13 @@ pub(super) fn encode(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Ve
     // of run-end encoding without a value, within another column, the writer makes streams that no reader takes
     let is_run = |part: &DataType| matches!(part, DataType::RunEndEncoded(..));
     let mut fields = schema.fields().iter();
-    if fields.any(|field| holds(field.data_type(), &is_run)) {
-        decode_any(Buffer::from(stream.clone()))?;
+    if !fields.any(|field| holds(field.data_type(), &is_run)) {
+        return Ok(stream);
     }
-    Ok(stream)
+    let stream = Buffer::from(stream);
+    decode_any(stream.clone())?;
+    let stream = stream.into_vec();
+    Ok(stream.unwrap_or_else(|shared| shared.to_vec()))
 }
 
 /// Batches of up to [`BATCH_ROWS`]: an engine may hand many small ones, and to decode one costs as much as some thousand
