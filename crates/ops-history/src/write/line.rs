@@ -122,8 +122,27 @@ impl<'a> Line<'a> {
 
 /// Returns `false` for JSON with half a character, such as `"\ud83d"`, over which readers refuse all of the fields.
 fn is_read_by_all(json: &str) -> bool {
-    let has_codes = json.contains('\\') && json.contains("\\u");
-    !has_codes || serde_json::from_str::<serde_json::Value>(json).is_ok()
+    let mut rest = json;
+    while let Some((_, escape)) = rest.split_once('\\') {
+        // it is valid JSON: one character follows, or `u` and the four digits of a code
+        rest = escape.get(1..).unwrap_or_default();
+        let Some(first @ 0xd800..=0xdfff) = code(escape) else {
+            continue;
+        };
+        let second = rest.get(4..).and_then(|rest| rest.strip_prefix('\\'));
+        if first > 0xdbff || !matches!(second.and_then(code), Some(0xdc00..=0xdfff)) {
+            return false;
+        }
+        // behind the `u` of the second half
+        rest = second.and_then(|half| half.get(1..)).unwrap_or_default();
+    }
+    true
+}
+
+/// Code of an escape, which begins behind its backslash.
+fn code(escape: &str) -> Option<u16> {
+    let digits = escape.strip_prefix('u')?.get(..4)?;
+    u16::from_str_radix(digits, 16).ok()
 }
 
 fn fill<T>(slot: &mut Option<T>, value: Option<T>) -> bool {

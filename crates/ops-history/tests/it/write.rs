@@ -55,7 +55,14 @@ fn a_line_comes_back_with_its_columns_and_the_rest_as_json() {
 fn half_a_character_keeps_no_line_from_being_asked() {
     let place = Place::new();
     let history = place.open();
-    for value in [r#""\ud83d""#, r#"{"a":["\uDE00x"]}"#, r#""\ud83d\ude00""#] {
+    for value in [
+        r#""\ud83d""#,
+        r#"{"a":["\uDE00x"]}"#,
+        r#""\ud83d\u0041""#,
+        r#""\ud83d\ude00""#,
+        r#""\\ud83d\n\u00e9""#,
+        r#"{"a":"\u00e9","n":1e999}"#,
+    ] {
         let line =
             format!(r#"{{"level":"error","event":"failed","value":{value},"error":"full"}}"#);
         history.line(at(1), line.as_bytes());
@@ -69,7 +76,10 @@ fn half_a_character_keeps_no_line_from_being_asked() {
         json!([
             [r#""\ud83d""#, "full"],
             [r#"{"a":["\uDE00x"]}"#, "full"],
+            [r#""\ud83d\u0041""#, "full"],
             ["\u{1f600}", "full"],
+            ["\\ud83d\n\u{e9}", "full"],
+            ["{\"a\":\"\u{e9}\",\"n\":1e999}", "full"],
         ])
     );
 }
