@@ -56,7 +56,7 @@ impl Bucket {
         let wrong = |why: String| Error::bucket(&url, why);
         let now = Instant::now();
         let deadline = now.checked_add(budget).unwrap_or(now);
-        let mut builder = of_variables(prefix.credentials.is_some())
+        let mut builder = of_variables(prefix.credentials.as_ref().map(|(id, _)| id.as_str()))
             .with_bucket_name(&prefix.bucket)
             .with_http_connector(Connector { deadline })
             .with_retry(RetryConfig {
@@ -72,8 +72,8 @@ impl Bucket {
         let endpoint = endpoints
             .iter()
             .find_map(|key| builder.get_config_value(key));
-        if let Some(endpoint) = endpoint {
-            if !is_url(&endpoint) {
+        if let Some(endpoint) = &endpoint {
+            if !is_url(endpoint) {
                 return Err(wrong(format!(
                     "endpoint {endpoint:?} is no URL of a server; accepted is http://HOST:PORT or https://HOST, where it is set or in \
                      AWS_ENDPOINT_URL"
@@ -96,6 +96,14 @@ impl Bucket {
                     "the {name} has a line break or another control character"
                 )));
             }
+        }
+        let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
+        if let (None, Some(region)) = (endpoint, region)
+            && !is_url(&format!("https://s3.{region}.amazonaws.com"))
+        {
+            return Err(wrong(format!(
+                "the region {region:?} can stand in no address of AWS"
+            )));
         }
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         Ok(Self {
@@ -212,14 +220,16 @@ const IN_HEADS: [(AmazonS3ConfigKey, &str); 3] = [
 ];
 
 /// Settings of the variables of AWS. One that is empty counts as unset, and a session belongs to the credentials beside it.
-fn of_variables(has_own_credentials: bool) -> AmazonS3Builder {
+fn of_variables(own_id: Option<&str>) -> AmazonS3Builder {
+    let id = std::env::var("AWS_ACCESS_KEY_ID").unwrap_or_default();
+    let has_others = own_id.is_some_and(|own| own != id.trim_end());
     let settings = std::env::vars_os().filter_map(|(name, value)| {
         let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
         // as a file that it came from ends
         let value = value.trim_end().to_owned();
         let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase());
         let key: AmazonS3ConfigKey = key?.parse().ok()?;
-        let is_others = has_own_credentials && key == AmazonS3ConfigKey::Token;
+        let is_others = has_others && key == AmazonS3ConfigKey::Token;
         (!value.is_empty() && !is_others).then_some((key, value))
     });
     settings.fold(AmazonS3Builder::new(), |builder, (key, value)| {
@@ -229,9 +239,12 @@ fn of_variables(has_own_credentials: bool) -> AmazonS3Builder {
 
 /// Returns `true` for an address that requests can be made from; the client panics over others.
 fn is_url(endpoint: &str) -> bool {
+    // it parses by both
     let parsed = endpoint.parse::<http::Uri>();
     let is_http = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
-    parsed.is_ok_and(|uri| is_http(&uri)) && !endpoint.contains(['?', '#'])
+    parsed.is_ok_and(|uri| is_http(&uri))
+        && url::Url::parse(endpoint).is_ok()
+        && !endpoint.contains(['?', '#'])
 }
 
 /// The name that the last two parts of a path are, if they are one.

@@ -263,6 +263,14 @@ fn what_is_set_comes_before_variables_and_an_empty_one_is_none() {
             ),
             (
                 "refused",
+                [(url, "http://127.0.0.1:port"), (s3, ""), ("AWS_REGION", "")],
+            ),
+            (
+                "refused",
+                [(url, "http://1.2.3.999"), (s3, ""), ("AWS_REGION", "")],
+            ),
+            (
+                "refused",
                 [(url, elsewhere), (s3, "http://"), ("AWS_REGION", "")],
             ),
         ] {
@@ -270,6 +278,7 @@ fn what_is_set_comes_before_variables_and_an_empty_one_is_none() {
             let mut command = Command::new(std::env::current_exe().unwrap());
             let command = command.args(["--exact", name, "--nocapture"]);
             let command = command.env(CHILD, place).envs(variables);
+            let command = command.env_remove("AWS_ACCESS_KEY_ID");
             assert!(command.status().unwrap().success(), "{variables:?}");
             assert_eq!(heads.try_recv().is_ok(), place == "variable");
         }
@@ -292,6 +301,30 @@ fn what_is_set_comes_before_variables_and_an_empty_one_is_none() {
     }
 }
 
+/// The credentials of a variable that are handed over come with their session.
+#[test]
+fn a_session_belongs_to_the_credentials_beside_it() {
+    const CHILD: &str = "ID_OF_CHILD";
+    let (address, heads) = refusing();
+    let Ok(id) = std::env::var(CHILD) else {
+        for id in ["own", "another"] {
+            let name = "s3::a_session_belongs_to_the_credentials_beside_it";
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let command = command.args(["--exact", name]).env(CHILD, id);
+            let command = command
+                .env("AWS_ACCESS_KEY_ID", "own\n")
+                .env("AWS_SESSION_TOKEN", "canary");
+            assert!(command.status().unwrap().success(), "{id}");
+        }
+        return;
+    };
+    let shop = Prefix::parse("s3://shop/history").unwrap();
+    let shop = shop.endpoint(address).credentials(&id, "test");
+    assert!(shop.fetch(&Wanted::default()).is_err());
+    let head = heads.recv_timeout(LONG).unwrap();
+    assert_eq!(head.contains("canary"), id == "own", "{head}");
+}
+
 #[test]
 fn what_no_request_can_have_in_its_head_is_refused_and_not_shown() {
     let shop = Prefix::parse("s3://shop/history").unwrap();
@@ -301,7 +334,9 @@ fn what_no_request_can_have_in_its_head_is_refused_and_not_shown() {
             "access key id",
         ),
         (
-            shop.credentials("test", "test").region("canary\r\n"),
+            shop.clone()
+                .credentials("test", "test")
+                .region("canary\r\n"),
             "region",
         ),
     ] {
@@ -309,6 +344,9 @@ fn what_no_request_can_have_in_its_head_is_refused_and_not_shown() {
         assert!(told.contains(what) && told.contains("line break"), "{told}");
         assert!(!told.contains("canary"), "{told}");
     }
+    let told = shop.region("eu west").fetch(&Wanted::default());
+    let told = told.unwrap_err().to_string();
+    assert!(told.contains("region \"eu west\""), "{told}");
 }
 
 #[test]

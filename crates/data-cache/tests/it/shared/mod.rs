@@ -510,6 +510,13 @@ fn settings_that_cannot_be_right_are_refused() {
         "access key id has a line break",
     );
     refused(SharedConfig::s3("b").key(KEY).region("a\n"), "region has");
+    refused(SharedConfig::s3("b").key(KEY).region("eu west"), "eu west");
+    for endpoint in ["http://127.0.0.1:port", "http://1.2.3.999"] {
+        refused(
+            SharedConfig::s3("b").key(KEY).endpoint(endpoint),
+            "is no URL",
+        );
+    }
     refused(SharedConfig::s3("b").key(KEY).prefix("/"), "prefix");
     for lease in [Duration::ZERO, Duration::from_secs(61)] {
         refused(SharedConfig::s3("b").key(KEY).lease(lease), "1 to 60 s");
