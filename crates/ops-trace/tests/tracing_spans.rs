@@ -241,6 +241,21 @@ fn errors_that_functions_return_and_panics_fail_their_spans_also_without_events(
 }
 
 #[test]
+fn an_event_about_an_error_that_was_dealt_with_fails_no_span() {
+    let (collector, tracer) = traced();
+    with(&tracer, || {
+        let error = "x".parse::<u8>().unwrap_err();
+        let attempts = tracing::info_span!("attempts");
+        attempts.in_scope(|| tracing::warn!(error = %error, attempt = 1));
+        attempts.in_scope(|| tracing::info!(attempt = 2, %error, "again"));
+    });
+    tracer.flush();
+    let text = collector.snapshot();
+    assert!(!text.contains("ERROR"), "{text}");
+    assert!(collector.spans()[0].events.is_empty());
+}
+
+#[test]
 fn fields_set_name_kind_status_and_numbers() {
     let (collector, tracer) = traced();
     with(&tracer, || {

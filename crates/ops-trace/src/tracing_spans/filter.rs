@@ -42,10 +42,10 @@ impl SpanFilter {
     }
 }
 
-/// Reports whether this is the event of `#[instrument(err)]`: an error and no message.
+/// Reports whether this is the event of `#[instrument(err)]`: an error and nothing else. Of one that was dealt with, a log says more.
 pub(super) fn is_returned_error(metadata: &Metadata<'_>) -> bool {
     let fields = metadata.fields();
-    metadata.is_event() && fields.field("error").is_some() && fields.field("message").is_none()
+    metadata.is_event() && fields.len() == 1 && fields.field("error").is_some()
 }
 
 impl<S> Filter<S> for SpanFilter {
