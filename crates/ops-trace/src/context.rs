@@ -47,7 +47,7 @@ impl<F: Future> Future for Instrumented<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        let _entered = this.context.clone().attach();
+        let entered = this.context.clone().attach();
         let Some(future) = this.future.as_mut().as_pin_mut() else {
             return Poll::Pending; // polled after its end, which a caller must not do
         };
@@ -56,6 +56,7 @@ impl<F: Future> Future for Instrumented<F> {
         *this.running = false;
         if poll.is_ready() {
             this.future.set(None); // what it holds is dropped inside the span
+            drop(entered); // who is shown the end, and logs, does not meet the lock of the span as the current one
             drop(this.span.take());
         }
         poll

@@ -2,17 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use ops_http::{Ending, Observe, Outcome};
 use ops_trace::http::{ServerSpans, Trust};
 use ops_trace::{Config, Tracer, span};
+use tracing_subscriber::layer::SubscriberExt;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
 
 /// Name, parent, kind, sampling and error of a span, as they are shown.
 type Shown = (String, Option<[u8; 8]>, &'static str, bool, bool);
+
+/// Held while the hook of the process is one test's.
+static HOOK: Mutex<()> = Mutex::new(());
 
 /// Serves a request with the given answer, and returns its ids.
 fn serve(spans: &ServerSpans, flags: &str, status: u16) -> ([u8; 16], [u8; 8]) {
@@ -34,6 +38,7 @@ fn serve(spans: &ServerSpans, flags: &str, status: u16) -> ([u8; 16], [u8; 8]) {
 
 #[test]
 fn each_request_is_shown_once_and_described_whether_it_is_sampled_or_not() {
+    let _one = HOOK.lock();
     type Log = Vec<([u8; 16], [u8; 8], Duration, Shown)>;
     let log: Arc<Mutex<Log>> = Arc::default();
     let shown = Arc::clone(&log);
@@ -73,4 +78,31 @@ fn each_request_is_shown_once_and_described_whether_it_is_sampled_or_not() {
         span!(tracer: tracer, "other").in_scope(|_| ());
         assert_eq!(std::mem::take(&mut *log.lock().unwrap()).len(), 1);
     }
+}
+
+/// For what would never happen.
+const LONG: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_hook_may_log_at_the_end_of_any_span() {
+    let _one = HOOK.lock();
+    ops_trace::set_span_end_hook(|span| tracing::info!(name = span.name, "ended"));
+    let (send, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        let variables = [
+            ("OTEL_TRACES_EXPORTER", "none"),
+            ("OPS_TRACE_EVENTS", "true"),
+        ];
+        let tracer = Tracer::new(Config::new("it").environment(variables)).unwrap();
+        let subscriber = tracing_subscriber::registry().with(tracer.tracing_layer());
+        tracing::subscriber::with_default(subscriber, || {
+            span!(tracer: tracer, "scope").in_scope(|_| ());
+            tracing::info_span!("theirs").in_scope(|| ());
+            let future = span!(tracer: tracer, "future").instrument(async {});
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.unwrap().block_on(future);
+        });
+        send.send(()).unwrap();
+    });
+    ended.recv_timeout(LONG).unwrap();
 }
