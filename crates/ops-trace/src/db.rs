@@ -311,9 +311,10 @@ fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Sho
             (text.len(), Shown::Literal)
         }
         _ if !in_word && is_uuid(text) => (UUID_BYTES, Shown::Literal),
-        '-' if text.starts_with("--") => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
-        '/' if text.starts_with("/*") => (comment(text), Shown::Blank),
-        '#' if dialect.is_comment(text) => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
+        '-' if text.starts_with("--") => (line(text), Shown::Blank),
+        '/' if text.starts_with("//") && dialect.has_slash_comments() => (line(text), Shown::Blank),
+        '/' if text.starts_with("/*") => (comment(text, dialect.nests_comments()), Shown::Blank),
+        '#' if dialect.is_comment(text) => (line(text), Shown::Blank),
         '\'' => (quoted(text, '\'', dialect.backslash()), Shown::Literal),
         '"' if dialect.has_quoted_text() => {
             (quoted(text, '"', dialect.backslash()), Shown::Literal)
@@ -407,8 +408,10 @@ fn is_password_after(before: &str, dialect: Dialect) -> bool {
         || follows("SET")
         || dialect != Dialect::Mysql && before_comma(before).is_some_and(has_one)
         || dialect == Dialect::Oracle && without_end(before, "WITH SECRET").is_some()
-        || matches!(dialect, Dialect::Standard | Dialect::Unknown)
-            && (is_option_password(before) || is_key_after(before))
+        || matches!(
+            dialect,
+            Dialect::Standard | Dialect::Nesting | Dialect::Unknown
+        ) && (is_option_password(before) || is_key_after(before))
 }
 
 /// Reports whether the key of an encrypted file follows, as in `PRAGMA key = "x'2DD2'"` and `ATTACH 'a' AS b KEY "c"` of SQLite's extensions.
@@ -540,8 +543,23 @@ fn number(text: &str) -> usize {
     end.map_or(text.len(), |(at, _)| at)
 }
 
-/// End of a comment; comments nest.
-fn comment(text: &str) -> usize {
+/// End of the line.
+fn line(text: &str) -> usize {
+    text.find('\n').unwrap_or(text.len())
+}
+
+/// End of a comment. Where nobody knows if comments nest, one with another in it goes to the end.
+fn comment(text: &str, nests: Option<bool>) -> usize {
+    let inner = text.get(2..).unwrap_or_default();
+    let end = inner.find("*/").map_or(text.len(), |at| at + 4);
+    match nests {
+        Some(true) => nested_comment(text),
+        None if text[2..end].contains("/*") => text.len(),
+        _ => end,
+    }
+}
+
+fn nested_comment(text: &str) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     while at < text.len() {
         let rest = &text.as_bytes()[at..];

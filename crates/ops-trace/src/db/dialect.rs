@@ -1,21 +1,18 @@
 //! The rules of systems, by their names.
 
 /// Systems in which a backslash in a text is one, `"` encloses a name and `#` begins no comment.
-const STANDARD: [&str; 13] = [
-    "cassandra",
-    "cockroachdb",
+const STANDARD: [&str; 8] = [
     "derby",
-    "duckdb",
     "firebirdsql",
-    "greenplum",
     "h2database",
     "hsqldb",
     "ibm.db2",
-    "postgresql",
     "sqlite",
     "teradata",
     "trino",
 ];
+/// Systems like the standard ones in which comments nest.
+const NESTING: [&str; 4] = ["cockroachdb", "duckdb", "greenplum", "postgresql"];
 /// Systems in which a backslash escapes, and `"` encloses a name.
 const ESCAPING: [&str; 4] = ["aws.redshift", "clickhouse", "redshift", "snowflake"];
 /// Systems like the standard ones in which `[..]` encloses a name.
@@ -37,6 +34,10 @@ pub(super) fn has_commands(system: &str) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     Standard,
+    /// As the standard ones, and comments nest.
+    Nesting,
+    /// As the standard ones, and `//` begins a comment.
+    Cassandra,
     Escaping,
     Brackets,
     Oracle,
@@ -60,6 +61,10 @@ impl Dialect {
         let is = |name: &&str| system.eq_ignore_ascii_case(name);
         if STANDARD.iter().any(is) {
             Self::Standard
+        } else if NESTING.iter().any(is) {
+            Self::Nesting
+        } else if is(&"cassandra") {
+            Self::Cassandra
         } else if ["mysql", "mariadb"].iter().any(is) {
             Self::Mysql
         } else if ESCAPING.iter().any(is) {
@@ -75,9 +80,9 @@ impl Dialect {
 
     pub(super) fn backslash(self) -> Backslash {
         match self {
-            Self::Standard | Self::Brackets | Self::Oracle => Backslash::IsText,
             Self::Escaping | Self::Mysql => Backslash::Escapes,
             Self::Unknown => Backslash::Unknown,
+            _ => Backslash::IsText,
         }
     }
 
@@ -95,12 +100,26 @@ impl Dialect {
         matches!(self, Self::Escaping | Self::Unknown)
     }
 
+    /// Returns whether comments nest; `None` if nobody knows, or some of these systems differ.
+    pub(super) fn nests_comments(self) -> Option<bool> {
+        match self {
+            Self::Nesting | Self::Brackets => Some(true),
+            Self::Cassandra | Self::Oracle | Self::Mysql => Some(false),
+            Self::Standard | Self::Escaping | Self::Unknown => None,
+        }
+    }
+
+    /// `//` begins a comment in some systems, such as Snowflake, and is an operator in others, such as DuckDB.
+    pub(super) fn has_slash_comments(self) -> bool {
+        matches!(self, Self::Cassandra | Self::Escaping | Self::Unknown)
+    }
+
     /// `#` is an operator or part of a name in some systems, and begins a comment in others if a blank follows.
     pub(super) fn is_comment(self, text: &str) -> bool {
         match self {
-            Self::Standard | Self::Brackets | Self::Oracle => false,
             Self::Mysql => true,
             Self::Escaping | Self::Unknown => text.starts_with("# ") || text.starts_with("#!"),
+            _ => false,
         }
     }
 }

@@ -340,6 +340,59 @@ fn no_text_gets_out_by_the_rules_of_another_system() {
 }
 
 #[test]
+fn comments_begin_and_end_by_the_rules_of_their_system() {
+    let table = [
+        (
+            "snowflake",
+            "SELECT a // the user's name\nFROM t WHERE b = 'secret'",
+            "SELECT a FROM t WHERE b = ?",
+        ),
+        (
+            "cassandra",
+            "// it's secret\nSELECT a FROM t WHERE b = 'secret'",
+            "SELECT a FROM t WHERE b = ?",
+        ),
+        (
+            "neo4j",
+            "MATCH (a) // it's secret\nWHERE a.name = 'secret' RETURN a",
+            "MATCH (a) WHERE a.name = ? RETURN a",
+        ),
+        (
+            "duckdb",
+            "SELECT 7 // a, 'b' FROM t",
+            "SELECT ? // a, ? FROM t",
+        ),
+        (
+            "mysql",
+            "/* GET /api/* */ SELECT a FROM t WHERE b = '*/ secret'",
+            "SELECT a FROM t WHERE b = ?",
+        ),
+        (
+            "oracle.db",
+            "SELECT a /* /* */ FROM t WHERE b = '*/ secret'",
+            "SELECT a FROM t WHERE b = ?",
+        ),
+        (
+            "microsoft.sql_server",
+            "SELECT a /* /* */ secret */ FROM t",
+            "SELECT a FROM t",
+        ),
+        // one that ends here by one rule and there by another goes to the end
+        (
+            "some_sql",
+            "SELECT a /* /* */ FROM t WHERE b = '*/ secret'",
+            "SELECT a",
+        ),
+        (
+            "some_sql",
+            "SELECT a /* it's */ FROM t WHERE b = '*/ secret'",
+            "SELECT a FROM t WHERE b = ?",
+        ),
+    ];
+    assert_texts(&table);
+}
+
+#[test]
 fn values_that_need_no_apostrophes_are_not_shown() {
     const UUID: &str = "f23e4567-e89b-12d3-a456-42665544000f";
     let by_id = format!("SELECT a FROM t WHERE id = {UUID} AND ids IN ({UUID}, {UUID})");
