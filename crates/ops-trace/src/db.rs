@@ -315,10 +315,8 @@ fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Sho
         '/' if text.starts_with("//") && dialect.has_slash_comments() => (line(text), Shown::Blank),
         '/' if text.starts_with("/*") => (comment(text, dialect.nests_comments()), Shown::Blank),
         '#' if dialect.is_comment(text) => (line(text), Shown::Blank),
-        '\'' => (quoted(text, '\'', dialect.backslash()), Shown::Literal),
-        '"' if dialect.has_quoted_text() => {
-            (quoted(text, '"', dialect.backslash()), Shown::Literal)
-        }
+        '\'' => (literal(text, '\'', dialect), Shown::Literal),
+        '"' if dialect.has_quoted_text() => (literal(text, '"', dialect), Shown::Literal),
         '"' | '`' => name(text, first),
         '[' if dialect == Dialect::Brackets => name(text, ']'),
         // `?1` is a parameter
@@ -346,14 +344,12 @@ fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Sho
             let prefix = text.get(1..2) == Some("'") || text.get(1..3) == Some("&'");
             if prefix && "eEbBxXnNuUrR".contains(first) {
                 let quote = text.find('\'').unwrap_or(1);
-                let backslash = match first {
-                    'e' | 'E' => Backslash::Escapes,
-                    _ => dialect.backslash(),
+                let text = &text[quote..];
+                let end = match first {
+                    'e' | 'E' => quoted(text, '\'', Backslash::Escapes),
+                    _ => literal(text, '\'', dialect),
                 };
-                return (
-                    quote + quoted(&text[quote..], '\'', backslash),
-                    Shown::Literal,
-                );
+                return (quote + end, Shown::Literal);
             }
             (end, Shown::AsIs)
         }
@@ -496,6 +492,23 @@ fn name(text: &str, quote: char) -> (usize, Shown) {
         Shown::Literal
     };
     (end, shown)
+}
+
+/// End of a text by the rules of a system.
+fn literal(text: &str, quote: char, dialect: Dialect) -> usize {
+    let three = if quote == '"' { "\"\"\"" } else { "'''" };
+    if dialect != Dialect::Google || !text.starts_with(three) {
+        return quoted(text, quote, dialect.backslash());
+    }
+    let mut chars = text.char_indices().skip(three.len());
+    while let Some((at, c)) = chars.next() {
+        if c == '\\' {
+            chars.next();
+        } else if text[at..].starts_with(three) {
+            return at + three.len();
+        }
+    }
+    text.len()
 }
 
 /// End of a quoted text; a doubled quote is part of it.

@@ -19,6 +19,8 @@ const ESCAPING: [&str; 4] = ["aws.redshift", "clickhouse", "redshift", "snowflak
 const BRACKETS: [&str; 3] = ["microsoft.sql_server", "mssql", "sqlserver"];
 /// Systems like the standard ones in which `q'[..]'` encloses text.
 const ORACLE: [&str; 2] = ["oracle.db", "oracle"];
+/// Systems of GoogleSQL.
+const GOOGLE: [&str; 4] = ["bigquery", "gcp.bigquery", "gcp.spanner", "spanner"];
 
 /// Systems whose statements are commands with bare arguments, as in `SET key value`.
 const COMMANDS: [&str; 4] = ["keydb", "memcached", "redis", "valkey"];
@@ -43,6 +45,8 @@ pub(super) enum Dialect {
     Oracle,
     /// A backslash escapes, `"` encloses text and `#` begins a comment.
     Mysql,
+    /// As in MySQL, and three quotes enclose text that may have fewer of them in it.
+    Google,
     /// Nobody knows: what may be text is.
     Unknown,
 }
@@ -67,6 +71,8 @@ impl Dialect {
             Self::Cassandra
         } else if ["mysql", "mariadb"].iter().any(is) {
             Self::Mysql
+        } else if GOOGLE.iter().any(is) {
+            Self::Google
         } else if ESCAPING.iter().any(is) {
             Self::Escaping
         } else if BRACKETS.iter().any(is) {
@@ -80,14 +86,14 @@ impl Dialect {
 
     pub(super) fn backslash(self) -> Backslash {
         match self {
-            Self::Escaping | Self::Mysql => Backslash::Escapes,
+            Self::Escaping | Self::Mysql | Self::Google => Backslash::Escapes,
             Self::Unknown => Backslash::Unknown,
             _ => Backslash::IsText,
         }
     }
 
     pub(super) fn has_quoted_text(self) -> bool {
-        matches!(self, Self::Mysql | Self::Unknown)
+        matches!(self, Self::Mysql | Self::Google | Self::Unknown)
     }
 
     /// `q'[it's]'` is text.
@@ -104,7 +110,7 @@ impl Dialect {
     pub(super) fn nests_comments(self) -> Option<bool> {
         match self {
             Self::Nesting | Self::Brackets => Some(true),
-            Self::Cassandra | Self::Oracle | Self::Mysql => Some(false),
+            Self::Cassandra | Self::Oracle | Self::Mysql | Self::Google => Some(false),
             Self::Standard | Self::Escaping | Self::Unknown => None,
         }
     }
@@ -117,7 +123,7 @@ impl Dialect {
     /// `#` is an operator or part of a name in some systems, and begins a comment in others if a blank follows.
     pub(super) fn is_comment(self, text: &str) -> bool {
         match self {
-            Self::Mysql => true,
+            Self::Mysql | Self::Google => true,
             Self::Escaping | Self::Unknown => text.starts_with("# ") || text.starts_with("#!"),
             _ => false,
         }

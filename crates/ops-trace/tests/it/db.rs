@@ -393,6 +393,30 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
 }
 
 #[test]
+fn text_in_three_quotes_may_have_fewer_of_them_in_it() {
+    let table = [
+        (
+            "gcp.spanner",
+            "SELECT '''it's secret''', 1 FROM `t`",
+            "SELECT ? FROM `t`",
+        ),
+        (
+            "bigquery",
+            r#"SELECT """a "secret" \"""b""" FROM t WHERE c = "d" AND e = r'f' #it's secret"#,
+            "SELECT ? FROM t WHERE c = ? AND e = ?",
+        ),
+        ("bigquery", "SELECT '', \"\" FROM t", "SELECT ? FROM t"),
+        ("bigquery", "SELECT '''secret FROM t", "SELECT ?"),
+        (
+            "postgresql",
+            "SELECT '''it''s''', a FROM t",
+            "SELECT ?, a FROM t",
+        ),
+    ];
+    assert_texts(&table);
+}
+
+#[test]
 fn values_that_need_no_apostrophes_are_not_shown() {
     const UUID: &str = "f23e4567-e89b-12d3-a456-42665544000f";
     let by_id = format!("SELECT a FROM t WHERE id = {UUID} AND ids IN ({UUID}, {UUID})");
