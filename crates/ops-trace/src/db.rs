@@ -317,8 +317,8 @@ fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Sho
         '#' if dialect.is_comment(text) => (line(text), Shown::Blank),
         '\'' => (literal(text, '\'', dialect), Shown::Literal),
         '"' if dialect.has_quoted_text() => (literal(text, '"', dialect), Shown::Literal),
-        '"' | '`' => name(text, first),
-        '[' if dialect == Dialect::Brackets => name(text, ']'),
+        '"' | '`' => name(text, first, dialect),
+        '[' if dialect == Dialect::Brackets => name(text, ']', dialect),
         // `?1` is a parameter
         '?' => (1 + digits(&text[1..]), Shown::AsIs),
         // an amount of money
@@ -431,8 +431,10 @@ fn is_option_password(before: &str) -> bool {
     if is_any(object, &["OR"]) {
         object = words.nth(1).unwrap_or_default();
     }
-    is_any(verb, &["CREATE", "ALTER", "MODIFY", "VALIDATE"])
-        && is_any(object, &["USER", "ROLE", "LOGIN"])
+    is_any(verb, &["CONNECT"])
+        || is_any(verb, &["SET"]) && is_any(object, &["PASSWORD"])
+        || is_any(verb, &["CREATE", "ALTER", "MODIFY", "VALIDATE"])
+            && is_any(object, &["USER", "ROLE", "LOGIN"])
 }
 
 /// Returns the text before a comma that it ends with.
@@ -482,16 +484,18 @@ fn delimited(text: &str) -> Option<usize> {
     Some(end.map_or(text.len(), |end| start + end + 1))
 }
 
-/// A quoted name. What never ends is none.
-fn name(text: &str, quote: char) -> (usize, Shown) {
+/// A quoted name. What never ends is none, nor what may end in two places: in names a backslash escapes in some systems only.
+fn name(text: &str, quote: char, dialect: Dialect) -> (usize, Shown) {
     let end = quoted(text, quote, Backslash::IsText);
+    let is_escaped = |pair: &[u8]| pair[0] == b'\\' && char::from(pair[1]) == quote;
     let is_closed = text.get(1..end).is_some_and(|rest| rest.ends_with(quote));
-    let shown = if is_closed {
-        Shown::AsIs
+    if !is_closed {
+        (end, Shown::Literal)
+    } else if dialect.escapes_names() && text.as_bytes()[..end].windows(2).any(is_escaped) {
+        (text.len(), Shown::Literal)
     } else {
-        Shown::Literal
-    };
-    (end, shown)
+        (end, Shown::AsIs)
+    }
 }
 
 /// End of a text by the rules of a system.

@@ -92,6 +92,11 @@ impl Dialect {
         }
     }
 
+    /// A backslash escapes in names too, as in ClickHouse.
+    pub(super) fn escapes_names(self) -> bool {
+        matches!(self, Self::Escaping | Self::Google)
+    }
+
     pub(super) fn has_quoted_text(self) -> bool {
         matches!(self, Self::Mysql | Self::Google | Self::Unknown)
     }

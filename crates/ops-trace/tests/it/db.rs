@@ -295,6 +295,17 @@ fn no_text_gets_out_by_the_rules_of_another_system() {
             "SELECT a FROM t; CREATE OR REPLACE USER a PASSWORD ?",
         ),
         (
+            "sap.hana",
+            "CONNECT a PASSWORD Secret1",
+            "CONNECT a PASSWORD ?",
+        ),
+        ("hsqldb", "SET PASSWORD \"secret 1\"", "SET PASSWORD ?"),
+        (
+            "clickhouse",
+            r#"SELECT "a\"b" FROM t WHERE c = '" secret'"#,
+            "SELECT ?",
+        ),
+        (
             "mysql",
             "CREATE USER a IDENTIFIED BY 'secret', b IDENTIFIED BY 'secret'",
             "CREATE USER a IDENTIFIED BY ?, b IDENTIFIED BY ?",
