@@ -79,7 +79,7 @@ pub fn cardinality() -> Vec<Cardinality> {
                 Cardinality {
                     metric: definition.name,
                     series,
-                    series_max: limits.series(),
+                    series_max: limits.series_of(definition.name),
                     labels: named
                         .map(|(label, growth)| {
                             let max = limits.of_label(definition.name, label.name);

@@ -295,7 +295,8 @@ impl Family {
         if let Some(series) = state.indexed(labels) {
             return (series, true);
         }
-        let full = state.sorted.read().len() >= state.limits.series();
+        let most = state.limits.series_of(self.definition.name);
+        let full = state.sorted.read().len() >= most;
         let admission = growth.admit(&self.definition, labels, full, state.limits);
         let mut first = false;
         let series = state.indexed(&admission.labels).unwrap_or_else(|| {

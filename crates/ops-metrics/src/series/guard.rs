@@ -12,8 +12,14 @@ pub const LABEL_VALUES_MAX: usize = 200;
 pub const SERIES_MAX: usize = 2000;
 /// Bytes of a label's value, which may be any UTF-8; a longer one becomes `other`, as does an empty one that is not declared.
 pub const LABEL_VALUE_BYTES_MAX: usize = 256;
-/// Values that the label `metric` of `ops_metrics_*` may have: one for each metric.
-const METRICS_MAX: usize = 2000;
+/// Metrics about metrics: what is cut off of one would count in the others at each scrape.
+const OWN_METRICS: [&str; 3] = [
+    "ops_metrics_series",
+    "ops_metrics_overflow_total",
+    "ops_metrics_rejected_total",
+];
+/// Values that a label of [`OWN_METRICS`] may have: one for each metric, or for each label of one.
+const OWN_VALUES_MAX: usize = 2000;
 /// Refused values of one label that are kept for a person to read, and how much of each.
 pub(crate) const EXAMPLES_MAX: usize = 5;
 const EXAMPLE_CHARS_MAX: usize = 64;
@@ -35,17 +41,15 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let of_metrics = [
-            "ops_metrics_series",
-            "ops_metrics_overflow_total",
-            "ops_metrics_rejected_total",
-        ];
-        let of_labels = of_metrics.map(|name| (name.to_owned(), "metric".to_owned(), METRICS_MAX));
+        let of_labels = OWN_METRICS.iter().flat_map(|metric| {
+            let labels = ["metric", "label"];
+            labels.map(|label| ((*metric).to_owned(), label.to_owned(), OWN_VALUES_MAX))
+        });
         Self {
             label_values: AtomicUsize::new(LABEL_VALUES_MAX),
             series: AtomicUsize::new(SERIES_MAX),
             created_samples: AtomicBool::new(false),
-            of_labels: RwLock::new(of_labels.into()),
+            of_labels: RwLock::new(of_labels.collect()),
             buckets: RwLock::default(),
         }
     }
@@ -94,8 +98,13 @@ impl Limits {
         own.map_or(definition.buckets, |(_, bounds)| bounds)
     }
 
-    pub(crate) fn series(&self) -> usize {
-        self.series.load(Ordering::Relaxed)
+    pub(crate) fn series_of(&self, metric: &str) -> usize {
+        let most = self.series.load(Ordering::Relaxed);
+        if OWN_METRICS.contains(&metric) {
+            most.max(SERIES_MAX)
+        } else {
+            most
+        }
     }
 
     pub(crate) fn of_label(&self, metric: &str, label: &str) -> usize {
@@ -186,7 +195,7 @@ impl CardinalityState {
             let max = limits.of_label(definition.name, label.name);
             let refused = match state.refusal(value, label.values, max) {
                 _ if *value == OTHER => None,
-                None if full => Some(OverflowReason::Series(limits.series())),
+                None if full => Some(OverflowReason::Series(limits.series_of(definition.name))),
                 refused => refused,
             };
             let Some(reason) = refused else {

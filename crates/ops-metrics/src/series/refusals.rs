@@ -27,7 +27,11 @@ impl Refusals {
     #[cold]
     pub(crate) fn count(&self, metric: &str, reason: RejectReason, key: &str) -> bool {
         let mut known = self.0.lock();
-        let metric = cut(metric, NAME_BYTES_MAX);
+        // an empty name is no value of a label
+        let metric = match cut(metric, NAME_BYTES_MAX) {
+            "" => "other",
+            metric => metric,
+        };
         let full = known.counts.len() >= METRICS_MAX;
         let counted = (Box::from(metric), reason);
         match known.counts.get_mut(&counted) {

@@ -149,6 +149,35 @@ fn a_metric_that_is_full_takes_known_series_only() {
     );
 }
 
+/// All series of the metrics about metrics, whose overflows would be overflows of the next scrape too.
+#[test]
+fn a_low_limit_cuts_off_none_of_the_metrics_about_metrics() {
+    let config = Config::new().catalog(GUARDED);
+    let registry = Registry::with(&config.label_values_max(5).series_max(10)).unwrap();
+    registry.run(|| {
+        for index in 0..20 {
+            count(&format!("low-{index}"), "200");
+        }
+        metrics::counter!("").increment(1);
+    });
+    registry.render();
+    let text = registry.render();
+    for (label, count) in [("provider", 15.0), ("status", 0.0)] {
+        let series =
+            format!(r#"ops_metrics_overflow_total{{metric="guarded_total",label="{label}"}}"#);
+        assert_eq!(value(&text, &series), Some(count), "{text}");
+    }
+    let wide = r#"ops_metrics_series{metric="wide_total"}"#;
+    assert_eq!(value(&text, wide), Some(0.0), "{text}");
+    let unnamed = r#"ops_metrics_rejected_total{metric="other",reason="name"}"#;
+    assert_eq!(value(&text, unnamed), Some(1.0), "{text}");
+    let own = registry.run(ops_metrics::overflows);
+    let own = own
+        .iter()
+        .find(|one| one.metric.starts_with("ops_metrics_"));
+    assert_eq!(own, None);
+}
+
 #[test]
 fn limits_that_make_no_sense_are_refused_with_what_is_accepted() {
     let told = |config: Config| Registry::with(&config).unwrap_err().to_string();
