@@ -32,7 +32,10 @@ pub(super) fn stored_name(label: &LabelDefinition) -> &'static str {
     }
 }
 
+/// Returns a matcher; the value is quoted as a string of PromQL.
 pub(super) fn matcher(label: &str, operator: &str, value: &str) -> String {
+    let value = value.replace('\\', r"\\").replace('"', r#"\""#);
+    let value = value.replace('\n', r"\n");
     format!("{label}{operator}\"{value}\"")
 }
 
@@ -80,7 +83,10 @@ pub(super) fn percentage(share: f64) -> String {
     format!("{trimmed}%")
 }
 
-/// Quotes a text for YAML.
+/// Quotes a text for YAML. Between apostrophes a line break would be a blank; a string of JSON is one of YAML too.
 pub(super) fn quoted(text: &str) -> String {
+    if text.contains(char::is_control) {
+        return serde_json::Value::from(text).to_string();
+    }
     format!("'{}'", text.replace('\'', "''"))
 }

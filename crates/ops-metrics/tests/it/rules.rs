@@ -118,6 +118,43 @@ fn each_query_of_the_dashboard_has_a_case() {
     assert!(queries > 20, "{queries}");
 }
 
+ops_metrics::define! {
+    /// Metrics of a spooler.
+    catalog SPOOLER;
+    /// Files that were sent.
+    counter shop_files_total {
+        folder: &'static str = ["C:\\spool", "the \"old\"\none"],
+        outcome: &'static str = ["sent", "failed"],
+    }
+    /// Files that wait.
+    gauge shop_files_waiting { folder: &'static str = ["C:\\spool", "the \"old\"\none"] }
+}
+
+#[test]
+fn label_values_and_annotations_may_have_any_characters() {
+    const STEPS: &str = "1. the folder is full: remove what's old\n2. restart";
+    ops_metrics::slo! {
+        /// Files.
+        slos FILES;
+        /// Files are sent
+        FilesSent: 99.0 % of shop_files_total fails { outcome: "failed" }
+            annotations { steps: "1. the folder is full: remove what's old\n2. restart" };
+    }
+    let made = rules("spooler", SPOOLER, FILES).unwrap();
+    let read: serde_yaml::Value = serde_yaml::from_str(&made.rules()).unwrap();
+    let all = read["groups"][0]["rules"].as_sequence().unwrap();
+    let steps: Vec<_> = all
+        .iter()
+        .filter_map(|rule| rule["annotations"]["steps"].as_str())
+        .collect();
+    assert_eq!(steps, [STEPS; 4]);
+    let Some(promtool) = promtool() else { return };
+    let (directory, tests) = written(&made);
+    if let Err(told) = tested(&promtool, directory.path(), &tests[..1]) {
+        panic!("{told}");
+    }
+}
+
 #[test]
 fn what_cannot_be_found_is_refused_with_what_is_accepted() {
     ops_metrics::slo! {
