@@ -92,12 +92,10 @@ impl Gauge {
         }
     }
 
-    /// Adds `delta`, which may be negative. A non-finite one is refused, and counted as such.
+    /// Adds `delta`, which may be negative. One with which the value would not be finite is refused, and counted as such.
     #[inline]
     pub fn add(&self, delta: f64) {
-        if delta.is_finite() {
-            add_float(&self.bits, delta);
-        } else {
+        if !add_float(&self.bits, delta) {
             self.rejected.non_finite();
         }
     }
@@ -132,8 +130,8 @@ impl Histogram {
         }
     }
 
-    /// Counts `value` into its bucket, with the current trace as its exemplar. A negative or non-finite value is refused, and
-    /// counted as such.
+    /// Counts `value` into its bucket, with the current trace as its exemplar. A negative value is refused, and one with which the sum
+    /// would not be finite; both are counted as such.
     #[inline]
     pub fn observe(&self, value: f64) {
         if let Some(bucket) = self.count_value(value)
@@ -167,7 +165,10 @@ impl Histogram {
         }
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         let count = self.counts.get(bucket)?;
-        add_float(&self.sum, value);
+        if !add_float(&self.sum, value) {
+            self.rejected.non_finite();
+            return None;
+        }
         count.fetch_add(1, Ordering::Relaxed);
         self.fine.count(value);
         Some(bucket)
@@ -227,13 +228,18 @@ impl Drop for Timer {
     }
 }
 
+/// Returns false, and adds nothing, if the sum would not be finite.
 #[inline]
-fn add_float(bits: &AtomicU64, delta: f64) {
+fn add_float(bits: &AtomicU64, delta: f64) -> bool {
     let mut seen = bits.load(Ordering::Relaxed);
     loop {
-        let next = (f64::from_bits(seen) + delta).to_bits();
+        let next = f64::from_bits(seen) + delta;
+        if !next.is_finite() {
+            return false;
+        }
+        let next = next.to_bits();
         match bits.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => return,
+            Ok(_) => return true,
             Err(now) => seen = now,
         }
     }

@@ -108,6 +108,25 @@ fn what_cannot_be_added_up_is_refused_and_counted() {
 }
 
 #[test]
+fn what_would_make_a_sum_infinite_is_refused_and_counted() {
+    let registry = Registry::new();
+    registry.run(|| {
+        let seconds = duckdb_query_seconds("LARGEST");
+        for value in [f64::MAX, f64::MAX, 1.0] {
+            seconds.observe(value);
+            cache_size_bytes("query").add(value);
+        }
+        assert_eq!((seconds.count(), seconds.sum()), (2, f64::MAX));
+        assert_eq!(cache_size_bytes("query").get(), f64::MAX);
+    });
+    for metric in ["duckdb_query_seconds", "cache_size_bytes"] {
+        let refused =
+            format!(r#"ops_metrics_rejected_total{{metric="{metric}",reason="non_finite"}}"#);
+        assert_eq!(registry.value(&refused), Some(1.0), "{metric}");
+    }
+}
+
+#[test]
 fn facade_calls_land_in_the_catalog_or_beside_it() {
     let registry = Registry::new();
     registry.run(|| {
