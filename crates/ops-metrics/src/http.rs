@@ -131,14 +131,15 @@ impl Observe for RedMetrics {
     }
 }
 
-/// Returns the cause of a failure that the status does not show; one that it shows is counted by it already.
+/// Returns the cause of a failure that the status does not show; one that it shows is counted by it already. A status from 600 on is
+/// none that a label shows.
 fn failure_without_status(outcome: &Outcome) -> Option<&'static str> {
-    if !outcome.is_server_error() || outcome.status >= 500 {
+    if !outcome.is_server_error() || (500..600).contains(&outcome.status) {
         return None;
     }
     match &outcome.grpc {
         Some(call) => call.error_type,
-        None => outcome.error_type(),
+        None => outcome.error_type().or(Some("other")),
     }
 }
 

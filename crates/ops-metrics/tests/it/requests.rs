@@ -239,6 +239,17 @@ fn a_failure_after_the_head_keeps_the_status_and_is_counted_apart() {
 }
 
 #[test]
+fn a_status_beyond_599_is_one_error() {
+    let mut strange = slow(Ending::Complete);
+    (strange.status, strange.sent_status) = (999, Some(999));
+    let registry = observed(&strange);
+    let failures = registry.snapshot();
+    let failures: Vec<_> = failures.series("http_response_failures_total").collect();
+    let series = r#"http_response_failures_total{route="/slow",method="GET",error_type="other"}"#;
+    assert_eq!(failures, [(series, 1.0)]);
+}
+
+#[test]
 fn a_server_error_whose_body_breaks_off_is_one_error() {
     let registry = Registry::new();
     registry.tick(Duration::ZERO);
