@@ -143,6 +143,9 @@ fn targets_and_levels_are_chosen_and_what_is_left_out_is_transparent() {
         ("sqlx=info", vec!["sqlx"]),
         ("info,sqlx=off", vec!["info"]),
         ("off", vec![]),
+        ("info, sqlx = off,", vec!["info"]),
+        ("info,tracing-spans=off", vec!["sqlx"]),
+        ("sqlx", vec!["sqlx"]),
         ("ops_trace=trace,opentelemetry_sdk=trace", vec![]),
     ] {
         let (collector, tracer) = filtered(&[("OPS_TRACE_FILTER", filter)]);
@@ -169,6 +172,35 @@ fn targets_and_levels_are_chosen_and_what_is_left_out_is_transparent() {
         let theirs: Vec<&str> = names.iter().filter(|n| **n != "outside").copied().collect();
         assert_eq!(theirs, expected, "{filter}");
         assert!(spans.iter().all(|span| span.events.is_empty()), "{filter}");
+    }
+}
+
+#[test]
+fn a_filter_with_a_slip_of_the_pen_is_told_and_leaves_out_no_span() {
+    for filter in [
+        ",",
+        "debg",
+        "inof",
+        "warning",
+        "none",
+        "info,erorr",
+        "$LEVEL",
+        "info,${DB}=debug",
+        "warn/db",
+        "\"info\"",
+        "info sqlx=debug",
+        "db::*=debug",
+    ] {
+        let (collector, tracer) = filtered(&[("OPS_TRACE_FILTER", filter)]);
+        let told = ("OPS_TRACE_FILTER", "info".to_owned());
+        assert_eq!(tracer.unusable(), [told], "{filter}");
+        with(&tracer, || drop(tracing::info_span!("theirs").entered()));
+        tracer.flush();
+        assert_eq!(collector.spans().len(), 1, "{filter}");
+    }
+    for filter in ["warp=trace", "hyper", "my_crate::debg", "5"] {
+        let (_collector, tracer) = filtered(&[("OPS_TRACE_FILTER", filter)]);
+        assert!(tracer.unusable().is_empty(), "{filter}");
     }
 }
 

@@ -16,15 +16,11 @@ pub(crate) fn of_spans(env: &Environment, warnings: &mut Vec<Warning>) -> Foreig
     let variable = "OPS_TRACE_FILTER";
     let default = Targets::new().with_default(LevelFilter::INFO);
     let targets = match env.get(variable) {
-        Some(value) => value
-            .parse()
-            .ok()
-            .filter(|_| is_text(&value))
-            .unwrap_or_else(|| {
-                let accepted = "targets and levels, such as info,sqlx=debug,h2=off";
-                warn(warnings, variable, value, accepted, "info");
-                default
-            }),
+        Some(value) => targets_of(&value).unwrap_or_else(|| {
+            let accepted = "targets and levels (trace, debug, info, warn, error, off), such as info,sqlx=debug,h2=off";
+            warn(warnings, variable, value, accepted, "info");
+            default
+        }),
         None => default,
     };
     let variable = "OPS_TRACE_EVENTS";
@@ -37,4 +33,57 @@ pub(crate) fn of_spans(env: &Environment, warnings: &mut Vec<Warning>) -> Foreig
         _ => false,
     };
     ForeignSpans { targets, events }
+}
+
+/// Reads targets and levels, with blanks around them or without; a package stands for its modules. `None` if one is neither.
+fn targets_of(list: &str) -> Option<Targets> {
+    let entries = list.split(',').map(str::trim);
+    let entries = entries.filter(|entry| !entry.is_empty()).map(entry_of);
+    let entries: Vec<String> = entries.collect::<Option<_>>()?;
+    if entries.is_empty() {
+        return None;
+    }
+    entries.join(",").parse().ok()
+}
+
+/// Returns an entry as it is parsed. Blanks, variables that nobody replaced and patterns are in no target, and a word that is a level of
+/// others, or one but for a slip, would be the only target there is.
+fn entry_of(text: &str) -> Option<String> {
+    const FOREIGN: &str = "$%/*!\"'`;|<>()";
+    let (target, level) = match text.split_once('=') {
+        Some((target, level)) => (target.trim(), Some(level.trim())),
+        None => (text, None),
+    };
+    let is_foreign = |c: char| c.is_whitespace() || FOREIGN.contains(c);
+    if target.contains(is_foreign) || !is_text(text) {
+        return None;
+    }
+    let Some(level) = level else {
+        let is_level = text.parse::<LevelFilter>().is_ok();
+        return (is_level || !is_nearly_level(text)).then(|| text.replace('-', "_"));
+    };
+    Some(format!("{}={level}", target.replace('-', "_")))
+}
+
+/// Reports whether a word is a level of others, or a letter is missing, too much or another one, or two have changed places.
+fn is_nearly_level(word: &str) -> bool {
+    const LEVELS: [&str; 9] = [
+        "trace", "debug", "info", "warn", "warning", "error", "critical", "fatal", "off",
+    ];
+    let word = word.to_ascii_lowercase();
+    let is_nearly = LEVELS.iter().any(|level| {
+        let same = |(a, b): &(u8, u8)| a == b;
+        let before = word.bytes().zip(level.bytes()).take_while(same).count();
+        let (word, level) = (&word.as_bytes()[before..], &level.as_bytes()[before..]);
+        let pairs = word.iter().rev().zip(level.iter().rev());
+        let behind = pairs.take_while(|(a, b)| a == b).count();
+        let word = &word[..word.len() - behind];
+        let level = &level[..level.len() - behind];
+        match (word, level) {
+            ([] | [_], [] | [_]) => true,
+            ([a, b], [c, d]) => a == d && b == c,
+            _ => false,
+        }
+    });
+    is_nearly || ["none", "all"].contains(&&*word)
 }
