@@ -66,6 +66,7 @@ impl Config {
     }
 
     /// Sets the maximum number of series of one metric; beyond, every label of a new one becomes `other`. The default is 2000.
+    /// Metrics about metrics may have as many at least.
     #[must_use]
     pub fn series_max(mut self, series: usize) -> Self {
         self.series_max = Some(series);

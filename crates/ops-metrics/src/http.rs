@@ -31,8 +31,8 @@ const MAX_PATH_CHARS: usize = 64;
 ///   it; a request without a response counts with its whole time.
 /// - `http_stream_duration_seconds` has, besides, the whole time of responses whose length their head does not tell.
 /// - `http_response_failures_total` counts requests that failed although their status is no 5xx: responses that failed after
-///   their head, and calls of gRPC that failed by [`Outcome::is_server_error`]. Together with the statuses of 5xx these are all
-///   requests that failed, each once.
+///   their head, those with a status from 600 on, and calls of gRPC that failed by [`Outcome::is_server_error`]. Together with
+///   the statuses of 5xx these are all requests that failed, each once.
 /// - Methods are those of [`known_method`]; any other one is `_OTHER`.
 /// - `rpc_server_call_duration_seconds` has the calls of gRPC (feature `grpc`) by method, status and, if the server is to blame,
 ///   `error_type`. They are HTTP requests too; calls of the health service are not.
@@ -132,7 +132,7 @@ impl Observe for RedMetrics {
 }
 
 /// Returns the cause of a failure that the status does not show; one that it shows is counted by it already. A status from 600 on is
-/// none that a label shows.
+/// `other` in its label.
 fn failure_without_status(outcome: &Outcome) -> Option<&'static str> {
     if !outcome.is_server_error() || (500..600).contains(&outcome.status) {
         return None;
