@@ -176,6 +176,20 @@ fn targets_and_levels_are_chosen_and_what_is_left_out_is_transparent() {
 }
 
 #[test]
+fn targets_that_are_no_modules_are_chosen_by_their_names() {
+    let filter = "off,my-app=info,web/pages=info,other-app=info";
+    let (collector, tracer) = filtered(&[("OPS_TRACE_FILTER", filter)]);
+    assert!(tracer.unusable().is_empty());
+    with(&tracer, || {
+        drop(tracing::info_span!(target: "my-app", "named").entered());
+        drop(tracing::info_span!(target: "web/pages", "path").entered());
+        drop(tracing::info_span!(target: "other_app::start", "package").entered());
+    });
+    tracer.flush();
+    assert_eq!(collector.spans().len(), 3);
+}
+
+#[test]
 fn a_filter_with_a_slip_of_the_pen_is_told_and_leaves_out_no_span() {
     for filter in [
         ",",

@@ -46,10 +46,11 @@ fn targets_of(list: &str) -> Option<Targets> {
     entries.join(",").parse().ok()
 }
 
-/// Returns an entry as it is parsed. Blanks, variables that nobody replaced and patterns are in no target, and a word that is a level of
-/// others, or one but for a slip, would be the only target there is.
+/// Returns an entry as it is parsed; a target with a hyphen may be a package, and is there as its modules too. Blanks, variables that
+/// nobody replaced and patterns are in no target, and a word that is a level of others, or one but for a slip, would be the only target
+/// there is.
 fn entry_of(text: &str) -> Option<String> {
-    const FOREIGN: &str = "$%/*!\"'`;|<>()";
+    const FOREIGN: &str = "$%*!\"'`;|<>()";
     let (target, level) = match text.split_once('=') {
         Some((target, level)) => (target.trim(), Some(level.trim())),
         None => (text, None),
@@ -58,11 +59,19 @@ fn entry_of(text: &str) -> Option<String> {
     if target.contains(is_foreign) || !is_text(text) {
         return None;
     }
-    let Some(level) = level else {
+    if level.is_none() {
         let is_level = text.parse::<LevelFilter>().is_ok();
-        return (is_level || !is_nearly_level(text)).then(|| text.replace('-', "_"));
-    };
-    Some(format!("{}={level}", target.replace('-', "_")))
+        // behind a slash is a filter of messages, as in `warn/text`
+        if !is_level && (text.contains('/') || is_nearly_level(text)) {
+            return None;
+        }
+    }
+    let level = level.map_or_else(String::new, |level| format!("={level}"));
+    let entry = format!("{target}{level}");
+    if !target.contains('-') {
+        return Some(entry);
+    }
+    Some(format!("{entry},{}{level}", target.replace('-', "_")))
 }
 
 /// Reports whether a word is a level of others, or a letter is missing, too much or another one, or two have changed places.
