@@ -312,7 +312,13 @@ fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Sho
         }
         _ if !in_word && is_uuid(text) => (UUID_BYTES, Shown::Literal),
         '-' if text.starts_with("--") => (line(text), Shown::Blank),
-        '/' if text.starts_with("//") && dialect.has_slash_comments() => (line(text), Shown::Blank),
+        // those of `file:///tmp/a` begin none
+        '/' if text.starts_with("//")
+            && dialect.has_slash_comments()
+            && !before.ends_with([':', '/']) =>
+        {
+            (line(text), Shown::Blank)
+        }
         '/' if text.starts_with("/*") => (comment(text, dialect.nests_comments()), Shown::Blank),
         '#' if dialect.is_comment(text) => (line(text), Shown::Blank),
         '\'' => (literal(text, '\'', dialect), Shown::Literal),
@@ -406,7 +412,11 @@ fn is_password_after(before: &str, dialect: Dialect) -> bool {
         || dialect == Dialect::Oracle && without_end(before, "WITH SECRET").is_some()
         || matches!(
             dialect,
-            Dialect::Standard | Dialect::Nesting | Dialect::Unknown
+            Dialect::Standard
+                | Dialect::Nesting
+                | Dialect::Cassandra
+                | Dialect::Spanner
+                | Dialect::Unknown
         ) && (is_option_password(before) || is_key_after(before))
 }
 
@@ -498,12 +508,25 @@ fn name(text: &str, quote: char, dialect: Dialect) -> (usize, Shown) {
     }
 }
 
-/// End of a text by the rules of a system.
+/// End of a text by the rules of a system. Where nobody knows if three quotes enclose one, what may end in two places goes to the end.
 fn literal(text: &str, quote: char, dialect: Dialect) -> usize {
     let three = if quote == '"' { "\"\"\"" } else { "'''" };
-    if dialect != Dialect::Google || !text.starts_with(three) {
+    let may_be_three = matches!(
+        dialect,
+        Dialect::Google | Dialect::Spanner | Dialect::Unknown
+    );
+    if !may_be_three || !text.starts_with(three) {
         return quoted(text, quote, dialect.backslash());
     }
+    let end = in_three(text, three);
+    if dialect == Dialect::Google || end == quoted(text, quote, dialect.backslash()) {
+        return end;
+    }
+    text.len()
+}
+
+/// End of a text in three quotes.
+fn in_three(text: &str, three: &str) -> usize {
     let mut chars = text.char_indices().skip(three.len());
     while let Some((at, c)) = chars.next() {
         if c == '\\' {

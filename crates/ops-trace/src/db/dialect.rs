@@ -20,7 +20,7 @@ const BRACKETS: [&str; 3] = ["microsoft.sql_server", "mssql", "sqlserver"];
 /// Systems like the standard ones in which `q'[..]'` encloses text.
 const ORACLE: [&str; 2] = ["oracle.db", "oracle"];
 /// Systems of GoogleSQL.
-const GOOGLE: [&str; 4] = ["bigquery", "gcp.bigquery", "gcp.spanner", "spanner"];
+const GOOGLE: [&str; 2] = ["bigquery", "gcp.bigquery"];
 
 /// Systems whose statements are commands with bare arguments, as in `SET key value`.
 const COMMANDS: [&str; 4] = ["keydb", "memcached", "redis", "valkey"];
@@ -47,6 +47,8 @@ pub(super) enum Dialect {
     Mysql,
     /// As in MySQL, and three quotes enclose text that may have fewer of them in it.
     Google,
+    /// As in GoogleSQL or in PostgreSQL: what may be text is.
+    Spanner,
     /// Nobody knows: what may be text is.
     Unknown,
 }
@@ -73,6 +75,8 @@ impl Dialect {
             Self::Mysql
         } else if GOOGLE.iter().any(is) {
             Self::Google
+        } else if ["gcp.spanner", "spanner"].iter().any(is) {
+            Self::Spanner
         } else if ESCAPING.iter().any(is) {
             Self::Escaping
         } else if BRACKETS.iter().any(is) {
@@ -87,18 +91,24 @@ impl Dialect {
     pub(super) fn backslash(self) -> Backslash {
         match self {
             Self::Escaping | Self::Mysql | Self::Google => Backslash::Escapes,
-            Self::Unknown => Backslash::Unknown,
+            Self::Spanner | Self::Unknown => Backslash::Unknown,
             _ => Backslash::IsText,
         }
     }
 
     /// A backslash escapes in names too, as in ClickHouse.
     pub(super) fn escapes_names(self) -> bool {
-        matches!(self, Self::Escaping | Self::Google)
+        matches!(
+            self,
+            Self::Escaping | Self::Google | Self::Spanner | Self::Unknown
+        )
     }
 
     pub(super) fn has_quoted_text(self) -> bool {
-        matches!(self, Self::Mysql | Self::Google | Self::Unknown)
+        matches!(
+            self,
+            Self::Mysql | Self::Google | Self::Spanner | Self::Unknown
+        )
     }
 
     /// `q'[it's]'` is text.
@@ -116,7 +126,7 @@ impl Dialect {
         match self {
             Self::Nesting | Self::Brackets => Some(true),
             Self::Cassandra | Self::Oracle | Self::Mysql | Self::Google => Some(false),
-            Self::Standard | Self::Escaping | Self::Unknown => None,
+            Self::Standard | Self::Escaping | Self::Spanner | Self::Unknown => None,
         }
     }
 
@@ -128,7 +138,7 @@ impl Dialect {
     /// `#` is an operator or part of a name in some systems, and begins a comment in others if a blank follows.
     pub(super) fn is_comment(self, text: &str) -> bool {
         match self {
-            Self::Mysql | Self::Google => true,
+            Self::Mysql | Self::Google | Self::Spanner => true,
             Self::Escaping | Self::Unknown => text.starts_with("# ") || text.starts_with("#!"),
             _ => false,
         }

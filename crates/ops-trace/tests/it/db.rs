@@ -369,6 +369,16 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
             "MATCH (a) WHERE a.name = ? RETURN a",
         ),
         (
+            "snowflake",
+            "PUT file:///tmp/a.csv @b ///it's secret",
+            "PUT file:///tmp/a.csv @b",
+        ),
+        (
+            "some_sql",
+            "PREFIX a: <http://example.org/a> SELECT b WHERE { b a:c 'secret' }",
+            "PREFIX a: <http://example.org/a> SELECT b WHERE { b a:c ? }",
+        ),
+        (
             "duckdb",
             "SELECT 7 // a, 'b' FROM t",
             "SELECT ? // a, ? FROM t",
@@ -407,7 +417,7 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
 fn text_in_three_quotes_may_have_fewer_of_them_in_it() {
     let table = [
         (
-            "gcp.spanner",
+            "gcp.bigquery",
             "SELECT '''it's secret''', 1 FROM `t`",
             "SELECT ? FROM `t`",
         ),
@@ -418,6 +428,24 @@ fn text_in_three_quotes_may_have_fewer_of_them_in_it() {
         ),
         ("bigquery", "SELECT '', \"\" FROM t", "SELECT ? FROM t"),
         ("bigquery", "SELECT '''secret FROM t", "SELECT ?"),
+        // GoogleSQL or PostgreSQL, and nobody knows which
+        (
+            "gcp.spanner",
+            r"INSERT INTO t VALUES ('C:\', 'secret')",
+            "INSERT INTO t VALUES (?",
+        ),
+        (
+            "gcp.spanner",
+            "SELECT '''''', 'secret', '''it''s''' FROM t",
+            "SELECT ? FROM t",
+        ),
+        (
+            "gcp.spanner",
+            "SELECT '''it's secret''', 1 FROM t",
+            "SELECT ?",
+        ),
+        ("some_sql", "SELECT '''it's secret''', 1 FROM t", "SELECT ?"),
+        ("some_sql", r"SELECT `a\`b`, 'secret'", "SELECT ?"),
         (
             "postgresql",
             "SELECT '''it''s''', a FROM t",
