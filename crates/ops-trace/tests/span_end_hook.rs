@@ -15,7 +15,7 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
 /// Name, parent, kind, sampling and error of a span, as they are shown.
 type Shown = (String, Option<[u8; 8]>, &'static str, bool, bool);
 
-/// Held while the hook of the process is one test's.
+/// Lock of the test whose hook is that of the process.
 static HOOK: Mutex<()> = Mutex::new(());
 
 /// Serves a request with the given answer, and returns its ids.
@@ -80,7 +80,7 @@ fn each_request_is_shown_once_and_described_whether_it_is_sampled_or_not() {
     }
 }
 
-/// For what would never happen.
+/// Time after which something will never happen.
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]

@@ -36,18 +36,18 @@ pub(super) fn has_commands(system: &str) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     Standard,
-    /// As the standard ones, and comments nest.
+    /// Rules of the standard ones, and comments nest.
     Nesting,
-    /// As the standard ones, and `//` begins a comment.
+    /// Rules of the standard ones, and `//` begins a comment.
     Cassandra,
     Escaping,
     Brackets,
     Oracle,
     /// A backslash escapes, `"` encloses text and `#` begins a comment.
     Mysql,
-    /// As in MySQL, and three quotes enclose text that may have fewer of them in it.
+    /// Rules of MySQL, and three quotes enclose text that may have fewer of them in it.
     Google,
-    /// As in GoogleSQL or in PostgreSQL: what may be text is.
+    /// Rules of GoogleSQL or of PostgreSQL: what may be text is.
     Spanner,
     /// Nobody knows: what may be text is.
     Unknown,
