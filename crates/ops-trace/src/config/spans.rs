@@ -1,3 +1,4 @@
+use strsim::osa_distance;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -80,19 +81,6 @@ fn is_nearly_level(word: &str) -> bool {
         "trace", "debug", "info", "warn", "warning", "error", "critical", "fatal", "off",
     ];
     let word = word.to_ascii_lowercase();
-    let is_nearly = LEVELS.iter().any(|level| {
-        let same = |(a, b): &(u8, u8)| a == b;
-        let before = word.bytes().zip(level.bytes()).take_while(same).count();
-        let (word, level) = (&word.as_bytes()[before..], &level.as_bytes()[before..]);
-        let pairs = word.iter().rev().zip(level.iter().rev());
-        let behind = pairs.take_while(|(a, b)| a == b).count();
-        let word = &word[..word.len() - behind];
-        let level = &level[..level.len() - behind];
-        match (word, level) {
-            ([] | [_], [] | [_]) => true,
-            ([a, b], [c, d]) => a == d && b == c,
-            _ => false,
-        }
-    });
+    let is_nearly = LEVELS.iter().any(|level| osa_distance(&word, level) <= 1);
     is_nearly || ["none", "all"].contains(&&*word)
 }
