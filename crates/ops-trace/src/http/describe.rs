@@ -115,7 +115,11 @@ fn own_host(text: &[u8]) -> Option<(Arc<str>, Option<u16>)> {
     let (address, port) = host_and_port(std::str::from_utf8(text).ok()?)?;
     let address: Arc<str> = address.into();
     let new = (text.into(), Arc::clone(&address), port);
-    let _ = LAST.try_with(|last| Some(*last.try_borrow_mut().ok()? = Some(new)));
+    let _ = LAST.try_with(|last| {
+        if let Ok(mut last) = last.try_borrow_mut() {
+            *last = Some(new);
+        }
+    });
     Some((address, port))
 }
 
