@@ -124,22 +124,23 @@ fn looks_secret(name: &str) -> bool {
 /// Returns whether a value holds a URL with a password, whatever it is called: `postgres://app:PASSWORD@db/name`. One that is its user's
 /// name is no secret.
 fn has_password(value: &str) -> bool {
-    let mut rest = value;
-    while let Some((_, behind)) = rest.split_once("://") {
-        let userinfo = userinfo(behind).and_then(|userinfo| userinfo.split_once(':'));
-        if userinfo.is_some_and(|(user, password)| !password.is_empty() && password != user) {
-            return true;
-        }
-        rest = behind;
-    }
-    false
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>' | '\\' | '`');
+    value.split(is_end).any(|word| {
+        // once for each word, however many URLs it has
+        let last_at = word.rfind('@');
+        word.match_indices("://").any(|(at, mark)| {
+            let start = at + mark.len();
+            let last_at = last_at.and_then(|at| at.checked_sub(start));
+            let userinfo = userinfo(&word[start..], last_at);
+            let userinfo = userinfo.and_then(|userinfo| userinfo.split_once(':'));
+            userinfo.is_some_and(|(user, password)| !password.is_empty() && password != user)
+        })
+    })
 }
 
-/// Returns what stands before the `@` of a URL, of which this is what follows `://`.
-fn userinfo(rest: &str) -> Option<&str> {
-    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>' | '\\' | '`');
-    let word = rest.split(is_end).next()?;
-    let authority = word.split(['/', '?', '#']).next()?;
+/// Returns what stands before the `@` of a URL, of which this is what follows `://`; the last `@` of it is known.
+fn userinfo(rest: &str, last_at: Option<usize>) -> Option<&str> {
+    let authority = rest.split(['/', '?', '#']).next()?;
     if let Some((userinfo, _)) = authority.rsplit_once('@') {
         return Some(userinfo);
     }
@@ -150,6 +151,6 @@ fn userinfo(rest: &str) -> Option<&str> {
     };
     match authority.split(',').all(is_host) {
         true => None,
-        false => word.rsplit_once('@').map(|(userinfo, _)| userinfo),
+        false => Some(&rest[..last_at?]),
     }
 }

@@ -168,6 +168,23 @@ fn a_url_with_a_password_is_told_whatever_it_is_called() {
 }
 
 #[test]
+fn a_value_of_many_urls_is_looked_at_once() {
+    for value in [
+        "redis://cache.internal:6379,".repeat(20_000),
+        "postgres://db:db@".repeat(30_000),
+        "a://".repeat(100_000) + "b@",
+    ] {
+        let secrets = Secrets::new(config().environment([("NODES", value)])).unwrap();
+        let told = listen(&secrets);
+        let begin = std::time::Instant::now();
+        secrets.get("NODES").blocking().unwrap();
+        let took = begin.elapsed();
+        assert!(took < std::time::Duration::from_secs(30), "{took:?}");
+        assert!(told.lock().unwrap().is_empty());
+    }
+}
+
+#[test]
 fn validation_names_all_missing_required_secrets_in_one_error() {
     let catalog = "secrets: {a: {required: true}, b: {required: true, aws_path: /b}, c: {}}";
     let bench = Bench::new(|config| config.catalog_text(catalog));
