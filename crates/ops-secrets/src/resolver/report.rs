@@ -189,7 +189,7 @@ impl Resolver {
             if secret.source() == SecretSource::File {
                 problems.extend(self.files.permission_problem(&tracked.files));
             }
-            if secret.expose().ends_with('\n') {
+            if secret.expose().ends_with(['\n', '\r']) {
                 problems.push("the value ends with a line break".into());
             }
         }

@@ -204,6 +204,26 @@ fn a_secret_is_reported_as_a_call_would_find_it() {
 }
 
 #[test]
+fn a_value_that_ends_with_a_line_break_of_any_system_is_told() {
+    for (value, is_told) in [
+        ("value\n", true),
+        ("value\r\n", true),
+        // a file of variables from Windows, of which the reader takes lines without their `\n`
+        ("value\r", true),
+        ("va\rlue", false),
+    ] {
+        let config = crate::config().catalog_text("secrets: {api_key: {}}");
+        let secrets = Secrets::new(config.environment([("API_KEY", value)])).unwrap();
+        let problems = &secrets.report().secrets[0].problems;
+        assert_eq!(
+            problems == &["the value ends with a line break"],
+            is_told,
+            "{value:?}"
+        );
+    }
+}
+
+#[test]
 fn an_unreachable_source_is_left_alone_for_a_minute() {
     let hint = [("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")];
     let bench = Bench::new(|config| config.aws(AwsMode::Auto).environment(hint));
