@@ -1,7 +1,7 @@
 //! AWS through an agent on this machine: the AWS Secrets Manager Agent, or the AWS Parameters and Secrets Lambda Extension.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -88,9 +88,15 @@ struct Problem {
 pub(crate) fn check(address: &str) -> Result<(), SecretError> {
     let authority = address.strip_prefix("http://").unwrap_or_default();
     let (host, port) = authority.rsplit_once(':').unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_here = host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    if is_here && port.parse::<u16>().is_ok_and(|port| port > 0) {
+    let in_brackets = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let is_here = match in_brackets {
+        Some(host) => host.parse().is_ok_and(|ip: Ipv6Addr| ip.is_loopback()),
+        None => host == "localhost" || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback()),
+    };
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    if is_here && is_number && port.parse::<u16>().is_ok_and(|port| port > 0) {
         return Ok(());
     }
     Err(SecretError::config(format!(
