@@ -499,10 +499,25 @@ fn an_address_that_is_none_is_refused_at_once() {
         "ftp://vault",
         "https://",
         "http://user:secret-pass@vault",
+        "http://:8200",
+        "http://vault:",
+        "http://vault:port",
+        "http://vault:99999",
+        "http://vault 8200",
+        "http://::1:8200",
+        "http://vault:8200?secret-pass",
+        "http://vault:8200/#secret-pass",
     ] {
         let error = VaultSource::new(address).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{address}");
         assert!(!error.to_string().contains("secret-pass"), "{error}");
+    }
+    for address in [
+        "http://vault",
+        "http://[::1]:8200",
+        "http://my_proxy/vault/",
+    ] {
+        assert!(VaultSource::new(address).is_ok(), "{address}");
     }
     // nobody listens there, and no proxy of the environment is asked
     let nobody = VaultSource::new(format!("http://127.0.0.1:{}", free_port())).unwrap();

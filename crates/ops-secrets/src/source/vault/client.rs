@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use ureq::http::StatusCode;
+use ureq::http::{StatusCode, Uri};
 use zeroize::Zeroizing;
 
 use crate::SecretError;
@@ -59,12 +59,24 @@ struct Refusal {
     errors: Vec<String>,
 }
 
+/// Reports whether paths can be put behind an address.
+fn can_be_asked(address: &str) -> bool {
+    let Ok(uri) = address.parse::<Uri>() else {
+        return false;
+    };
+    let has_host = uri.authority().is_some_and(|authority| {
+        let is_alone = authority.as_str() == authority.host();
+        !authority.host().is_empty() && (is_alone || authority.port_u16().is_some())
+    });
+    has_host && !address.contains(['?', '#'])
+}
+
 impl Client {
     pub(super) fn new(address: String) -> Result<Self, SecretError> {
         let address = address.trim().trim_end_matches('/').to_owned();
         let (scheme, host) = address.split_once("://").unwrap_or_default();
         let known = matches!(scheme, "http" | "https");
-        if !known || host.is_empty() || host.contains('@') {
+        if !known || host.contains('@') || !can_be_asked(&address) {
             let message =
                 "the address of the vault: expected http:// or https://, a host and a port";
             return Err(SecretError::config(message));
