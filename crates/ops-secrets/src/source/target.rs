@@ -83,6 +83,8 @@ impl AwsPath {
         };
         if !path.starts_with("arn:") {
             check_path(service, path)?;
+        } else if service_of_arn(path)? != service {
+            return Err("the ARN is one of the other service than its prefix names".into());
         }
         let path = match version {
             None => path.to_owned(),

@@ -54,6 +54,14 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
             "secrets: {a: {aws_path: 'arn:aws:x'}}",
             "an ARN has six parts",
         ),
+        (
+            "secrets: {a: {aws_path: 'ssm:arn:aws:x'}}",
+            "an ARN has six parts",
+        ),
+        (
+            "secrets: {a: {aws_path: 'sm:arn:aws:ssm:eu-west-1:123456789012:parameter/a'}}",
+            "other service",
+        ),
         ("secrets: {a: {aws_path: '/a b'}}", "expected a path"),
         ("secrets: {a: {aws_path: '/a#'}}", "nothing follows"),
         ("secrets: {'a/b': {}}", "unexpected byte"),
