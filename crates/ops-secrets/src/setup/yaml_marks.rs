@@ -26,6 +26,8 @@ impl Marks {
     pub(crate) fn read(text: &str) -> Self {
         let mut marks = Self::default();
         let mut frames = Vec::new();
+        // texts that an alias stands for
+        let mut anchored = HashMap::new();
         for event in Parser::new_from_str(text) {
             let Ok((event, span)) = event else { break };
             match event {
@@ -35,10 +37,18 @@ impl Marks {
                     frames.pop();
                     end_value(&mut frames);
                 }
-                Event::Scalar(word, style, ..) => {
+                Event::Scalar(word, style, anchor, _) => {
                     marks.scalar(&mut frames, &word, style, span.start.line());
+                    if anchor > 0 {
+                        anchored.insert(anchor, (word, style));
+                    }
                 }
-                Event::Alias(_) => end_value(&mut frames),
+                Event::Alias(anchor) => match anchored.get(&anchor) {
+                    Some((word, style)) => {
+                        marks.scalar(&mut frames, word, *style, span.start.line());
+                    }
+                    None => end_value(&mut frames),
+                },
                 _ => {}
             }
         }

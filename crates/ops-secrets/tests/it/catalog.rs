@@ -67,6 +67,10 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
         ("secrets: {'a/b': {}}", "unexpected byte"),
         ("secrets: {a: {default: no}}", "line 1"),
         ("secrets: {a: {default: 0123, required: true}}", "line 1"),
+        (
+            "secrets:\n  a: {description: &day 2025-01-15}\n  b: {default: *day}\n",
+            "line 3",
+        ),
         ("secrets:\n  a:\n    requried: true\n", "line 3"),
         (
             "secrets:\n  a: {}\n  b: {}\n  a: {}\n",
@@ -249,6 +253,7 @@ fn quoted_words_null_and_empty_catalogs_are_accepted() {
         "secrets: {a: {default: null, sensitive: false}}",
         "secrets:\n  a:\n    description: 'say default: no, or yes'\n",
         "secrets: {a: {description: 'say default: no, or yes', default: 'no'}}",
+        "secrets: {a: {description: &d 'no', default: *d}}",
         "secrets:\n  a:\n    description: >\n      default: no\n      default: 0123\n    default: \"0123\"\n",
         "secrets:\n  a:\n    # default: no\n    default: |\n      no\n",
         "secrets:\n  default:\n    env_var: DEFAULT\n",
