@@ -55,7 +55,9 @@ impl Alarm {
                 match set(self.at, &waker) {
                     Ok(()) => self.waker = Some(waker),
                     Err(error) => {
-                        tracing::error!(target: "ops_secrets", %error, "secret_alarm_thread_failed")
+                        caught(
+                            || tracing::error!(target: "ops_secrets", %error, "secret_alarm_thread_failed"),
+                        );
                     }
                 }
             }

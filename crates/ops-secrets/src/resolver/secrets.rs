@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::caught::caught;
 use crate::resolver::Resolver;
 use crate::resolver::get::Get;
 use crate::resolver::listeners::{Resolved, one_by_one};
@@ -31,7 +32,9 @@ impl Secrets {
         let resolver = Resolver::new(config)?;
         let (catalog, entries) = (&resolver.catalog_origin, resolver.tracked.len());
         let (aws, why) = (resolver.aws.open, &resolver.aws.reason);
-        tracing::info!(target: "ops_secrets", %catalog, entries, aws, %why, "secrets_ready");
+        caught(
+            || tracing::info!(target: "ops_secrets", %catalog, entries, aws, %why, "secrets_ready"),
+        );
         Ok(Self {
             resolver: Arc::new(resolver),
         })

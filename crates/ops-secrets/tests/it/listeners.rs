@@ -199,3 +199,34 @@ fn names_that_sound_like_secrets_are_announced_and_others_are_not() {
     }
     assert_eq!(*heard.lock().unwrap(), secret);
 }
+
+/// A subscriber of log events that fails at each.
+struct Broken;
+
+impl tracing::Subscriber for Broken {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        panic!("planted");
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_subscriber_that_panics_costs_no_resolver() {
+    let made = tracing::subscriber::with_default(Broken, || Secrets::new(config()));
+    assert!(made.is_ok());
+}

@@ -16,6 +16,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
+use crate::caught::caught;
 use crate::error::ErrorKind;
 use crate::source::FetchError;
 use crate::source::aws::credentials;
@@ -234,7 +235,9 @@ impl AwsSettings {
         match builder().endpoint(endpoint) {
             Ok(builder) => builder.build(),
             Err(error) => {
-                tracing::warn!(target: "ops_secrets", %error, effect = "not a URL; the default endpoint is used", "metadata_endpoint_invalid");
+                caught(
+                    || tracing::warn!(target: "ops_secrets", %error, effect = "not a URL; the default endpoint is used", "metadata_endpoint_invalid"),
+                );
                 builder().build()
             }
         }
