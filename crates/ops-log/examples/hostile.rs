@@ -27,6 +27,8 @@ fn main() -> Result<(), ops_log::Error> {
     ops_log::redact("registered-secret");
     let secret = std::panic::catch_unwind(|| panic!("with registered-secret within"));
     drop(secret);
+    let shown = std::panic::catch_unwind(|| panic!("no login: Login {{ password: \"hunter2\" }}"));
+    drop(shown);
     ops_log::info!("goes_on", caught = result.is_err());
     Ok(())
 }
