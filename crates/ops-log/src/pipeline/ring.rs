@@ -50,9 +50,11 @@ impl Ring {
                 slot.line.pop();
             }
         } else {
+            let whole = line.strip_suffix(b"\n").unwrap_or(line);
             slot.line.clear();
+            // one byte more tells that it is longer
             slot.line
-                .extend_from_slice(&line[..line.len().min(MAX_RECENT_BYTES)]);
+                .extend_from_slice(&whole[..whole.len().min(MAX_RECENT_BYTES + 1)]);
         }
     }
 
@@ -100,7 +102,7 @@ impl Ring {
 /// A line that was kept, as text.
 pub(crate) fn text(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
-    if line.len() < MAX_RECENT_BYTES {
+    if line.len() <= MAX_RECENT_BYTES {
         text.into_owned()
     } else {
         format!("{}…", escape::cut(&text, MAX_RECENT_BYTES - 4))

@@ -1,4 +1,4 @@
-use ops_log::{Level, capture_logs, capture_logs_of, get_logger, info};
+use ops_log::{Level, MAX_RECENT_BYTES, capture_logs, capture_logs_of, get_logger, info};
 
 #[test]
 fn parallel_tests_do_not_see_each_others_lines() {
@@ -58,4 +58,27 @@ async fn what_a_future_spawns_is_captured_where_the_context_goes_along() {
     .await;
     let events: Vec<_> = lines.iter().map(|line| line.event.as_str()).collect();
     assert_eq!((answer, events), (42, vec!["spawned", "blocking"]));
+}
+
+#[test]
+fn a_recent_line_is_whole_and_without_its_newline_whatever_was_logged_before() {
+    let (pipeline, written) = crate::json();
+    let log = pipeline.root();
+    let text = "x".repeat(12_000);
+    info!(log, "long", one = text, two = text);
+    info!(log, "padded", with = "");
+    let least = written.last().trim_end().len();
+    for length in [least, MAX_RECENT_BYTES - 1, MAX_RECENT_BYTES] {
+        info!(log, "padded", with = "x".repeat(length - least));
+        let line = written.last();
+        assert_eq!(line.trim_end().len(), length);
+        assert_eq!(pipeline.recent(1), [line.trim_end()]);
+    }
+    info!(
+        log,
+        "padded",
+        with = "x".repeat(MAX_RECENT_BYTES + 1 - least)
+    );
+    let cut = pipeline.recent(1).concat();
+    assert!(cut.len() < MAX_RECENT_BYTES && cut.ends_with("x…"), "{cut}");
 }
