@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::output::rotation::Rotation;
+use crate::output::rotation::{Rotation, behind_links};
 use crate::output::sink::Target;
 use crate::{Filter, JsonForm, Level};
 
@@ -60,6 +60,16 @@ impl fmt::Debug for Place {
     }
 }
 
+/// The place to which a path leads, also if nothing is there yet: links to the file and to its directory have one.
+fn place_of(path: &Path) -> Option<PathBuf> {
+    let path = behind_links(&std::path::absolute(path).ok()?);
+    let directory = path.parent().map(std::fs::canonicalize);
+    match (directory, path.file_name()) {
+        (Some(Ok(directory)), Some(name)) => Some(directory.join(name)),
+        _ => Some(path),
+    }
+}
+
 impl Output {
     /// The file that it is, if it is one.
     pub(crate) fn path(&self) -> Option<&Path> {
@@ -71,9 +81,8 @@ impl Output {
 
     /// Reports whether it writes each line as JSON to this file.
     pub(crate) fn has_all_in(&self, path: &Path) -> bool {
-        let absolute = |path: &Path| std::path::absolute(path).ok();
         let is_same = |own: &Path| {
-            own == path || absolute(own).is_some_and(|own| absolute(path) == Some(own))
+            own == path || place_of(own).is_some_and(|own| place_of(path) == Some(own))
         };
         self.json && self.filter.is_none() && self.path().is_some_and(is_same)
     }

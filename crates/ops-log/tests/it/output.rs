@@ -50,6 +50,15 @@ fn a_file_that_is_named_twice_has_each_line_once() {
     let errors = Output::file(&path).json(true).level(ops_log::Level::Error);
     let config = Config::new().stdout(false).file(&path);
     let config = config.file(dir.path().join("./app.log")).file(&path);
+    // links to the file and to its directory, as `/var/run` is one to `/run`
+    let links = tempfile::tempdir().unwrap();
+    let link = |to: &Path, name: &str| {
+        let link = links.path().join(name);
+        std::os::unix::fs::symlink(to, &link).unwrap();
+        link
+    };
+    let config = config.file(link(&path, "app.log"));
+    let config = config.file(link(dir.path(), "logs").join("app.log"));
     let config = config.rotation("1KiB x 20".parse().unwrap());
     let pipeline = Pipeline::new(config).unwrap();
     for number in 0..50 {
