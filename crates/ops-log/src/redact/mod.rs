@@ -37,7 +37,7 @@ static VALUES: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::defa
 /// other, percent-encoding (up to three times), HTML and base64 (of it alone or with something around it, but for a few signs at its
 /// ends, and without line breaks). Each line of a value with several lines is scrubbed too, and so are the
 /// secrets within it: what a JSON document has under [`DENIED_KEYS`](crate::DENIED_KEYS), and passwords and tokens in URLs and
-/// connection strings.
+/// connection strings with `;` between their pairs.
 ///
 /// A value shorter than [`MIN_REDACTED_BYTES`] is ignored. The next line that is written builds the search anew, once for all values
 /// that are registered then: some 10 to 40 µs for each of them, in which other lines wait. Register many of them together.
@@ -68,7 +68,8 @@ pub(crate) fn outdate() {
     STALE.store(true, Ordering::Release);
 }
 
-/// Returns the text without registered values and credentials in URLs and connection strings; `None` if it holds none.
+/// Returns the text without registered values and credentials in URLs, and in connection strings and cookies with `;` between their
+/// pairs; `None` if it holds none.
 pub fn redacted(text: &str) -> Option<String> {
     if !scrub::may_be_needed_in(text) {
         return None;
