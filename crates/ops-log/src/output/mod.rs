@@ -60,14 +60,15 @@ impl fmt::Debug for Place {
     }
 }
 
-/// The place to which a path leads, also if nothing is there yet: links to the file and to its directory have one.
+/// Returns the place to which a path leads, whether anything is there or not: links to the file and to its directories lead to the same.
 fn place_of(path: &Path) -> Option<PathBuf> {
     let path = behind_links(&std::path::absolute(path).ok()?);
-    let directory = path.parent().map(std::fs::canonicalize);
-    match (directory, path.file_name()) {
-        (Some(Ok(directory)), Some(name)) => Some(directory.join(name)),
-        _ => Some(path),
-    }
+    // directories that are missing are made once the file is opened: links are looked for before them
+    let real = path.ancestors().skip(1).find_map(|there| {
+        let rest = path.strip_prefix(there).ok()?;
+        Some(std::fs::canonicalize(there).ok()?.join(rest))
+    });
+    Some(real.unwrap_or(path))
 }
 
 impl Output {

@@ -46,10 +46,12 @@ fn people_and_a_file_get_the_same_lines_in_their_formats() {
 #[test]
 fn a_file_that_is_named_twice_has_each_line_once() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("app.log");
+    // its directory is made when it is opened
+    let logs = dir.path().join("logs");
+    let path = logs.join("app.log");
     let errors = Output::file(&path).json(true).level(ops_log::Level::Error);
     let config = Config::new().stdout(false).file(&path);
-    let config = config.file(dir.path().join("./app.log")).file(&path);
+    let config = config.file(logs.join("./app.log")).file(&path);
     // links to the file and to its directory, as `/var/run` is one to `/run`
     let links = tempfile::tempdir().unwrap();
     let link = |to: &Path, name: &str| {
@@ -58,13 +60,13 @@ fn a_file_that_is_named_twice_has_each_line_once() {
         link
     };
     let config = config.file(link(&path, "app.log"));
-    let config = config.file(link(dir.path(), "logs").join("app.log"));
+    let config = config.file(link(dir.path(), "run").join("logs/app.log"));
     let config = config.rotation("1KiB x 20".parse().unwrap());
     let pipeline = Pipeline::new(config).unwrap();
     for number in 0..50 {
         info!(pipeline.root(), "counted", number = number);
     }
-    let files = std::fs::read_dir(dir.path()).unwrap();
+    let files = std::fs::read_dir(logs).unwrap();
     let lines = files.map(|file| {
         let text = std::fs::read_to_string(file.unwrap().path());
         text.unwrap().lines().count()
