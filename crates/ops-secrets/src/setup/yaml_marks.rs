@@ -26,7 +26,7 @@ impl Marks {
     pub(crate) fn read(text: &str) -> Self {
         let mut marks = Self::default();
         let mut frames = Vec::new();
-        // texts that an alias stands for
+        // texts that an alias stands for, where they are written
         let mut anchored = HashMap::new();
         for event in Parser::new_from_str(text) {
             let Ok((event, span)) = event else { break };
@@ -38,15 +38,15 @@ impl Marks {
                     end_value(&mut frames);
                 }
                 Event::Scalar(word, style, anchor, _) => {
-                    marks.scalar(&mut frames, &word, style, span.start.line());
+                    let line = span.start.line();
+                    marks.scalar(&mut frames, &word, style, line);
                     if anchor > 0 {
-                        anchored.insert(anchor, (word, style));
+                        anchored.insert(anchor, (word, style, line));
                     }
                 }
                 Event::Alias(anchor) => match anchored.get(&anchor) {
-                    Some((word, style)) => {
-                        marks.scalar(&mut frames, word, *style, span.start.line());
-                    }
+                    // quotes belong there: around an alias they make a text of it
+                    Some((word, style, line)) => marks.scalar(&mut frames, word, *style, *line),
                     None => end_value(&mut frames),
                 },
                 _ => {}

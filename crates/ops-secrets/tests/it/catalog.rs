@@ -69,7 +69,7 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
         ("secrets: {a: {default: 0123, required: true}}", "line 1"),
         (
             "secrets:\n  a: {description: &day 2025-01-15}\n  b: {default: *day}\n",
-            "line 3",
+            "line 2: default: put a number or a day in quotes",
         ),
         ("secrets:\n  a:\n    requried: true\n", "line 3"),
         (
