@@ -1,5 +1,6 @@
 //! A panic is a line.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write;
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -51,12 +52,16 @@ fn hidden(message: &str) -> Option<String> {
     deny::with_current(|deny| documents::hidden(message, deny))
 }
 
-/// Prints a panic as the standard library does, without its backtrace.
+/// Prints a panic as the standard library does, with a backtrace where `RUST_BACKTRACE` asks for one.
 fn print_scrubbed(info: &PanicHookInfo<'_>, message: &str) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
     let location = info.location().map(ToString::to_string).unwrap_or_default();
-    let text = format!("\nthread '{name}' panicked at {location}:\n{message}\n");
+    let mut text = format!("\nthread '{name}' panicked at {location}:\n{message}\n");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        text += &format!("stack backtrace:\n{backtrace}");
+    }
     if let Some((mut stderr, _)) = stream::stderr() {
         let _ = stderr.write_all(text.as_bytes());
     }
