@@ -370,8 +370,8 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
         ),
         (
             "snowflake",
-            "PUT file:///tmp/a.csv @b ///it's secret",
-            "PUT file:///tmp/a.csv @b",
+            "PUT file:///data/a.csv @b ///it's secret",
+            "PUT file:///data/a.csv @b",
         ),
         (
             "some_sql",
