@@ -13,7 +13,8 @@ pub fn start() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
-        for connection in listener.incoming().flatten() {
+        for connection in listener.incoming() {
+            let Ok(connection) = connection else { break };
             thread::spawn(|| answer(connection));
         }
     });

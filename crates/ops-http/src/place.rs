@@ -46,10 +46,13 @@ impl<T: Send + 'static> Drop for Place<T> {
         };
         *place = None; // before the table is borrowed: this may run any code
         let _ = EMPTY.try_with(|empty| {
-            if let Ok(mut empty) = empty.try_borrow_mut()
-                && empty.len() < KEPT
-            {
+            let Ok(mut empty) = empty.try_borrow_mut() else {
+                return;
+            };
+            if empty.len() < KEPT {
                 empty.push(place);
+            } else if let Some(other) = empty.iter_mut().find(|one| !one.is::<Option<T>>()) {
+                *other = place; // so that one type leaves room for another
             }
         });
     }

@@ -87,7 +87,7 @@ mod tests {
             ("OPS_", None),
             ("OP_ENV", None),
             ("ops_log_level", None),
-            ("OPS_LÖG_LEVEL", None),
+            ("OPS_LÖG_LEVEL", Some("OPS_LOG_LEVEL")),
         ] {
             assert_eq!(meant(name), known, "{name}");
         }

@@ -79,7 +79,14 @@ impl Limits {
         filter: Option<&Filter>,
     ) -> Unchanged {
         let mut unchanged = Unchanged::default();
-        let is_known = alike.is_some_and(|(_, texts)| texts.name);
+        // a literal that no filter saw says nothing of a name that is none
+        let is_seen = |other: &SpanData| {
+            matches!(
+                (&span.name, &other.name),
+                (Cow::Borrowed(_), _) | (_, Cow::Owned(_))
+            )
+        };
+        let is_known = alike.is_some_and(|(other, texts)| texts.name && is_seen(other));
         unchanged.name = is_known || !clean_name(&mut span.name, filter);
         if alike.is_none() {
             keep_last_of_each_key(&mut span.attributes);
@@ -256,8 +263,12 @@ impl Unchanged {
     }
 }
 
-/// Reports whether two attributes of one key are the same text, or none.
+/// Reports whether two attributes have one key and the same text, or none. By their places alone they need not: the end of one span may
+/// have taken some away.
 fn has_same_text(one: &KeyValue, other: &KeyValue) -> bool {
+    if !same(one.key.as_str(), other.key.as_str()) {
+        return false;
+    }
     match (&one.value, &other.value) {
         (Value::String(one), Value::String(other)) => same(one.as_str(), other.as_str()),
         (Value::Bool(_) | Value::I64(_) | Value::F64(_), _) => true,

@@ -18,6 +18,8 @@ pub(super) const UNNAMED: &str = "HTTP";
 const MAX_HOST_BYTES: usize = 257;
 const ORIGINAL_METHOD_CHARS: usize = 32;
 const CLIENT_TEXT_BYTES: usize = 256;
+/// Attributes of whoever sent a request.
+pub(super) const OF_CLIENT: [&str; 2] = ["client.address", "user_agent.original"];
 
 pub(super) fn http_route(route: &Route) -> KeyValue {
     KeyValue::new("http.route", route.shared())
@@ -114,6 +116,9 @@ fn own_host(text: &[u8]) -> Option<(Arc<str>, Option<u16>)> {
     }
     let (address, port) = host_and_port(std::str::from_utf8(text).ok()?)?;
     let address: Arc<str> = address.into();
+    if text.len() > MAX_HOST_BYTES + ":65535".len() {
+        return Some((address, port)); // zeros before the port, which nobody needs to keep
+    }
     let new = (text.into(), Arc::clone(&address), port);
     let _ = LAST.try_with(|last| {
         if let Ok(mut last) = last.try_borrow_mut() {
@@ -149,12 +154,12 @@ pub(super) fn client(client: &Client, add: &mut impl FnMut(KeyValue)) {
     if let Some(address) = client.address {
         // a socket for both versions has IPv4 peers as `::ffff:10.0.0.1`
         let address = address.to_canonical().to_string();
-        add(KeyValue::new("client.address", address));
+        add(KeyValue::new(OF_CLIENT[0], address));
     }
     let agent = client.agent.as_ref();
     if let Some(agent) = agent.and_then(|agent| agent.to_str().ok()) {
         let agent = cut(agent.to_owned(), CLIENT_TEXT_BYTES);
-        add(KeyValue::new("user_agent.original", agent));
+        add(KeyValue::new(OF_CLIENT[1], agent));
     }
 }
 

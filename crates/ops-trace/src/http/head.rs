@@ -67,9 +67,8 @@ impl Head {
 
     /// Returns the span as it begins. What describes it is written where it stays, not told to a span of the SDK one by one.
     pub(super) fn builder(&self, start: SystemTime) -> SpanBuilder {
-        let route = self.route.as_ref();
-        let mut builder = SpanBuilder::from_name(self.name(route));
-        builder.attributes = Some(self.attributes(route));
+        let mut builder = SpanBuilder::from_name(self.name(self.route.as_ref()));
+        builder.attributes = Some(self.attributes());
         builder.start_time = Some(start);
         builder.span_kind = Some(SpanKind::Server);
         builder.links = self.links();
@@ -84,11 +83,11 @@ impl Head {
     }
 
     /// Returns what describes the request, with room for what its end adds.
-    pub(super) fn attributes(&self, route: Option<&Route>) -> Vec<KeyValue> {
+    pub(super) fn attributes(&self) -> Vec<KeyValue> {
         let mut attributes = Vec::with_capacity(ATTRIBUTES);
         let mut add = |attribute| attributes.push(attribute);
         describe::attributes(self, &mut add);
-        if let Some(route) = route {
+        if let Some(route) = &self.route {
             add(describe::http_route(route));
         }
         if let Some(client) = &self.client {

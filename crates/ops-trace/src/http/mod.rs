@@ -273,7 +273,9 @@ impl Observe for ServerSpans {
             (base.with_span(span.clone()), Some(span))
         };
         for key in handle.baggage_attributes() {
-            if let Some(value) = baggage::value(&context, key) {
+            // what the observer knows of the client is not for a client to say
+            let is_known = self.0.client && describe::OF_CLIENT.contains(&key.as_str());
+            if let Some(value) = baggage::value(&context, key).filter(|_| !is_known) {
                 let attribute = KeyValue::new(key.clone(), cut(value, MAX_TEXT_BYTES));
                 context.span().set_attribute(attribute);
             }

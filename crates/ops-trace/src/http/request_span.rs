@@ -132,7 +132,14 @@ impl Request {
         let parent = parent.span();
         let parent = parent.span_context();
         let route = outcome.route.as_ref().or(head.route.as_ref());
-        let mut attributes = head.attributes(route);
+        let mut attributes = head.attributes();
+        if let Some(route) = outcome
+            .route
+            .as_ref()
+            .filter(|_| outcome.route != head.route)
+        {
+            attributes.push(describe::http_route(route));
+        }
         let has_failed = describe::ended(outcome, &mut |attribute| attributes.push(attribute));
         let mut links = SpanLinks::default();
         match head.links() {

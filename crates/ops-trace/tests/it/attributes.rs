@@ -81,6 +81,7 @@ fn long_text_is_cut_at_a_character_and_odd_numbers_become_text() {
 fn filter() {
     ops_trace::set_attribute_filter(|key, value| match key {
         "filter.panic" => panic!("on purpose"),
+        "filter.masked" => Some("***".to_owned()),
         "filter.secret" | "event.name" | "span.name" if value.contains("hunter2") => {
             Some(value.replace("hunter2", "***"))
         }
@@ -142,6 +143,45 @@ fn each_text_is_filtered_whatever_the_spans_before_it_in_its_batch_had() {
         assert_eq!(span.attribute("before"), Some(&*at.to_string()));
         assert_eq!(span.attributes.len(), 3, "{span:?}");
     }
+}
+
+#[test]
+fn a_text_is_filtered_though_the_end_of_its_span_took_another_one_away() {
+    filter();
+    let (collector, tracer) = traced();
+    let attributes = ["error.type", "user", "filter.masked"].map(|key| (key, "admin"));
+    let of = |attributes: &[(&'static str, &'static str)]| {
+        let attributes = attributes
+            .iter()
+            .map(|(key, text)| (*key, Value::from(*text)));
+        tracer.create_span("login", attributes.collect::<Vec<_>>())
+    };
+    drop(of(&attributes));
+    // one that succeeded has no kind of an error
+    of(&attributes).set_ok();
+    drop(of(&attributes[1..]));
+    tracer.flush();
+    let received = collector.spans();
+    assert_eq!(received.len(), 3);
+    for span in received {
+        assert_eq!(span.attribute("filter.masked"), Some("***"), "{span:?}");
+        assert_eq!(span.attribute("user"), Some("admin"));
+    }
+}
+
+#[test]
+fn the_filter_sees_a_name_that_a_literal_had_before() {
+    filter();
+    let (collector, tracer) = traced();
+    drop(tracer.create_span("hunter2", []));
+    drop(tracer.create_span("hunter2".to_owned(), []));
+    tracer.flush();
+    let names: Vec<_> = collector
+        .spans()
+        .into_iter()
+        .map(|span| span.name)
+        .collect();
+    assert_eq!(names, ["hunter2", "***"]);
 }
 
 #[test]

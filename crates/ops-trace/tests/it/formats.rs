@@ -263,6 +263,27 @@ fn baggage_beyond_its_limits_or_of_a_peer_that_is_not_trusted_is_left_out() {
     assert_eq!(tenant_of(Trust::Everybody, &many), None);
 }
 
+#[test]
+fn baggage_does_not_say_who_the_client_is_where_the_observer_does() {
+    for (observed, right) in [(true, "192.0.2.1"), (false, "203.0.113.9")] {
+        let collector = Collector::start().unwrap();
+        let config = Config::new("it")
+            .endpoint(collector.endpoint())
+            .environment([("OTEL_PROPAGATORS", "baggage")])
+            .baggage_attribute("client.address");
+        let tracer = Tracer::new(config).unwrap();
+        let spans = ServerSpans::new().handle(tracer.handle());
+        let spans = spans.trust(Trust::Everybody).client_attributes(observed);
+        let spans = spans.peer(|_| "192.0.2.1".parse().ok());
+        let request = http::Request::get("/").header("baggage", "client.address=203.0.113.9");
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        drop(ops_http::Observe::start(&spans, &mut parts));
+        tracer.flush();
+        let span = &collector.spans()[0];
+        assert_eq!(span.attribute("client.address"), Some(right));
+    }
+}
+
 /// Headers as they go out of a service that got these ones.
 fn sent_on(propagators: &str, headers: &[(&str, &str)]) -> http::HeaderMap {
     let config = Config::new("it")
