@@ -25,7 +25,7 @@ pub struct Handle(Arc<Core>);
 
 struct Core {
     tracer: SdkTracer,
-    /// That of the tracer's spans.
+    /// Scope of the tracer's spans.
     #[cfg(feature = "http")]
     scope: InstrumentationScope,
     provider: SdkTracerProvider,

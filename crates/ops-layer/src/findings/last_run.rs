@@ -42,7 +42,7 @@ pub(super) fn off(now: &Snapshot, _: &History) -> Option<Finding> {
     Some(finding.runbook(RUNBOOK))
 }
 
-/// What to do about the reason why there is none.
+/// Remedy for the reason why there is no black box.
 fn remedy(why: &str) -> &'static str {
     let says = |text: &&str| why.contains(*text);
     // 2 is ENOENT, 20 is ENOTDIR

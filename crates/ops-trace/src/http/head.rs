@@ -31,7 +31,7 @@ pub(super) struct Head {
     pub(super) client: Option<Client>,
 }
 
-/// Who sent the request.
+/// Client that sent the request.
 pub(super) struct Client {
     pub(super) address: Option<IpAddr>,
     pub(super) agent: Option<HeaderValue>,

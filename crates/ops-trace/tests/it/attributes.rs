@@ -169,6 +169,12 @@ fn a_text_is_filtered_though_the_end_of_its_span_took_another_one_away() {
     }
 }
 
+/// Names of the spans that were received.
+fn names(collector: &Collector) -> Vec<String> {
+    let spans = collector.spans().into_iter();
+    spans.map(|span| span.name).collect()
+}
+
 #[test]
 fn the_filter_sees_a_name_that_a_literal_had_before() {
     filter();
@@ -176,12 +182,7 @@ fn the_filter_sees_a_name_that_a_literal_had_before() {
     drop(tracer.create_span("hunter2", []));
     drop(tracer.create_span("hunter2".to_owned(), []));
     tracer.flush();
-    let names: Vec<_> = collector
-        .spans()
-        .into_iter()
-        .map(|span| span.name)
-        .collect();
-    assert_eq!(names, ["hunter2", "***"]);
+    assert_eq!(names(&collector), ["hunter2", "***"]);
 }
 
 #[test]
@@ -192,12 +193,10 @@ fn the_filter_sees_the_name_of_a_span_too() {
     tracer.create_span("literal", []).set_name("fetch hunter2");
     drop(tracer.create_span(format!("login\nwith {}", "hunter2"), []));
     tracer.flush();
-    let names: Vec<_> = collector
-        .spans()
-        .into_iter()
-        .map(|span| span.name)
-        .collect();
-    assert_eq!(names, ["fetch hunter2", "login\u{fffd}with ***"]);
+    assert_eq!(
+        names(&collector),
+        ["fetch hunter2", "login\u{fffd}with ***"]
+    );
     let shown = tracer.recent().recent;
     let shown: Vec<_> = shown.iter().map(|trace| &*trace.spans[0].name).collect();
     assert!(shown.contains(&"login\u{fffd}with ***"), "{shown:?}");
