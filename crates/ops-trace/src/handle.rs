@@ -3,14 +3,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
+use opentelemetry::Context;
+#[cfg(feature = "http")]
+use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 #[cfg(any(feature = "otlp-logs", feature = "otlp-metrics"))]
 use crate::SignalStats;
 use crate::config::resolved::Resolved;
-use crate::export::pipeline::Pipeline;
+use crate::export::pipeline::{self, Pipeline};
 use crate::export::queue_limiter::QueueLimiter;
 use crate::otlp::Signals;
 use crate::propagation::{self, Formats, Hosts, baggage};
@@ -57,7 +59,7 @@ impl Handle {
         let unusable = resolved.warnings.into_iter();
         let unusable = unusable.filter(|warning| warning.value != warning.used);
         let unusable = unusable.map(|warning| (warning.variable, warning.used));
-        let scope = InstrumentationScope::builder("ops-trace").build();
+        let scope = pipeline::scope();
         Ok(Self(Arc::new(Core {
             tracer: pipeline.provider.tracer_with_scope(scope.clone()),
             #[cfg(feature = "http")]

@@ -117,6 +117,7 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
+mod brief;
 mod completed;
 mod config;
 mod context;

@@ -53,17 +53,31 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Keeps the last value of each key, filters secrets, and cuts what is too much. Runs on the export thread.
-    pub(crate) fn apply(&self, batch: &mut [SpanData], dropped: &AtomicU64) {
-        let filter = FILTER.load();
-        let filter = filter.as_deref();
+    /// Returns what holds spans to these limits, with the filter of now.
+    pub(crate) fn cleaner(&self) -> Cleaner<'_> {
+        Cleaner {
+            limits: self,
+            filter: FILTER.load_full(),
+        }
+    }
+}
+
+/// Keeps the last value of each key, filters secrets, and cuts what is too much. Works on the export thread.
+pub(crate) struct Cleaner<'a> {
+    limits: &'a Limits,
+    filter: Option<Arc<Filter>>,
+}
+
+impl Cleaner<'_> {
+    /// Cleans the spans of a batch.
+    pub(crate) fn clean_batch(&self, batch: &mut [SpanData], dropped: &AtomicU64) {
         let mut seen = [Seen::default(); SEEN];
         for at in 0..batch.len() {
             let (done, rest) = batch.split_at_mut(at);
             let Some(span) = rest.first_mut() else { break };
             let seen = &mut seen[mixed(mark(&span.name)) as usize % SEEN];
             let alike = seen.alike(done, span);
-            let unchanged = self.apply_to(span, alike, filter);
+            let unchanged = self.clean_like(span, alike);
             *seen = Seen { at, unchanged };
             if span.dropped_attributes_count > 0 {
                 add(dropped, span.dropped_attributes_count as usize);
@@ -71,13 +85,14 @@ impl Limits {
         }
     }
 
+    /// Cleans one span.
+    pub(crate) fn clean_span(&self, span: &mut SpanData) {
+        self.clean_like(span, None);
+    }
+
     /// Returns which texts stayed as they were. Those that they have in common with the other span need no look.
-    fn apply_to(
-        &self,
-        span: &mut SpanData,
-        alike: Option<(&SpanData, Unchanged)>,
-        filter: Option<&Filter>,
-    ) -> Unchanged {
+    fn clean_like(&self, span: &mut SpanData, alike: Option<(&SpanData, Unchanged)>) -> Unchanged {
+        let filter = self.filter.as_deref();
         let mut unchanged = Unchanged::default();
         // a literal that no filter saw says nothing of a name that is none
         let is_seen = |other: &SpanData| {
@@ -92,9 +107,9 @@ impl Limits {
             keep_last_of_each_key(&mut span.attributes);
         }
         settle_status(span);
-        let excess = span.attributes.len().saturating_sub(self.attributes);
+        let excess = span.attributes.len().saturating_sub(self.limits.attributes);
         if excess > 0 {
-            span.attributes.truncate(self.attributes);
+            span.attributes.truncate(self.limits.attributes);
             span.dropped_attributes_count += u32::try_from(excess).unwrap_or(u32::MAX);
         }
         for (at, attribute) in span.attributes.iter_mut().enumerate() {
@@ -102,39 +117,39 @@ impl Limits {
                 let other = other.attributes.get(at);
                 texts.has(at) && other.is_some_and(|other| has_same_text(attribute, other))
             });
-            if is_known || !self.clean(attribute, filter) {
+            if is_known || !self.clean(attribute) {
                 unchanged.add(at);
             }
         }
         if let Status::Error { description } = &mut span.status
-            && let Some(new) = self.text(DESCRIPTION, description, filter)
+            && let Some(new) = self.text(DESCRIPTION, description)
         {
             *description = new.into();
         }
         for event in &mut span.events.events {
-            if let Some(new) = self.text("event.name", &event.name, filter) {
+            if let Some(new) = self.text("event.name", &event.name) {
                 event.name = new.into();
             }
             keep_last_of_each_key(&mut event.attributes);
-            self.clean_all(&mut event.attributes, filter);
+            self.clean_all(&mut event.attributes);
         }
         for link in &mut span.links.links {
             keep_last_of_each_key(&mut link.attributes);
-            self.clean_all(&mut link.attributes, filter);
+            self.clean_all(&mut link.attributes);
         }
         unchanged
     }
 
-    fn clean_all(&self, attributes: &mut [KeyValue], filter: Option<&Filter>) {
+    fn clean_all(&self, attributes: &mut [KeyValue]) {
         for attribute in attributes {
-            self.clean(attribute, filter);
+            self.clean(attribute);
         }
     }
 
     /// Filters and cuts the texts of an attribute; returns true if one changed.
-    fn clean(&self, attribute: &mut KeyValue, filter: Option<&Filter>) -> bool {
+    fn clean(&self, attribute: &mut KeyValue) -> bool {
         let key = attribute.key.as_str();
-        let clean = |text: &mut StringValue| match self.text(key, text.as_str(), filter) {
+        let clean = |text: &mut StringValue| match self.text(key, text.as_str()) {
             Some(new) => {
                 *text = new.into();
                 true
@@ -151,10 +166,10 @@ impl Limits {
     }
 
     /// The text that takes the place of this one; `None` where it may stay.
-    fn text(&self, key: &str, text: &str, filter: Option<&Filter>) -> Option<String> {
-        let filtered = filtered(key, text, filter);
+    pub(crate) fn text(&self, key: &str, text: &str) -> Option<String> {
+        let filtered = filtered(key, text, self.filter.as_deref());
         let seen = filtered.as_deref().unwrap_or(text);
-        match self.value_chars {
+        match self.limits.value_chars {
             Some(most) if seen.len() > most.min(MAX_VALUE_BYTES) => {
                 let end = seen
                     .char_indices()
@@ -182,6 +197,15 @@ pub(crate) fn cut(mut text: String, bytes: usize) -> String {
     if text.len() > bytes {
         text.truncate(text.floor_char_boundary(bytes));
         text.push_str(CUT);
+    }
+    text
+}
+
+/// The same of a text that may stay where it is.
+#[cfg(feature = "http")]
+pub(crate) fn cut_where_it_is(text: Cow<'_, str>, bytes: usize) -> Cow<'_, str> {
+    if text.len() > bytes {
+        return cut(text.into_owned(), bytes).into();
     }
     text
 }

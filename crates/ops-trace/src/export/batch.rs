@@ -1,24 +1,57 @@
 use opentelemetry::{Array, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
+use super::encode::EncodedBriefs;
+
 /// One request carries about so much: collectors refuse more than 20 MiB by default.
 const PART_BYTES: usize = 4 * 1024 * 1024;
 /// Ids, times, names and what encoding adds.
 const SPAN_BYTES: usize = 256;
 const ATTRIBUTE_BYTES: usize = 16;
 
-/// The batch, cut where it would become too large for one request; most often it is one part.
-pub(crate) fn parts(batch: &[SpanData]) -> Vec<&[SpanData]> {
-    let (mut parts, mut start, mut bytes) = (Vec::with_capacity(1), 0, 0);
-    for (at, span) in batch.iter().enumerate() {
-        let size = size(span);
-        if bytes + size > PART_BYTES && at > start {
-            parts.push(&batch[start..at]);
-            (start, bytes) = (at, 0);
+/// Spans that go to the collector in one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) spans: &'a [SpanData],
+    /// Spans in brief, as they are sent.
+    pub(crate) briefs: &'a [u8],
+    /// Number of both.
+    pub(crate) len: usize,
+}
+
+/// The batch, cut where it would become too large for one request, or more than so many spans; most often it is one part.
+pub(crate) fn parts<'a>(
+    spans: &'a [SpanData],
+    briefs: &'a EncodedBriefs,
+    most: usize,
+) -> Vec<Part<'a>> {
+    let mut parts = Vec::with_capacity(1);
+    let (mut span, mut brief) = (0, 0);
+    while span < spans.len() || brief < briefs.len() {
+        let (first_span, first_brief, mut bytes) = (span, brief, 0);
+        let mut fits = |size: usize, len: usize| {
+            bytes += size;
+            len < most && (bytes <= PART_BYTES || len == 0)
+        };
+        while span < spans.len() && fits(size(&spans[span]), span - first_span) {
+            span += 1;
         }
-        bytes += size;
+        let len = span - first_span;
+        while span == spans.len()
+            && brief < briefs.len()
+            && fits(
+                briefs.bytes(brief..brief + 1).len(),
+                len + brief - first_brief,
+            )
+        {
+            brief += 1;
+        }
+        parts.push(Part {
+            spans: &spans[first_span..span],
+            briefs: briefs.bytes(first_brief..brief),
+            len: len + brief - first_brief,
+        });
     }
-    parts.push(&batch[start..]);
     parts
 }
 

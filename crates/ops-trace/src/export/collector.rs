@@ -1,9 +1,10 @@
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
 
+use super::batch::Part;
 use super::client::Client;
 use super::encode::{self, EncodedResource};
 use super::response::PROTOBUF;
@@ -34,7 +35,7 @@ impl Collector {
     ///
     /// # Errors
     /// Fails if the URL is none.
-    pub(crate) fn new(settings: &Otlp, client: Client) -> Result<Self, Error> {
+    pub(crate) fn new(settings: &Otlp, client: Client, resource: &Resource) -> Result<Self, Error> {
         let uri = settings
             .url
             .parse()
@@ -47,23 +48,20 @@ impl Collector {
             uri,
             headers: headers(settings),
             gzip: settings.gzip,
-            resource: EncodedResource::default(),
+            resource: EncodedResource::new(resource),
             buffer: Mutex::default(),
         })
     }
 
-    pub(crate) fn set_resource(&mut self, resource: &Resource) {
-        self.resource = EncodedResource::new(resource);
-    }
-
-    /// Sends a batch. Blocks until the collector answered, or time is up.
+    /// Sends a part of a batch; spans in brief are of this scope. Blocks until the collector answered, or time is up.
     ///
     /// # Errors
     /// Fails if the collector did not take it.
-    pub(crate) fn send(&self, spans: &[SpanData]) -> Result<(), String> {
+    pub(crate) fn send(&self, part: &Part<'_>, scope: &InstrumentationScope) -> Result<(), String> {
         let mut buffer = self.buffer.lock();
         buffer.clear();
-        encode::request(&mut buffer, &self.resource, spans);
+        let briefs = (scope, part.briefs);
+        encode::request(&mut buffer, &self.resource, part.spans, briefs);
         let sent = if self.gzip {
             self.client.post(self.request(&gzipped(&buffer)))
         } else {

@@ -2,17 +2,24 @@
 //!
 //! The bytes are those that prost makes of the generated structs, which a property test compares; no struct is made.
 
+mod briefs;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::trace::{Event, Link, SpanId, SpanKind, Status};
+use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status};
 use opentelemetry::{Array, InstrumentationScope, Key, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
+
+pub(crate) use briefs::EncodedBriefs;
 
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
 const BYTES: u8 = 2;
 const FIXED32: u8 = 5;
+
+/// Field of a span in `ScopeSpans`.
+const SPAN: u8 = 2;
 
 /// Flags of a span and a link: it is known if the context is remote, and it is (`SpanFlags`).
 const HAS_IS_REMOTE: u32 = 0x100;
@@ -41,9 +48,18 @@ impl EncodedResource {
     }
 }
 
-/// Writes a request with these spans, grouped by their scopes in the order of their first spans.
-pub(crate) fn request(out: &mut Vec<u8>, resource: &EncodedResource, spans: &[SpanData]) {
+/// Writes a request with these spans, grouped by their scopes in the order of their first spans. Those that are written already, one
+/// message behind the other, are of a scope, too.
+pub(crate) fn request(
+    out: &mut Vec<u8>,
+    resource: &EncodedResource,
+    spans: &[SpanData],
+    (of, written): (&InstrumentationScope, &[u8]),
+) {
     let mut groups: Vec<(&InstrumentationScope, Vec<&SpanData>)> = Vec::with_capacity(1);
+    if !written.is_empty() {
+        groups.push((of, Vec::with_capacity(spans.len())));
+    }
     for span in spans {
         let scope = &span.instrumentation_scope;
         match groups.iter_mut().find(|(known, _)| *known == scope) {
@@ -58,13 +74,19 @@ pub(crate) fn request(out: &mut Vec<u8>, resource: &EncodedResource, spans: &[Sp
     message(out, 1, |out| {
         out.extend_from_slice(&resource.resource);
         for (scope, spans) in &groups {
-            message(out, 2, |out| scope_spans(out, scope, spans));
+            let written = if *scope == of { written } else { &[] };
+            message(out, 2, |out| scope_spans(out, scope, spans, written));
         }
         out.extend_from_slice(&resource.schema_url);
     });
 }
 
-fn scope_spans(out: &mut Vec<u8>, scope: &InstrumentationScope, spans: &[&SpanData]) {
+fn scope_spans(
+    out: &mut Vec<u8>,
+    scope: &InstrumentationScope,
+    spans: &[&SpanData],
+    written: &[u8],
+) {
     message(out, 1, |out| {
         text(out, 1, scope.name());
         text(out, 2, scope.version().unwrap_or_default());
@@ -72,24 +94,18 @@ fn scope_spans(out: &mut Vec<u8>, scope: &InstrumentationScope, spans: &[&SpanDa
             attribute(out, 3, &pair.key, &pair.value);
         }
     });
+    out.extend_from_slice(written);
     for data in spans {
-        message(out, 2, |out| span(out, data));
+        message(out, SPAN, |out| span(out, data));
     }
     text(out, 3, scope.schema_url().unwrap_or_default());
 }
 
 fn span(out: &mut Vec<u8>, span: &SpanData) {
-    let context = &span.span_context;
-    bytes(out, 1, &context.trace_id().to_bytes());
-    bytes(out, 2, &context.span_id().to_bytes());
-    text(out, 3, &context.trace_state().header());
-    if span.parent_span_id != SpanId::INVALID {
-        bytes(out, 4, &span.parent_span_id.to_bytes());
-    }
+    ids(out, &span.span_context, span.parent_span_id);
     text(out, 5, &span.name);
     number(out, 6, kind(&span.span_kind));
-    fixed64(out, 7, nanos(span.start_time));
-    fixed64(out, 8, nanos(span.end_time));
+    times(out, span.start_time, span.end_time);
     for pair in &span.attributes {
         attribute(out, 9, &pair.key, &pair.value);
     }
@@ -110,8 +126,26 @@ fn span(out: &mut Vec<u8>, span: &SpanData) {
             number(out, 3, 2);
         }
     });
+    flags(out, &span.span_context, span.parent_span_is_remote);
+}
+
+fn ids(out: &mut Vec<u8>, context: &SpanContext, parent: SpanId) {
+    bytes(out, 1, &context.trace_id().to_bytes());
+    bytes(out, 2, &context.span_id().to_bytes());
+    text(out, 3, &context.trace_state().header());
+    if parent != SpanId::INVALID {
+        bytes(out, 4, &parent.to_bytes());
+    }
+}
+
+fn times(out: &mut Vec<u8>, start: SystemTime, end: SystemTime) {
+    fixed64(out, 7, nanos(start));
+    fixed64(out, 8, nanos(end));
+}
+
+fn flags(out: &mut Vec<u8>, context: &SpanContext, parent_is_remote: bool) {
     let flags = u32::from(context.trace_flags().to_u8());
-    fixed32(out, 16, flags_of(span.parent_span_is_remote, flags));
+    fixed32(out, 16, flags_of(parent_is_remote, flags));
 }
 
 fn event_of(out: &mut Vec<u8>, event: &Event) {
@@ -137,15 +171,30 @@ fn link_of(out: &mut Vec<u8>, link: &Link) {
 }
 
 fn attribute(out: &mut Vec<u8>, tag: u8, key: &Key, value: &Value) {
-    if let Value::String(value) = value
-        && short_attribute(out, tag, key.as_str(), value.as_str())
-    {
-        return;
+    if let Value::String(value) = value {
+        return text_attribute(out, tag, key.as_str(), value.as_str());
     }
     message(out, tag, |out| {
         text(out, 1, key.as_str());
         message(out, 2, |out| any_value(out, value));
     });
+}
+
+fn text_attribute(out: &mut Vec<u8>, tag: u8, key: &str, value: &str) {
+    if short_attribute(out, tag, key, value) {
+        return;
+    }
+    message(out, tag, |out| {
+        text(out, 1, key);
+        message(out, 2, |out| text_value(out, value));
+    });
+}
+
+/// A value is there even if it is empty.
+fn text_value(out: &mut Vec<u8>, value: &str) {
+    head(out, 1, BYTES);
+    varint(out, value.len() as u64);
+    out.extend_from_slice(value.as_bytes());
 }
 
 /// Writes an attribute whose lengths all have one digit, as most have: they are known beforehand. False writes nothing.
@@ -167,11 +216,7 @@ fn short_attribute(out: &mut Vec<u8>, tag: u8, key: &str, value: &str) -> bool {
 /// A value is there even if it is zero or empty.
 fn any_value(out: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::String(value) => {
-            head(out, 1, BYTES);
-            varint(out, value.as_str().len() as u64);
-            out.extend_from_slice(value.as_str().as_bytes());
-        }
+        Value::String(value) => text_value(out, value.as_str()),
         Value::Bool(value) => {
             head(out, 2, VARINT);
             out.push(u8::from(*value));

@@ -3,12 +3,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use opentelemetry::InstrumentationScope;
 use parking_lot::Mutex;
 
+use super::batch::Part;
+use super::encode::EncodedBriefs;
 use super::{batch, console};
+use crate::brief::Batch;
 use crate::export::breaker::{Breaker, Change};
 use crate::export::collector::Collector;
 use crate::export::reply::{FailedExport, MAX_MESSAGE_BYTES, Reply};
@@ -16,7 +17,7 @@ use crate::export::state::ExportState;
 use crate::limits::cut;
 use crate::stats::add;
 
-/// Counts what became of each batch and never reports an error upstream, which would log one line per batch.
+/// Exports batches on the export thread, and counts what became of each.
 #[derive(Debug)]
 pub(crate) struct CountingExporter {
     pub(crate) state: Arc<ExportState>,
@@ -24,6 +25,11 @@ pub(crate) struct CountingExporter {
     pub(crate) console: bool,
     pub(crate) breaker: Mutex<Breaker>,
     pub(crate) mood: Mutex<Mood>,
+    /// Maximum number of spans of a request.
+    pub(crate) batch_spans: usize,
+    /// Scope of the spans that come in brief.
+    pub(crate) scope: InstrumentationScope,
+    pub(crate) briefs: EncodedBriefs,
 }
 
 /// The last answer of a collector that took a batch.
@@ -37,48 +43,47 @@ pub(crate) enum Mood {
     Rejecting,
 }
 
-impl SpanExporter for CountingExporter {
-    async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
-        let dropped = &self.state.counters.attributes_dropped;
-        self.state.limits.apply(&mut batch, dropped);
-        self.state.ring.add_all(&batch);
-        let all = batch.len();
-        batch.retain(|span| span.span_context.is_sampled());
-        let for_ring = all - batch.len();
-        let queued_for_ring = &self.state.counters.queued_for_ring;
-        queued_for_ring.fetch_sub(for_ring, Relaxed);
-        if batch.is_empty() {
-            return Ok(());
-        }
-        if self.console {
-            console::write(&batch);
-        }
-        match &self.otlp {
-            Some(otlp) => {
-                for part in batch::parts(&batch) {
-                    self.deliver(otlp, part);
-                }
-            }
-            None => self.not_sent(batch.len()),
-        }
-        Ok(())
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        if let Some(otlp) = &mut self.otlp {
-            otlp.set_resource(resource);
-        }
-    }
-}
+/// A span in brief has fewer attributes, and none is dropped unless the limit is below.
+const BRIEF_ATTRIBUTES: usize = 32;
 
 impl CountingExporter {
+    pub(crate) fn export(&mut self, batch: &mut Batch) {
+        let state = Arc::clone(&self.state);
+        if self.console || state.limits.attributes < BRIEF_ATTRIBUTES {
+            batch.make_whole(&self.scope);
+        }
+        let cleaner = state.limits.cleaner();
+        let dropped = &state.counters.attributes_dropped;
+        cleaner.clean_batch(&mut batch.spans, dropped);
+        state.ring.add_all(batch, &cleaner, &self.scope);
+        let all = batch.spans.len();
+        batch.spans.retain(|span| span.span_context.is_sampled());
+        let for_ring = all - batch.spans.len();
+        let queued_for_ring = &state.counters.queued_for_ring;
+        queued_for_ring.fetch_sub(for_ring, Relaxed);
+        if batch.is_empty() {
+            return;
+        }
+        if self.console {
+            console::write(&batch.spans);
+        }
+        let Some(otlp) = &self.otlp else {
+            return self.not_sent(batch.len());
+        };
+        self.briefs.write(batch, &cleaner, &self.scope);
+        for part in batch::parts(&batch.spans, &self.briefs, self.batch_spans) {
+            self.deliver(otlp, &part);
+        }
+        self.briefs.clear();
+    }
+
     fn not_sent(&self, spans: usize) {
         self.state
             .record_outcome(spans, |counters| add(&counters.no_exporter, spans));
     }
 
-    fn deliver(&self, otlp: &Collector, part: &[SpanData]) {
-        let (spans, state) = (part.len(), &self.state);
+    fn deliver(&self, otlp: &Collector, part: &Part<'_>) {
+        let (spans, state) = (part.len, &self.state);
         if let Some(left) = state.closing.remaining_budget()
             && (left.is_zero() || self.breaker.lock().is_open())
         {
@@ -89,7 +94,7 @@ impl CountingExporter {
         }
         *state.reply.lock() = Reply::default();
         let started = Instant::now();
-        let outcome = without_panic(|| otlp.send(part));
+        let outcome = without_panic(|| otlp.send(part, &self.scope));
         state.exported_in(started.elapsed());
         let reply = std::mem::take(&mut *state.reply.lock());
         match outcome {

@@ -10,6 +10,7 @@ mod encode;
 pub(crate) mod ended;
 mod exporter;
 pub(crate) mod pipeline;
+mod queue;
 pub(crate) mod queue_limiter;
 mod reason;
 pub(crate) mod reply;

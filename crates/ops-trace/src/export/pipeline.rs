@@ -1,29 +1,31 @@
 use std::sync::Arc;
 
-use opentelemetry::KeyValue;
+use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, IdGenerator, RandomIdGenerator, Sampler,
-    SdkTracerProvider, SpanLimits, SpanProcessor,
+    IdGenerator, RandomIdGenerator, Sampler, SdkTracerProvider, SpanLimits,
 };
 use parking_lot::Mutex;
 
 use crate::Error;
+use crate::brief::Batch;
 use crate::config::resolved::Resolved;
 use crate::config::sampler::SamplerKind;
 use crate::export::breaker::Breaker;
 use crate::export::client::Client;
 use crate::export::collector::Collector;
+use crate::export::encode::EncodedBriefs;
 use crate::export::exporter::CountingExporter;
-use crate::export::queue_limiter::{QueueLimiter, RING_QUEUE_SPANS};
+use crate::export::queue::Queue;
+use crate::export::queue_limiter::QueueLimiter;
 use crate::export::state::ExportState;
 use crate::export::tail::TailBuffer;
 use crate::limits::{Limits, MAX_ATTRIBUTES, SETS_PER_ATTRIBUTE};
 use crate::recent::ring::Ring;
 use crate::sampling::{Ids, LiveRatio, LiveSampler};
 
-/// Way of a span: the SDK's provider, the limiter, the SDK's queue, the exporter.
+/// Way of a span: the SDK's provider, the limiter, the queue, the exporter.
 pub(crate) struct Pipeline {
     pub(crate) provider: SdkTracerProvider,
     pub(crate) sampler: LiveSampler,
@@ -59,6 +61,11 @@ impl Pipeline {
             resource,
         })
     }
+}
+
+/// The scope of the spans that this crate makes.
+pub(crate) fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder("ops-trace").build()
 }
 
 fn resource(config: &Resolved) -> Resource {
@@ -112,32 +119,29 @@ fn limiter(
     let otlp = match &config.otlp {
         Some(settings) => {
             let (closing, reply) = (Arc::clone(&state.closing), Arc::clone(&state.reply));
-            Some(Collector::new(
-                settings,
-                Client::new(settings, closing, reply),
-            )?)
+            let client = Client::new(settings, closing, reply);
+            Some(Collector::new(settings, client, resource)?)
         }
         None => None,
     };
     if let (Some(collector), Some(settings)) = (&otlp, &config.otlp) {
         state.set_endpoint(&collector.url, settings.is_default);
     }
-    let exporter = CountingExporter {
+    let mut exporter = CountingExporter {
         state: Arc::clone(&state),
         otlp,
         console: config.console,
         breaker: Mutex::new(Breaker::new(config.probe_after)),
         mood: Mutex::default(),
+        batch_spans: config.batch_spans,
+        scope: scope(),
+        briefs: EncodedBriefs::default(),
     };
-    let batches = BatchConfigBuilder::default()
-        .with_max_queue_size(config.queue_spans + RING_QUEUE_SPANS)
-        .with_max_export_batch_size(config.batch_spans)
-        .with_scheduled_delay(config.export_delay)
-        .build();
-    let mut queue = BatchSpanProcessor::builder(exporter)
-        .with_batch_config(batches)
-        .build();
-    queue.set_resource(resource);
+    let export = move |batch: &mut Batch| exporter.export(batch);
+    let queue = Queue::start(config.batch_spans, config.export_delay, export);
+    let queue = queue.map_err(|source| Error::Exporter {
+        source: source.into(),
+    })?;
     let tail = TailBuffer::new(config.keep, config.slow_after);
     Ok(QueueLimiter {
         state,

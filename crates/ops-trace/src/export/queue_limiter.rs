@@ -4,26 +4,32 @@ use std::time::Duration;
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceFlags};
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
 use super::ended::{self, EndedSpan};
+use super::queue::Queue;
 use super::tail::{TailBuffer, Verdict};
+#[cfg(feature = "http")]
+use crate::brief::{Brief, TEXTS};
 use crate::export::state::ExportState;
 use crate::recent::ring::{failed, took};
 use crate::stats::add;
 
 /// Maximum number of spans that wait for the ring of recent traces only: two batches of default size, so that the export
 /// thread is woken before it is full.
-pub(crate) const RING_QUEUE_SPANS: usize = 1024;
+const RING_QUEUE_SPANS: usize = 1024;
 
-/// Lets a span into the queue or counts why not. The queue behind it is long enough never to drop a span itself.
+/// Maximum time that a flush waits for the export.
+const FLUSH_BUDGET: Duration = Duration::from_secs(5);
+
+/// Lets a span into the queue or counts why not.
 ///
 /// The provider is never shut down, only the queue is: spans that are made later still have ids for the log.
 #[derive(Clone, Debug)]
 pub(crate) struct QueueLimiter {
     pub(crate) state: Arc<ExportState>,
-    pub(crate) queue: Arc<BatchSpanProcessor>,
+    pub(crate) queue: Arc<Queue>,
     /// `None`: what the sampler drops is not exported.
     pub(crate) tail: Option<Arc<TailBuffer>>,
 }
@@ -31,8 +37,7 @@ pub(crate) struct QueueLimiter {
 impl QueueLimiter {
     /// Sends what waits until the budget is spent; what waits then is counted as lost. Blocks for that long.
     pub(crate) fn stop(&self, budget: Duration) {
-        // an error says that time was up or that it was stopped before: the counts say the same
-        let _ = self.queue.shutdown_with_timeout(budget);
+        self.queue.close(budget);
         self.state.abandon();
     }
 
@@ -43,6 +48,14 @@ impl QueueLimiter {
         let tail = self.tail.as_ref();
         took < self.state.ring.slow_after
             && tail.is_none_or(|tail| tail.lets_go(ids.trace_id(), ids.span_id()))
+    }
+
+    /// Takes the end of a sampled span in brief.
+    #[cfg(feature = "http")]
+    pub(crate) fn end_brief(&self, brief: Brief, texts: [&str; TEXTS]) {
+        if self.admits() {
+            self.queue.add(|batch| batch.push_brief(brief, texts));
+        }
     }
 
     /// Counts a sampled span; returns whether it goes into the queue. A span is a large value, and moved by each call.
@@ -74,7 +87,7 @@ impl QueueLimiter {
                 for mut span in spans {
                     if self.admits() {
                         span.span_context = sampled(&span.span_context);
-                        self.queue.on_end(span);
+                        self.queue.add(|batch| batch.spans.push(span));
                     }
                 }
             }
@@ -87,7 +100,7 @@ impl QueueLimiter {
         let admit = |n| (n < RING_QUEUE_SPANS).then_some(n + 1);
         let is_open = !self.state.closing.is_closing();
         if is_open && for_ring.fetch_update(Relaxed, Relaxed, admit).is_ok() {
-            self.queue.on_end(span);
+            self.queue.add(|batch| batch.spans.push(span));
         } else {
             self.state.ring.missed();
         }
@@ -104,12 +117,15 @@ impl SpanProcessor for QueueLimiter {
         if !span.span_context.is_sampled() {
             self.end_unsampled(span);
         } else if self.admits() {
-            self.queue.on_end(span);
+            self.queue.add(|batch| batch.spans.push(span));
         }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.queue.force_flush()
+        match self.queue.flush(FLUSH_BUDGET) {
+            true => Ok(()),
+            false => Err(OTelSdkError::Timeout(FLUSH_BUDGET)),
+        }
     }
 
     /// Called when the last handle goes: then nobody is there to wait.

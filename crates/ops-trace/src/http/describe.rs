@@ -10,10 +10,13 @@ use ops_http::{Ending, Outcome, Route, known_method};
 use super::forwarded::Forwarded;
 use super::head::{Client, Head};
 use super::query::{redacted, redacted_path};
-use crate::limits::{ERROR_TYPE, MAX_TEXT_BYTES, cut};
+use crate::limits::{ERROR_TYPE, MAX_TEXT_BYTES, cut, cut_where_it_is};
 
 /// The name of what no route answers, and of methods that are not known ones.
 pub(super) const UNNAMED: &str = "HTTP";
+/// Keys of the two attributes by which requests of a route differ.
+pub(super) const PATH: &str = "url.path";
+pub(super) const QUERY: &str = "url.query";
 /// RFC 1035, section 2.3.4, and brackets.
 const MAX_HOST_BYTES: usize = 257;
 const ORIGINAL_METHOD_CHARS: usize = 32;
@@ -28,18 +31,23 @@ pub(super) fn http_route(route: &Route) -> KeyValue {
 /// The attributes of a request's head, but for its route.
 pub(super) fn attributes(head: &Head, add: &mut impl FnMut(KeyValue)) {
     method(&head.method, add);
-    let path = redacted_path(head.uri.path()).into_owned();
-    let path = cut(path, MAX_TEXT_BYTES);
-    add(KeyValue::new("url.path", path));
-    let scheme = head.forwarded.scheme.unwrap_or_else(|| scheme(&head.uri));
-    add(KeyValue::new("url.scheme", scheme));
+    add(KeyValue::new(PATH, path(&head.uri).into_owned()));
+    add(KeyValue::new("url.scheme", head.scheme()));
     if let Some(version) = version(head.version) {
         add(KeyValue::new("network.protocol.version", version));
     }
-    if let Some(query) = head.uri.query() {
-        add(KeyValue::new("url.query", redacted(query)));
+    if let Some(query) = query(&head.uri) {
+        add(KeyValue::new(QUERY, query.into_owned()));
     }
-    server(&head.forwarded, &head.uri, head.host.as_ref(), add);
+    server(head.server(), add);
+}
+
+pub(super) fn path(uri: &Uri) -> Cow<'_, str> {
+    cut_where_it_is(redacted_path(uri.path()), MAX_TEXT_BYTES)
+}
+
+pub(super) fn query(uri: &Uri) -> Option<Cow<'_, str>> {
+    Some(cut_where_it_is(redacted(uri.query()?), MAX_TEXT_BYTES))
 }
 
 pub(super) fn method(method: &Method, add: &mut impl FnMut(KeyValue)) {
@@ -72,25 +80,28 @@ pub(super) fn version(version: Version) -> Option<&'static str> {
     })
 }
 
-/// By trusted proxies, or else from the request's target, or else `Host`; one that is not valid is left out.
-pub(super) fn server(
+/// A host, and its port if that is known.
+pub(super) type Server = (Arc<str>, Option<u16>);
+
+/// Returns the host by trusted proxies, or else from the request's target, or else `Host`; one that is not valid is left out.
+pub(super) fn server_of(
     forwarded: &Forwarded,
     target: &Uri,
     host: Option<&HeaderValue>,
-    add: &mut impl FnMut(KeyValue),
-) {
-    let told = forwarded.host.as_deref().and_then(host_and_port);
-    let server = match told {
-        Some((address, port)) => Some((address.into(), port.or(forwarded.port))),
-        None => {
-            let own = match target.authority() {
-                Some(authority) => own_host(authority.as_str().as_bytes()),
-                None => host.and_then(|host| own_host(host.as_bytes())),
-            };
-            // the host is the one that the proxy called, its port that of this service
-            own.map(|(address, port)| (address, forwarded.port.or(port)))
-        }
+) -> Option<Server> {
+    let told = forwarded.host.as_deref();
+    if let Some((address, port)) = told.and_then(|told| host_of(told.as_bytes())) {
+        return Some((address, port.or(forwarded.port)));
+    }
+    let (address, port) = match target.authority() {
+        Some(authority) => host_of(authority.as_str().as_bytes())?,
+        None => host_of(host?.as_bytes())?,
     };
+    // the host is the one that the proxy called, its port that of this service
+    Some((address, forwarded.port.or(port)))
+}
+
+pub(super) fn server(server: Option<Server>, add: &mut impl FnMut(KeyValue)) {
     if let Some((address, port)) = server {
         add(KeyValue::new("server.address", address));
         if let Some(port) = port {
@@ -103,7 +114,7 @@ pub(super) fn server(
 type LastHost = (Box<[u8]>, Arc<str>, Option<u16>);
 
 /// Returns the address and the port that this names. Most requests have those of the one before, which are not read again, nor copied.
-fn own_host(text: &[u8]) -> Option<(Arc<str>, Option<u16>)> {
+fn host_of(text: &[u8]) -> Option<Server> {
     thread_local! {
         static LAST: RefCell<Option<LastHost>> = const { RefCell::new(None) };
     }
@@ -165,9 +176,7 @@ pub(super) fn client(client: &Client, add: &mut impl FnMut(KeyValue)) {
 
 /// Describes how the request ended; returns true if it failed.
 pub(super) fn ended(outcome: &Outcome, add: &mut impl FnMut(KeyValue)) -> bool {
-    // where nothing was sent, whoever sees the failure answers 500
-    let unsent = (outcome.ending != Ending::Aborted).then_some(outcome.status);
-    if let Some(status) = outcome.sent_status.or(unsent) {
+    if let Some(status) = status(outcome) {
         let status = i64::from(status);
         add(KeyValue::new("http.response.status_code", status));
     }
@@ -181,6 +190,12 @@ pub(super) fn ended(outcome: &Outcome, add: &mut impl FnMut(KeyValue)) -> bool {
     };
     add(KeyValue::new(ERROR_TYPE, kind));
     true
+}
+
+/// Returns the status of the answer. Where nothing was sent, whoever sees the failure answers 500.
+pub(super) fn status(outcome: &Outcome) -> Option<u16> {
+    let unsent = (outcome.ending != Ending::Aborted).then_some(outcome.status);
+    outcome.sent_status.or(unsent)
 }
 
 /// Corrects the name, once it is known what answered.

@@ -8,7 +8,7 @@ use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, TraceContex
 use opentelemetry::{Context, KeyValue};
 use ops_http::{GrpcEnd, Outcome};
 
-use super::describe::{client, server};
+use super::describe::{client, server, server_of};
 use super::forwarded::Forwarded;
 use super::head::Client;
 use crate::span::{fail, fail_with};
@@ -31,7 +31,7 @@ pub(super) fn served(
     attributes.extend(method.map(|method| KeyValue::new("rpc.method", method)));
     let host = request.headers.get(HOST);
     let mut add = |attribute| attributes.push(attribute);
-    server(forwarded, &request.uri, host, &mut add);
+    server(server_of(forwarded, &request.uri, host), &mut add);
     if let Some(who) = who {
         client(who, &mut add);
     }

@@ -10,7 +10,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind};
 use ops_http::Route;
 
-use super::describe::{self, UNNAMED};
+use super::describe::{self, Server, UNNAMED};
 use super::forwarded::Forwarded;
 
 /// Attributes that a request has, as a rule, once it ended.
@@ -26,7 +26,7 @@ pub(super) struct Head {
     pub(super) forwarded: Forwarded,
     /// The route that the router found before the span began.
     pub(super) route: Option<Route>,
-    link: Option<SpanContext>,
+    pub(super) link: Option<SpanContext>,
     /// Recorded only on request.
     pub(super) client: Option<Client>,
 }
@@ -63,6 +63,15 @@ impl Head {
             link,
             client,
         }
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        let told = self.forwarded.scheme;
+        told.unwrap_or_else(|| describe::scheme(&self.uri))
+    }
+
+    pub(super) fn server(&self) -> Option<Server> {
+        describe::server_of(&self.forwarded, &self.uri, self.host.as_ref())
     }
 
     /// Returns the span as it begins. What describes it is written where it stays, not told to a span of the SDK one by one.

@@ -18,6 +18,7 @@ mod head;
 mod query;
 mod request_span;
 mod trust;
+mod usual;
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,8 +3,6 @@ use std::net::Ipv6Addr;
 
 use percent_encoding::percent_decode_str;
 
-use crate::limits::{MAX_TEXT_BYTES, cut};
-
 /// Parts of keys that name a credential wherever they stand: `user[password]`, `new_password_2`, `clientSecret`.
 const CREDENTIAL_PARTS: &[&str] = &[
     "password",
@@ -29,19 +27,17 @@ const REDACTED: &str = "REDACTED";
 const ENCODINGS: u8 = 3;
 
 /// Returns the query with the values of credentials replaced by `REDACTED`; keys and all else stay.
-pub(super) fn redacted(query: &str) -> String {
-    let mut text = String::with_capacity(query.len());
+pub(super) fn redacted(query: &str) -> Cow<'_, str> {
+    let mut redacted: Option<String> = None;
     let (mut start, mut in_user) = (0, false);
     // as an array a character is looked for one by one, which costs less where queries are short
-    for (at, pair) in query.split(['&']).enumerate() {
-        let rest = query.get(start..).unwrap_or_default();
+    for pair in query.split(['&']) {
+        let before = start;
+        let rest = query.get(before..).unwrap_or_default();
         start += pair.len() + 1;
         if in_user {
             in_user = !pair.contains('@');
             continue;
-        }
-        if at > 0 {
-            text.push('&');
         }
         let (key, value) = match pair.split_once(['=']) {
             Some((key, value)) => (key, Some(value)),
@@ -54,19 +50,29 @@ pub(super) fn redacted(query: &str) -> String {
         let is_key_cut = is_cut(key, key, true);
         let is_value_cut = value.is_some_and(|value| is_cut(value, pair, false));
         in_user = is_value_cut || is_key_cut && !pair.contains('@');
-        match value {
-            _ if is_key_cut || holds_credential(key, ENCODINGS) => text.push_str(REDACTED),
+        let (shown, is_redacted) = match value {
+            _ if is_key_cut || holds_credential(key, ENCODINGS) => ("", true),
             Some(value)
                 if is_value_cut || is_credential(key) || holds_credential(value, ENCODINGS) =>
             {
-                text.push_str(key);
-                text.push('=');
-                text.push_str(REDACTED);
+                (pair.get(..=key.len()).unwrap_or_default(), true)
             }
-            _ => text.push_str(pair),
+            _ => (pair, false),
+        };
+        if redacted.is_none() && is_redacted {
+            let mut text = String::with_capacity(query.len());
+            text.push_str(query.get(..before.saturating_sub(1)).unwrap_or_default());
+            redacted = Some(text);
+        }
+        if let Some(text) = &mut redacted {
+            if before > 0 {
+                text.push('&');
+            }
+            text.push_str(shown);
+            text.push_str(if is_redacted { REDACTED } else { "" });
         }
     }
-    cut(text, MAX_TEXT_BYTES)
+    redacted.map_or(Cow::Borrowed(query), Cow::Owned)
 }
 
 /// Returns the path with the values of credentials replaced that are parameters of it: `/cart;jsessionid=REDACTED/2`.

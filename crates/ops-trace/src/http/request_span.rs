@@ -18,7 +18,9 @@ use parking_lot::Mutex;
 
 use super::describe::{self, UNNAMED, named};
 use super::head::Head;
+use super::usual::Usual;
 use crate::Handle;
+use crate::brief::Brief;
 use crate::export::ended::{self, EndedSpan};
 use crate::sampling::{self, Decided};
 
@@ -94,6 +96,9 @@ impl RequestSpan {
             State::Silent(beginning) if is_forgotten => {
                 request.show(&beginning, outcome.route.as_ref(), outcome.elapsed);
             }
+            State::Silent(beginning) if request.ids.is_sampled() && !has_failed => {
+                request.end_briefly(&beginning, outcome);
+            }
             State::Silent(beginning) => {
                 let limiter = request.handle.limiter();
                 limiter.on_end(request.data(&beginning, outcome));
@@ -168,6 +173,32 @@ impl Request {
         }
     }
 
+    /// Ends as most sampled requests do. What describes it is told in brief, unless it is something that others do not have.
+    fn end_briefly(&self, beginning: &Beginning, outcome: &Outcome) {
+        let Beginning { parent, head } = beginning;
+        let limiter = self.handle.limiter();
+        let Some(usual) = Usual::of(head, outcome) else {
+            return limiter.on_end(self.data(beginning, outcome));
+        };
+        if ended::is_watched() {
+            let route = outcome.route.as_ref().or(head.route.as_ref());
+            self.show(beginning, route, outcome.elapsed);
+        }
+        let shape = usual.shape(|| self.data(beginning, outcome));
+        let parent = parent.span();
+        let parent = parent.span_context();
+        let brief = Brief {
+            shape,
+            ids: self.ids.clone(),
+            parent: parent.span_id(),
+            parent_is_remote: parent.is_valid() && parent.is_remote(),
+            start: self.start,
+            end: super::end(self.start, outcome),
+        };
+        let (path, query) = (describe::path(&head.uri), describe::query(&head.uri));
+        limiter.end_brief(brief, [&path, query.as_deref().unwrap_or_default()]);
+    }
+
     /// Reports whether a request that did not fail leaves nothing behind, now that it ends.
     fn is_forgotten(&self, took: Duration) -> bool {
         !self.ids.is_sampled() && self.handle.limiter().lets_go(&self.ids, took)
@@ -184,7 +215,7 @@ impl Request {
             span_id: self.ids.span_id().to_bytes(),
             parent_span_id: (parent != SpanId::INVALID).then(|| parent.to_bytes()),
             kind: "server",
-            is_sampled: false,
+            is_sampled: self.ids.is_sampled(),
             at: self.start + took,
             duration: took,
             is_error: false,

@@ -1,9 +1,9 @@
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::TraceId;
-use opentelemetry_sdk::trace::SpanData;
 
 use super::ring::failed;
+use crate::brief::{Batch, Ended};
 
 /// The spans of one trace in a batch.
 struct Part {
@@ -21,13 +21,14 @@ struct Part {
 /// Returns which spans of a batch the ring would hold for a moment only: those of ordinary traces behind which so many others
 /// begin that they are evicted before the batch ends. `known` are the traces that it holds already.
 pub(super) fn passing(
-    batch: &[SpanData],
+    batch: &Batch,
     known: impl Iterator<Item = TraceId>,
     traces: usize,
     slow_after: Duration,
 ) -> Vec<bool> {
     let mut passing = vec![false; batch.len()];
-    let mut parts = parts(batch);
+    let ends: Vec<End> = batch.in_order().map(End::of).collect();
+    let mut parts = parts(&ends);
     for id in known {
         if let Ok(at) = parts.binary_search_by_key(&id.to_bytes(), |part| part.id.to_bytes()) {
             parts.remove(at);
@@ -50,41 +51,69 @@ pub(super) fn passing(
             && all - begun[part.last + 1] >= traces
     };
     for part in parts.iter().filter(is_passing) {
-        for (passes, span) in passing[part.first..=part.last]
+        for (passes, end) in passing[part.first..=part.last]
             .iter_mut()
-            .zip(&batch[part.first..=part.last])
+            .zip(&ends[part.first..=part.last])
         {
-            *passes |= span.span_context.trace_id() == part.id;
+            *passes |= end.id == part.id;
         }
     }
     passing
 }
 
+/// What is asked of a span.
+struct End {
+    id: TraceId,
+    start: SystemTime,
+    end: SystemTime,
+    is_sampled: bool,
+    failed: bool,
+}
+
+impl End {
+    fn of(ended: Ended<'_>) -> Self {
+        match ended {
+            Ended::Span(span) => Self {
+                id: span.span_context.trace_id(),
+                start: span.start_time,
+                end: span.end_time,
+                is_sampled: span.span_context.is_sampled(),
+                failed: failed(span),
+            },
+            Ended::Brief(waiting) => Self {
+                id: waiting.brief.ids.trace_id(),
+                start: waiting.brief.start,
+                end: waiting.brief.end,
+                is_sampled: true,
+                failed: false,
+            },
+        }
+    }
+}
+
 /// The traces of a batch, in the order of their ids.
-fn parts(batch: &[SpanData]) -> Vec<Part> {
-    let mut order: Vec<usize> = (0..batch.len()).collect();
-    order.sort_unstable_by_key(|at| (batch[*at].span_context.trace_id().to_bytes(), *at));
-    let mut parts: Vec<Part> = Vec::with_capacity(batch.len());
+fn parts(ends: &[End]) -> Vec<Part> {
+    let mut order: Vec<usize> = (0..ends.len()).collect();
+    order.sort_unstable_by_key(|at| (ends[*at].id.to_bytes(), *at));
+    let mut parts: Vec<Part> = Vec::with_capacity(ends.len());
     for at in order {
-        let span = &batch[at];
-        let id = span.span_context.trace_id();
-        let sampled = span.span_context.is_sampled();
-        let ordinary = sampled && !failed(span);
+        let end = &ends[at];
+        let ordinary = end.is_sampled && !end.failed;
         match parts.last_mut() {
-            Some(part) if part.id == id => {
+            Some(part) if part.id == end.id => {
                 part.last = at;
-                part.start = part.start.min(span.start_time);
-                part.end = part.end.max(span.end_time);
+                part.start = part.start.min(end.start);
+                part.end = part.end.max(end.end);
                 part.ordinary &= ordinary;
             }
             _ => parts.push(Part {
-                id,
+                id: end.id,
                 first: at,
                 last: at,
-                start: span.start_time,
-                end: span.end_time,
+                start: end.start,
+                end: end.end,
                 ordinary,
-                begins: sampled,
+                begins: end.is_sampled,
             }),
         }
     }

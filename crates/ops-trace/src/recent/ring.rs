@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{SpanId, Status, TraceId};
-use opentelemetry::{Array, KeyValue, Value};
+use opentelemetry::{Array, InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
 
 use super::passing::passing;
-use crate::limits::cut;
+use crate::brief::{Batch, Ended};
+use crate::limits::{Cleaner, cut};
 
 const RECENT_TRACES: usize = 50;
 /// Slow or failed traces, each, beside the last ones.
@@ -130,24 +131,37 @@ impl Ring {
         }
     }
 
-    /// Adds the spans of a batch. Those that later ones of the batch would evict are not even copied.
-    pub(crate) fn add_all(&self, batch: &[SpanData]) {
+    /// Adds the spans of a batch; those in brief are cleaned. Those that later ones of the batch would evict are not even copied.
+    pub(crate) fn add_all(
+        &self,
+        batch: &Batch,
+        cleaner: &Cleaner<'_>,
+        scope: &InstrumentationScope,
+    ) {
         let passing = if batch.len() > RECENT_TRACES {
             let known = self.kept.lock().ids();
             passing(batch, known.into_iter(), RECENT_TRACES, self.slow_after)
         } else {
             Vec::new()
         };
-        for (at, span) in batch.iter().enumerate() {
-            if passing.get(at) != Some(&true) {
-                self.add(span);
+        for (at, ended) in batch.in_order().enumerate() {
+            if passing.get(at) == Some(&true) {
+                continue;
+            }
+            match ended {
+                Ended::Span(span) => self.add(Cow::Borrowed(span)),
+                Ended::Brief(brief) => {
+                    let mut span = batch.whole(brief, scope);
+                    cleaner.clean_span(&mut span);
+                    self.add(Cow::Owned(span));
+                }
             }
         }
     }
 
     /// Adds a span to its trace. A trace that begins with a sampled span is the newest of the last ones; that of an unsampled span, which
     /// is of a slow or failed request, stands beside them.
-    fn add(&self, data: &SpanData) {
+    fn add(&self, data: Cow<'_, SpanData>) {
         let id = data.span_context.trace_id();
         let mut kept = self.kept.lock();
         match kept.find(id) {
@@ -158,9 +172,10 @@ impl Ring {
                 kept.bytes = kept.bytes + after - before;
             }
             None => {
+                let is_sampled = data.span_context.is_sampled();
                 let entry = Entry::new(id, data);
                 kept.bytes += entry.bytes;
-                match data.span_context.is_sampled() {
+                match is_sampled {
                     true => kept.begin(entry, self.slow_after),
                     false => kept.put_aside(entry),
                 }
@@ -267,22 +282,22 @@ impl TraceStore {
 }
 
 impl Entry {
-    fn new(id: TraceId, data: &SpanData) -> Self {
+    fn new(id: TraceId, data: Cow<'_, SpanData>) -> Self {
         let span = StoredSpan::new(data);
         let bytes = span.bytes();
         let trace = Arc::new(StoredTrace::new(span));
         Self { id, trace, bytes }
     }
 
-    fn add(&mut self, data: &SpanData) {
+    fn add(&mut self, data: Cow<'_, SpanData>) {
         let trace = Arc::make_mut(&mut self.trace);
         let end = (trace.start + trace.duration).max(data.end_time);
         trace.start = trace.start.min(data.start_time);
         trace.duration = end.duration_since(trace.start).unwrap_or_default();
-        trace.error |= failed(data);
+        trace.error |= failed(&data);
         if trace.spans.len() == SPANS_PER_TRACE {
             trace.left_out += 1;
-            let Some(dropped) = trace.make_room(data) else {
+            let Some(dropped) = trace.make_room(&data) else {
                 return;
             };
             self.bytes -= dropped.bytes();
@@ -340,17 +355,33 @@ impl StoredTrace {
 }
 
 impl StoredSpan {
-    fn new(data: &SpanData) -> Self {
-        let attributes = data.attributes.iter().take(ATTRIBUTES_PER_SPAN);
-        Self {
+    fn new(data: Cow<'_, SpanData>) -> Self {
+        let span = Self {
             id: data.span_context.span_id(),
             parent: data.parent_span_id,
-            is_root: is_root(data),
-            name: data.name.clone(),
+            is_root: is_root(&data),
+            name: Cow::default(),
             start: data.start_time,
-            duration: took(data),
-            error: failed(data),
-            attributes: attributes.map(shortened).collect(),
+            duration: took(&data),
+            error: failed(&data),
+            attributes: Vec::new(),
+        };
+        let (name, attributes) = match data {
+            Cow::Borrowed(data) => {
+                let attributes = data.attributes.iter().take(ATTRIBUTES_PER_SPAN);
+                let attributes = attributes.map(|one| shortened(Cow::Borrowed(one)));
+                (data.name.clone(), attributes.collect())
+            }
+            Cow::Owned(data) => {
+                let attributes = data.attributes.into_iter().take(ATTRIBUTES_PER_SPAN);
+                let attributes = attributes.map(|one| shortened(Cow::Owned(one)));
+                (data.name, attributes.collect())
+            }
+        };
+        Self {
+            name,
+            attributes,
+            ..span
         }
     }
 
@@ -391,9 +422,9 @@ pub(crate) fn took(data: &SpanData) -> Duration {
 }
 
 /// The attribute, with so much of a text or of an array as is shown.
-fn shortened(attribute: &KeyValue) -> KeyValue {
+fn shortened(attribute: Cow<'_, KeyValue>) -> KeyValue {
     if text_bytes(&attribute.value) <= TEXT_BYTES {
-        return attribute.clone();
+        return attribute.into_owned();
     }
     let text = cut(attribute.value.to_string(), TEXT_BYTES);
     KeyValue::new(attribute.key.clone(), text)

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::sync::{Arc, Once};
 use std::time::{Duration, UNIX_EPOCH};
 
 use opentelemetry::trace::{
@@ -15,6 +16,8 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
+use crate::brief::{Batch, Brief, Shape};
+use crate::limits::{Limits, set_attribute_filter};
 
 /// Lengths on both sides of one and two digits.
 fn words() -> impl Strategy<Value = String> {
@@ -148,6 +151,11 @@ fn spans() -> impl Strategy<Value = SpanData> {
     })
 }
 
+/// Texts that are often the same, and that often are changed.
+fn texts() -> impl Strategy<Value = String> {
+    prop_oneof![Just("secret".to_owned()), Just("/api".to_owned()), words()]
+}
+
 proptest! {
     #[test]
     fn the_bytes_are_those_of_prost(spans in vec(spans(), 0..8), pairs in attributes(), url in any::<bool>()) {
@@ -156,11 +164,62 @@ proptest! {
             false => Resource::builder_empty().with_attributes(pairs).build(),
         };
         let mut ours = Vec::new();
-        request(&mut ours, &EncodedResource::new(&resource), &spans);
+        let none = (&InstrumentationScope::default(), &[][..]);
+        request(&mut ours, &EncodedResource::new(&resource), &spans, none);
         let schema = ResourceAttributesWithSchema::from(&resource);
         let theirs = ExportTraceServiceRequest {
             resource_spans: group_spans_by_resource_and_scope(spans, &schema),
         };
         prop_assert_eq!(ours, theirs.encode_to_vec());
+    }
+
+    #[test]
+    fn the_bytes_of_spans_in_brief_are_those_of_whole_ones(
+        shapes in vec((spans(), 0..4_usize, 0..4_usize), 1..4),
+        briefs in vec((0..4_usize, contexts(), any::<u64>(), texts(), texts()), 0..12),
+        others in vec(spans(), 0..3),
+        value_chars in proptest::option::of(0..10_usize),
+    ) {
+        static FILTER: Once = Once::new();
+        FILTER.call_once(|| set_attribute_filter(|_, text| (text == "secret").then(|| "***".to_owned())));
+        let limits = Limits { value_chars, attributes: 32, events: 0, links: 0, event_attributes: 0, link_attributes: 0 };
+        let scope = InstrumentationScope::builder("a").build();
+        let shapes: Vec<_> = shapes.into_iter().map(|(mut span, path, query)| {
+            let place = path.min(span.attributes.len());
+            span.attributes.insert(place, KeyValue::new("url.path", "/"));
+            if query > 0 {
+                let place = (place + query).min(span.attributes.len());
+                span.attributes.insert(place, KeyValue::new("url.query", "q"));
+            }
+            Arc::new(Shape::of(&span, ["url.path", "url.query"]))
+        }).collect();
+        let mut batch = Batch::default();
+        batch.spans = others;
+        for (shape, ids, at, path, query) in &briefs {
+            let start = UNIX_EPOCH + Duration::from_nanos(at / 2);
+            let brief = Brief {
+                shape: Arc::clone(&shapes[shape % shapes.len()]),
+                ids: ids.clone(),
+                parent: SpanId::from(*at),
+                parent_is_remote: at % 2 == 0,
+                start,
+                end: start + Duration::from_nanos(at % 1000),
+            };
+            batch.push_brief(brief, [path, query]);
+        }
+        let mut written = EncodedBriefs::default();
+        written.write(&batch, &limits.cleaner(), &scope);
+        let whole: Vec<_> = batch.briefs.iter().map(|brief| {
+            let mut span = batch.whole(brief, &scope);
+            limits.cleaner().clean_span(&mut span);
+            span
+        }).collect();
+        prop_assert_eq!(written.len(), whole.len());
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let resource = EncodedResource::default();
+        request(&mut ours, &resource, &batch.spans, (&scope, written.bytes(0..whole.len())));
+        let all: Vec<_> = whole.into_iter().chain(batch.spans).collect();
+        request(&mut theirs, &resource, &all, (&scope, &[]));
+        prop_assert_eq!(ours, theirs);
     }
 }

@@ -1,0 +1,174 @@
+//! Spans in brief: most of what describes them they have in common with others, and the rest is ids, times and a few texts.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+
+/// Number of attributes by which spans of one shape may differ.
+pub(crate) const TEXTS: usize = 2;
+
+/// What spans have in common.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    name: Cow<'static, str>,
+    kind: SpanKind,
+    /// Those by which spans differ have an empty text.
+    pub(crate) attributes: Vec<KeyValue>,
+    /// Places of these among the attributes, in their order.
+    pub(crate) texts: [Option<usize>; TEXTS],
+}
+
+impl Shape {
+    /// Takes what a span has in common with others, which differ from it by the texts of these keys, in the order of the attributes.
+    #[cfg(feature = "http")]
+    pub(crate) fn of(span: &SpanData, keys: [&str; TEXTS]) -> Self {
+        let mut attributes = span.attributes.clone();
+        let texts = keys.map(|key| attributes.iter().position(|one| one.key.as_str() == key));
+        for at in texts.into_iter().flatten() {
+            attributes[at].value = Value::from("");
+        }
+        Self {
+            name: span.name.clone(),
+            kind: span.span_kind.clone(),
+            attributes,
+            texts,
+        }
+    }
+}
+
+/// A span that is sampled and did not fail, and that has neither events nor links.
+#[derive(Debug)]
+pub(crate) struct Brief {
+    pub(crate) shape: Arc<Shape>,
+    pub(crate) ids: SpanContext,
+    pub(crate) parent: SpanId,
+    pub(crate) parent_is_remote: bool,
+    pub(crate) start: SystemTime,
+    pub(crate) end: SystemTime,
+}
+
+/// A span in brief that waits with others.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) brief: Brief,
+    /// Number of spans that ended before it.
+    before: usize,
+    texts: [Range<usize>; TEXTS],
+}
+
+/// Spans that wait for their export.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) spans: Vec<SpanData>,
+    pub(crate) briefs: Vec<Waiting>,
+    /// Texts of the spans in brief.
+    texts: String,
+}
+
+/// One of the spans of a batch.
+#[derive(Clone, Copy)]
+pub(crate) enum Ended<'a> {
+    Span(&'a SpanData),
+    Brief(&'a Waiting),
+}
+
+/// More than so many bytes are given back after a batch.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+impl Batch {
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len() + self.briefs.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn push_brief(&mut self, brief: Brief, texts: [&str; TEXTS]) {
+        let before = self.len();
+        let texts = texts.map(|text| {
+            let start = self.texts.len();
+            self.texts.push_str(text);
+            start..self.texts.len()
+        });
+        self.briefs.push(Waiting {
+            brief,
+            before,
+            texts,
+        });
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.spans.clear();
+        self.briefs.clear();
+        self.texts.clear();
+        if self.texts.capacity() > KEPT_BYTES {
+            self.texts = String::new();
+        }
+    }
+
+    /// The spans in the order of their ends.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = Ended<'_>> {
+        let (mut spans, mut briefs) = (self.spans.iter(), self.briefs.iter().peekable());
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let next = match briefs.next_if(|brief| brief.before == at) {
+                Some(brief) => Ended::Brief(brief),
+                None => Ended::Span(spans.next()?),
+            };
+            at += 1;
+            Some(next)
+        })
+    }
+
+    /// The texts of a span in brief.
+    pub(crate) fn texts(&self, brief: &Waiting) -> [&str; TEXTS] {
+        brief.texts.clone().map(|text| &self.texts[text])
+    }
+
+    /// The whole of a span in brief.
+    pub(crate) fn whole(&self, waiting: &Waiting, scope: &InstrumentationScope) -> SpanData {
+        let brief = &waiting.brief;
+        let shape = &*brief.shape;
+        let mut attributes = shape.attributes.clone();
+        for (at, text) in shape.texts.into_iter().zip(self.texts(waiting)) {
+            if let Some(at) = at {
+                attributes[at].value = Value::from(text.to_owned());
+            }
+        }
+        SpanData {
+            span_context: brief.ids.clone(),
+            parent_span_id: brief.parent,
+            parent_span_is_remote: brief.parent_is_remote,
+            span_kind: shape.kind.clone(),
+            name: shape.name.clone(),
+            start_time: brief.start,
+            end_time: brief.end,
+            attributes,
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: scope.clone(),
+        }
+    }
+
+    /// Makes the whole of each span in brief, and puts all in order.
+    pub(crate) fn make_whole(&mut self, scope: &InstrumentationScope) {
+        if self.briefs.is_empty() {
+            return;
+        }
+        let all = self.in_order().map(|ended| match ended {
+            Ended::Span(span) => span.clone(),
+            Ended::Brief(brief) => self.whole(brief, scope),
+        });
+        self.spans = all.collect();
+        self.briefs.clear();
+    }
+}

@@ -1,0 +1,176 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use opentelemetry::InstrumentationScope;
+use opentelemetry_sdk::trace::SpanData;
+
+use super::{
+    BYTES, SPAN, attribute, flags, head, ids, kind, message, number, text, text_attribute, times,
+    varint,
+};
+use crate::brief::{Batch, Shape, TEXTS, Waiting};
+use crate::limits::Cleaner;
+
+/// Number of shapes that are told apart in a batch.
+const SHAPES: usize = 64;
+/// More than so many bytes are given back after a batch.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+/// The spans in brief of a batch as they are sent, one message behind the other. What a span has in common with the one of its shape
+/// before is written once, and copied.
+#[derive(Debug, Default)]
+pub(crate) struct EncodedBriefs {
+    bytes: Vec<u8>,
+    /// End of each span.
+    ends: Vec<usize>,
+    known: Vec<Option<Known>>,
+    span: Vec<u8>,
+}
+
+/// The last span of a shape: places of what was written.
+#[derive(Debug)]
+struct Known {
+    shape: Arc<Shape>,
+    /// Number of the span in its batch.
+    brief: usize,
+    name: Range<usize>,
+    attributes: Range<usize>,
+    /// Of those that have a text of their own.
+    texts: [Range<usize>; TEXTS],
+}
+
+impl EncodedBriefs {
+    /// Writes the spans in brief of a batch, cleaned, in place of those of the batch before.
+    pub(crate) fn write(
+        &mut self,
+        batch: &Batch,
+        cleaner: &Cleaner<'_>,
+        scope: &InstrumentationScope,
+    ) {
+        self.clear();
+        self.known.resize_with(SHAPES, || None);
+        for (at, waiting) in batch.briefs.iter().enumerate() {
+            self.span.clear();
+            ids(&mut self.span, &waiting.brief.ids, waiting.brief.parent);
+            // shapes are told apart by their addresses, whose last bits are the same
+            let place = (Arc::as_ptr(&waiting.brief.shape).addr() >> 4) % SHAPES;
+            let known = self.known[place].take();
+            let known = known.filter(|known| Arc::ptr_eq(&known.shape, &waiting.brief.shape));
+            let known = match known {
+                Some(known) => {
+                    self.copy(&known, batch, waiting, cleaner);
+                    self.end(waiting);
+                    Some(known)
+                }
+                None => {
+                    let mut span = batch.whole(waiting, scope);
+                    cleaner.clean_span(&mut span);
+                    let known = self.whole(&span, waiting, at);
+                    let start = self.end(waiting);
+                    // if attributes went away, their places are others
+                    let is_usual = span.attributes.len() == waiting.brief.shape.attributes.len();
+                    is_usual.then(|| known.moved_by(start))
+                }
+            };
+            self.known[place] = known;
+        }
+    }
+
+    /// Number of spans.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Returns the bytes of these spans.
+    pub(crate) fn bytes(&self, spans: Range<usize>) -> &[u8] {
+        let start = |at: usize| at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start(spans.start)..start(spans.end)]
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.known.clear();
+        self.ends.clear();
+        self.bytes.clear();
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Writes what the span has between its ids and its status, and returns where in it.
+    fn whole(&mut self, span: &SpanData, waiting: &Waiting, brief: usize) -> Known {
+        let out = &mut self.span;
+        let start = out.len();
+        text(out, 5, &span.name);
+        number(out, 6, kind(&span.span_kind));
+        let name = start..out.len();
+        times(out, span.start_time, span.end_time);
+        let start = out.len();
+        let shape = &waiting.brief.shape;
+        let mut texts = [const { 0..0 }; TEXTS];
+        for (at, pair) in span.attributes.iter().enumerate() {
+            let start = out.len();
+            attribute(out, 9, &pair.key, &pair.value);
+            for (place, text) in shape.texts.iter().zip(&mut texts) {
+                if *place == Some(at) {
+                    *text = start..out.len();
+                }
+            }
+        }
+        Known {
+            shape: Arc::clone(shape),
+            brief,
+            name,
+            attributes: start..out.len(),
+            texts,
+        }
+    }
+
+    /// Writes the same of a span whose shape is known.
+    fn copy(&mut self, known: &Known, batch: &Batch, waiting: &Waiting, cleaner: &Cleaner<'_>) {
+        let (out, bytes) = (&mut self.span, &self.bytes);
+        out.extend_from_slice(&bytes[known.name.clone()]);
+        times(out, waiting.brief.start, waiting.brief.end);
+        let mut copied = known.attributes.start;
+        let (texts, others) = (
+            batch.texts(waiting),
+            batch.texts(&batch.briefs[known.brief]),
+        );
+        for (at, place) in known.shape.texts.iter().enumerate() {
+            let (Some(place), true) = (place, texts[at] != others[at]) else {
+                continue;
+            };
+            let written = &known.texts[at];
+            out.extend_from_slice(&bytes[copied..written.start]);
+            copied = written.end;
+            let key = known.shape.attributes[*place].key.as_str();
+            let cleaned = cleaner.text(key, texts[at]);
+            text_attribute(out, 9, key, cleaned.as_deref().unwrap_or(texts[at]));
+        }
+        out.extend_from_slice(&bytes[copied..known.attributes.end]);
+    }
+
+    /// Writes the end of a span and puts it behind the others. Returns where it begins.
+    fn end(&mut self, waiting: &Waiting) -> usize {
+        let brief = &waiting.brief;
+        message(&mut self.span, 15, |_| {});
+        flags(&mut self.span, &brief.ids, brief.parent_is_remote);
+        head(&mut self.bytes, SPAN, BYTES);
+        varint(&mut self.bytes, self.span.len() as u64);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&self.span);
+        self.ends.push(self.bytes.len());
+        start
+    }
+}
+
+impl Known {
+    fn moved_by(self, bytes: usize) -> Self {
+        let moved = |range: Range<usize>| range.start + bytes..range.end + bytes;
+        Self {
+            name: moved(self.name),
+            attributes: moved(self.attributes),
+            texts: self.texts.map(moved),
+            ..self
+        }
+    }
+}

@@ -1,0 +1,137 @@
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use opentelemetry::Context;
+use parking_lot::{Condvar, Mutex};
+
+use crate::brief::Batch;
+
+/// Spans that wait, and the thread that exports them: once a batch is there, at an interval, and when it is asked to.
+///
+/// It takes whatever it is given: who adds to it limits how much waits.
+#[derive(Debug)]
+pub(crate) struct Queue(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// There is something to do for the thread.
+    wake: Condvar,
+    /// The thread has done something.
+    done: Condvar,
+    batch_spans: usize,
+    interval: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Batch,
+    /// Exports that were asked for, and those of them that ended.
+    asked: u64,
+    answered: u64,
+    is_closed: bool,
+    has_ended: bool,
+}
+
+impl Queue {
+    /// Starts the thread, which exports by this function all that waits, at the latest once so many spans do.
+    pub(crate) fn start(
+        batch_spans: usize,
+        interval: Duration,
+        export: impl FnMut(&mut Batch) + Send + 'static,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            done: Condvar::new(),
+            batch_spans,
+            interval,
+        });
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("ops-trace-spans".to_owned());
+        thread.spawn(move || for_thread.work(export))?;
+        Ok(Self(shared))
+    }
+
+    /// Adds a span.
+    pub(crate) fn add(&self, add: impl FnOnce(&mut Batch)) {
+        let mut state = self.0.state.lock();
+        if state.has_ended {
+            return;
+        }
+        add(&mut state.waiting);
+        // while it works the thread sees by itself that more waits
+        let is_due = state.waiting.len() == self.0.batch_spans;
+        drop(state);
+        if is_due {
+            self.0.wake.notify_one();
+        }
+    }
+
+    /// Exports what waits, and returns whether that was done in time.
+    pub(crate) fn flush(&self, within: Duration) -> bool {
+        let mut state = self.0.state.lock();
+        state.asked += 1;
+        let ticket = state.asked;
+        self.0.wake.notify_one();
+        let goes_on = |state: &mut State| state.answered < ticket && !state.has_ended;
+        let waited = self.0.done.wait_while_for(&mut state, goes_on, within);
+        !waited.timed_out()
+    }
+
+    /// Exports what waits and ends the thread. Waits no longer than this for it.
+    pub(crate) fn close(&self, within: Duration) {
+        let mut state = self.0.state.lock();
+        state.is_closed = true;
+        self.0.wake.notify_one();
+        let goes_on = |state: &mut State| !state.has_ended;
+        self.0.done.wait_while_for(&mut state, goes_on, within);
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.close(Duration::ZERO);
+    }
+}
+
+impl Shared {
+    fn work(&self, mut export: impl FnMut(&mut Batch)) {
+        // what the client does here makes no spans
+        let _suppressed = Context::enter_telemetry_suppressed_scope();
+        let mut batch = Batch::default();
+        let mut last = Instant::now();
+        loop {
+            let mut state = self.state.lock();
+            let rests = |state: &mut State| {
+                let is_asked = state.is_closed || state.asked > state.answered;
+                !is_asked && state.waiting.len() < self.batch_spans
+            };
+            let pause = self.interval.saturating_sub(last.elapsed());
+            self.wake.wait_while_for(&mut state, rests, pause);
+            std::mem::swap(&mut state.waiting, &mut batch);
+            let (asked, is_last) = (state.asked, state.is_closed);
+            drop(state);
+            last = Instant::now();
+            if !batch.is_empty() {
+                // a panic would end the thread for good
+                let exported = catch_unwind(AssertUnwindSafe(|| export(&mut batch)));
+                if exported.is_err() {
+                    tracing::error!(target: "ops_trace", "trace_export_panicked");
+                }
+                batch.clear();
+            }
+            let mut state = self.state.lock();
+            state.answered = asked;
+            state.has_ended = is_last && state.waiting.is_empty();
+            let has_ended = state.has_ended;
+            drop(state);
+            self.done.notify_all();
+            if has_ended {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use ::http::Version;
+use opentelemetry_sdk::trace::SpanData;
+use ops_http::{Outcome, Route, known_method};
+
+use super::describe::{self, PATH, QUERY, Server};
+use super::head::Head;
+use crate::brief::Shape;
+
+/// Number of shapes that a thread remembers.
+const PLACES: usize = 64;
+
+type Place = Option<(Usual, Arc<Shape>)>;
+
+thread_local! {
+    static REMEMBERED: RefCell<[Place; PLACES]> =
+        const { RefCell::new([const { None }; PLACES]) };
+}
+
+/// What most requests of a route have in common: they differ by their path and query only.
+#[derive(PartialEq)]
+pub(super) struct Usual {
+    route: Option<Route>,
+    method: &'static str,
+    scheme: &'static str,
+    version: Version,
+    status: Option<u16>,
+    streamed: bool,
+    has_query: bool,
+    server: Option<Server>,
+}
+
+impl Usual {
+    /// Returns nothing for a request that did not fail and has more to tell.
+    pub(super) fn of(head: &Head, outcome: &Outcome) -> Option<Self> {
+        let is_usual = head.link.is_none()
+            && head.client.is_none()
+            && (head.route.is_none() || head.route == outcome.route);
+        let method = known_method(&head.method).filter(|_| is_usual)?;
+        Some(Self {
+            route: outcome.route.clone(),
+            method,
+            scheme: head.scheme(),
+            version: head.version,
+            status: describe::status(outcome),
+            streamed: outcome.streamed,
+            has_query: head.uri.query().is_some(),
+            server: head.server(),
+        })
+    }
+
+    /// Returns the shape of these requests, which this one has, too.
+    pub(super) fn shape(self, span: impl FnOnce() -> SpanData) -> Arc<Shape> {
+        let place = self.place();
+        let known = REMEMBERED.try_with(|all| match &all.try_borrow().ok()?[place] {
+            Some((known, shape)) if *known == self => Some(Arc::clone(shape)),
+            _ => None,
+        });
+        if let Some(shape) = known.ok().flatten() {
+            return shape;
+        }
+        let shape = Arc::new(Shape::of(&span(), [PATH, QUERY]));
+        let new = (self, Arc::clone(&shape));
+        // what was there is dropped later
+        let _before = REMEMBERED.try_with(|all| all.try_borrow_mut().ok()?[place].replace(new));
+        shape
+    }
+
+    /// A route is one text for all its requests on a thread, so that its address tells routes apart.
+    fn place(&self) -> usize {
+        let route = self.route.as_ref();
+        let route = route.map_or(0, |route| route.template().as_ptr().addr() >> 4);
+        let status = usize::from(self.status.unwrap_or_default());
+        (route ^ status ^ usize::from(self.has_query) << 3) % PLACES
+    }
+}
