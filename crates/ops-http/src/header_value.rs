@@ -3,9 +3,9 @@ use std::cell::RefCell;
 use bytes::BytesMut;
 use http::HeaderValue;
 
-/// Room for about ten ids, whose headers share one allocation. HTTP/2 keeps some headers of a connection for as long as that lasts, and the
+/// Room for about twenty ids, whose headers share one allocation. HTTP/2 keeps some headers of a connection for as long as that lasts, and the
 /// buffer with each of them.
-const SHARED_BYTES: usize = 512;
+const SHARED_BYTES: usize = 1024;
 
 thread_local! {
     static SHARED: RefCell<BytesMut> = RefCell::new(BytesMut::new());
