@@ -58,8 +58,8 @@ const ROWS: [Row; 8] = [
     row("metrics", None, 4.0),
     row("log", None, 4.0),
     row("off", Some(0.0), 4.0),
-    row("sampled-10", Some(0.1), 9.0),
-    row("sampled-100", Some(1.0), 13.0),
+    row("sampled-10", Some(0.1), 8.5),
+    row("sampled-100", Some(1.0), 9.0),
 ];
 
 const fn row(name: &'static str, ratio: Option<f64>, limit: f64) -> Row {

@@ -22,11 +22,11 @@ const ROWS: [(&str, Option<u64>); 8] = [
     ("bare", None),
     ("layer", None),
     ("nothing", Some(2_860)),
-    ("metrics", Some(4_140)),
-    ("log", Some(7_430)),
+    ("metrics", Some(4_290)),
+    ("log", Some(7_470)),
     ("off", Some(10_450)),
-    ("sampled-10", Some(15_420)),
-    ("sampled-100", Some(24_950)),
+    ("sampled-10", Some(14_920)),
+    ("sampled-100", Some(19_500)),
 ];
 
 /// Rows and limits of the program as `ci` has built it for its tests, not optimized: what a change adds shows there too.
