@@ -11,6 +11,8 @@ use crate::brief::Shape;
 
 /// Number of shapes that a thread remembers.
 const PLACES: usize = 64;
+/// Number of places where one may be.
+const TRIES: usize = 4;
 
 type Place = Option<(Usual, Arc<Shape>)>;
 
@@ -53,10 +55,12 @@ impl Usual {
 
     /// Returns the shape of these requests, which this one has, too.
     pub(super) fn shape(self, span: impl FnOnce() -> SpanData) -> Arc<Shape> {
-        let place = self.place();
-        let known = REMEMBERED.try_with(|all| match &all.try_borrow().ok()?[place] {
-            Some((known, shape)) if *known == self => Some(Arc::clone(shape)),
-            _ => None,
+        let places = self.places();
+        let known = REMEMBERED.try_with(|all| {
+            let all = all.try_borrow().ok()?;
+            let mut known = places.iter().filter_map(|at| all[*at].as_ref());
+            let known = known.find(|(known, _)| *known == self)?;
+            Some(Arc::clone(&known.1))
         });
         if let Some(shape) = known.ok().flatten() {
             return shape;
@@ -64,15 +68,20 @@ impl Usual {
         let shape = Arc::new(Shape::of(&span(), [PATH, QUERY]));
         let new = (self, Arc::clone(&shape));
         // what was there is dropped later
-        let _before = REMEMBERED.try_with(|all| all.try_borrow_mut().ok()?[place].replace(new));
+        let _before = REMEMBERED.try_with(|all| {
+            let mut all = all.try_borrow_mut().ok()?;
+            let free = places.into_iter().find(|at| all[*at].is_none());
+            all[free.unwrap_or(places[0])].replace(new)
+        });
         shape
     }
 
-    /// A route is one text for all its requests on a thread, so that its address tells routes apart.
-    fn place(&self) -> usize {
+    /// Places where it may be. A route is one text for all its requests on a thread, so that its address tells routes apart.
+    fn places(&self) -> [usize; TRIES] {
         let route = self.route.as_ref();
         let route = route.map_or(0, |route| route.template().as_ptr().addr() >> 4);
         let status = usize::from(self.status.unwrap_or_default());
-        (route ^ status ^ usize::from(self.has_query) << 3) % PLACES
+        let first = route ^ status ^ usize::from(self.has_query) << 3;
+        std::array::from_fn(|next| (first + next) % PLACES)
     }
 }

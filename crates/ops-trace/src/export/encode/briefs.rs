@@ -23,11 +23,11 @@ pub(crate) struct EncodedBriefs {
     bytes: Vec<u8>,
     /// End of each span.
     ends: Vec<usize>,
-    known: Vec<Option<Known>>,
+    known: Vec<Known>,
     span: Vec<u8>,
 }
 
-/// The last span of a shape: places of what was written.
+/// The first span of a shape: places of what was written.
 #[derive(Debug)]
 struct Known {
     shape: Arc<Shape>,
@@ -48,19 +48,15 @@ impl EncodedBriefs {
         scope: &InstrumentationScope,
     ) {
         self.clear();
-        self.known.resize_with(SHAPES, || None);
         for (at, waiting) in batch.briefs.iter().enumerate() {
             self.span.clear();
             ids(&mut self.span, &waiting.brief.ids, waiting.brief.parent);
-            // shapes are told apart by their addresses, whose last bits are the same
-            let place = (Arc::as_ptr(&waiting.brief.shape).addr() >> 4) % SHAPES;
-            let known = self.known[place].take();
-            let known = known.filter(|known| Arc::ptr_eq(&known.shape, &waiting.brief.shape));
-            let known = match known {
+            let shape = &waiting.brief.shape;
+            let mut known = self.known.iter();
+            match known.find(|known| Arc::ptr_eq(&known.shape, shape)) {
                 Some(known) => {
-                    self.copy(&known, batch, waiting, cleaner);
+                    known.copy(&mut self.span, &self.bytes, batch, waiting, cleaner);
                     self.end(waiting);
-                    Some(known)
                 }
                 None => {
                     let mut span = batch.whole(waiting, scope);
@@ -68,11 +64,12 @@ impl EncodedBriefs {
                     let known = self.whole(&span, waiting, at);
                     let start = self.end(waiting);
                     // if attributes went away, their places are others
-                    let is_usual = span.attributes.len() == waiting.brief.shape.attributes.len();
-                    is_usual.then(|| known.moved_by(start))
+                    let is_usual = span.attributes.len() == shape.attributes.len();
+                    if is_usual && self.known.len() < SHAPES {
+                        self.known.push(known.moved_by(start));
+                    }
                 }
-            };
-            self.known[place] = known;
+            }
         }
     }
 
@@ -125,30 +122,6 @@ impl EncodedBriefs {
         }
     }
 
-    /// Writes the same of a span whose shape is known.
-    fn copy(&mut self, known: &Known, batch: &Batch, waiting: &Waiting, cleaner: &Cleaner<'_>) {
-        let (out, bytes) = (&mut self.span, &self.bytes);
-        out.extend_from_slice(&bytes[known.name.clone()]);
-        times(out, waiting.brief.start, waiting.brief.end);
-        let mut copied = known.attributes.start;
-        let (texts, others) = (
-            batch.texts(waiting),
-            batch.texts(&batch.briefs[known.brief]),
-        );
-        for (at, place) in known.shape.texts.iter().enumerate() {
-            let (Some(place), true) = (place, texts[at] != others[at]) else {
-                continue;
-            };
-            let written = &known.texts[at];
-            out.extend_from_slice(&bytes[copied..written.start]);
-            copied = written.end;
-            let key = known.shape.attributes[*place].key.as_str();
-            let cleaned = cleaner.text(key, texts[at]);
-            text_attribute(out, 9, key, cleaned.as_deref().unwrap_or(texts[at]));
-        }
-        out.extend_from_slice(&bytes[copied..known.attributes.end]);
-    }
-
     /// Writes the end of a span and puts it behind the others. Returns where it begins.
     fn end(&mut self, waiting: &Waiting) -> usize {
         let brief = &waiting.brief;
@@ -164,6 +137,33 @@ impl EncodedBriefs {
 }
 
 impl Known {
+    /// Writes the same of another span of the shape.
+    fn copy(
+        &self,
+        out: &mut Vec<u8>,
+        bytes: &[u8],
+        batch: &Batch,
+        waiting: &Waiting,
+        cleaner: &Cleaner<'_>,
+    ) {
+        out.extend_from_slice(&bytes[self.name.clone()]);
+        times(out, waiting.brief.start, waiting.brief.end);
+        let mut copied = self.attributes.start;
+        let (texts, others) = (batch.texts(waiting), batch.texts(&batch.briefs[self.brief]));
+        for (at, place) in self.shape.texts.iter().enumerate() {
+            let (Some(place), true) = (place, texts[at] != others[at]) else {
+                continue;
+            };
+            let written = &self.texts[at];
+            out.extend_from_slice(&bytes[copied..written.start]);
+            copied = written.end;
+            let key = self.shape.attributes[*place].key.as_str();
+            let cleaned = cleaner.text(key, texts[at]);
+            text_attribute(out, 9, key, cleaned.as_deref().unwrap_or(texts[at]));
+        }
+        out.extend_from_slice(&bytes[copied..self.attributes.end]);
+    }
+
     fn moved_by(self, bytes: usize) -> Self {
         let moved = |range: Range<usize>| range.start + bytes..range.end + bytes;
         Self {
