@@ -77,7 +77,7 @@ pub(crate) enum Ended<'a> {
     Brief(&'a Waiting),
 }
 
-/// More than so many bytes are given back after a batch.
+/// Capacity above which a buffer is given back after a batch.
 const KEPT_BYTES: usize = 1024 * 1024;
 
 impl Batch {

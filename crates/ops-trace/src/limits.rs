@@ -201,7 +201,7 @@ pub(crate) fn cut(mut text: String, bytes: usize) -> String {
     text
 }
 
-/// The same of a text that may stay where it is.
+/// Cuts a text that may stay where it is, as [`cut`] does.
 #[cfg(feature = "http")]
 pub(crate) fn cut_where_it_is(text: Cow<'_, str>, bytes: usize) -> Cow<'_, str> {
     if text.len() > bytes {

@@ -17,9 +17,9 @@ pub(crate) struct Queue(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// There is something to do for the thread.
+    /// Signal to the thread that there is something to do.
     wake: Condvar,
-    /// The thread has done something.
+    /// Signal of the thread that it has done something.
     done: Condvar,
     batch_spans: usize,
     interval: Duration,

@@ -13,7 +13,7 @@ use crate::limits::Cleaner;
 
 /// Number of shapes that are told apart in a batch.
 const SHAPES: usize = 64;
-/// More than so many bytes are given back after a batch.
+/// Capacity above which a buffer is given back after a batch.
 const KEPT_BYTES: usize = 1024 * 1024;
 
 /// The spans in brief of a batch as they are sent, one message behind the other. What a span has in common with the one of its shape
