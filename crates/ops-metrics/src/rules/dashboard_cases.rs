@@ -132,7 +132,11 @@ fn series(family: &Family, part: &str, place: &Place, first: &str, bound: &str) 
     for (at, label) in family.definition().labels.iter().enumerate() {
         let known = label.values.first().copied().unwrap_or("some");
         let value = if at == 0 { first } else { known };
-        labels.push(query::matcher(query::stored_name(label), "=", value));
+        labels.push(query::matcher(
+            query::stored_name(family, label),
+            "=",
+            value,
+        ));
     }
     if !bound.is_empty() {
         labels.push(query::matcher("le", "=", bound));
@@ -178,7 +182,7 @@ fn paces(family: &'static Family, part: &str) -> Expected {
         let labels = match family.definition().labels.first() {
             Some(label) => format!(
                 "{{{}}}",
-                query::matcher(query::stored_name(label), "=", first)
+                query::matcher(query::stored_name(family, label), "=", first)
             ),
             None => "{}".to_owned(),
         };

@@ -135,8 +135,8 @@ fn rate(family: &'static Family, part: &'static str) -> Target {
     let rate = format!("rate({}[$__rate_interval])", shown(family, part));
     let (expr, legend) = match family.definition().labels.first() {
         Some(label) => (
-            format!("sum by ({}) ({rate})", query::stored_name(label)),
-            format!("{{{{{}}}}}", query::stored_name(label)),
+            format!("sum by ({}) ({rate})", query::stored_name(family, label)),
+            format!("{{{{{}}}}}", query::stored_name(family, label)),
         ),
         None => (format!("sum({rate})"), "all".to_owned()),
     };
@@ -148,7 +148,8 @@ fn rate(family: &'static Family, part: &'static str) -> Target {
 }
 
 fn value(family: &'static Family) -> Target {
-    let labels = family.definition().labels.iter().map(query::stored_name);
+    let labels = family.definition().labels.iter();
+    let labels = labels.map(|label| query::stored_name(family, label));
     let legend: Vec<String> = ["instance"]
         .into_iter()
         .chain(labels)

@@ -23,10 +23,17 @@ pub(super) fn selector(family: &Family, part: &str, matchers: &[String]) -> Stri
     }
 }
 
-/// Returns the name of a metric's label as Prometheus stores it, which has a `job` and an `instance` of its own.
-pub(super) fn stored_name(label: &LabelDefinition) -> &'static str {
+/// Returns the name of a metric's label as Prometheus stores it, which has a `job` and an `instance` of its own: it puts `exported_`
+/// before them until no other label has that name.
+pub(super) fn stored_name(family: &Family, label: &LabelDefinition) -> &'static str {
+    let is_taken = |name: &str| {
+        let mut labels = family.definition().labels.iter();
+        labels.any(|label| label.name == name)
+    };
     match label.name {
+        "job" if is_taken("exported_job") => "exported_exported_job",
         "job" => "exported_job",
+        "instance" if is_taken("exported_instance") => "exported_exported_instance",
         "instance" => "exported_instance",
         name => name,
     }

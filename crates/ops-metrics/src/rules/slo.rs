@@ -283,7 +283,7 @@ fn patterns(slo: &Slo, family: &Family, matchers: &[Matcher]) -> Result<Vec<Labe
             )));
         }
         let one = LabelPattern {
-            label: query::stored_name(known),
+            label: query::stored_name(family, known),
             text,
             pattern,
         };

@@ -211,7 +211,7 @@ fn series(
     let job = of_name("job").map_or(JOB, |(_, job)| job);
     let mut labels = vec![query::matcher("job", "=", job)];
     for label in family.definition().labels {
-        let label_name = query::stored_name(label);
+        let label_name = query::stored_name(family, label);
         let fails = match &objective.bad {
             Bad::Failed(fails, _) => fails.as_slice(),
             Bad::SlowerThan(_) => &[],

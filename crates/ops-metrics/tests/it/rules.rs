@@ -315,6 +315,36 @@ fn labels_that_prometheus_has_too_are_found_as_it_stores_them() {
 }
 
 ops_metrics::define! {
+    /// Metrics of imports, whose labels have the names that Prometheus gives to others.
+    catalog IMPORTS;
+    /// Imports done.
+    counter imports_total { job: &'static str, exported_job: &'static str, outcome: &'static str = ["done", "failed"] }
+}
+
+ops_metrics::slo! {
+    /// Objectives of imports.
+    slos OF_IMPORTS;
+    /// Imports succeed
+    ImportsSucceed: 99.5 % of imports_total fails { job: "night.*", outcome: "failed" } ignores { exported_job: "test" };
+}
+
+#[test]
+fn a_label_job_is_found_beside_a_label_exported_job() {
+    let made = rules("imports", IMPORTS, OF_IMPORTS).unwrap();
+    let text = made.rules();
+    let matchers =
+        r#"imports_total{exported_job!~"test",exported_exported_job=~"night.*",outcome=~"failed"}"#;
+    assert!(text.contains(matchers), "{text}");
+    let legend = "sum by (exported_exported_job) (rate(imports_total{";
+    assert!(made.dashboard().contains(legend), "{}", made.dashboard());
+    let Some(promtool) = promtool() else { return };
+    let (directory, tests) = written(&made);
+    if let Err(told) = tested(&promtool, directory.path(), &tests[..1]) {
+        panic!("{told}");
+    }
+}
+
+ops_metrics::define! {
     /// Metrics of transfers, whose sizes differ widely.
     catalog TRANSFERS;
     /// Bytes of a transfer.
