@@ -155,13 +155,20 @@ impl Config {
 
     fn check(&self) -> Result<(), Error> {
         self.check_buckets()?;
-        let of_labels = self.of_labels().map(|(_, _, values)| Some(values));
-        let all = [self.label_values_max, self.series_max].into_iter();
-        if all.chain(of_labels).any(|limit| limit == Some(0)) {
-            let why = "a limit of 0 would refuse everything; accepted: 1 and more".to_owned();
-            return Err(Error::Limit(why));
+        let zero = |key: &str| {
+            let why = format!("{key} is 0, which would refuse everything; accepted: 1 and more");
+            Err(Error::Limit(why))
+        };
+        if self.label_values_max == Some(0) {
+            return zero("label_values_max");
         }
-        for (metric, label, _) in self.of_labels() {
+        if self.series_max == Some(0) {
+            return zero("series_max");
+        }
+        for (metric, label, values) in self.of_labels() {
+            if values == 0 {
+                return zero(&format!("label_values_max_of.{metric}.{label}"));
+            }
             let Some(family) = registry::find(metric) else {
                 let why = format!("there is no metric {metric}; is its catalog registered?");
                 return Err(Error::Limit(why));

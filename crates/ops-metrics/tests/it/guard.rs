@@ -181,11 +181,16 @@ fn a_low_limit_cuts_off_none_of_the_metrics_about_metrics() {
 #[test]
 fn limits_that_make_no_sense_are_refused_with_what_is_accepted() {
     let told = |config: Config| Registry::with(&config).unwrap_err().to_string();
-    let zero = told(Config::new().label_values_max(0));
-    assert!(
-        zero.ends_with("a limit of 0 would refuse everything; accepted: 1 and more"),
-        "{zero}"
-    );
+    let of_route = Config::new().label_values_max_of("http_requests_total", "route", 0);
+    for (config, key) in [
+        (Config::new().label_values_max(0), "label_values_max"),
+        (Config::new().series_max(0), "series_max"),
+        (of_route, "label_values_max_of.http_requests_total.route"),
+    ] {
+        let zero = told(config);
+        let why = format!(": {key} is 0, which would refuse everything; accepted: 1 and more");
+        assert!(zero.ends_with(&why), "{zero}");
+    }
     let label = told(Config::new().label_values_max_of("http_requests_total", "path", 5));
     assert!(
         label.ends_with(
