@@ -46,7 +46,7 @@ crate::define! {
     pub histogram http_request_latency = "http_request_latency_seconds" { route: &'static str, method: Method }
     /// Duration of streamed HTTP responses in seconds
     pub histogram http_stream_duration = "http_stream_duration_seconds" buckets [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0] { route: &'static str, method: Method }
-    /// HTTP requests that failed although their status is no 5xx: after the head, or as a call of gRPC
+    /// HTTP requests that failed although their status is no 5xx: after the head, as a call of gRPC, or with a status from 600 on
     pub counter http_response_failures_total {
         route: &'static str,
         method: Method,
