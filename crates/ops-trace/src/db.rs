@@ -239,7 +239,7 @@ fn words(statement: &str, dialect: Dialect) -> impl Iterator<Item = &str> {
     let pieces = pieces.flat_map(|piece| {
         let word = piece.strip_suffix(ENDS).unwrap_or(piece);
         let end = piece.get(word.len()..).unwrap_or_default();
-        [word, if is_parenthesis(end) { end } else { "" }]
+        [word, if is_mark(end) { end } else { "" }]
     });
     pieces.filter(|word| !word.is_empty())
 }
@@ -313,20 +313,19 @@ fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Sho
             (text.len(), Shown::Literal)
         }
         _ if !in_word && is_uuid(text) => (UUID_BYTES, Shown::Literal),
-        '-' if text.starts_with("--") => (line(text), Shown::Blank),
+        '-' if text.starts_with("--") => comment_line(text, dialect.is_dash_comment(text)),
         // those of `file:///data/a` begin none
-        '/' if text.starts_with("//")
-            && dialect.has_slash_comments()
-            && !before.ends_with([':', '/']) =>
-        {
-            (line(text), Shown::Blank)
+        '/' if text.starts_with("//") && !before.ends_with([':', '/']) => {
+            comment_line(text, dialect.has_slash_comments())
         }
         '/' if text.starts_with("/*") => (comment(text, dialect.nests_comments()), Shown::Blank),
         '#' if dialect.is_comment(text) => (line(text), Shown::Blank),
         '\'' => (literal(text, '\'', dialect), Shown::Literal),
-        '"' if dialect.has_quoted_text() => (literal(text, '"', dialect), Shown::Literal),
+        '"' if dialect.has_quoted_text() || dialect == Dialect::Sqlite && is_text(text, before) => {
+            (literal(text, '"', dialect), Shown::Literal)
+        }
         '"' | '`' => name(text, first, dialect),
-        '[' if dialect == Dialect::Brackets => name(text, ']', dialect),
+        '[' if dialect.has_brackets() => name(text, ']', dialect),
         // `?1` is a parameter
         '?' => (1 + digits(&text[1..]), Shown::AsIs),
         // an amount of money
@@ -429,6 +428,8 @@ fn is_key_after(before: &str) -> bool {
         && is_any(verb(before), &["ATTACH", "PRAGMA"])
 }
 
+                | Dialect::Slashes
+                | Dialect::Sqlite
 /// Reports whether the text ends with `PASSWORD` or `PASSWORD =` in a statement about a user. Elsewhere it is the name of a column.
 fn is_option_password(before: &str) -> bool {
     let option = without_end(before, "=").unwrap_or(before);
@@ -481,3 +482,56 @@ fn name(text: &str, quote: char, dialect: Dialect) -> (usize, Shown) {
         (end, Shown::AsIs)
     }
 }
+/// The line of a comment, or the first character of an operator. Where nobody knows which of both it is, the line is not shown, nor
+/// what follows a quote in it: a text may begin there.
+fn comment_line(text: &str, is_comment: Option<bool>) -> (usize, Shown) {
+    let end = line(text);
+    let has_quote = || text[..end].contains(['\'', '"', '`', '$']) || text[..end].contains("/*");
+    match is_comment {
+        Some(false) => (1, Shown::AsIs),
+        None if has_quote() => (text.len(), Shown::Literal),
+        _ => (end, Shown::Blank),
+    }
+}
+
+/// Reports whether a quoted name is a text, as SQLite takes one that names nothing: it stands where a value does, names no table, and
+/// was no name before, as in `SET "a" = "a" + 1`.
+fn is_text(text: &str, before: &str) -> bool {
+    const BEFORE_VALUES: [&str; 7] = ["LIKE", "GLOB", "MATCH", "REGEXP", "ESCAPE", "BETWEEN", "IS"];
+    let (name, rest) = text.split_at(quoted(text, '"', Backslash::IsText));
+    if rest.starts_with('.') || before.contains(name) {
+        return false;
+    }
+    let is_between =
+        |before| without_end(before, "?").is_some_and(|b| is_any(last_word(b), &["BETWEEN"]));
+    before.trim_end().ends_with(['=', '<', '>'])
+        || is_any(last_word(before), &BEFORE_VALUES)
+        || without_end(before, "AND").is_some_and(is_between)
+        || is_in_list(before)
+}
+
+/// Reports whether a value of `IN (..)` or of `VALUES (..), (..)` follows.
+fn is_in_list(before: &str) -> bool {
+    let Some((before, values)) = before.rsplit_once('(') else {
+        return false;
+    };
+    let is_row =
+        |before: &str| before.ends_with(')') && is_any(verb(before), &["INSERT", "REPLACE"]);
+    let begins = values.split_whitespace().next().unwrap_or_default();
+    let is_query = is_any(begins, &["SELECT", "WITH"]);
+    let is_value = begins.is_empty() || values.trim_end().ends_with(',');
+    !is_query
+        && is_value
+        && !values.contains(')')
+        && (is_any(last_word(before), &["IN", "VALUES"])
+            || before_comma(before).is_some_and(is_row))
+}
+
+/// Returns the word that the text ends with; blanks may follow it.
+fn last_word(text: &str) -> &str {
+    text.trim_end()
+        .rsplit(|c| !is_word(c))
+        .next()
+        .unwrap_or_default()
+}
+

@@ -1,16 +1,9 @@
 //! The rules of systems, by their names.
 
 /// Systems in which a backslash in a text is one, `"` encloses a name and `#` begins no comment.
-const STANDARD: [&str; 8] = [
-    "derby",
-    "firebirdsql",
-    "h2database",
-    "hsqldb",
-    "ibm.db2",
-    "sqlite",
-    "teradata",
-    "trino",
-];
+const STANDARD: [&str; 5] = ["derby", "firebirdsql", "ibm.db2", "teradata", "trino"];
+/// Systems like the standard ones in which `//` begins a comment.
+const SLASHES: [&str; 2] = ["h2database", "hsqldb"];
 /// Systems like the standard ones in which comments nest.
 const NESTING: [&str; 4] = ["cockroachdb", "duckdb", "greenplum", "postgresql"];
 /// Systems in which a backslash escapes, and `"` encloses a name.
@@ -36,15 +29,21 @@ pub(super) fn has_commands(system: &str) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     Standard,
+    /// Rules of the standard ones, and `//` begins a comment.
+    Slashes,
+    /// Rules of the standard ones, `[..]` encloses a name, and `".."` text where no name can stand.
+    Sqlite,
     /// Rules of the standard ones, and comments nest.
     Nesting,
-    /// Rules of the standard ones, and `//` begins a comment.
+    /// Rules of the standard ones, `//` begins a comment, and comments do not nest.
     Cassandra,
     Escaping,
     Brackets,
     Oracle,
-    /// A backslash escapes, `"` encloses text and `#` begins a comment.
+    /// A backslash escapes, `"` encloses text, `#` begins a comment, and `--` does if a blank follows.
     Mysql,
+    /// A backslash escapes, `"` encloses text, `//` begins a comment, and `--` is a relationship.
+    Cypher,
     /// Rules of MySQL, and three quotes enclose text that may have fewer of them in it.
     Google,
     /// Rules of GoogleSQL or of PostgreSQL: what may be text is.
@@ -67,6 +66,12 @@ impl Dialect {
         let is = |name: &&str| system.eq_ignore_ascii_case(name);
         if STANDARD.iter().any(is) {
             Self::Standard
+        } else if SLASHES.iter().any(is) {
+            Self::Slashes
+        } else if is(&"sqlite") {
+            Self::Sqlite
+        } else if is(&"neo4j") {
+            Self::Cypher
         } else if NESTING.iter().any(is) {
             Self::Nesting
         } else if is(&"cassandra") {
@@ -90,7 +95,7 @@ impl Dialect {
 
     pub(super) fn backslash(self) -> Backslash {
         match self {
-            Self::Escaping | Self::Mysql | Self::Google => Backslash::Escapes,
+            Self::Escaping | Self::Mysql | Self::Google | Self::Cypher => Backslash::Escapes,
             Self::Spanner | Self::Unknown => Backslash::Unknown,
             _ => Backslash::IsText,
         }
@@ -107,8 +112,13 @@ impl Dialect {
     pub(super) fn has_quoted_text(self) -> bool {
         matches!(
             self,
-            Self::Mysql | Self::Google | Self::Spanner | Self::Unknown
+            Self::Mysql | Self::Google | Self::Cypher | Self::Spanner | Self::Unknown
         )
+    }
+
+    /// `[..]` encloses a name.
+    pub(super) fn has_brackets(self) -> bool {
+        matches!(self, Self::Brackets | Self::Sqlite)
     }
 
     /// `q'[it's]'` is text.
@@ -125,14 +135,35 @@ impl Dialect {
     pub(super) fn nests_comments(self) -> Option<bool> {
         match self {
             Self::Nesting | Self::Brackets => Some(true),
-            Self::Cassandra | Self::Oracle | Self::Mysql | Self::Google => Some(false),
-            Self::Standard | Self::Escaping | Self::Spanner | Self::Unknown => None,
+            Self::Cassandra
+            | Self::Oracle
+            | Self::Mysql
+            | Self::Google
+            | Self::Cypher
+            | Self::Sqlite => Some(false),
+            Self::Standard | Self::Slashes | Self::Escaping | Self::Spanner | Self::Unknown => None,
         }
     }
 
-    /// `//` begins a comment in some systems, such as Snowflake, and is an operator in others, such as DuckDB.
-    pub(super) fn has_slash_comments(self) -> bool {
-        matches!(self, Self::Cassandra | Self::Escaping | Self::Unknown)
+    /// Returns whether `//` begins a comment, as in Snowflake, or is an operator, as in DuckDB; `None` if nobody knows.
+    pub(super) fn has_slash_comments(self) -> Option<bool> {
+        match self {
+            Self::Cassandra | Self::Slashes | Self::Escaping | Self::Cypher => Some(true),
+            Self::Unknown => None,
+            _ => Some(false),
+        }
+    }
+
+    /// Returns whether the `--` that the text begins with begins a comment; `None` if nobody knows.
+    pub(super) fn is_dash_comment(self, text: &str) -> Option<bool> {
+        let end = text.chars().nth(2);
+        let is_spaced = end.is_none_or(|c| c.is_whitespace() || c.is_control());
+        match self {
+            Self::Mysql => Some(is_spaced),
+            Self::Cypher => Some(false),
+            Self::Unknown => is_spaced.then_some(true),
+            _ => Some(true),
+        }
     }
 
     /// `#` is an operator or part of a name in some systems, and begins a comment in others if a blank follows.

@@ -381,6 +381,26 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
         (
             "duckdb",
             "SELECT 7 // a, 'b' FROM t",
+        (
+            "neo4j",
+            "MATCH (a)--(b {c: 'it\\'s\nsecret', d: \"secret\"})-->(e) RETURN b",
+            "MATCH (a)--(b {c: ?, d: ?})-->(e) RETURN b",
+        ),
+        (
+            "h2database",
+            "SELECT a // it's\nFROM t WHERE b = 'secret'",
+            "SELECT a FROM t WHERE b = ?",
+        ),
+        (
+            "hsqldb",
+            "SELECT a //it's\nFROM t WHERE b = 'secret'",
+            "SELECT a FROM t WHERE b = ?",
+        ),
+        (
+            "mysql",
+            "UPDATE t SET a=a--5, b='two\nsecret lines' WHERE c = d --\tit's\nAND e = 'secret' --",
+            "UPDATE t SET a=a--?, b=? WHERE c = d AND e = ?",
+        ),
             "SELECT ? // a, ? FROM t",
         ),
         (
@@ -411,6 +431,19 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
         ),
     ];
     assert_texts(&table);
+        // what may be a comment or an operator, with a text behind it, goes to the end
+        (
+            "some_sql",
+            "SELECT a // 'b\nsecret', c FROM t",
+            "SELECT a ?",
+        ),
+        (
+            "some_sql",
+            "MATCH (a)--(b {c: \"d\nsecret\"})",
+            "MATCH (a)?",
+        ),
+        ("some_sql", "SELECT a // b\nFROM t", "SELECT a FROM t"),
+        ("some_sql", "SELECT a -- it's\nFROM t", "SELECT a FROM t"),
 }
 
 #[test]
@@ -426,6 +459,42 @@ fn text_in_three_quotes_may_have_fewer_of_them_in_it() {
             r#"SELECT """a "secret" \"""b""" FROM t WHERE c = "d" AND e = r'f' #it's secret"#,
             "SELECT ? FROM t WHERE c = ? AND e = ?",
         ),
+#[test]
+fn quotes_of_sqlite_enclose_text_where_a_value_stands() {
+    let table = [
+        (
+            r#"SELECT "t"."a", "b" FROM "t" WHERE "t"."a" = "u"."a" AND "b" = "secret" AND c LIKE "secret%""#,
+            r#"SELECT "t"."a", "b" FROM "t" WHERE "t"."a" = "u"."a" AND "b" = ? AND c LIKE ?"#,
+        ),
+        (
+            r#"INSERT INTO "t" ("a", "b") VALUES (1, "secret"), ("secret", $1) RETURNING "a""#,
+            r#"INSERT INTO "t" ("a", "b") VALUES (?), (?, $1) RETURNING "a""#,
+        ),
+        (
+            r#"SELECT MIN ("a"), "b" FROM t WHERE "a" IN ("x", "y") AND "b" BETWEEN "x" AND "y" AND ("c" OR "d")"#,
+            r#"SELECT MIN ("a"), "b" FROM t WHERE "a" IN (?) AND "b" BETWEEN ? AND ? AND ("c" OR "d")"#,
+        ),
+        (
+            r#"UPDATE "t" SET "a" = "a" + 1, "b" = "secret" WHERE "c" = "b""#,
+            r#"UPDATE "t" SET "a" = "a" + ?, "b" = ? WHERE "c" = "b""#,
+        ),
+        (
+            r#"SELECT 1 FROM t WHERE "a" IN (SELECT "b", "c" FROM "u") AND "d" IS "secret""#,
+            r#"SELECT ? FROM t WHERE "a" IN (SELECT "b", "c" FROM "u") AND "d" IS ?"#,
+        ),
+        (
+            "SELECT [it's] FROM [t u] WHERE a = 'secret'",
+            "SELECT [it's] FROM [t u] WHERE a = ?",
+        ),
+        (
+            r#"SELECT a FROM t WHERE b = "secret"#,
+            "SELECT a FROM t WHERE b = ?",
+        ),
+    ];
+    let table: Vec<_> = table.iter().map(|row| ("sqlite", row.0, row.1)).collect();
+    assert_texts(&table);
+}
+
         ("bigquery", "SELECT '', \"\" FROM t", "SELECT ? FROM t"),
         ("bigquery", "SELECT '''secret FROM t", "SELECT ?"),
         // GoogleSQL or PostgreSQL, and nobody knows which
