@@ -148,32 +148,45 @@ struct Summary {
 fn summary(statement: &str, dialect: Dialect) -> Summary {
     let mut words = words(statement, dialect);
     let is_word = |word: &&str| word.bytes().all(|b| b.is_ascii_alphabetic());
-    let first = words.find(|word| !is_parenthesis(word));
+    let first = words.find(|word| !is_mark(word));
     let Some(first) = first.filter(is_word) else {
         return Summary::default();
     };
     let operation = first.to_ascii_uppercase();
     let mut text = operation.clone();
     let mut tables: Vec<&str> = Vec::new();
-    let (mut before, mut is_table) = ("", false);
+    let (mut before, mut is_table, mut is_listed) = ("", false, false);
     // a bit for each open parenthesis, set for those of a function with a FROM of its own
     let mut functions = 0_u64;
-    for word in std::iter::once(first).chain(words) {
+    // how many words but `AS` may still come before a comma that another table follows, as in `FROM a x, b`
+    let mut aliases: Option<u8> = None;
+    let mut next = Some(first);
+    while let Some(word) = next {
+        next = words.next();
         match word {
             "(" => functions = functions << 1 | u64::from(is_any(before, FUNCTIONS_WITH_FROM)),
             ")" => functions >>= 1,
+            "," => (is_table, is_listed) = (aliases.is_some(), aliases.is_some()),
             _ => {}
         }
-        if is_parenthesis(word) {
+        if is_mark(word) {
+            aliases = None;
             continue;
         }
-        let may_be_table = is_table;
+        let is_function = std::mem::take(&mut is_listed) && next == Some("(");
+        let may_be_table = is_table && !is_function && !is_any(word, NO_TABLES);
         is_table = match word {
-            _ if is_any(word, &["ONLY", "IF", "NOT", "EXISTS"]) => may_be_table,
+            _ if is_any(word, &["ONLY", "IF", "NOT", "EXISTS"]) => is_table,
             _ => functions & 1 == 0 && precedes_table(word, before),
         };
-        before = word;
-        if !may_be_table || is_any(word, NO_TABLES) || tables.contains(&word) {
+        let before = std::mem::replace(&mut before, word);
+        aliases = match aliases {
+            // a variable, or the only table of an INSERT
+            _ if may_be_table => (!is_any(before, &["INTO"])).then_some(1),
+            left if is_any(word, &["AS"]) => left,
+            left => left.and_then(|words| words.checked_sub(1)),
+        };
+        if !may_be_table || tables.contains(&word) {
             continue;
         }
         if text.len() + 1 + word.len() > MAX_SUMMARY_BYTES {
@@ -199,7 +212,8 @@ const FUNCTIONS_WITH_FROM: &[&str] = &["EXTRACT", "TRIM", "SUBSTRING", "OVERLAY"
 
 /// Words that may stand where a table does.
 const NO_TABLES: &[&str] = &[
-    "SELECT", "ONLY", "IF", "NOT", "EXISTS", "SET", "INTO", "LATERAL", "STDIN", "?",
+    "SELECT", "ONLY", "IF", "NOT", "EXISTS", "SET", "INTO", "LATERAL", "STDIN", "TABLE", "VALUES",
+    "?",
 ];
 
 /// Reports whether a table follows a word. `FOR UPDATE SKIP LOCKED`, `ON DUPLICATE KEY UPDATE a`, `DO UPDATE SET`, `ON UPDATE CASCADE`
@@ -218,11 +232,11 @@ fn is_any(word: &str, of: &[&str]) -> bool {
     of.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
-fn is_parenthesis(word: &str) -> bool {
-    matches!(word, "(" | ")")
+fn is_mark(word: &str) -> bool {
+    matches!(word, "(" | ")" | ",")
 }
 
-/// Words and parentheses of a sanitized statement; a quoted name is part of a word.
+/// Words, parentheses and commas of a sanitized statement; a quoted name is part of a word.
 fn words(statement: &str, dialect: Dialect) -> impl Iterator<Item = &str> {
     const ENDS: [char; 5] = [' ', '(', ')', ',', ';'];
     let mut quote = None;
@@ -230,7 +244,7 @@ fn words(statement: &str, dialect: Dialect) -> impl Iterator<Item = &str> {
         match quote {
             Some(open) if c == open => quote = None,
             None if c == '"' || c == '`' => quote = Some(c),
-            None if c == '[' && dialect == Dialect::Brackets => quote = Some(']'),
+            None if c == '[' && dialect.has_brackets() => quote = Some(']'),
             _ => {}
         }
         quote.is_none() && ENDS.contains(&c)
@@ -414,6 +428,8 @@ fn is_password_after(before: &str, dialect: Dialect) -> bool {
         || matches!(
             dialect,
             Dialect::Standard
+                | Dialect::Slashes
+                | Dialect::Sqlite
                 | Dialect::Nesting
                 | Dialect::Cassandra
                 | Dialect::Spanner
@@ -428,8 +444,6 @@ fn is_key_after(before: &str) -> bool {
         && is_any(verb(before), &["ATTACH", "PRAGMA"])
 }
 
-                | Dialect::Slashes
-                | Dialect::Sqlite
 /// Reports whether the text ends with `PASSWORD` or `PASSWORD =` in a statement about a user. Elsewhere it is the name of a column.
 fn is_option_password(before: &str) -> bool {
     let option = without_end(before, "=").unwrap_or(before);
@@ -469,19 +483,6 @@ fn is_parameter_after(before: &str) -> bool {
     !before.ends_with(is_value) && !before.trim_end().ends_with(is_key)
 }
 
-/// A quoted name. What never ends is none, nor what may end in two places: in names a backslash escapes in some systems only.
-fn name(text: &str, quote: char, dialect: Dialect) -> (usize, Shown) {
-    let end = quoted(text, quote, Backslash::IsText);
-    let is_escaped = |pair: &[u8]| pair[0] == b'\\' && char::from(pair[1]) == quote;
-    let is_closed = text.get(1..end).is_some_and(|rest| rest.ends_with(quote));
-    if !is_closed {
-        (end, Shown::Literal)
-    } else if dialect.escapes_names() && text.as_bytes()[..end].windows(2).any(is_escaped) {
-        (text.len(), Shown::Literal)
-    } else {
-        (end, Shown::AsIs)
-    }
-}
 /// The line of a comment, or the first character of an operator. Where nobody knows which of both it is, the line is not shown, nor
 /// what follows a quote in it: a text may begin there.
 fn comment_line(text: &str, is_comment: Option<bool>) -> (usize, Shown) {
@@ -535,3 +536,16 @@ fn last_word(text: &str) -> &str {
         .unwrap_or_default()
 }
 
+/// A quoted name. What never ends is none, nor what may end in two places: in names a backslash escapes in some systems only.
+fn name(text: &str, quote: char, dialect: Dialect) -> (usize, Shown) {
+    let end = quoted(text, quote, Backslash::IsText);
+    let is_escaped = |pair: &[u8]| pair[0] == b'\\' && char::from(pair[1]) == quote;
+    let is_closed = text.get(1..end).is_some_and(|rest| rest.ends_with(quote));
+    if !is_closed {
+        (end, Shown::Literal)
+    } else if dialect.escapes_names() && text.as_bytes()[..end].windows(2).any(is_escaped) {
+        (text.len(), Shown::Literal)
+    } else {
+        (end, Shown::AsIs)
+    }
+}

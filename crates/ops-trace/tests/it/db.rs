@@ -73,7 +73,7 @@ fn a_query_has_its_summary_as_name_and_no_value_in_its_text() {
         ),
         (
             "SELECT $tag$secret $$ it$tag$, $$x$$ FROM a, b",
-            "SELECT a",
+            "SELECT a b",
             "SELECT ? FROM a, b",
         ),
         ("SELECT 'never ends FROM x", "SELECT", "SELECT ?"),
@@ -138,6 +138,19 @@ fn the_name_has_the_tables_of_a_statement_and_no_other_words() {
         ),
         ("(SELECT a FROM t) UNION (SELECT copy FROM u)", "SELECT t u"),
         ("WITH x AS (UPDATE t SET a = 1) SELECT b FROM u", "WITH t u"),
+        (
+            "SELECT a FROM t, s.u AS x,\"v\" y ,ONLY w WHERE b IN ($1, $2) ORDER BY c, d LIMIT $3",
+            "SELECT t s.u \"v\" w",
+        ),
+        ("SELECT a FROM t x, t y, unnest(x.b) z, u", "SELECT t"),
+        ("SELECT a FROM t GROUP BY b, c", "SELECT t"),
+        ("SELECT a FROM t LIMIT $1, $2", "SELECT t"),
+        ("DROP TABLE IF EXISTS t, u CASCADE", "DROP t u"),
+        ("ALTER TABLE t ADD a int, ADD b int", "ALTER t"),
+        ("INSERT INTO t VALUES ($1), ($2)", "INSERT t"),
+        ("INSERT INTO TABLE t SELECT a FROM u", "INSERT t u"),
+        ("SELECT a, b INTO x, y FROM t", "SELECT x t"),
+        ("SELECT a FROM (VALUES ($1), ($2)) AS v (a)", "SELECT"),
     ];
     let statements: Vec<&str> = table.iter().map(|(statement, _)| *statement).collect();
     for ((statement, name), found) in table.iter().zip(shown(&statements)) {
@@ -369,19 +382,6 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
             "MATCH (a) WHERE a.name = ? RETURN a",
         ),
         (
-            "snowflake",
-            "PUT file:///data/a.csv @b ///it's secret",
-            "PUT file:///data/a.csv @b",
-        ),
-        (
-            "some_sql",
-            "PREFIX a: <http://example.org/a> SELECT b WHERE { b a:c 'secret' }",
-            "PREFIX a: <http://example.org/a> SELECT b WHERE { b a:c ? }",
-        ),
-        (
-            "duckdb",
-            "SELECT 7 // a, 'b' FROM t",
-        (
             "neo4j",
             "MATCH (a)--(b {c: 'it\\'s\nsecret', d: \"secret\"})-->(e) RETURN b",
             "MATCH (a)--(b {c: ?, d: ?})-->(e) RETURN b",
@@ -401,6 +401,19 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
             "UPDATE t SET a=a--5, b='two\nsecret lines' WHERE c = d --\tit's\nAND e = 'secret' --",
             "UPDATE t SET a=a--?, b=? WHERE c = d AND e = ?",
         ),
+        (
+            "snowflake",
+            "PUT file:///data/a.csv @b ///it's secret",
+            "PUT file:///data/a.csv @b",
+        ),
+        (
+            "some_sql",
+            "PREFIX a: <http://example.org/a> SELECT b WHERE { b a:c 'secret' }",
+            "PREFIX a: <http://example.org/a> SELECT b WHERE { b a:c ? }",
+        ),
+        (
+            "duckdb",
+            "SELECT 7 // a, 'b' FROM t",
             "SELECT ? // a, ? FROM t",
         ),
         (
@@ -418,19 +431,6 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
             "SELECT a /* /* */ secret */ FROM t",
             "SELECT a FROM t",
         ),
-        // one that ends here by one rule and there by another goes to the end
-        (
-            "some_sql",
-            "SELECT a /* /* */ FROM t WHERE b = '*/ secret'",
-            "SELECT a",
-        ),
-        (
-            "some_sql",
-            "SELECT a /* it's */ FROM t WHERE b = '*/ secret'",
-            "SELECT a FROM t WHERE b = ?",
-        ),
-    ];
-    assert_texts(&table);
         // what may be a comment or an operator, with a text behind it, goes to the end
         (
             "some_sql",
@@ -444,21 +444,21 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
         ),
         ("some_sql", "SELECT a // b\nFROM t", "SELECT a FROM t"),
         ("some_sql", "SELECT a -- it's\nFROM t", "SELECT a FROM t"),
+        // one that ends here by one rule and there by another goes to the end
+        (
+            "some_sql",
+            "SELECT a /* /* */ FROM t WHERE b = '*/ secret'",
+            "SELECT a",
+        ),
+        (
+            "some_sql",
+            "SELECT a /* it's */ FROM t WHERE b = '*/ secret'",
+            "SELECT a FROM t WHERE b = ?",
+        ),
+    ];
+    assert_texts(&table);
 }
 
-#[test]
-fn text_in_three_quotes_may_have_fewer_of_them_in_it() {
-    let table = [
-        (
-            "gcp.bigquery",
-            "SELECT '''it's secret''', 1 FROM `t`",
-            "SELECT ? FROM `t`",
-        ),
-        (
-            "bigquery",
-            r#"SELECT """a "secret" \"""b""" FROM t WHERE c = "d" AND e = r'f' #it's secret"#,
-            "SELECT ? FROM t WHERE c = ? AND e = ?",
-        ),
 #[test]
 fn quotes_of_sqlite_enclose_text_where_a_value_stands() {
     let table = [
@@ -495,6 +495,19 @@ fn quotes_of_sqlite_enclose_text_where_a_value_stands() {
     assert_texts(&table);
 }
 
+#[test]
+fn text_in_three_quotes_may_have_fewer_of_them_in_it() {
+    let table = [
+        (
+            "gcp.bigquery",
+            "SELECT '''it's secret''', 1 FROM `t`",
+            "SELECT ? FROM `t`",
+        ),
+        (
+            "bigquery",
+            r#"SELECT """a "secret" \"""b""" FROM t WHERE c = "d" AND e = r'f' #it's secret"#,
+            "SELECT ? FROM t WHERE c = ? AND e = ?",
+        ),
         ("bigquery", "SELECT '', \"\" FROM t", "SELECT ? FROM t"),
         ("bigquery", "SELECT '''secret FROM t", "SELECT ?"),
         // GoogleSQL or PostgreSQL, and nobody knows which
