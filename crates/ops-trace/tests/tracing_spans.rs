@@ -204,6 +204,7 @@ fn a_filter_with_a_slip_of_the_pen_is_told_and_leaves_out_no_span() {
         "\"info\"",
         "info sqlx=debug",
         "db::*=debug",
+        "warp",
     ] {
         let (collector, tracer) = filtered(&[("OPS_TRACE_FILTER", filter)]);
         let told = ("OPS_TRACE_FILTER", "info".to_owned());

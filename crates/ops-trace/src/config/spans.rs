@@ -18,7 +18,7 @@ pub(crate) fn of_spans(env: &Environment, warnings: &mut Vec<Warning>) -> Foreig
     let default = Targets::new().with_default(LevelFilter::INFO);
     let targets = match env.get(variable) {
         Some(value) => targets_of(&value).unwrap_or_else(|| {
-            let accepted = "targets and levels (trace, debug, info, warn, error, off), such as info,sqlx=debug,h2=off";
+            let accepted = "targets and levels (trace, debug, info, warn, error, off), such as info,sqlx=debug,h2=off; a target that looks like a level is written with one, such as warp=trace";
             warn(warnings, variable, value, accepted, "info");
             default
         }),
@@ -49,7 +49,7 @@ fn targets_of(list: &str) -> Option<Targets> {
 
 /// Returns an entry as it is parsed; a target with a hyphen may be a package, and is there as its modules too. Blanks, variables that
 /// nobody replaced and patterns are in no target, and a word that is a level of others, or one but for a slip, would be the only target
-/// there is.
+/// there is: as in a filter of lines, one that is meant, such as `warp`, is written with a level.
 fn entry_of(text: &str) -> Option<String> {
     const FOREIGN: &str = "$%*!\"'`;|<>()";
     let (target, level) = match text.split_once('=') {
