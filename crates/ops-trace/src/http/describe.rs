@@ -147,6 +147,8 @@ pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
     };
     let (host, rest) = text.split_at(end);
     let port = match rest.strip_prefix(':') {
+        Some("") => None, // as RFC 3986, section 3.2.3, allows it
+        Some(port) if port.starts_with('+') => return None,
         Some(port) => Some(port.parse().ok()?),
         None if rest.is_empty() => None,
         None => return None,
