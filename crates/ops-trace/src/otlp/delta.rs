@@ -118,9 +118,11 @@ fn difference(total: Number, before: Number) -> Option<Number> {
     }
 }
 
-/// Name and labels of a series. Lengths tell them apart, whatever the labels hold.
+/// Name and labels of a series, in whatever order they were added. Lengths tell them apart, whatever the labels hold.
 fn key(metric: &str, labels: &[KeyValue]) -> String {
     let mut key = metric.to_owned();
+    let mut labels: Vec<&KeyValue> = labels.iter().collect();
+    labels.sort_by(|one, other| one.key.cmp(&other.key));
     for label in labels {
         let value = label.value.as_ref().and_then(|value| value.value.as_ref());
         let text = match value {

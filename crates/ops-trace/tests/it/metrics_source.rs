@@ -454,3 +454,40 @@ fn metrics_are_pushed_however_many_lines_are_written() {
     assert_eq!(stats.queued, 0, "{stats:?}");
     balanced(&handle.metric_stats().unwrap());
 }
+
+#[test]
+fn a_difference_is_that_of_a_series_whatever_the_order_of_its_labels() {
+    let collector = Collector::start().unwrap();
+    let pushes = AtomicU64::new(0);
+    let delta = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    let variables = [
+        ("OTEL_METRICS_EXPORTER", "otlp"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+        (delta, "delta"),
+    ];
+    let config = config(&collector.endpoint(), &variables).export_timeout(SOON);
+    let config = config.metrics_source(move |batch| {
+        let n = pushes.fetch_add(1, Relaxed) + 1;
+        let mut labels = [("route", "/a"), ("status", "200")];
+        if n.is_multiple_of(2) {
+            labels.reverse();
+        }
+        batch.counter(Metric::new("requests_total", "", ""), &labels, 10 * n);
+        let latency = Metric::new("latency_seconds", "", "s");
+        batch.histogram(latency, &labels, &[1.0], &[n, 0], n as f64);
+    });
+    let tracer = Tracer::new(config).unwrap();
+    assert!(collector.wait_for_requests(2, SOON));
+    tracer.shutdown_blocking(SOON);
+    let points = collector.points();
+    let of = |metric| of(&points, metric, Some("/a"));
+    assert!(of("requests_total").len() >= 3);
+    assert!(
+        of("requests_total").iter().all(|point| point.value == 10.0),
+        "{points:#?}"
+    );
+    assert!(
+        of("latency_seconds").iter().all(|point| point.value == 1.0),
+        "{points:#?}"
+    );
+}
