@@ -68,7 +68,7 @@ impl Environment {
             .find_map(|name| self.get(name).map(|value| (*name, value)))
     }
 
-    /// Returns the first of these that is set, as a number in this range; anything else is ignored, with a warning.
+    /// Returns the first of these that is a number in this range; any other that is set before it is ignored, with a warning.
     pub(crate) fn number<N>(
         &self,
         variables: &[&'static str],
@@ -79,21 +79,26 @@ impl Environment {
     where
         N: FromStr + PartialOrd + Display + Copy,
     {
-        let Some((variable, value)) = self.first(variables) else {
-            return default;
-        };
-        match value.parse::<N>() {
-            Ok(number) if number >= least && number <= most => number,
-            _ => {
-                warnings.push(Warning {
-                    variable,
-                    value,
-                    accepted: format!("a number from {least} to {most}"),
-                    used: default.to_string(),
-                });
-                default
+        let mut refused = Vec::new();
+        let set = variables
+            .iter()
+            .filter_map(|name| Some((*name, self.get(name)?)));
+        let mut numbers = set.filter_map(|(variable, value)| {
+            let number = value.parse::<N>().ok();
+            let number = number.filter(|number| *number >= least && *number <= most);
+            if number.is_none() {
+                refused.push((variable, value));
             }
-        }
+            number
+        });
+        let used = numbers.next().unwrap_or(default);
+        warnings.extend(refused.into_iter().map(|(variable, value)| Warning {
+            variable,
+            value,
+            accepted: format!("a number from {least} to {most}"),
+            used: used.to_string(),
+        }));
+        used
     }
 
     /// Returns [`number`](Self::number) of milliseconds.

@@ -91,19 +91,30 @@ fn gzip(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> bool
     {
         warn(warnings, name, value, "http/protobuf", "http/protobuf");
     }
-    match env.name(&signal.compression) {
-        Some((_, value)) if value == "gzip" && cfg!(feature = "gzip") => true,
-        Some((name, value)) if value != "none" => {
-            let accepted = if cfg!(feature = "gzip") {
-                "gzip, none"
-            } else {
-                "none; gzip with the feature `gzip`"
-            };
-            warn(warnings, name, value, accepted, "none");
-            false
+    let (mut is_gzip, mut refused) = (false, Vec::new());
+    for variable in signal.compression {
+        match env.name(&[variable]) {
+            Some((_, value)) if value == "gzip" && cfg!(feature = "gzip") => is_gzip = true,
+            Some((_, value)) if value == "none" => {}
+            // as if it were not set
+            Some(other) => {
+                refused.push(other);
+                continue;
+            }
+            None => continue,
         }
-        _ => false,
+        break;
     }
+    let accepted = if cfg!(feature = "gzip") {
+        "gzip, none"
+    } else {
+        "none; gzip with the feature `gzip`"
+    };
+    for (name, value) in refused {
+        let used = if is_gzip { "gzip" } else { "none" };
+        warn(warnings, name, value, accepted, used);
+    }
+    is_gzip
 }
 
 /// 0 means no limit, as for every timeout of OpenTelemetry.

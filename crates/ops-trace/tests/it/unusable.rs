@@ -61,6 +61,45 @@ fn a_value_that_is_not_utf8_is_wrong_and_not_unset() {
     }
 }
 
+#[test]
+fn of_a_signals_own_variable_that_cannot_be_used_the_general_one_holds() {
+    for (own, general, used) in [
+        (
+            ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "x"),
+            ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "5"),
+            "5",
+        ),
+        (
+            ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-1"),
+            ("OTEL_ATTRIBUTE_COUNT_LIMIT", "1"),
+            "1",
+        ),
+        (
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "10s"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "59000"),
+            "59000",
+        ),
+        (
+            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zstd"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            "gzip",
+        ),
+    ] {
+        let collector = Collector::start().unwrap();
+        let config = Config::new("it").endpoint(collector.endpoint());
+        let tracer = Tracer::new(config.environment([own, general])).unwrap();
+        assert_eq!(tracer.unusable(), [(own.0, used.to_owned())]);
+        drop(span!(tracer: tracer, "a", b = "0123456789", c = true));
+        tracer.flush();
+        let span = collector.spans().remove(0);
+        let text = if used == "5" { "01234" } else { "0123456789" };
+        assert_eq!(span.attribute("b"), Some(text), "{}", own.0);
+        assert_eq!(span.attributes.len(), if used == "1" { 1 } else { 2 });
+        let encoding = header(&collector, "content-encoding");
+        assert_eq!(encoding.is_some(), used == "gzip", "{}", own.0);
+    }
+}
+
 /// Settings of a file, before the environment is asked.
 fn of_a_file() -> Config {
     let config = Config::new("it").sampling_ratio(0.05).queue_spans(8192);
