@@ -47,7 +47,19 @@ fn member(text: &str) -> Option<KeyValueMetadata> {
     let (key, value) = pair.split_once('=')?;
     let (key, value) = (key.trim().to_owned(), percent_decode_str(value.trim()));
     let value = value.decode_utf8_lossy().into_owned();
-    (!key.is_empty()).then(|| KeyValueMetadata::new(key, value, properties.trim()))
+    (!key.is_empty()).then(|| KeyValueMetadata::new(key, value, without_blanks(properties)))
+}
+
+/// Returns properties without the blanks that may stand around `;` and `=`: encoded, they would be part of what they are beside.
+fn without_blanks(properties: &str) -> String {
+    if !properties.contains([' ', '\t']) {
+        return properties.to_owned();
+    }
+    let parts = properties.split(';').map(|property| {
+        let parts: Vec<&str> = property.splitn(2, '=').map(str::trim).collect();
+        parts.join("=")
+    });
+    parts.collect::<Vec<_>>().join(";")
 }
 
 /// Adds as many members as fit.
