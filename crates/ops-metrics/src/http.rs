@@ -21,6 +21,9 @@ const UNMATCHED: &str = "unmatched";
 /// Method of requests whose method is none that [`known_method`] knows.
 const OTHER_METHOD: &str = "_OTHER";
 
+/// Host of a request that names none, such as one to a Unix socket.
+const NO_HOST: &str = "other";
+
 /// Characters of a path that the warning about a request without a route shows.
 const MAX_PATH_CHARS: usize = 64;
 
@@ -150,7 +153,7 @@ fn failure_without_status(outcome: &Outcome) -> Option<&'static str> {
 /// - `http_client_request_latency_seconds` has the time to the head of the response, or to the error.
 /// - `rpc_client_call_duration_seconds` has the calls of gRPC (feature `grpc`) by method, status, error and server. They are HTTP
 ///   requests too.
-/// - `host` is the host of the URL, with its port if it has one; 200 hosts, further ones are `other`.
+/// - `host` is the host of the URL, with its port if it has one; 200 hosts, further ones are `other`, as is none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClientMetrics;
 
@@ -175,13 +178,15 @@ impl Observe for ClientMetrics {
     type Entered<'a> = ();
 
     fn start(&self, request: &mut request::Parts) -> ClientScope {
-        let host = match request.uri.authority().map(|authority| authority.as_str()) {
-            Some(authority) => authority.rsplit('@').next().unwrap_or(authority),
+        let host = match request.uri.authority() {
+            Some(authority) => authority.as_str(),
             None => {
                 let host = request.headers.get(HOST);
                 host.and_then(|host| host.to_str().ok()).unwrap_or_default()
             }
         };
+        let host = host.rsplit('@').next().unwrap_or_default();
+        let host = host.strip_suffix(':').unwrap_or(host);
         ClientScope {
             host: host.to_ascii_lowercase(),
             default_port: match request.uri.scheme_str() {
@@ -205,20 +210,23 @@ impl Observe for ClientMetrics {
             rpc::observe_sent(call, server, outcome.elapsed, scope.trace);
         }
         let method = known_method(&outcome.method).unwrap_or(OTHER_METHOD);
+        // an empty label would be refused, and counted as an overflow
+        let host = match scope.host.as_str() {
+            "" => NO_HOST,
+            host => host,
+        };
         let requests = http_client_requests_total::family();
         let failed = match outcome.ending {
             Ending::Aborted => "cancelled",
             _ => outcome.error_type().unwrap_or(OTHER_METHOD),
         };
         match outcome.sent_status {
-            Some(status) => requests
-                .counter(&[&scope.host, method, status.text()])
-                .inc(),
-            None => requests.counter(&[&scope.host, method, failed]).inc(),
+            Some(status) => requests.counter(&[host, method, status.text()]).inc(),
+            None => requests.counter(&[host, method, failed]).inc(),
         }
         let to_head = outcome.time_to_headers.unwrap_or(outcome.elapsed);
         http_client_request_latency_seconds::family()
-            .histogram(&[&scope.host, method])
+            .histogram(&[host, method])
             .observe_in(to_head.as_secs_f64(), scope.trace);
     }
 }
