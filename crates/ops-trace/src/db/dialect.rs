@@ -1,11 +1,25 @@
-//! The rules of systems, by their names.
+//! The rules of systems, by their names: those of the semantic conventions, earlier ones and usual ones.
 
 /// Systems in which a backslash in a text is one, `"` encloses a name and `#` begins no comment.
-const STANDARD: [&str; 5] = ["derby", "firebirdsql", "ibm.db2", "teradata", "trino"];
+const STANDARD: [&str; 7] = [
+    "db2",
+    "derby",
+    "firebird",
+    "firebirdsql",
+    "ibm.db2",
+    "teradata",
+    "trino",
+];
 /// Systems like the standard ones in which `//` begins a comment.
-const SLASHES: [&str; 2] = ["h2database", "hsqldb"];
+const SLASHES: [&str; 3] = ["h2", "h2database", "hsqldb"];
 /// Systems like the standard ones in which comments nest.
-const NESTING: [&str; 4] = ["cockroachdb", "duckdb", "greenplum", "postgresql"];
+const NESTING: [&str; 5] = [
+    "cockroachdb",
+    "duckdb",
+    "greenplum",
+    "postgres",
+    "postgresql",
+];
 /// Systems in which a backslash escapes, and `"` encloses a name.
 const ESCAPING: [&str; 4] = ["aws.redshift", "clickhouse", "redshift", "snowflake"];
 /// Systems like the standard ones in which `[..]` encloses a name.

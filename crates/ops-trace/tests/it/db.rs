@@ -190,6 +190,15 @@ fn text_is_what_the_system_takes_for_text() {
 }
 
 #[test]
+fn a_system_has_its_rules_under_its_earlier_and_usual_names_too() {
+    let statement = r#"SELECT "a" FROM "t" WHERE b = 'secret\'"#;
+    let text = r#"SELECT "a" FROM "t" WHERE b = ?"#;
+    let names = ["postgres", "db2", "h2", "firebird", "oracle", "mssql"];
+    let table: Vec<_> = names.iter().map(|name| (*name, statement, text)).collect();
+    assert_texts(&table);
+}
+
+#[test]
 fn no_text_gets_out_by_the_rules_of_another_system() {
     let table = [
         (
