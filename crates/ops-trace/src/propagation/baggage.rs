@@ -62,8 +62,9 @@ fn without_blanks(properties: &str) -> String {
     parts.collect::<Vec<_>>().join(";")
 }
 
-/// Adds as many members as fit.
+/// Adds as many members as fit, in place of those of another context, as in headers that are passed on.
 pub(super) fn inject(context: &Context, headers: &mut HeaderMap) {
+    headers.remove(HEADER);
     let mut text = String::new();
     for (key, (value, properties)) in context.baggage().iter().take(MAX_MEMBERS) {
         let mut member = format!("{key}=");

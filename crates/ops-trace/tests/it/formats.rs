@@ -232,6 +232,27 @@ fn what_another_parent_left_in_headers_that_are_passed_on_is_not_sent_with_ours(
     }
 }
 
+#[test]
+fn baggage_of_another_context_in_headers_that_are_passed_on_is_not_sent_with_ours() {
+    let tracer = |propagators| {
+        let config = Config::new("it").environment([
+            ("OTEL_TRACES_EXPORTER", "none"),
+            ("OTEL_PROPAGATORS", propagators),
+        ]);
+        Tracer::new(config.propagate_to("peer")).unwrap()
+    };
+    let passed_on = |tracer: &Tracer| {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("baggage", "tenant=of-a-stranger".parse().unwrap());
+        headers.append("baggage", "role=admin".parse().unwrap());
+        span!(tracer: tracer, "call").in_scope(|_| assert!(tracer.inject_to("peer", &mut headers)));
+        headers.get_all("baggage").iter().count()
+    };
+    assert_eq!(passed_on(&tracer("tracecontext,baggage")), 0);
+    // a header of a format that was not chosen is none of ours
+    assert_eq!(passed_on(&tracer("tracecontext")), 2);
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
