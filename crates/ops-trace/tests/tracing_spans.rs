@@ -205,6 +205,9 @@ fn a_filter_with_a_slip_of_the_pen_is_told_and_leaves_out_no_span() {
         "info sqlx=debug",
         "db::*=debug",
         "warp",
+        "db[query]=trace",
+        "info,db[{id}]=debug",
+        "[query]",
     ] {
         let (collector, tracer) = filtered(&[("OPS_TRACE_FILTER", filter)]);
         let told = ("OPS_TRACE_FILTER", "info".to_owned());

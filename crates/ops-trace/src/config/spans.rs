@@ -48,10 +48,10 @@ fn targets_of(list: &str) -> Option<Targets> {
 }
 
 /// Returns an entry as it is parsed; a target with a hyphen may be a package, and is there as its modules too. Blanks, variables that
-/// nobody replaced and patterns are in no target, and a word that is a level of others, or one but for a slip, would be the only target
-/// there is: as in a filter of lines, one that is meant, such as `warp`, is written with a level.
+/// nobody replaced, patterns, and the spans and fields of other filters are in no target. A word that is a level of others, or one but for
+/// a slip, would be the only target there is: as in a filter of lines, one that is meant, such as `warp`, is written with a level.
 fn entry_of(text: &str) -> Option<String> {
-    const FOREIGN: &str = "$%*!\"'`;|<>()";
+    const FOREIGN: &str = "$%*!\"'`;|<>()[]{}";
     let (target, level) = match text.split_once('=') {
         Some((target, level)) => (target.trim(), Some(level.trim())),
         None => (text, None),
