@@ -153,7 +153,8 @@ fn failure_without_status(outcome: &Outcome) -> Option<&'static str> {
 /// - `http_client_request_latency_seconds` has the time to the head of the response, or to the error.
 /// - `rpc_client_call_duration_seconds` has the calls of gRPC (feature `grpc`) by method, status, error and server. They are HTTP
 ///   requests too.
-/// - `host` is the host of the URL, with its port if it has one; 200 hosts, further ones are `other`, as is none.
+/// - `host` is the host of the URL, with its port if it has one; 200 hosts. Further ones are `other`, and so is that of a
+///   request that names none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClientMetrics;
 
