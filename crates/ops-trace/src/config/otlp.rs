@@ -124,10 +124,15 @@ pub(super) fn timeout(config: &Config, signal: &Signal, warnings: &mut Vec<Warni
         Duration::from_millis(TIMEOUT_MS.0),
         Duration::from_millis(TIMEOUT_MS.1),
     );
-    match (config.export_timeout, env.first(&signal.timeout)) {
+    let is_zero = |name: &&str| env.get(name).is_some_and(|value| value.parse() == Ok(0));
+    let zero = signal.timeout.iter().position(is_zero);
+    match (config.export_timeout, zero) {
         (Some(timeout), _) => time_within(SETTING, timeout, range, warnings),
-        (None, Some((_, value))) if value.parse() == Ok(0) => NO_TIMEOUT,
-        (None, _) => {
+        (None, Some(at)) => match env.number(&signal.timeout[..at], TIMEOUT_MS, 0, warnings) {
+            0 => NO_TIMEOUT,
+            millis => Duration::from_millis(millis),
+        },
+        (None, None) => {
             let below = config.below_env.export_timeout.unwrap_or(EXPORT_TIMEOUT);
             over(
                 env,

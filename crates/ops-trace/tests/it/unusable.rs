@@ -80,6 +80,11 @@ fn of_a_signals_own_variable_that_cannot_be_used_the_general_one_holds() {
             "59000",
         ),
         (
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "10s"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+            "0",
+        ),
+        (
             ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zstd"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
             "gzip",
