@@ -207,7 +207,7 @@ fn is_credential(key: &str) -> bool {
         && (whole.ends_with(TOKEN.as_bytes())
             || whole.ends_with(b"pwd")
             // but for `bypass` and `compass`, as in log lines
-            || whole.ends_with(b"pass") && !matches!(whole, b"bypass" | b"compass")
+            || whole.ends_with(b"pass") && !matches!(last, b"bypass" | b"compass")
             || CREDENTIAL_PARTS
                 .iter()
                 .any(|part| contains(whole, part.as_bytes())))

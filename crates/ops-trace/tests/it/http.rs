@@ -465,6 +465,7 @@ async fn values_of_credentials_are_not_recorded_however_their_key_is_written() {
         "key",
         "compass=S",
         "bypass=S",
+        "filter[bypass]=S",
         "2=S",
         "max_tokens_2=S",
         "page2=S",
