@@ -160,6 +160,8 @@ fn summary(statement: &str, dialect: Dialect) -> Summary {
     let mut functions = 0_u64;
     // how many words but `AS` may still come before a comma that another table follows, as in `FROM a x, b`
     let mut aliases: Option<u8> = None;
+    // what an ALTER lists are changes
+    let has_lists = operation != "ALTER";
     let mut next = Some(first);
     while let Some(word) = next {
         next = words.next();
@@ -177,12 +179,16 @@ fn summary(statement: &str, dialect: Dialect) -> Summary {
         let may_be_table = is_table && !is_function && !is_any(word, NO_TABLES);
         is_table = match word {
             _ if is_any(word, &["ONLY", "IF", "NOT", "EXISTS"]) => is_table,
+            // a function, or the columns of a variable
+            _ if is_any(word, &["TABLE"]) && next == Some("(") => false,
             _ => functions & 1 == 0 && precedes_table(word, before),
         };
         let before = std::mem::replace(&mut before, word);
         aliases = match aliases {
-            // a variable, or the only table of an INSERT
-            _ if may_be_table => (!is_any(before, &["INTO"])).then_some(1),
+            // a variable, or the only table of an INSERT or ALTER
+            _ if may_be_table => has_lists
+                .then_some(1)
+                .filter(|_| !is_any(before, &["INTO"])),
             left if is_any(word, &["AS"]) => left,
             left => left.and_then(|words| words.checked_sub(1)),
         };
@@ -213,7 +219,7 @@ const FUNCTIONS_WITH_FROM: &[&str] = &["EXTRACT", "TRIM", "SUBSTRING", "OVERLAY"
 /// Words that may stand where a table does.
 const NO_TABLES: &[&str] = &[
     "SELECT", "ONLY", "IF", "NOT", "EXISTS", "SET", "INTO", "LATERAL", "STDIN", "TABLE", "VALUES",
-    "?",
+    "WITH", "?",
 ];
 
 /// Reports whether a table follows a word. `FOR UPDATE SKIP LOCKED`, `ON DUPLICATE KEY UPDATE a`, `DO UPDATE SET`, `ON UPDATE CASCADE`
@@ -224,7 +230,9 @@ fn precedes_table(word: &str, before: &str) -> bool {
         _ if is_any(word, &["FROM"]) => !is_any(before, &["DISTINCT"]),
         // a column may have such a name
         _ if is_any(word, &["COPY"]) => before.is_empty(),
-        _ => is_any(word, &["JOIN", "INTO", "TABLE"]),
+        // that of ClickHouse is one with arrays
+        _ if is_any(word, &["JOIN"]) => !is_any(before, &["ARRAY"]),
+        _ => is_any(word, &["INTO", "TABLE"]),
     }
 }
 
@@ -486,10 +494,13 @@ fn is_parameter_after(before: &str) -> bool {
 /// The line of a comment, or the first character of an operator. Where nobody knows which of both it is, the line is not shown, nor
 /// what follows a quote in it: a text may begin there.
 fn comment_line(text: &str, is_comment: Option<bool>) -> (usize, Shown) {
+    // before the end of the line is looked for: there may be many of them in a long one
+    if is_comment == Some(false) {
+        return (1, Shown::AsIs);
+    }
     let end = line(text);
     let has_quote = || text[..end].contains(['\'', '"', '`', '$']) || text[..end].contains("/*");
     match is_comment {
-        Some(false) => (1, Shown::AsIs),
         None if has_quote() => (text.len(), Shown::Literal),
         _ => (end, Shown::Blank),
     }
@@ -500,15 +511,16 @@ fn comment_line(text: &str, is_comment: Option<bool>) -> (usize, Shown) {
 fn is_text(text: &str, before: &str) -> bool {
     const BEFORE_VALUES: [&str; 7] = ["LIKE", "GLOB", "MATCH", "REGEXP", "ESCAPE", "BETWEEN", "IS"];
     let (name, rest) = text.split_at(quoted(text, '"', Backslash::IsText));
-    if rest.starts_with('.') || before.contains(name) {
+    if rest.starts_with('.') {
         return false;
     }
     let is_between =
         |before| without_end(before, "?").is_some_and(|b| is_any(last_word(b), &["BETWEEN"]));
-    before.trim_end().ends_with(['=', '<', '>'])
+    let is_value = before.trim_end().ends_with(['=', '<', '>'])
         || is_any(last_word(before), &BEFORE_VALUES)
         || without_end(before, "AND").is_some_and(is_between)
-        || is_in_list(before)
+        || is_in_list(before);
+    is_value && !before.contains(name)
 }
 
 /// Reports whether a value of `IN (..)` or of `VALUES (..), (..)` follows.

@@ -170,12 +170,15 @@ impl Dialect {
 
     /// Returns whether the `--` that the text begins with begins a comment; `None` if nobody knows.
     pub(super) fn is_dash_comment(self, text: &str) -> Option<bool> {
-        let end = text.chars().nth(2);
-        let is_spaced = end.is_none_or(|c| c.is_whitespace() || c.is_control());
+        let is_spaced = |rest: &str| {
+            let next = rest.bytes().next();
+            next.is_none_or(|byte| byte == b' ' || byte.is_ascii_control())
+        };
         match self {
-            Self::Mysql => Some(is_spaced),
+            Self::Mysql => Some(is_spaced(&text[2..])),
             Self::Cypher => Some(false),
-            Self::Unknown => is_spaced.then_some(true),
+            // a line of them, as above a heading, ends in two that do
+            Self::Unknown => is_spaced(text.trim_start_matches('-')).then_some(true),
             _ => Some(true),
         }
     }

@@ -147,6 +147,17 @@ fn the_name_has_the_tables_of_a_statement_and_no_other_words() {
         ("SELECT a FROM t LIMIT $1, $2", "SELECT t"),
         ("DROP TABLE IF EXISTS t, u CASCADE", "DROP t u"),
         ("ALTER TABLE t ADD a int, ADD b int", "ALTER t"),
+        ("ALTER TABLE t ENGINE=x, ADD a int", "ALTER t"),
+        ("SELECT a FROM t, TABLE(FLATTEN(x => t.b)) f, u", "SELECT t"),
+        (
+            "DECLARE @t TABLE (a int, b int); INSERT INTO @t SELECT c FROM u",
+            "DECLARE @t u",
+        ),
+        ("SELECT a FROM t ARRAY JOIN b AS c, d AS e", "SELECT t"),
+        (
+            "SELECT a FROM t, (WITH v AS (SELECT b FROM u) SELECT c FROM v) x",
+            "SELECT t u v",
+        ),
         ("INSERT INTO t VALUES ($1), ($2)", "INSERT t"),
         ("INSERT INTO TABLE t SELECT a FROM u", "INSERT t u"),
         ("SELECT a, b INTO x, y FROM t", "SELECT x t"),
@@ -410,6 +421,12 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
             "UPDATE t SET a=a--5, b='two\nsecret lines' WHERE c = d --\tit's\nAND e = 'secret' --",
             "UPDATE t SET a=a--?, b=? WHERE c = d AND e = ?",
         ),
+        // only a blank of ASCII makes it a comment
+        (
+            "mysql",
+            "SELECT a --\u{a0}'two\nsecret lines', b",
+            "SELECT a -- ?, b",
+        ),
         (
             "snowflake",
             "PUT file:///data/a.csv @b ///it's secret",
@@ -453,6 +470,11 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
         ),
         ("some_sql", "SELECT a // b\nFROM t", "SELECT a FROM t"),
         ("some_sql", "SELECT a -- it's\nFROM t", "SELECT a FROM t"),
+        (
+            "some_sql",
+            "SELECT a\n----- it's\nFROM t",
+            "SELECT a FROM t",
+        ),
         // one that ends here by one rule and there by another goes to the end
         (
             "some_sql",
