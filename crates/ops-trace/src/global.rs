@@ -104,7 +104,7 @@ pub fn last_export_ok() -> Option<bool> {
 }
 
 /// Adds the current trace context to the headers of an outgoing request, or nothing if there is none: as `traceparent` and
-/// `tracestate`, or in the formats of `OTEL_PROPAGATORS`.
+/// `tracestate`, or in the formats of `OTEL_PROPAGATORS`. What another context left in those headers goes, its baggage too.
 pub fn inject(headers: &mut HeaderMap) {
     let formats = global().map_or_else(Formats::default, Handle::formats);
     Context::map_current(|context| propagation::inject(context, headers, formats));

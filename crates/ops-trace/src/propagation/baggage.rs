@@ -6,6 +6,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::baggage::{BaggageExt, KeyValueMetadata};
+use opentelemetry::trace::TraceContextExt as _;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 pub(super) const HEADER: HeaderName = HeaderName::from_static("baggage");
@@ -62,9 +63,11 @@ fn without_blanks(properties: &str) -> String {
     parts.collect::<Vec<_>>().join(";")
 }
 
-/// Adds as many members as fit, in place of those of another context, as in headers that are passed on.
+/// Adds as many members as fit. If there is a span, those of another context go, as in headers that are passed on.
 pub(super) fn inject(context: &Context, headers: &mut HeaderMap) {
-    headers.remove(HEADER);
+    if context.span().span_context().is_valid() {
+        headers.remove(HEADER);
+    }
     let mut text = String::new();
     for (key, (value, properties)) in context.baggage().iter().take(MAX_MEMBERS) {
         let mut member = format!("{key}=");

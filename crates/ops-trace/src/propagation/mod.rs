@@ -28,7 +28,7 @@ const RANDOM: TraceFlags = TraceFlags::new(traceparent::RANDOM);
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Adds the context to the headers, in each of the formats.
+/// Adds the context to the headers, in each of the formats. With a span, what is there of another context goes.
 pub(crate) fn inject(context: &Context, headers: &mut HeaderMap, formats: Formats) {
     if formats.baggage {
         baggage::inject(context, headers);

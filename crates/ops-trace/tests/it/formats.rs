@@ -251,6 +251,11 @@ fn baggage_of_another_context_in_headers_that_are_passed_on_is_not_sent_with_our
     assert_eq!(passed_on(&tracer("tracecontext,baggage")), 0);
     // a header of a format that was not chosen is none of ours
     assert_eq!(passed_on(&tracer("tracecontext")), 2);
+    // nor is anything without a span
+    let mut headers = http::HeaderMap::new();
+    headers.insert("baggage", "tenant=set-by-hand".parse().unwrap());
+    assert!(tracer("tracecontext,baggage").inject_to("peer", &mut headers));
+    assert_eq!(headers.len(), 1);
 }
 
 fn hex(bytes: &[u8]) -> String {
