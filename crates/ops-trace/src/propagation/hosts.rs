@@ -1,4 +1,5 @@
-use std::net::IpAddr;
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Hosts that outgoing requests pass the trace context to: in lower case, without port and brackets.
 #[derive(Debug)]
@@ -21,7 +22,8 @@ impl Hosts {
     }
 
     pub(crate) fn contains(&self, host: &str) -> bool {
-        let host = bare(host);
+        let host = spelled(bare(host));
+        let host = host.as_ref();
         self.0.iter().any(|known| match known.strip_prefix("*.") {
             Some(domain) => below(host, domain),
             None => known.eq_ignore_ascii_case(host),
@@ -40,7 +42,17 @@ fn parse(text: &str) -> Option<String> {
         !host.is_empty() && host.bytes().all(is_known)
     };
     let is_host = is_name(host) || wildcard.is_empty() && host.parse::<IpAddr>().is_ok();
-    is_host.then(|| format!("{wildcard}{}", host.to_ascii_lowercase()))
+    is_host.then(|| format!("{wildcard}{}", spelled(host).to_ascii_lowercase()))
+}
+
+/// Returns the host as it is compared: an IPv6 address has many spellings, and that of RFC 5952 stands for all.
+fn spelled(host: &str) -> Cow<'_, str> {
+    // only these have colons, and most hosts are names
+    let address = host.contains(':').then(|| host.parse::<Ipv6Addr>());
+    match address {
+        Some(Ok(address)) => address.to_string().into(),
+        _ => host.into(),
+    }
 }
 
 /// The host without its port, and without the brackets of an IPv6 address and the dot at the end of a name.

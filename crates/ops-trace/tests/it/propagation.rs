@@ -373,6 +373,7 @@ fn a_listed_host_may_have_a_port_and_brackets_and_what_is_no_host_is_told() {
         " Orders.Internal. ",
         "[2001:db8::1]:9000",
         "2001:db8::2",
+        "[2001:DB8:0:0::04]:80",
         "10.0.0.7:80",
         "*.shop.example:443",
     ];
@@ -408,6 +409,9 @@ fn a_listed_host_may_have_a_port_and_brackets_and_what_is_no_host_is_told() {
             "[2001:db8::1]",
             "[2001:db8::2]:443",
             "2001:db8::2",
+            "[2001:0DB8::0:2]",
+            "2001:db8::4",
+            "[2001:db8:0:0:0:0:0:4]:443",
             "10.0.0.7",
             "eu.shop.example",
         ] {
