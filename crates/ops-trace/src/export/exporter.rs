@@ -1,9 +1,11 @@
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use opentelemetry::InstrumentationScope;
+use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
 
 use super::batch::Part;
@@ -15,7 +17,7 @@ use crate::export::collector::Collector;
 use crate::export::reply::{FailedExport, MAX_MESSAGE_BYTES, Reply};
 use crate::export::state::ExportState;
 use crate::limits::cut;
-use crate::stats::add;
+use crate::stats::{Counters, add};
 
 /// Exports batches on the export thread, and counts what became of each.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(crate) struct CountingExporter {
     /// Scope of the spans that come in brief.
     pub(crate) scope: InstrumentationScope,
     pub(crate) briefs: EncodedBriefs,
+    /// Number of sampled spans of the batch of which nothing was counted yet.
+    pub(crate) uncounted: Cell<usize>,
 }
 
 /// The last answer of a collector that took a batch.
@@ -47,7 +51,24 @@ pub(crate) enum Mood {
 const BRIEF_ATTRIBUTES: usize = 32;
 
 impl CountingExporter {
+    /// Exports a batch. A panic, which is one of a subscriber, would end the thread for good: the spans that it left uncounted count as
+    /// failed instead.
     pub(crate) fn export(&mut self, batch: &mut Batch) {
+        let is_sampled = |span: &&SpanData| span.span_context.is_sampled();
+        let sampled = batch.spans.iter().filter(is_sampled).count() + batch.briefs.len();
+        self.uncounted.set(sampled);
+        if catch_unwind(AssertUnwindSafe(|| self.export_batch(batch))).is_ok() {
+            return;
+        }
+        let rest = self.uncounted.get();
+        self.count(rest, |counters| add(&counters.export_failed, rest));
+        // the subscriber may panic again
+        let _ = catch_unwind(|| {
+            tracing::error!(target: "ops_trace", "trace_export_panicked");
+        });
+    }
+
+    fn export_batch(&mut self, batch: &mut Batch) {
         let state = Arc::clone(&self.state);
         if self.console || state.limits.attributes < BRIEF_ATTRIBUTES {
             batch.make_whole(&self.scope);
@@ -78,8 +99,13 @@ impl CountingExporter {
     }
 
     fn not_sent(&self, spans: usize) {
-        self.state
-            .record_outcome(spans, |counters| add(&counters.no_exporter, spans));
+        self.count(spans, |counters| add(&counters.no_exporter, spans));
+    }
+
+    /// Counts what became of spans of the batch.
+    fn count(&self, spans: usize, count: impl FnOnce(&Counters)) {
+        self.uncounted.update(|rest| rest - spans);
+        self.state.record_outcome(spans, count);
     }
 
     fn deliver(&self, otlp: &Collector, part: &Part<'_>) {
@@ -87,10 +113,10 @@ impl CountingExporter {
         if let Some(left) = state.closing.remaining_budget()
             && (left.is_zero() || self.breaker.lock().is_open())
         {
-            return state.record_outcome(spans, |counters| add(&counters.shutdown, spans));
+            return self.count(spans, |counters| add(&counters.shutdown, spans));
         }
         if !self.breaker.lock().allows(Instant::now()) {
-            return state.record_outcome(spans, |counters| add(&counters.circuit_open, spans));
+            return self.count(spans, |counters| add(&counters.circuit_open, spans));
         }
         *state.reply.lock() = Reply::default();
         let started = Instant::now();
@@ -108,7 +134,7 @@ impl CountingExporter {
 
     fn accepted(&self, url: &str, spans: usize, reply: Reply) {
         let rejected = reply.rejected.min(spans as u64);
-        self.state.record_outcome(spans, |counters| {
+        self.count(spans, |counters| {
             counters.rejected.fetch_add(rejected, Relaxed);
             let exported = spans as u64 - rejected;
             counters.exported.fetch_add(exported, Relaxed);
@@ -124,7 +150,7 @@ impl CountingExporter {
     }
 
     fn failed(&self, url: &str, spans: usize, failure: FailedExport) {
-        self.state.record_outcome(spans, |counters| {
+        self.count(spans, |counters| {
             add(&counters.export_failed, spans);
             counters.failed(failure.kind);
             counters.down.store(true, Relaxed);

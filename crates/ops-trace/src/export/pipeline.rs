@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::sync::Arc;
 
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -136,6 +137,7 @@ fn limiter(
         batch_spans: config.batch_spans,
         scope: scope(),
         briefs: EncodedBriefs::default(),
+        uncounted: Cell::default(),
     };
     let export = move |batch: &mut Batch| exporter.export(batch);
     let queue = Queue::start(config.batch_spans, config.export_delay, export);

@@ -1,5 +1,4 @@
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +35,8 @@ struct State {
 }
 
 impl Queue {
-    /// Starts the thread, which exports by this function all that waits, at the latest once so many spans do.
+    /// Starts the thread, which exports by this function all that waits, at the latest once so many spans do. A panic of it would end the
+    /// thread for good.
     pub(crate) fn start(
         batch_spans: usize,
         interval: Duration,
@@ -116,11 +116,7 @@ impl Shared {
             drop(state);
             last = Instant::now();
             if !batch.is_empty() {
-                // a panic would end the thread for good
-                let exported = catch_unwind(AssertUnwindSafe(|| export(&mut batch)));
-                if exported.is_err() {
-                    tracing::error!(target: "ops_trace", "trace_export_panicked");
-                }
+                export(&mut batch);
                 batch.clear();
             }
             let mut state = self.state.lock();

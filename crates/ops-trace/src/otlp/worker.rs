@@ -79,7 +79,10 @@ fn work(mut sources: Vec<Box<dyn Source>>, closing: &Closing) {
                 false => source.push(),
             };
             if catch_unwind(AssertUnwindSafe(push)).is_err() {
-                tracing::error!(target: "ops_trace", "otlp_export_panicked");
+                // the panic may be one of the subscriber, which panics again
+                let _ = catch_unwind(|| {
+                    tracing::error!(target: "ops_trace", "otlp_export_panicked");
+                });
             }
         }
         if is_last {
