@@ -12,12 +12,12 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 /// Number of attributes by which spans of one shape may differ.
 pub(crate) const TEXTS: usize = 2;
 
-/// What spans have in common.
+/// Properties that spans have in common.
 #[derive(Debug)]
 pub(crate) struct Shape {
     name: Cow<'static, str>,
     kind: SpanKind,
-    /// Those by which spans differ have an empty text.
+    /// Attributes, of which those by which spans differ have an empty text.
     pub(crate) attributes: Vec<KeyValue>,
     /// Places of these among the attributes, in their order.
     pub(crate) texts: [Option<usize>; TEXTS],
@@ -26,15 +26,15 @@ pub(crate) struct Shape {
 impl Shape {
     /// Takes what a span has in common with others, which differ from it by the texts of these keys, in the order of the attributes.
     #[cfg(feature = "http")]
-    pub(crate) fn of(span: &SpanData, keys: [&str; TEXTS]) -> Self {
-        let mut attributes = span.attributes.clone();
+    pub(crate) fn of(span: SpanData, keys: [&str; TEXTS]) -> Self {
+        let mut attributes = span.attributes;
         let texts = keys.map(|key| attributes.iter().position(|one| one.key.as_str() == key));
         for at in texts.into_iter().flatten() {
             attributes[at].value = Value::from("");
         }
         Self {
-            name: span.name.clone(),
-            kind: span.span_kind.clone(),
+            name: span.name,
+            kind: span.span_kind,
             attributes,
             texts,
         }
@@ -77,7 +77,7 @@ pub(crate) enum Ended<'a> {
     Brief(&'a Waiting),
 }
 
-/// Capacity above which a buffer is given back after a batch.
+/// Bytes that each buffer may keep after a batch; more are given back.
 const KEPT_BYTES: usize = 1024 * 1024;
 
 impl Batch {
@@ -108,9 +108,9 @@ impl Batch {
         self.spans.clear();
         self.briefs.clear();
         self.texts.clear();
-        if self.texts.capacity() > KEPT_BYTES {
-            self.texts = String::new();
-        }
+        self.spans.shrink_to(KEPT_BYTES / size_of::<SpanData>());
+        self.briefs.shrink_to(KEPT_BYTES / size_of::<Waiting>());
+        self.texts.shrink_to(KEPT_BYTES);
     }
 
     /// The spans in the order of their ends.

@@ -9,6 +9,9 @@ use std::alloc::System;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use http::{Method, Request};
+use ops_http::{Ending, Observe, Outcome, Route};
+use ops_trace::http::ServerSpans;
 use ops_trace::testing::{Answer, Collector};
 use ops_trace::{Config, LogLines, Metric, MetricsBatch, SignalStats, Tracer, span};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -27,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() {
     let started = Instant::now();
+    kinds_of_requests_in_turn_allocate_as_one_does();
+    a_burst_leaves_no_large_buffers_behind();
     let modes = [
         ("accepts", Some(Answer::Accept)),
         ("refused", None),
@@ -42,6 +47,57 @@ fn main() {
     modes.iter().for_each(live_bytes_are_flat);
     modes.iter().for_each(lines_and_metrics_are_flat);
     println!("ok, in {:.1?}", started.elapsed());
+}
+
+/// Requests that differ by their method share what each kind has in common, however they follow each other, and whichever thread matched
+/// their route: each thread has a text of its own for it.
+fn kinds_of_requests_in_turn_allocate_as_one_does() {
+    let config = config("http://127.0.0.1:1").export_delay(Duration::from_secs(60));
+    let config = config.environment([("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2048")]);
+    let tracer = Tracer::new(config).unwrap();
+    let spans = ServerSpans::new().handle(tracer.handle());
+    let serve = |(method, route): (&Method, &Route)| {
+        let request = Request::builder().method(method).uri("/orders/7");
+        let request = request.body(()).unwrap();
+        let scope = spans.start(&mut request.into_parts().0);
+        let (route, took) = (Some(route.clone()), Duration::ZERO);
+        let outcome = Outcome::new(method.clone(), route, 200, Ending::Complete, took);
+        spans.end(scope, &outcome);
+    };
+    let routes: Vec<_> = (0..100).map(|_| Route::new("/orders/{id}")).collect();
+    let allocations = |methods: [Method; 3]| {
+        let region = Region::new(ALLOCATOR);
+        for route in &routes {
+            methods.iter().for_each(|method| serve((method, route)));
+        }
+        region.change().allocations
+    };
+    let three_kinds = || allocations([Method::GET, Method::POST, Method::PUT]);
+    three_kinds();
+    let one = allocations([Method::GET, Method::GET, Method::GET]);
+    let three = three_kinds();
+    println!("300 requests: {one} allocations, {three} of three kinds");
+    assert!(three < one + 100, "{one} and {three}");
+}
+
+/// Spans of a burst.
+const BURST: usize = 20_000;
+/// Memory that may stay of it, the ring of recent traces included.
+const STAYS_BYTES: isize = 2 * 1024 * 1024;
+
+fn a_burst_leaves_no_large_buffers_behind() {
+    let config = config("http://127.0.0.1:1").export_delay(Duration::from_secs(60));
+    let variables = [("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "32768")];
+    let config = config.queue_spans(32_768).environment(variables);
+    let tracer = Tracer::new(config).unwrap();
+    let before = live_bytes();
+    (0..BURST).for_each(|n| drop(span!(tracer: tracer, "burst", n = n)));
+    let waiting = live_bytes() - before;
+    tracer.flush();
+    assert_eq!(tracer.stats().queued, 0);
+    let stays = live_bytes() - before;
+    println!("{BURST} spans: {waiting} bytes while they wait, {stays} bytes afterwards");
+    assert!(stays < STAYS_BYTES, "{stays} of {waiting}");
 }
 
 struct Mode {

@@ -21,7 +21,7 @@ thread_local! {
         const { RefCell::new([const { None }; PLACES]) };
 }
 
-/// What most requests of a route have in common: they differ by their path and query only.
+/// Properties that most requests of a route have in common: they differ by their path and query only.
 #[derive(PartialEq)]
 pub(super) struct Usual {
     route: Option<Route>,
@@ -65,7 +65,7 @@ impl Usual {
         if let Some(shape) = known.ok().flatten() {
             return shape;
         }
-        let shape = Arc::new(Shape::of(&span(), [PATH, QUERY]));
+        let shape = Arc::new(Shape::of(span(), [PATH, QUERY]));
         let new = (self, Arc::clone(&shape));
         // what was there is dropped later
         let _before = REMEMBERED.try_with(|all| {
@@ -76,12 +76,25 @@ impl Usual {
         shape
     }
 
-    /// Places where it may be. A route is one text for all its requests on a thread, so that its address tells routes apart.
+    /// Returns the places of requests of this kind, whichever thread matched their route.
     fn places(&self) -> [usize; TRIES] {
-        let route = self.route.as_ref();
-        let route = route.map_or(0, |route| route.template().as_ptr().addr() >> 4);
-        let status = usize::from(self.status.unwrap_or_default());
-        let first = route ^ status ^ usize::from(self.has_query) << 3;
+        let route = self.route.as_ref().map_or("", Route::template);
+        let host = self.server.as_ref().map_or("", |(host, _)| host);
+        let end = u64::from(self.status.unwrap_or_default()) << 2
+            | u64::from(self.has_query) << 1
+            | u64::from(self.streamed);
+        let texts = [self.method, route, host];
+        let first = (texts.into_iter().fold(end, mixed) >> 58) as usize;
         std::array::from_fn(|next| (first + next) % PLACES)
     }
+}
+
+/// A number that follows from this one and all of a text.
+fn mixed(number: u64, text: &str) -> u64 {
+    let (words, rest) = text.as_bytes().as_chunks();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let rest = rest.iter().map(|byte| u64::from(*byte));
+    words.chain(rest).fold(number, |mixed, part| {
+        (mixed.rotate_left(23) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    })
 }

@@ -191,7 +191,7 @@ proptest! {
                 let place = (place + query).min(span.attributes.len());
                 span.attributes.insert(place, KeyValue::new("url.query", "q"));
             }
-            Arc::new(Shape::of(&span, ["url.path", "url.query"]))
+            Arc::new(Shape::of(span, ["url.path", "url.query"]))
         }).collect();
         let mut batch = Batch::default();
         batch.spans = others;
