@@ -80,6 +80,29 @@ fn each_request_is_shown_once_and_described_whether_it_is_sampled_or_not() {
     }
 }
 
+#[test]
+fn the_route_that_was_found_before_a_request_names_it_if_its_end_tells_none() {
+    let _one = HOOK.lock();
+    let log: Arc<Mutex<Vec<String>>> = Arc::default();
+    let shown = Arc::clone(&log);
+    ops_trace::set_span_end_hook(move |span| shown.lock().unwrap().push(span.name.to_owned()));
+    let variables = [("OTEL_TRACES_EXPORTER", "none")];
+    let tracer = Tracer::new(Config::new("it").environment(variables)).unwrap();
+    let spans = ServerSpans::new().handle(tracer.handle());
+    let spans = spans.trust(Trust::Everybody);
+    for flags in ["00", "01"] {
+        let request = http::Request::get("/users/7").extension(ops_http::Route::new("/users/{id}"));
+        let request = request.header("traceparent", format!("{PARENT}-{flags}"));
+        let mut request = request.body(()).unwrap().into_parts().0;
+        let scope = spans.start(&mut request);
+        let (ending, elapsed) = (Ending::Complete, Duration::from_millis(3));
+        let outcome = Outcome::new(request.method, None, 200, ending, elapsed);
+        spans.end(scope, &outcome);
+    }
+    let shown = std::mem::take(&mut *log.lock().unwrap());
+    assert_eq!(shown, ["GET /users/{id}"; 2]);
+}
+
 /// Time after which something will never happen.
 const LONG: Duration = Duration::from_secs(60);
 

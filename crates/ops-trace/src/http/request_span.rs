@@ -181,8 +181,7 @@ impl Request {
             return limiter.on_end(self.data(beginning, outcome));
         };
         if ended::is_watched() {
-            let route = outcome.route.as_ref().or(head.route.as_ref());
-            self.show(beginning, route, outcome.elapsed);
+            self.show(beginning, outcome.route.as_ref(), outcome.elapsed);
         }
         let shape = usual.shape(|| self.data(beginning, outcome));
         let parent = parent.span();
@@ -207,6 +206,7 @@ impl Request {
     /// Shows the end to who watches, as that of a span of the SDK is.
     fn show(&self, beginning: &Beginning, route: Option<&Route>, took: Duration) {
         let Beginning { parent, head } = beginning;
+        let route = route.or(head.route.as_ref());
         let name = route.map(|route| named(&head.method, route));
         let parent = parent.span().span_context().span_id();
         ended::show(&EndedSpan {
@@ -237,7 +237,7 @@ impl Drop for Request {
         if !self.is_forgotten(took) {
             drop(self.recorded(&beginning));
         } else if ended::is_watched() {
-            self.show(&beginning, beginning.head.route.as_ref(), took);
+            self.show(&beginning, None, took);
         }
     }
 }
