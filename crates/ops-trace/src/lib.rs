@@ -37,8 +37,8 @@
 //! # Guarantees
 //!
 //! - [`init`] does no network work. Without a collector the application runs as with one.
-//! - Ending a span does no I/O and allocates nothing; it is handed to a bounded queue (2,048 spans), and what does not
-//!   fit is dropped. Limits, the filter for secrets and the ring of recent traces run on the export thread.
+//! - Ending a span does no I/O, and allocates nothing once the queue has grown. That is bounded (2,048 spans), and what does
+//!   not fit is dropped. Limits, the filter for secrets and the ring of recent traces run on the export thread.
 //! - Each sampled span is counted once: `ended_sampled = exported + rejected + dropped + queued` ([`Stats`]).
 //! - An outage is one `tracing` event when it begins (after three failed batches) and one when it ends. In between the
 //!   collector is asked every 5 to 60 s.

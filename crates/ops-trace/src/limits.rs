@@ -34,8 +34,8 @@ static FILTER: ArcSwapOption<Filter> = ArcSwapOption::const_empty();
 /// Lets this function see each text of an attribute (key, value) and replace it: for secrets. Texts that are no attributes have the
 /// keys `span.name` (of a name that is no literal), `event.name` and `otel.status_description`.
 ///
-/// It runs on the export thread, before the span is seen by anybody, so that no request waits for it. A text that it left as it is
-/// may stay so, unseen, in other spans of the same batch. If it panics, the value becomes `***`.
+/// It runs on the export thread, before the span is seen by anybody, so that no request waits for it. What it made of a text, or left as
+/// it was, may stand, without another look, in other spans of the same batch. If it panics, the value becomes `***`.
 pub fn set_attribute_filter(filter: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
     FILTER.store(Some(Arc::new(Box::new(filter))));
 }

@@ -61,7 +61,7 @@ pub(super) fn passing(
     passing
 }
 
-/// What is asked of a span.
+/// End of a span, as far as it is asked for.
 struct End {
     id: TraceId,
     start: SystemTime,
