@@ -15,10 +15,7 @@ const CREDENTIAL_PARTS: &[&str] = &[
     "privatekey",
 ];
 
-/// The end of keys such as `access_token`, `X-Amz-Security-Token` and `csrfToken`, and not of `max_tokens`.
-const TOKEN: &str = "token";
-
-/// No key below this length has one of [`CREDENTIAL_PARTS`] in it, or ends with [`TOKEN`].
+/// No key below this length has one of [`CREDENTIAL_PARTS`] in it, or ends as one that names a credential.
 const PART_BYTES: usize = 5;
 
 const REDACTED: &str = "REDACTED";
@@ -204,13 +201,25 @@ fn is_credential(key: &str) -> bool {
         return true;
     }
     whole.len() >= PART_BYTES
-        && (whole.ends_with(TOKEN.as_bytes())
-            || whole.ends_with(b"pwd")
-            // but for `bypass` and `compass`, as in log lines
-            || whole.ends_with(b"pass") && !matches!(last, b"bypass" | b"compass")
+        && (ends_as_credential(whole, last)
             || CREDENTIAL_PARTS
                 .iter()
                 .any(|part| contains(whole, part.as_bytes())))
+}
+
+/// Reports whether the end of a key makes a credential of it, as in log lines: of `access_token` and `X-Amz-Security-Token`, not of
+/// `max_tokens`; of `user_session_id` and `my_jwt`.
+fn ends_as_credential(whole: &[u8], last: &[u8]) -> bool {
+    match whole {
+        [.., b'p', b'a', b's', b's'] => !matches!(last, b"bypass" | b"compass"),
+        [.., b't', b'o', b'k', b'e', b'n'] | [.., b'p', b'w', b'd'] | [.., b'j', b'w', b't'] => {
+            true
+        }
+        [.., b'i', b'd'] => whole.ends_with(b"sessionid"),
+        [.., b'k', b'e', b'y'] => whole.ends_with(b"accesskey") || whole.ends_with(b"accountkey"),
+        [.., b'i', b'o', b'n'] => whole.ends_with(b"authorization"),
+        _ => false,
+    }
 }
 
 /// Reports whether the value of a key is a credential; the key is in lower case and without separators: `X-Amz-Signature` is
