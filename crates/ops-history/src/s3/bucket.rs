@@ -14,7 +14,7 @@ use object_store::{
 use tokio::runtime::Runtime;
 
 use super::http::{Connector, MAX_BODY_BYTES};
-use super::prefix::Prefix;
+use super::prefix::{Prefix, without_secrets};
 use crate::Table;
 use crate::error::{Error, chain};
 use crate::file::name::Name;
@@ -73,10 +73,17 @@ impl Bucket {
             .iter()
             .find_map(|key| builder.get_config_value(key));
         if let Some(endpoint) = &endpoint {
+            let shown = without_secrets(endpoint);
             if !is_url(endpoint) {
                 return Err(wrong(format!(
-                    "endpoint {endpoint:?} is no URL of a server; accepted is http://HOST:PORT or https://HOST, where it is set or in \
+                    "endpoint {shown:?} is no URL of a server; accepted is http://HOST:PORT or https://HOST, where it is set or in \
                      AWS_ENDPOINT_URL"
+                )));
+            }
+            if names_user(endpoint) {
+                return Err(wrong(format!(
+                    "endpoint {shown:?} names a user, which no request to a bucket has; credentials are set beside it or in AWS_ACCESS_KEY_ID and \
+                     AWS_SECRET_ACCESS_KEY"
                 )));
             }
             builder = builder.with_allow_http(endpoint.starts_with("http://"));
@@ -245,6 +252,11 @@ fn is_url(endpoint: &str) -> bool {
     parsed.is_ok_and(|uri| is_http(&uri))
         && url::Url::parse(endpoint).is_ok()
         && !endpoint.contains(['?', '#'])
+}
+
+fn names_user(endpoint: &str) -> bool {
+    let parsed = endpoint.parse::<http::Uri>();
+    parsed.is_ok_and(|uri| uri.authority().is_some_and(|at| at.as_str().contains('@')))
 }
 
 /// The name that the last two parts of a path are, if they are one.

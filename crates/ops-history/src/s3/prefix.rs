@@ -34,14 +34,19 @@ impl Prefix {
     ///
     /// Fails if it has another form.
     pub fn parse(url: &str) -> Result<Self, Error> {
-        let wrong =
-            |why: &str| Error::bucket(url, format!("{why}; accepted is s3://BUCKET/PREFIX"));
+        let wrong = |why: &str| {
+            Error::bucket(
+                &without_secrets(url),
+                format!("{why}; accepted is s3://BUCKET/PREFIX"),
+            )
+        };
         let Some(rest) = url.strip_prefix("s3://") else {
             return Err(wrong("it does not begin with s3://"));
         };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if bucket.is_empty() || !bucket.chars().all(is_name) {
+        let is_dots = bucket == "." || bucket == "..";
+        if bucket.is_empty() || is_dots || !bucket.chars().all(is_name) {
             return Err(wrong("it names no bucket"));
         }
         Ok(Self {
@@ -154,8 +159,23 @@ impl fmt::Debug for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prefix")
             .field("url", &self.to_string())
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &self.endpoint.as_deref().map(without_secrets))
             .field("region", &self.region)
             .finish_non_exhaustive()
+    }
+}
+
+/// Removes user, password, query and fragment of a URL, for messages.
+pub(super) fn without_secrets(url: &str) -> String {
+    let scheme = url.find("://").map_or("", |at| &url[..at + 3]);
+    let (before, more) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    // a password may have a mark of queries in it
+    if more.contains('@') {
+        return format!("{scheme}[REDACTED]");
+    }
+    let hidden = if more.is_empty() { "" } else { "?[REDACTED]" };
+    match before.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}[REDACTED]@{host}{hidden}"),
+        None => format!("{before}{hidden}"),
     }
 }

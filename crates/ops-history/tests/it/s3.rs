@@ -350,8 +350,37 @@ fn what_no_request_can_have_in_its_head_is_refused_and_not_shown() {
 }
 
 #[test]
+fn users_and_passwords_of_addresses_are_not_shown() {
+    let shop = Prefix::parse("s3://shop/history").unwrap();
+    for endpoint in [
+        "http://reader:canary@127.0.0.1:port",
+        "http://reader:canary@127.0.0.1:1",
+        "reader:canary@127.0.0.1:1",
+        "http://127.0.0.1:1/?token=canary",
+    ] {
+        let shop = shop.clone().endpoint(endpoint).credentials("test", "test");
+        let told = shop.fetch(&Wanted::default()).unwrap_err().to_string();
+        assert!(told.contains("[REDACTED]"), "{told}");
+        let shown = format!("{shop:?}");
+        assert!(!(told + &shown).contains("canary"), "{shown}");
+    }
+    for url in ["http://reader:canary@shop/a", "s3://reader:canary@shop/a"] {
+        let error = Prefix::parse(url).unwrap_err();
+        let told = format!("{error} {error:?}");
+        assert!(told.contains("[REDACTED]@shop/a"), "{told}");
+        assert!(!told.contains("canary"), "{told}");
+    }
+}
+
+#[test]
 fn a_bucket_that_is_not_there_or_does_not_answer_is_an_error_in_time() {
-    for url in ["http://shop", "s3://", "s3:///logs", "s3://a b/c"] {
+    for url in [
+        "http://shop",
+        "s3://",
+        "s3:///logs",
+        "s3://a b/c",
+        "s3://../c",
+    ] {
         let refused = Prefix::parse(url).unwrap_err();
         assert!(
             refused.to_string().contains("s3://BUCKET/PREFIX"),
