@@ -132,8 +132,10 @@ impl Sandbox {
             .0
             .query_row(question, [sql], |row| row.get(0))
             .map_err(failed)?;
-        let parsed: Parsed =
-            serde_json::from_str(&json).map_err(|error| Error::statement(error.to_string()))?;
+        // a number beyond those of its type is written as one of the words
+        let parsed: Parsed = serde_json::from_str(&json)
+            .or_else(|_| serde_json::from_str(&with_words_quoted(&json)))
+            .map_err(|error| Error::statement(error.to_string()))?;
         if parsed.error {
             let message = parsed.error_message.unwrap_or_default();
             let kind = parsed.error_type.unwrap_or_default();

@@ -217,6 +217,9 @@ fn numbers_that_json_does_not_have_are_words() {
         json!([["NaN", ["xinf", "NaN \"Infinity"], {"a": "-Infinity"}, 1.5, 10]])
     );
     assert_eq!(answer.columns[2], "-Infinity");
+    // also in the statement itself
+    let answer = ask(&[place.dir()], "SELECT 1e400 AS most, -1e400 AS least");
+    assert_eq!(json!(rows(&answer)), json!([["Infinity", "-Infinity"]]));
 }
 
 #[test]
