@@ -13,6 +13,10 @@ use crate::error::Error;
 use crate::pattern::Pattern;
 
 pub use shared::SharedSettings;
+#[cfg(feature = "shared")]
+pub(crate) use shared::check_bucket;
+#[cfg(any(feature = "shared", feature = "flight-sql"))]
+pub(crate) use shared::without_secrets;
 
 /// The whole of `cache.yaml`; each key may be left out, an unknown one is refused.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -47,9 +47,7 @@ impl SharedSettings {
         if cfg!(not(feature = "shared")) {
             return Err("shared: this program was built without the feature `shared`".to_owned());
         }
-        if self.bucket.is_empty() {
-            return Err("shared: bucket is empty".to_owned());
-        }
+        check_bucket(&self.bucket).map_err(|problem| format!("shared: {problem}"))?;
         let is_empty = |name: &Option<String>| name.as_ref().is_some_and(String::is_empty);
         match (&self.key_secret, self.unauthenticated) {
             (Some(_), true) => Err("shared: both key_secret and unauthenticated; accepted is one of them".to_owned()),
@@ -72,8 +70,9 @@ impl SharedSettings {
                 .iter()
                 .any(|start| endpoint.starts_with(start))
         {
+            let shown = without_secrets(endpoint);
             return Err(format!(
-                "shared: endpoint {endpoint:?} must start with http:// or https://"
+                "shared: endpoint {shown:?} must start with http:// or https://"
             ));
         }
         match (self.lease_seconds, self.min_compute_ms) {
@@ -85,5 +84,34 @@ impl SharedSettings {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+/// Refuses what can stand in no address of a bucket. Servers other than AWS take capitals, underscores and `TENANT:BUCKET`.
+pub(crate) fn check_bucket(name: &str) -> Result<(), String> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if name.is_empty() {
+        return Err("the name of the bucket is empty".to_owned());
+    }
+    if !name.chars().all(is_of_name) || name == "." || name == ".." {
+        return Err(format!(
+            "{name:?} is no name of a bucket; accepted are letters, digits, '-', '.' and '_'"
+        ));
+    }
+    Ok(())
+}
+
+/// Removes user, password, query and fragment of a URL, for messages.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let scheme = url.find("://").map_or("", |at| &url[..at + 3]);
+    let (before, more) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    // a password may have a mark of queries in it
+    if more.contains('@') {
+        return format!("{scheme}[REDACTED]");
+    }
+    let hidden = if more.is_empty() { "" } else { "?[REDACTED]" };
+    match before.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}[REDACTED]@{host}{hidden}"),
+        None => format!("{before}{hidden}"),
     }
 }

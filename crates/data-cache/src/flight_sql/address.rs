@@ -1,5 +1,6 @@
 //! The address of a server.
 
+use crate::config::without_secrets;
 use crate::error::Error;
 
 /// Schemes that are accepted, and whether they mean TLS.
@@ -37,6 +38,7 @@ impl Address {
             return Err(refused("its scheme is another one"));
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let shown = without_secrets(text);
         if authority.contains('@') {
             // not shown: it holds a password
             return Err(refused(
@@ -44,13 +46,13 @@ impl Address {
             ));
         }
         if authority.contains(['/', '?', '#']) {
-            return Err(refused(&format!("{text:?} has a path or a query")));
+            return Err(refused(&format!("{shown:?} has a path or a query")));
         }
         let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
         let is_port = matches!(port.parse::<u16>(), Ok(1..));
         let parsed = authority.parse::<tonic::codegen::http::uri::Authority>();
         if host.is_empty() || !is_port || parsed.is_err() {
-            return Err(refused(&format!("{text:?} has no host with a port")));
+            return Err(refused(&format!("{shown:?} has no host with a port")));
         }
         Ok(Self {
             authority: authority.to_ascii_lowercase(),

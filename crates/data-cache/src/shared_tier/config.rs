@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::frame::Seal;
+use crate::config::{check_bucket, without_secrets};
 use crate::error::Error;
 
 /// The shortest key that is taken.
@@ -173,9 +174,8 @@ impl SharedConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.bucket.is_empty() {
-            return Err(Error::input("shared tier: the name of the bucket is empty"));
-        }
+        check_bucket(&self.bucket)
+            .map_err(|problem| Error::input(format!("shared tier: {problem}")))?;
         if self.prefix.trim_matches('/').is_empty() {
             return Err(Error::input(
                 "shared tier: the prefix is empty; accepted is a name, such as data-cache",
@@ -190,7 +190,8 @@ impl SharedConfig {
         let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
         match &self.endpoint {
             Some(endpoint) if !is_url(endpoint) => Err(Error::input(format!(
-                "shared tier: endpoint {endpoint:?} must start with http:// or https://"
+                "shared tier: endpoint {:?} must start with http:// or https://",
+                without_secrets(endpoint)
             ))),
             _ => Ok(()),
         }
@@ -202,7 +203,7 @@ impl fmt::Debug for SharedConfig {
         f.debug_struct("SharedConfig")
             .field("bucket", &self.bucket)
             .field("prefix", &self.prefix)
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &self.endpoint.as_deref().map(without_secrets))
             .field("region", &self.region)
             .field("min_compute", &self.min_compute)
             .field("lease", &self.lease)

@@ -15,6 +15,7 @@ use object_store::{
 use super::config::SharedConfig;
 use super::http::{Connector, is_too_large};
 use super::store::{Failure, MAX_OBJECT_BYTES, Seen, Store, Tag};
+use crate::config::without_secrets;
 use crate::error::Error;
 use crate::key::Key;
 
@@ -54,10 +55,17 @@ impl S3 {
             .iter()
             .find_map(|key| builder.get_config_value(key));
         if let Some(endpoint) = &endpoint {
+            let shown = without_secrets(endpoint);
             if !is_url(endpoint) {
                 return Err(Error::input(format!(
-                    "shared tier: endpoint {endpoint:?} is no URL of a server; accepted is http://HOST:PORT or https://HOST, where it is \
+                    "shared tier: endpoint {shown:?} is no URL of a server; accepted is http://HOST:PORT or https://HOST, where it is \
                      set or in AWS_ENDPOINT_URL"
+                )));
+            }
+            if names_user(endpoint) {
+                return Err(Error::input(format!(
+                    "shared tier: endpoint {shown:?} names a user, which no request to a bucket has; credentials are set beside it or in \
+                     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 )));
             }
             builder = builder.with_allow_http(endpoint.starts_with("http://"));
@@ -242,6 +250,11 @@ fn is_url(endpoint: &str) -> bool {
     parsed.is_ok_and(|uri| is_http(&uri))
         && url::Url::parse(endpoint).is_ok()
         && !endpoint.contains(['?', '#'])
+}
+
+fn names_user(endpoint: &str) -> bool {
+    let parsed = endpoint.parse::<http::Uri>();
+    parsed.is_ok_and(|uri| uri.authority().is_some_and(|at| at.as_str().contains('@')))
 }
 
 fn no_tag<T>() -> Result<T, StoreError> {

@@ -178,7 +178,10 @@ fn a_bucket_that_cannot_be_meant_is_refused_with_the_key_that_is_wrong() {
         ),
         ("\n  bucket: a\n  secret_key: hush", "line 3 column 3"),
         ("{key_secret: A}", "missing field `bucket`"),
-        ("{bucket: '', key_secret: A}", "shared: bucket is empty"),
+        (
+            "{bucket: '', key_secret: A}",
+            "shared: the name of the bucket is empty",
+        ),
         ("{bucket: a}", "neither key_secret nor unauthenticated"),
         ("{bucket: a, key_secret: ''}", "key_secret is empty"),
         (

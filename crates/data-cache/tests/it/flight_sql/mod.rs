@@ -272,6 +272,7 @@ fn address_that_is_none_is_refused_with_what_is_accepted() {
         ("flight-sql://:32010", "host"),
         ("flight-sql://cluster:32010/db", "path"),
         ("flight-sql://me:secret@cluster:32010", "names a user"),
+        ("flight-sql://cluster:32010/?token=secret", "path"),
     ] {
         let error = FlightSql::open(FlightSqlConfig::new(address)).unwrap_err();
         let text = error.to_string();

@@ -517,6 +517,29 @@ fn settings_that_cannot_be_right_are_refused() {
             "is no URL",
         );
     }
+    for bucket in ["a b", "a/b", "b?", "..", "bücket"] {
+        refused(SharedConfig::s3(bucket).key(KEY), "no name of a bucket");
+    }
+    for endpoint in [
+        "http://reader:canary@127.0.0.1:port",
+        "http://reader:canary@127.0.0.1:9000",
+        "http://reader:can?ary@127.0.0.1:9000",
+        "reader:canary@127.0.0.1:9000",
+        "http://127.0.0.1:9000/?token=canary",
+    ] {
+        let config = SharedConfig::s3("b").key(KEY).endpoint(endpoint);
+        let told = cache.share(&config).unwrap_err().to_string();
+        assert!(told.contains("[REDACTED]"), "{told}");
+        let shown = format!("{config:?}");
+        assert!(!(told + &shown).contains("ary"), "{shown}");
+        let file = format!("shared: {{bucket: b, key_secret: K, endpoint: '{endpoint}'}}");
+        if let Err(error) = Config::from_yaml("cache.yaml", &file) {
+            assert!(!error.to_string().contains("canary"), "{error}");
+        }
+    }
+    let file = "shared: {bucket: a b, key_secret: K}";
+    let told = Config::from_yaml("cache.yaml", file).unwrap_err();
+    assert!(told.to_string().contains("shared: \"a b\" is no"), "{told}");
     refused(SharedConfig::s3("b").key(KEY).prefix("/"), "prefix");
     for lease in [Duration::ZERO, Duration::from_secs(61)] {
         refused(SharedConfig::s3("b").key(KEY).lease(lease), "1 to 60 s");
