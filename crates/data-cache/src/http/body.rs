@@ -19,6 +19,8 @@ pin_project_lite::pin_project! {
         Untouched { #[pin] body: B },
         /// Read to compute its tag.
         Whole { bytes: Option<Bytes> },
+        /// That of an answer to HEAD.
+        Left { nothing: () },
     }
 }
 
@@ -35,6 +37,13 @@ impl<B> CachedBody<B> {
             kind: Kind::Whole { bytes },
         }
     }
+
+    /// None, in place of one that GET would send. Its length is not 0: nothing is known of it but what the head says.
+    pub(super) fn left() -> Self {
+        Self {
+            kind: Kind::Left { nothing: () },
+        }
+    }
 }
 
 impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
@@ -48,6 +57,7 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
         match self.project().kind.project() {
             KindProjection::Untouched { body } => body.poll_frame(context),
             KindProjection::Whole { bytes } => Poll::Ready(bytes.take().map(Frame::data).map(Ok)),
+            KindProjection::Left { .. } => Poll::Ready(None),
         }
     }
 
@@ -55,6 +65,7 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
         match &self.kind {
             Kind::Untouched { body } => body.is_end_stream(),
             Kind::Whole { bytes } => bytes.is_none(),
+            Kind::Left { .. } => true,
         }
     }
 
@@ -64,6 +75,7 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
             Kind::Whole { bytes } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
+            Kind::Left { .. } => SizeHint::default(),
         }
     }
 }

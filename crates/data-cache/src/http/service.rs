@@ -266,7 +266,7 @@ fn finish<B>(
     asked: &Asked,
 ) -> Response<CachedBody<B>> {
     let body = match asked.is_head {
-        true => CachedBody::whole(Bytes::new()),
+        true => CachedBody::left(),
         false => body,
     };
     let etag = parts.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
@@ -294,7 +294,11 @@ fn finish<B>(
         parts.headers.remove(name);
     }
     parts.status = StatusCode::NOT_MODIFIED;
-    Response::from_parts(parts, CachedBody::whole(Bytes::new()))
+    let body = match asked.is_head {
+        true => body,
+        false => CachedBody::whole(Bytes::new()),
+    };
+    Response::from_parts(parts, body)
 }
 
 /// The handler's body failed before its first byte was sent: an empty 500 says so better than half an answer.

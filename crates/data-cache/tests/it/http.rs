@@ -386,6 +386,31 @@ async fn head_asks_for_no_range_and_names_no_length_of_what_has_no_body() {
     }
 }
 
+/// A server that knows the length of a body says it: that of the answer to HEAD, which is none, would be said of the one to GET.
+#[tokio::test]
+async fn the_body_of_an_answer_to_head_has_no_length_to_tell() {
+    let head = || Request::builder().method(Method::HEAD).uri(PALETTE);
+    let layer = CacheLayer::new(&Config::from_yaml("cache.yaml", YAML).unwrap());
+    let stream = service_fn(|_: Request<()>| async {
+        Ok::<_, Infallible>(Response::new(Stream { frames: 0 }))
+    });
+    let answer = layer.layer(stream).oneshot(head().body(()).unwrap());
+    let answer = answer.await.unwrap();
+    assert_eq!(header(answer.headers(), "content-length"), "");
+    assert_eq!(answer.body().size_hint().exact(), None);
+    assert!(answer.body().is_end_stream());
+
+    let known = head().header("if-none-match", "*").body(()).unwrap();
+    let answer = send(known, ok(&[])).await;
+    assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(answer.body().size_hint().exact(), None);
+    assert!(bytes(answer).await.is_empty());
+
+    let answer = send(head().body(()).unwrap(), ok(&[])).await;
+    assert_eq!(header(answer.headers(), "content-length"), "4");
+    assert!(bytes(answer).await.is_empty());
+}
+
 #[tokio::test]
 async fn head_is_answered_like_get() {
     let request = |condition: &str| {
