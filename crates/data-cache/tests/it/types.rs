@@ -6,18 +6,22 @@ use std::{panic, slice, thread};
 
 use data_cache::arrow::array::{
     Array, ArrayRef, BinaryViewArray, BooleanArray, Decimal64Array, Decimal128Array,
-    DictionaryArray, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, ListArray,
-    RecordBatch, RecordBatchOptions, RunArray, StringArray, StringViewArray, UnionArray,
+    DictionaryArray, FixedSizeBinaryArray, Float64Array, Int32Array, Int32Builder, Int64Array,
+    LargeListArray, LargeListViewArray, ListArray, ListViewArray, MapBuilder, RecordBatch,
+    RecordBatchOptions, RunArray, StringArray, StringBuilder, StringViewArray, UnionArray,
     new_null_array,
 };
-use data_cache::arrow::buffer::OffsetBuffer;
+use data_cache::arrow::buffer::{NullBuffer, OffsetBuffer};
 use data_cache::arrow::datatypes::{
     ArrowDictionaryKeyType, DataType, Field, Int8Type, Int16Type, Int32Type, Schema, UInt8Type,
     UnionFields,
 };
 use data_cache::arrow::util::pretty::pretty_format_batches;
 use data_cache::testing::set_largest_inline;
-use data_cache::{Cache, Config, Lookup, Params, Skip, Stored, Warehouse, params};
+use data_cache::{
+    Bypass, Cache, CachedEngine, Cancel, Config, Error, Lookup, Params, QueryEngine, Skip, State,
+    Stored, Warehouse, params,
+};
 
 use crate::forged::mixed;
 
@@ -300,6 +304,127 @@ fn what_the_writer_of_streams_takes_wrong_parts_of_round_trips() {
                 }
             }
         }
+    }
+}
+
+/// Lists whose values stand in another order, more than once or not at all, and large lists of maps.
+fn list_views_and_maps() -> Vec<ArrayRef> {
+    let numbers: ArrayRef = Arc::new(Int32Array::from(vec![0, 1, 2, 3, 4, 5]));
+    let texts = StringViewArray::from_iter_values((0..6).map(|n| format!("text {n}, not inline")));
+    let mut maps = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
+    for n in 0..6 {
+        for key in 0..n % 3 {
+            maps.keys().append_value(format!("key {key}"));
+            maps.values().append_option((n != 4).then_some(n));
+        }
+        maps.append(n != 2).unwrap();
+    }
+    let maps: ArrayRef = Arc::new(maps.finish());
+    let nulls = || Some(NullBuffer::from(vec![true, true, false, true, true]));
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for values in [numbers, Arc::new(texts), maps] {
+        let item = Arc::new(Field::new("item", values.data_type().clone(), true));
+        let (offsets, sizes) = (vec![4, 0, 2, 1, 6], vec![2, 3, 1, 0, 0]);
+        let views = ListViewArray::try_new(
+            item.clone(),
+            offsets.into(),
+            sizes.into(),
+            values.clone(),
+            nulls(),
+        );
+        columns.push(Arc::new(views.unwrap()));
+        let (offsets, sizes) = (vec![3, 1, 0, 0, 5], vec![3, 3, 6, 2, 1]);
+        let large = LargeListViewArray::try_new(
+            item.clone(),
+            offsets.into(),
+            sizes.into(),
+            values.clone(),
+            nulls(),
+        );
+        columns.push(Arc::new(large.unwrap()));
+        let lengths = OffsetBuffer::<i64>::from_lengths([1, 2, 0, 0, 3]);
+        columns.push(Arc::new(LargeListArray::new(
+            item,
+            lengths,
+            values,
+            nulls(),
+        )));
+    }
+    columns
+}
+
+#[test]
+fn list_views_and_large_lists_of_maps_round_trip() {
+    let shown = |batches: &[RecordBatch]| pretty_format_batches(batches).unwrap().to_string();
+    for column in list_views_and_maps() {
+        let what = column.data_type().to_string();
+        let batch = RecordBatch::try_from_iter_with_nullable([("c", column, true)]).unwrap();
+        for batches in [
+            vec![batch.clone()],
+            vec![batch.slice(1, 3)],
+            vec![batch.slice(4, 1), batch.slice(2, 0), batch.slice(0, 2)],
+            vec![batch.slice(0, 0)],
+        ] {
+            for yaml in [FILES, IPC, "query_cache: {max_size_mb: 0}"] {
+                let dir = tempfile::tempdir().unwrap();
+                let config = Config::from_yaml("c", yaml).unwrap();
+                let cache = Cache::open_with(dir.path(), &config).unwrap();
+                for inline in [0, usize::MAX] {
+                    set_largest_inline(&cache, inline);
+                    let stored = cache.set("SELECT 1", &batches, &Params::new(), None);
+                    assert!(
+                        matches!(stored, Ok(Stored::Kept { .. })),
+                        "{what}: {stored:?}"
+                    );
+                    let hit = cache.get("SELECT 1", &Params::new()).unwrap();
+                    assert_eq!(hit.batches()[0].schema(), batch.schema(), "{what}");
+                    assert_eq!(shown(hit.batches()), shown(&batches), "{what}");
+                }
+            }
+        }
+    }
+}
+
+/// An engine with one answer.
+struct Given(Vec<RecordBatch>);
+
+impl QueryEngine for Given {
+    fn identity(&self) -> String {
+        "given".to_owned()
+    }
+
+    fn state(&self, _: &str) -> Result<State, Bypass> {
+        let (token, tables) = ("1".to_owned(), Vec::new());
+        Ok(State { token, tables })
+    }
+
+    fn run(&self, _: &str, _: &Params, _: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        Ok(self.0.clone())
+    }
+}
+
+#[test]
+fn tags_of_list_views_and_large_lists_of_maps_follow_from_their_rows() {
+    let tag = |batches: Vec<RecordBatch>| {
+        let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
+        let cache = Cache::open_with("nowhere", &config).unwrap();
+        let engine = CachedEngine::new(Given(batches), cache);
+        let answer = engine.query("SELECT c FROM t", params! {}).blocking();
+        answer.unwrap().etag("json").unwrap()
+    };
+    for column in list_views_and_maps() {
+        let what = column.data_type().to_string();
+        let batch = RecordBatch::try_from_iter_with_nullable([("c", column, true)]).unwrap();
+        let whole = tag(vec![batch.clone()]);
+        let cut = vec![batch.slice(0, 2), batch.slice(2, 0), batch.slice(2, 3)];
+        assert_eq!(tag(cut), whole, "{what}");
+        // the same rows, with nothing between and behind them
+        let parts = [batch.slice(0, 3), batch.slice(3, 2)];
+        let copied = data_cache::arrow::compute::concat_batches(&batch.schema(), &parts).unwrap();
+        assert_eq!(tag(vec![copied]), whole, "{what}");
+        let order = vec![batch.slice(1, 4), batch.slice(0, 1)];
+        assert_ne!(tag(order), whole, "{what}");
+        assert_ne!(tag(vec![batch.slice(0, 4)]), whole, "{what}");
     }
 }
 
