@@ -404,18 +404,21 @@ impl Inner {
             self.index.retain(|_, entry| entry.bytes > 0 && !is_gone);
         }
         let Some(found) = found else { return };
-        // what was invalidated since may lie there again
         if went_back {
+            // what was invalidated since may lie there again
             self.disk_health.set_trusted(false);
-            if let Some(inner) = self.me.upgrade() {
-                self.workers.run(move || inner.clear_if_went_back());
-            }
+        } else {
+            self.generations.see(found);
+        }
+        // where no thread can be had this one does the work
+        drop(own);
+        let Some(inner) = self.me.upgrade() else {
             return;
-        }
-        self.generations.see(found);
-        if let Some(inner) = self.me.upgrade() {
-            self.workers.run(move || inner.follow_other_processes());
-        }
+        };
+        self.workers.run(move || match went_back {
+            true => inner.clear_if_went_back(),
+            false => inner.follow_other_processes(),
+        });
     }
 
     /// Takes entries out of the index that another process removed.

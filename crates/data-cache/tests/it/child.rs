@@ -14,6 +14,7 @@ fn plays_its_role() {
         ("fill", _) => crate::faults::fill_the_disk(dir),
         ("descriptors", "hit") => crate::descriptors::hit_without(dir),
         ("descriptors", _) => crate::descriptors::invalidate_without(dir),
+        ("threads", _) => crate::threads::notice_without(dir),
         ("cold", processes) => crate::processes::ask_cold(dir, processes.parse().unwrap()),
         ("hold", _) => crate::processes::compute_for_ever(dir),
         ("limits", role) => crate::memory::keep_within_limits(dir, role),

@@ -32,5 +32,6 @@ mod shared;
 mod sqllogic;
 mod stale;
 mod statements;
+mod threads;
 mod types;
 mod warehouse;

@@ -1,0 +1,44 @@
+//! A process that gets no thread.
+
+use std::path::Path;
+use std::process::Command;
+
+use data_cache::testing::look_at_other_processes_now;
+use data_cache::{Cache, Params};
+
+use crate::batches::{number, numbers};
+use crate::child::Process;
+
+const SQL: &str = "SELECT n FROM t";
+const OTHER: &str = "SELECT n FROM u";
+
+/// The role of a child whose threads would have a larger stack than can be had.
+pub(crate) fn notice_without(dir: &Path) {
+    assert!(std::thread::Builder::new().spawn(|| ()).is_err());
+    let (cache, other) = (Cache::open(dir).unwrap(), Cache::open(dir).unwrap());
+    let none = Params::new();
+    let set = |sql: &str, value| {
+        let kept = cache.set(sql, &[numbers(&[value])], &none, None);
+        kept.unwrap();
+    };
+    let value = |sql: &str| {
+        look_at_other_processes_now(&cache);
+        cache.get(sql, &none).map(|hit| number(hit.batches()))
+    };
+    set(SQL, 1);
+    set(OTHER, 2);
+    assert_eq!((value(SQL), value(OTHER)), (Some(1), Some(2)));
+    other.invalidate(SQL).unwrap();
+    assert_eq!((value(SQL), value(OTHER)), (None, Some(2)));
+    println!("noticed");
+}
+
+#[test]
+fn invalidations_of_others_are_noticed_without_a_thread() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let command = command.env("RUST_MIN_STACK", (1_u64 << 50).to_string());
+    let mut child = Process::start_as(command, "threads", dir.path());
+    assert!(child.wait_for("noticed").is_some());
+    child.succeeds();
+}
