@@ -204,14 +204,22 @@ impl Inner {
         }
     }
 
-    /// Makes a directory anew that somebody removed, and means that it is empty.
-    fn renew(&self, disk: &Disk) {
+    /// Makes a directory anew that somebody removed, and means that it is empty; or its count, where that is damaged: nobody knows
+    /// what was invalidated before.
+    pub(super) fn renew(&self, disk: &Disk) {
         // the directory's lock comes before that of the count
-        if let Some(found) = disk.generation_or_new() {
-            *self.generations.own_mut() += 1;
-            self.memory.clear(|_| true);
-            self.generations.see(found);
+        if disk.generation_or_new().is_none() {
+            return;
         }
+        let Some(sheet) = disk.sheet() else { return };
+        let mut own = self.generations.own_mut();
+        if self.generations.seen() == Some(sheet.generation) {
+            return;
+        }
+        *own += 1;
+        self.memory.clear(|_| true);
+        self.learn(disk, &sheet, sheet.settled);
+        self.generations.see(sheet.generation);
     }
 
     pub(crate) fn own_generation(&self) -> u64 {

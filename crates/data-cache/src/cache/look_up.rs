@@ -352,7 +352,13 @@ impl Inner {
     /// Learns of invalidations whose files may be there still.
     pub(super) fn learn_pending(&self) {
         let Some(disk) = &self.disk else { return };
-        let Some(sheet) = disk.sheet() else { return };
+        let sheet = disk.sheet().or_else(|| {
+            // a damaged count may hide what was invalidated
+            let is_damaged = !disk.keys().0.is_empty();
+            is_damaged.then(|| disk.generation_or_new())?;
+            disk.sheet()
+        });
+        let Some(sheet) = sheet else { return };
         self.learn(disk, &sheet, sheet.settled);
         // those who announced them may have died
         self.pending.own_all();
@@ -403,11 +409,10 @@ impl Inner {
             let is_gone = found.is_none() && disk.is_gone();
             self.index.retain(|_, entry| entry.bytes > 0 && !is_gone);
         }
-        let Some(found) = found else { return };
         if went_back {
             // what was invalidated since may lie there again
             self.disk_health.set_trusted(false);
-        } else {
+        } else if let Some(found) = found {
             self.generations.see(found);
         }
         // where no thread can be had this one does the work
@@ -415,9 +420,10 @@ impl Inner {
         let Some(inner) = self.me.upgrade() else {
             return;
         };
-        self.workers.run(move || match went_back {
-            true => inner.clear_if_went_back(),
-            false => inner.follow_other_processes(),
+        self.workers.run(move || match (found, went_back) {
+            (None, _) => inner.renew_count(),
+            (_, true) => inner.clear_if_went_back(),
+            (_, false) => inner.follow_other_processes(),
         });
     }
 
@@ -426,6 +432,14 @@ impl Inner {
         let Some(disk) = &self.disk else { return };
         self.remove_pending_later();
         self.follow(disk);
+    }
+
+    /// Makes a count anew that is damaged: without one nothing stays in memory.
+    fn renew_count(&self) {
+        if let Some(disk) = self.disk.as_ref().filter(|disk| !disk.is_gone()) {
+            self.renew(disk);
+            self.remove_pending_later();
+        }
     }
 
     /// Clears a directory that was replaced by an older copy.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use data_cache::testing::{ManualClock, Step, look_at_other_processes_now, on_step};
-use data_cache::{Cache, Config, ErrorKind, Lookup, Miss, Params, Skip, Stored};
+use data_cache::{Cache, Config, ErrorKind, Lookup, Miss, Params, Skip, Stored, Tier};
 
 use crate::batches::{number, numbers};
 use crate::cache::Lines;
@@ -474,6 +474,53 @@ fn a_damaged_count_hides_no_invalidation() {
         assert_eq!(value(&cache), Some(2), "{damaged:?}");
         cache.invalidate(SQL).unwrap();
         assert_eq!(value(&cache), None, "{damaged:?}");
+    }
+}
+
+#[test]
+fn a_damaged_count_is_made_anew_by_whoever_looks_at_it() {
+    let path = tempfile::tempdir().unwrap();
+    let cache = Cache::open(path.path()).unwrap();
+    set(&cache, 1);
+    assert!(cache.flush(Duration::from_secs(20)));
+    let file = path.path().join("generation");
+    fs::write(&file, [0xff; 56]).unwrap();
+    look_at_other_processes_now(&cache);
+    value(&cache);
+    assert!(cache.flush(Duration::from_secs(20)));
+    assert_ne!(fs::read(&file).unwrap(), [0xff; 56]);
+    // what was computed meanwhile is kept, in memory as well
+    assert!(matches!(set(&cache, 2), Stored::Kept { .. }));
+    look_at_other_processes_now(&cache);
+    let hit = cache.get(SQL, &Params::new()).unwrap();
+    assert_eq!((number(hit.batches()), hit.tier()), (2, Tier::Memory));
+}
+
+#[test]
+fn a_damaged_count_hides_no_invalidation_whose_files_are_still_there() {
+    for is_opened in [false, true] {
+        let path = tempfile::tempdir().unwrap();
+        let reader = open_files_only(path.path());
+        let writer = open_files_only(path.path());
+        fill(&writer, 300);
+        let last = "SELECT 299 FROM t";
+        assert!(is_there(&reader, last));
+        on_step(&writer, |step| match step {
+            Step::RemovalBegun => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+            _ => Ok(()),
+        });
+        assert!(writer.invalidate("*").unwrap() > 256);
+        assert!(writer.flush(Duration::from_secs(20)));
+        fs::write(path.path().join("generation"), [0; 56]).unwrap();
+        let reader = if is_opened {
+            open_files_only(path.path())
+        } else {
+            reader
+        };
+        assert!(count_files(path.path()) > 256);
+        set(&reader, 1);
+        assert!(!is_there(&reader, last), "opened: {is_opened}");
+        assert_eq!(value(&reader), Some(1));
     }
 }
 

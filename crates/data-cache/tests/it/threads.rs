@@ -1,7 +1,9 @@
 //! A process that gets no thread.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use data_cache::testing::look_at_other_processes_now;
 use data_cache::{Cache, Params};
@@ -30,6 +32,21 @@ pub(crate) fn notice_without(dir: &Path) {
     assert_eq!((value(SQL), value(OTHER)), (Some(1), Some(2)));
     other.invalidate(SQL).unwrap();
     assert_eq!((value(SQL), value(OTHER)), (None, Some(2)));
+
+    // an older copy of the directory, and a damaged one
+    let count = dir.join("generation");
+    let older = fs::read(&count).unwrap();
+    other.invalidate(SQL).unwrap();
+    assert_eq!(value(OTHER), Some(2));
+    for bytes in [older, vec![0; 56]] {
+        set(OTHER, 3);
+        assert_eq!(value(OTHER), Some(3));
+        fs::write(&count, bytes).unwrap();
+        assert_eq!(value(SQL), None);
+        assert!(cache.flush(Duration::from_secs(20)));
+        set(OTHER, 4);
+        assert_eq!(value(OTHER), Some(4));
+    }
     println!("noticed");
 }
 
