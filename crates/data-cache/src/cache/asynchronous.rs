@@ -129,12 +129,12 @@ impl Inner {
         if !self.config.enabled {
             return Err(Miss::Disabled);
         }
-        match self.find_in_memory(&key, limits) {
-            Err(Miss::Absent) if self.disk.is_some() => {}
+        let miss = match self.find_in_memory(&key, limits) {
+            Err(miss @ (Miss::Absent | Miss::Expired)) if self.disk.is_some() => miss,
             found => return found,
-        }
+        };
         let inner = self.clone();
-        let find = move || inner.find_on_disk(&key, limits);
+        let find = move || inner.find_in_file(&key, limits, miss);
         self.on_readers(find).await.unwrap_or(Err(Miss::Io))
     }
 

@@ -151,7 +151,15 @@ impl Inner {
 
     pub(crate) fn find_within(&self, key: &Key, limits: Limits) -> Result<Hit, Miss> {
         match self.find_in_memory(key, limits) {
-            Err(Miss::Absent) => self.find_on_disk(key, limits),
+            Err(miss @ (Miss::Absent | Miss::Expired)) => self.find_in_file(key, limits, miss),
+            found => found,
+        }
+    }
+
+    /// Asks the files for what memory does not have: in place of one that is over there another process may have put a newer one.
+    pub(super) fn find_in_file(&self, key: &Key, limits: Limits, miss: Miss) -> Result<Hit, Miss> {
+        match self.find_on_disk(key, limits) {
+            Err(Miss::Absent) => Err(miss),
             found => found,
         }
     }

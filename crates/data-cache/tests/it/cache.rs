@@ -52,6 +52,41 @@ fn what_was_set_is_got_also_after_a_restart() {
     assert_eq!(cache.get(SQL, &Params::new()).unwrap().tier(), Tier::Memory);
 }
 
+/// Two handles stand for two processes.
+#[tokio::test]
+async fn what_another_process_put_in_place_of_an_expired_result_is_found() {
+    let (dir, one) = open();
+    let other = Cache::open(dir.path()).unwrap();
+    let clocks = [&one, &other].map(|cache| ManualClock::install(cache, 1_800_000_000));
+    for round in 1..=3 {
+        put(&one, SQL, 0, 60);
+        assert_eq!(value(&one, SQL), Some(0));
+        // statistics would learn of what follows
+        let before = one.get_stats();
+        clocks.iter().for_each(|clock| clock.advance(60));
+        put(&other, SQL, round, 60);
+        let none = Params::new();
+        let found = match round {
+            1 => value(&one, SQL),
+            2 => one
+                .get_async(SQL, &none)
+                .await
+                .map(|hit| number(hit.batches())),
+            _ => {
+                let kept = one.get_or_compute(SQL, &none, None, || Err("not found"));
+                kept.ok().map(|batches| number(&batches))
+            }
+        };
+        assert_eq!(found, Some(round));
+        let after = one.get_stats();
+        assert_eq!((after.hits - before.hits, after.misses), (1, before.misses));
+        // there is no newer one: the reason is the same
+        clocks.iter().for_each(|clock| clock.advance(60));
+        let missed = one.look_up(SQL, &none);
+        assert!(matches!(missed, Lookup::Miss(Miss::Expired)), "{missed:?}");
+    }
+}
+
 #[test]
 fn the_latest_set_wins_in_every_tier() {
     let (dir, cache) = open();
