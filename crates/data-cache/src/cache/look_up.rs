@@ -182,7 +182,7 @@ impl Inner {
             }
         };
         let hit = self.fresh(key, &entry, Tier::Memory, limits)?;
-        if !entry.on_disk || self.is_still_there(key, &entry) {
+        if self.is_still_there(key, &entry) {
             return Ok(hit);
         }
         self.take_out(key, Some(&entry.id));
@@ -316,7 +316,8 @@ impl Inner {
         })
     }
 
-    /// Returns `true` if the file below is still the one that was read; looked at once a second.
+    /// Returns `true` if the file below is still the one that was read, or none was put in place of what is in memory alone; looked at
+    /// once a second.
     fn is_still_there(&self, key: &Key, entry: &Entry) -> bool {
         let now = self.time.elapsed_millis();
         let checked = entry.checked.load(Ordering::Relaxed);
@@ -324,12 +325,17 @@ impl Inner {
             return true;
         }
         let Some(disk) = self.readable_disk() else {
-            return false;
+            return !entry.on_disk;
         };
         entry.checked.store(now, Ordering::Relaxed);
         let Ok(metadata) = disk.metadata(key) else {
-            return false;
+            return !entry.on_disk;
         };
+        if !entry.on_disk {
+            // ids begin with the moment at which they were given out
+            let put = (metadata.created_at, &*metadata.entry_id);
+            return put < (entry.created_at, &*entry.id) || self.disk_health.is_owed(key);
+        }
         if metadata.entry_id == entry.id && now / MARK_MILLIS != checked / MARK_MILLIS {
             disk.mark_used(&metadata, entry.usage.last.load(Ordering::Relaxed));
         }

@@ -88,6 +88,24 @@ async fn what_another_process_put_in_place_of_an_expired_result_is_found() {
 }
 
 #[test]
+fn what_another_process_put_in_place_of_a_result_in_memory_alone_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml("c", "query_cache: {max_size_mb: 1}").unwrap();
+    let [one, other] = [(), ()].map(|()| Cache::open_with(dir.path(), &config).unwrap());
+    let mut random = Random(7);
+    let large: Vec<i64> = (0..60_000).map(|_| random.next() as i64).collect();
+    let stored = one.set(SQL, &[numbers(&large)], &Params::new(), Some(60));
+    assert!(matches!(stored, Ok(Stored::Skipped(Skip::TooLarge))));
+    let hit = one.get(SQL, &Params::new()).unwrap();
+    assert_eq!(hit.tier(), Tier::Memory);
+    look_at_other_processes_now(&one);
+    assert!(one.get(SQL, &Params::new()).is_some());
+    put(&other, SQL, 2, 60);
+    look_at_other_processes_now(&one);
+    assert_eq!(value(&one, SQL), Some(2));
+}
+
+#[test]
 fn the_latest_set_wins_in_every_tier() {
     let (dir, cache) = open();
     for round in 0..5 {
