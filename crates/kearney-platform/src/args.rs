@@ -406,6 +406,7 @@ pub struct Orchestrate {
 #[derive(Args, Debug)]
 pub struct Runs {
     /// This run alone, with its phases
+    #[arg(value_parser = run_id)]
     pub run_id: Option<Uuid>,
     /// Only runs in this state
     #[arg(long, value_parser = status)]
@@ -432,6 +433,12 @@ impl std::fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+fn run_id(text: &str) -> Result<Uuid, Refused> {
+    text.parse().map_err(|_| {
+        Refused("the id of a run, as they are listed: 01a228ee-5139-75ce-8804-9dcd0bff252e")
+    })
+}
 
 fn status(text: &str) -> Result<Status, Refused> {
     Status::parse(text).ok_or(Refused(

@@ -78,6 +78,19 @@ fn times_without_a_moment_between_them_are_refused() {
 }
 
 #[test]
+fn what_is_no_id_of_a_run_is_refused_with_what_one_is() {
+    let home = Home::new();
+    for id in ["failed", "../runs", "01a228ee"] {
+        let output = run(&home, &["runs", id]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(2) && told.contains("the id of a run, as they are listed"),
+            "{id}: {told}"
+        );
+    }
+}
+
+#[test]
 fn a_wrong_configuration_file_is_named_with_line_and_key() {
     let home = Home::new();
     std::fs::create_dir(home.path("configs")).unwrap();
