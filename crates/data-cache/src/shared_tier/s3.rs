@@ -62,9 +62,9 @@ impl S3 {
                      set or in AWS_ENDPOINT_URL"
                 )));
             }
-            if names_user(endpoint) {
+            if names_user(endpoint) && !is_unsigned(&builder) {
                 return Err(Error::input(format!(
-                    "shared tier: endpoint {shown:?} names a user, which no request to a bucket has; credentials are set beside it or in \
+                    "shared tier: endpoint {shown:?} names a user, which no signed request has; credentials are set beside it or in \
                      AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 )));
             }
@@ -255,6 +255,13 @@ fn is_url(endpoint: &str) -> bool {
 fn names_user(endpoint: &str) -> bool {
     let parsed = endpoint.parse::<http::Uri>();
     parsed.is_ok_and(|uri| uri.authority().is_some_and(|at| at.as_str().contains('@')))
+}
+
+/// Returns `true` if `AWS_SKIP_SIGNATURE` says so: then the user of an endpoint is sent, as a server before the bucket may ask for.
+fn is_unsigned(builder: &AmazonS3Builder) -> bool {
+    let skips = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature);
+    let skips = skips.unwrap_or_default().to_ascii_lowercase();
+    matches!(&*skips, "1" | "true" | "on" | "yes" | "y")
 }
 
 fn no_tag<T>() -> Result<T, StoreError> {
