@@ -20,7 +20,7 @@ pin_project_lite::pin_project! {
         /// Read to compute its tag.
         Whole { bytes: Option<Bytes> },
         /// That of an answer to HEAD.
-        Left { nothing: () },
+        Left,
     }
 }
 
@@ -40,9 +40,7 @@ impl<B> CachedBody<B> {
 
     /// None, in place of one that GET would send. Its length is not 0: nothing is known of it but what the head says.
     pub(super) fn left() -> Self {
-        Self {
-            kind: Kind::Left { nothing: () },
-        }
+        Self { kind: Kind::Left }
     }
 }
 
@@ -57,7 +55,7 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
         match self.project().kind.project() {
             KindProjection::Untouched { body } => body.poll_frame(context),
             KindProjection::Whole { bytes } => Poll::Ready(bytes.take().map(Frame::data).map(Ok)),
-            KindProjection::Left { .. } => Poll::Ready(None),
+            KindProjection::Left => Poll::Ready(None),
         }
     }
 
@@ -65,7 +63,7 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
         match &self.kind {
             Kind::Untouched { body } => body.is_end_stream(),
             Kind::Whole { bytes } => bytes.is_none(),
-            Kind::Left { .. } => true,
+            Kind::Left => true,
         }
     }
 
@@ -75,7 +73,7 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
             Kind::Whole { bytes } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Kind::Left { .. } => SizeHint::default(),
+            Kind::Left => SizeHint::default(),
         }
     }
 }
