@@ -42,6 +42,8 @@ pub(super) struct DiskHealth {
     unswept: AtomicU64,
     /// Held by the thread that sweeps.
     sweeping: Mutex<()>,
+    /// Held by the thread that makes the count anew.
+    renewing: Mutex<()>,
 }
 
 impl DiskHealth {
@@ -115,6 +117,11 @@ impl DiskHealth {
     /// Waits for the turn to sweep.
     pub(super) fn turn_to_sweep(&self) -> MutexGuard<'_, ()> {
         self.sweeping.lock()
+    }
+
+    /// The turn to make the count anew, unless another thread does: it waits for the directory's lock.
+    pub(super) fn try_turn_to_renew(&self) -> Option<MutexGuard<'_, ()>> {
+        self.renewing.try_lock()
     }
 
     pub(super) fn swept(&self) {

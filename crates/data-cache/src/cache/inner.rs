@@ -213,7 +213,10 @@ impl Inner {
         }
         let Some(sheet) = disk.sheet() else { return };
         let mut own = self.generations.own_mut();
-        if self.generations.seen() == Some(sheet.generation) {
+        let seen = self.generations.seen();
+        // an older copy of the directory came meanwhile: the next look clears it
+        let is_older = seen.is_some_and(|seen| sheet.generation.is_before(seen));
+        if is_older || seen == Some(sheet.generation) {
             return;
         }
         *own += 1;

@@ -366,13 +366,7 @@ impl Inner {
     /// Learns of invalidations whose files may be there still.
     pub(super) fn learn_pending(&self) {
         let Some(disk) = &self.disk else { return };
-        let sheet = disk.sheet().or_else(|| {
-            // a damaged count may hide what was invalidated
-            let is_damaged = !disk.keys().0.is_empty();
-            is_damaged.then(|| disk.generation_or_new())?;
-            disk.sheet()
-        });
-        let Some(sheet) = sheet else { return };
+        let Some(sheet) = disk.sheet() else { return };
         self.learn(disk, &sheet, sheet.settled);
         // those who announced them may have died
         self.pending.own_all();
@@ -450,7 +444,9 @@ impl Inner {
 
     /// Makes a count anew that is damaged: without one nothing stays in memory.
     fn renew_count(&self) {
-        if let Some(disk) = self.disk.as_ref().filter(|disk| !disk.is_gone()) {
+        if let Some(disk) = self.disk.as_ref().filter(|disk| !disk.is_gone())
+            && let Some(_turn) = self.disk_health.try_turn_to_renew()
+        {
             self.renew(disk);
             self.remove_pending_later();
         }

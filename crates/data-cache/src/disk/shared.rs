@@ -52,7 +52,12 @@ impl Generation {
 
     /// Returns `true` if this count cannot come after `seen`: the directory is another one, or an older copy of itself.
     pub(crate) fn went_back_from(self, seen: Self) -> bool {
-        self.lineage != seen.lineage || self.count < seen.count
+        self.lineage != seen.lineage || self.is_before(seen)
+    }
+
+    /// Returns `true` if this is an earlier count of the same directory.
+    pub(crate) fn is_before(self, seen: Self) -> bool {
+        self.lineage == seen.lineage && self.count < seen.count
     }
 }
 

@@ -497,6 +497,52 @@ fn a_damaged_count_is_made_anew_by_whoever_looks_at_it() {
 }
 
 #[test]
+fn an_older_copy_that_comes_while_a_damaged_count_is_made_anew_is_cleared() {
+    let path = tempfile::tempdir().unwrap();
+    let cache = open_files_only(path.path());
+    set(&cache, 1);
+    assert!(cache.flush(Duration::from_secs(20)));
+    let older = tempfile::tempdir().unwrap();
+    copy(path.path(), older.path());
+    cache.invalidate(SQL).unwrap();
+    assert!(cache.flush(Duration::from_secs(20)));
+
+    let file = path.path().join("generation");
+    let lock = fs::File::open(&file).unwrap();
+    lock.lock().unwrap();
+    fs::write(&file, [0; 56]).unwrap();
+    look_at_other_processes_now(&cache);
+    assert_eq!(value(&cache), None);
+    copy(older.path(), path.path());
+    lock.unlock().unwrap();
+    assert!(cache.flush(Duration::from_secs(20)));
+    look_at_other_processes_now(&cache);
+    assert_eq!(value(&cache), None);
+}
+
+#[test]
+fn looks_at_a_damaged_count_do_not_queue_for_the_lock_of_the_directory() {
+    let path = tempfile::tempdir().unwrap();
+    let cache = open_files_only(path.path());
+    let file = path.path().join("generation");
+    let lock = fs::File::open(&file).unwrap();
+    lock.lock().unwrap();
+    fs::write(&file, [0; 56]).unwrap();
+    // each waits for the lock for a second, and there are 32 threads
+    for _ in 0..300 {
+        look_at_other_processes_now(&cache);
+        assert_eq!(value(&cache), None);
+    }
+    assert!(cache.flush(Duration::from_secs(5)));
+    lock.unlock().unwrap();
+    look_at_other_processes_now(&cache);
+    assert_eq!(value(&cache), None);
+    assert!(cache.flush(Duration::from_secs(20)));
+    assert!(matches!(set(&cache, 1), Stored::Kept { .. }));
+    assert_eq!(value(&cache), Some(1));
+}
+
+#[test]
 fn a_damaged_count_hides_no_invalidation_whose_files_are_still_there() {
     for is_opened in [false, true] {
         let path = tempfile::tempdir().unwrap();
