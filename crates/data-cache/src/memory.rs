@@ -28,11 +28,14 @@ pub(crate) struct Entry {
     pub(crate) generation: u64,
     /// `true` if there is a file below it, which another process may replace or remove.
     pub(crate) on_disk: bool,
-    /// Time of the last look at the file, in milliseconds of the process.
+    /// Time of the last look at the file, in milliseconds of the process, or [`NOT_LOOKED_FOR`].
     pub(crate) checked: AtomicU64,
     pub(crate) usage: Arc<Usage>,
     pub(crate) digest: ContentDigest,
 }
+
+/// Stands for the time of a look if no file is looked for.
+pub(crate) const NOT_LOOKED_FOR: u64 = u64::MAX;
 
 /// Use of an entry; shared by memory and index.
 #[derive(Debug, Default)]

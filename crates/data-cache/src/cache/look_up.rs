@@ -15,7 +15,7 @@ use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::index::Indexed;
 use crate::key::Key;
-use crate::memory::{Entry, Usage};
+use crate::memory::{Entry, NOT_LOOKED_FOR, Usage};
 use crate::params::Params;
 use crate::stats::Miss;
 use crate::target::Target;
@@ -316,11 +316,14 @@ impl Inner {
         })
     }
 
-    /// Returns `true` if the file below is still the one that was read, or none was put in place of what is in memory alone; looked at
-    /// once a second.
+    /// Returns `true` if the file below is still the one that was read, or none was put in place of what somebody keeps in memory alone;
+    /// looked at once a second.
     fn is_still_there(&self, key: &Key, entry: &Entry) -> bool {
-        let now = self.time.elapsed_millis();
         let checked = entry.checked.load(Ordering::Relaxed);
+        if self.disk.is_none() || checked == NOT_LOOKED_FOR {
+            return true;
+        }
+        let now = self.time.elapsed_millis();
         if now.saturating_sub(checked) < RECHECK_MILLIS {
             return true;
         }
@@ -332,9 +335,9 @@ impl Inner {
             return !entry.on_disk;
         };
         if !entry.on_disk {
-            // ids begin with the moment at which they were given out
+            // ids begin with the moment at which they were given out; a file that is just written has that of the result in memory
             let put = (metadata.created_at, &*metadata.entry_id);
-            return put < (entry.created_at, &*entry.id) || self.disk_health.is_owed(key);
+            return put <= (entry.created_at, &*entry.id) || self.disk_health.is_owed(key);
         }
         if metadata.entry_id == entry.id && now / MARK_MILLIS != checked / MARK_MILLIS {
             disk.mark_used(&metadata, entry.usage.last.load(Ordering::Relaxed));

@@ -20,7 +20,7 @@ use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::index::Indexed;
 use crate::key::Key;
-use crate::memory::{Entry, Usage, retained_bytes};
+use crate::memory::{Entry, NOT_LOOKED_FOR, Usage, retained_bytes};
 use crate::params::Params;
 use crate::sql::shown_label;
 
@@ -535,10 +535,13 @@ impl Inner {
     ) -> (Arc<Entry>, Indexed) {
         let indexed = Indexed::of(metadata, Usage::at(self.now_millis()));
         let (batches, digest) = (compact::small_ones(request.batches), request.digest.clone());
-        let now = self.time.elapsed_millis();
+        let looked_at = match on_disk || !request.automatic {
+            true => self.time.elapsed_millis(),
+            false => NOT_LOOKED_FOR,
+        };
         let entry = Arc::new(Entry {
             on_disk,
-            ..indexed.with_data(metadata, batches, digest, now)
+            ..indexed.with_data(metadata, batches, digest, looked_at)
         });
         (entry, indexed)
     }
