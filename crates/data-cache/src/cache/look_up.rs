@@ -337,7 +337,9 @@ impl Inner {
         if !entry.on_disk {
             // ids begin with the moment at which they were given out; a file that is just written has that of the result in memory
             let put = (metadata.created_at, &*metadata.entry_id);
-            return put <= (entry.created_at, &*entry.id) || self.disk_health.is_owed(key);
+            let is_older = put <= (entry.created_at, &*entry.id);
+            // one that cannot be read would be computed anew, and removed, each time
+            return is_older || disk.is_too_large(&metadata) || self.disk_health.is_owed(key);
         }
         if metadata.entry_id == entry.id && now / MARK_MILLIS != checked / MARK_MILLIS {
             disk.mark_used(&metadata, entry.usage.last.load(Ordering::Relaxed));

@@ -197,13 +197,18 @@ impl Disk {
         if length != metadata.data_len {
             return Err(ReadProblem::Damaged);
         }
-        if length > self.max_entry_bytes {
+        if self.is_too_large(metadata) {
             return Err(ReadProblem::TooLarge);
         }
         let length = usize::try_from(length).map_err(|_| ReadProblem::Damaged)?;
         let mut data = self.buffers.take(length);
         fill(&mut data, &file).map_err(problem)?;
         intact(self.buffers.lend(data), metadata)
+    }
+
+    /// Returns `true` if its data is larger than all that this process may keep: it is not read.
+    pub(crate) fn is_too_large(&self, metadata: &Metadata) -> bool {
+        !metadata.is_inline && metadata.data_len > self.max_entry_bytes
     }
 
     fn decode(&self, metadata: Metadata, data: Bytes) -> Result<Found, ReadProblem> {

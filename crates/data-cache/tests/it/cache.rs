@@ -106,6 +106,25 @@ fn what_another_process_put_in_place_of_a_result_in_memory_alone_is_found() {
 }
 
 #[test]
+fn what_another_process_put_that_is_too_large_to_be_read_takes_nothing_out_of_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml("c", "query_cache: {max_size_mb: 1}").unwrap();
+    let one = Cache::open_with(dir.path(), &config).unwrap();
+    let other = Cache::open(dir.path()).unwrap();
+    let mut random = Random(7);
+    let large: Vec<i64> = (0..200_000).map(|_| random.next() as i64).collect();
+    for cache in [&one, &other] {
+        let stored = cache.set(SQL, &[numbers(&large)], &Params::new(), Some(60));
+        stored.unwrap();
+    }
+    for cache in [&one, &other] {
+        look_at_other_processes_now(cache);
+        let hit = cache.get(SQL, &Params::new()).unwrap();
+        assert_eq!(hit.tier(), Tier::Memory);
+    }
+}
+
+#[test]
 fn the_latest_set_wins_in_every_tier() {
     let (dir, cache) = open();
     for round in 0..5 {
