@@ -6,6 +6,9 @@ pub const MAX_STORED_LINE_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of one read.
 const PIECE: usize = 64 * 1024;
 
+/// Bytes that tell what was read from what stands in its place later: longer than most lines, whose times differ.
+pub(super) const LAST_BYTES: usize = 1024;
+
 /// Lines of an input that does not grow: a pipe, or what was compressed.
 ///
 /// A line ends with `\n`, `\r\n`, `\r`, or NULs, which a crash of the machine leaves in files. A mark of byte order is skipped.
@@ -91,6 +94,14 @@ impl LineBuffer {
         let taken = read.as_ref().map_or(0, |read| *read);
         self.bytes.truncate(len + taken);
         read
+    }
+
+    /// Makes these the last bytes that were read, of which the last read brought so many.
+    pub(super) fn keep_last(&self, read: usize, last: &mut Vec<u8>) {
+        let read = read.min(LAST_BYTES);
+        let kept = last.len().min(LAST_BYTES - read);
+        last.drain(..last.len() - kept);
+        last.extend_from_slice(&self.bytes[self.bytes.len() - read..]);
     }
 
     /// Takes the next line whose end is there.

@@ -1,22 +1,25 @@
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Read as _, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::lines::LineBuffer;
+use super::lines::{LAST_BYTES, LineBuffer};
 use super::rotated::{MAX_OPEN, has_name, newer_than, older_than};
 
 /// Reader of a log file that goes on with the next file after a rotation.
 ///
-/// A file that was renamed is read to its end first. A file that became shorter is read from its beginning. Of a file that was
-/// removed or moved away, the next of its name is read; older files never are. Lines that may have been lost between two reads are
-/// counted as a [gap](Self::gaps). A line is returned once its end is there, as [`Lines`](super::Lines) has it; at the end of an
-/// input that does not grow, [`finish`](Self::finish) returns what is left.
+/// A file that was renamed is read to its end first. A file that was emptied is read from its beginning, also if it has grown again
+/// since, as logrotate's `copytruncate` leaves it. Of a file that was removed or moved away, the next of its name is read; older
+/// files never are. Lines that may have been lost between two reads are counted as a [gap](Self::gaps). A line is returned once its
+/// end is there, as [`Lines`](super::Lines) has it; at the end of an input that does not grow, [`finish`](Self::finish) returns what
+/// is left.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
     file: File,
     position: u64,
+    /// Bytes before the position, as they were read.
+    read_last: Vec<u8>,
     buffer: LineBuffer,
     /// Files that follow, the newest first; open, so that no rotation takes them away.
     ahead: Vec<File>,
@@ -37,6 +40,7 @@ impl Tail {
         Ok(Self {
             file,
             position: 0,
+            read_last: Vec::new(),
             buffer: LineBuffer::default(),
             ahead: Vec::new(),
             older: older_than(&path).into(),
@@ -98,11 +102,10 @@ impl Tail {
 
     /// Reads what is there; `false` at the end.
     fn read_piece(&mut self) -> io::Result<bool> {
-        let metadata = self.file.metadata()?;
-        // a pipe has no length
-        if metadata.is_file() && metadata.len() < self.position {
+        if self.was_emptied()? {
             self.file.seek(SeekFrom::Start(0))?;
             self.position = 0;
+            self.read_last.clear();
             self.buffer.clear();
             self.gaps += 1;
         }
@@ -111,7 +114,29 @@ impl Tail {
             read => read?,
         };
         self.position += read as u64;
+        self.buffer.keep_last(read, &mut self.read_last);
         Ok(read > 0)
+    }
+
+    /// Reports whether the file is shorter than what was read of it, or has something else in that place. Reads up to the position.
+    fn was_emptied(&mut self) -> io::Result<bool> {
+        let metadata = self.file.metadata()?;
+        // a pipe has no length
+        if !metadata.is_file() || self.position == 0 {
+            return Ok(false);
+        }
+        if metadata.len() < self.position {
+            return Ok(true);
+        }
+        let len = self.read_last.len();
+        let mut there = [0; LAST_BYTES];
+        let there = &mut there[..len];
+        self.file
+            .seek(SeekFrom::Start(self.position - len as u64))?;
+        match self.file.read_exact(there) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(true),
+            read => read.map(|()| *there != self.read_last[..]),
+        }
     }
 
     /// Goes on with the file that follows; `false` if there is none.
@@ -136,6 +161,7 @@ impl Tail {
         self.older
             .push_back(std::mem::replace(&mut self.file, next));
         self.position = 0;
+        self.read_last.clear();
         if self.ahead.is_empty() {
             // before a rotation takes away what is there
             self.look_ahead()?;

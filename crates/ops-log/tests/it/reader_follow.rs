@@ -109,6 +109,38 @@ fn files_that_a_rotation_removed_before_they_were_read_are_a_gap() {
 }
 
 #[test]
+fn a_file_that_was_emptied_and_has_grown_since_is_read_from_its_beginning() {
+    let long = |name: &str| format!("{}\n", name.repeat(300_000));
+    let rows = [
+        ("one 1\none 2\n", "two 1\ntwo 2\n"),
+        ("one 1\none 2\n", "two 1\ntwo 2\ntwo 3\n"),
+        ("one 1\nhalf", "two 1\ntwo 2\n"),
+        ("one 1\n", "\0\0\0\0\0\0two 1\n"),
+        (&long("a"), &long("b")),
+        (&format!("{}x\n", long("a")), &format!("{}yy\n", long("a"))),
+    ];
+    for (before, after) in rows {
+        let folder = Folder::new();
+        folder.write("app.log", before);
+        let mut tail = Tail::open(folder.path("app.log")).unwrap();
+        let whole = before.matches('\n').count();
+        assert_eq!(
+            rest(&mut tail),
+            before.split('\n').collect::<Vec<_>>()[..whole]
+        );
+        assert_eq!((rest(&mut tail), tail.gaps()), (vec![], 0));
+        // the file stays the same one
+        folder.write("app.log", after);
+        let lines: Vec<_> = after.trim_start_matches('\0').lines().collect();
+        assert_eq!(rest(&mut tail), lines);
+        assert_eq!(tail.gaps(), 1);
+        let file = File::options().append(true).open(folder.path("app.log"));
+        file.unwrap().write_all(b"last\n").unwrap();
+        assert_eq!((rest(&mut tail), tail.gaps()), (vec!["last".to_owned()], 1));
+    }
+}
+
+#[test]
 fn files_that_were_seen_cannot_be_removed_by_a_rotation() {
     let (folder, mut tail) = followed();
     for text in ["d\n", "e\n"] {
