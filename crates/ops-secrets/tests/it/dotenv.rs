@@ -75,6 +75,8 @@ fn every_row_of_the_grammar_reads_as_documented() {
             "A=\"-----BEGIN-----\nMII==\n-----END-----\"\n",
             "-----BEGIN-----\nMII==\n-----END-----",
         ),
+        ("A=\"l1\nl2\"#z", "l1\nl2"),
+        ("A='l1\nMII=='#it's", "l1\nMII=="),
         ("A=\"l1\r\nl2\"\r\n", "l1\nl2"),
         ("A=b\rc=d", "b"),
         ("c=d\rA=b\r", "b"),
@@ -209,8 +211,11 @@ fn a_quote_that_is_never_closed_costs_neither_the_next_quoted_line_nor_its_value
     assert_eq!(value(&secrets, "B").as_deref(), Some("fine"));
     assert_eq!(value(&secrets, "C").as_deref(), Some("too"));
     // nor is it closed where a value begins that looks like a comment
-    let (_folder, commented) = file("A='planted\nB='#fine'\n");
-    assert_eq!(value(&commented, "B").as_deref(), Some("#fine"));
+    for key in ["B", "export B ", "B.C", "B-C"] {
+        let (_folder, commented) = file(format!("A='planted\n{key}='#fine'\n"));
+        let key = key.trim_start_matches("export").trim();
+        assert_eq!(value(&commented, key).as_deref(), Some("#fine"));
+    }
     let error = secrets.get("A").or("d").blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);
     let told = error.to_string();

@@ -131,7 +131,8 @@ impl Parsed {
                     Style::Single
                 };
                 let rest = &raw[end + 1..];
-                let is_own = taken == 1 && rest.starts_with(b"#");
+                let is_own =
+                    rest.starts_with(b"#") && (taken == 1 || !opens_a_value(&raw[from..end]));
                 if is_own || is_comment_or_blank(rest) {
                     self.decode(key, &raw[..end], style, number, environment);
                     return taken;
@@ -342,6 +343,13 @@ fn closing(raw: &[u8], from: usize, quote: u8) -> Option<usize> {
         }
     }
     None
+}
+
+/// Reports whether the quote behind this part of a line is rather the first one of a value: `NAME="#`.
+fn opens_a_value(before: &[u8]) -> bool {
+    let name = before.trim_ascii_end().strip_suffix(b"=");
+    name.and_then(key_of)
+        .is_some_and(|name| !name.contains('='))
 }
 
 fn is_comment_or_blank(rest: &[u8]) -> bool {
