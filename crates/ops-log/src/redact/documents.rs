@@ -1,4 +1,4 @@
-//! JSON that is text, such as the body of a request: `{"user":"ada","password":"x"}`; and what `Debug` shows of structs and maps.
+//! JSON that is text, such as the body of a request: `{"user":"ada","password":"x"}`; and what `Debug` shows of structs, maps and pairs.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -28,24 +28,26 @@ pub(crate) fn has_one(text: &[u8], deny: &DenyList) -> bool {
 #[inline(never)]
 fn is_beside_a_quote(text: &[u8], deny: &DenyList) -> bool {
     memchr::memchr_iter(b'"', text)
-        .any(|quote| begins(&text[quote + 1..]) || is_denied_field(&text[..quote], deny))
+        .any(|quote| begins(&text[quote + 1..]) || may_be_denied(&text[..quote], deny))
 }
 
 /// The same for the texts of JSON, whose own values under denied keys are hidden already.
 pub(crate) fn is_within(json: &[u8], deny: &DenyList) -> bool {
     memchr::memchr_iter(b'"', json).any(|quote| {
         let (before, behind) = (&json[..quote], &json[quote + 1..]);
-        begins(behind) || before.ends_with(b"\\") && is_denied_field(before, deny)
+        begins(behind) || before.ends_with(b"\\") && may_be_denied(before, deny)
     })
 }
 
+/// Reports whether what follows may be what `Debug` shows of a value whose name is denied.
+fn may_be_denied(before: &[u8], deny: &DenyList) -> bool {
+    is_denied_field(before, deny) || is_denied_pair(before, deny)
+}
+
 /// Reports whether what follows is the value of a denied field of a struct or a denied key of a map, as `Debug` shows them:
-/// `Login { password: `, `{"x-api-key": `, and within `Some(` and others. Elsewhere a name and a colon may be words of a sentence.
+/// `Login { password: `, `{"x-api-key": `, and within `Some(`, `[` and others. Elsewhere a name and a colon may be words of a sentence.
 fn is_denied_field(before: &[u8], deny: &DenyList) -> bool {
-    let mut before = without_slashes(before);
-    while let Some(wrapper) = without_blanks(before).strip_suffix(b"(") {
-        before = &wrapper[..wrapper.len() - last_name(wrapper).len()];
-    }
+    let before = without_openings(without_slashes(before));
     let Some(field) = before
         .strip_suffix(b" ")
         .unwrap_or(before)
@@ -63,6 +65,54 @@ fn is_denied_field(before: &[u8], deny: &DenyList) -> bool {
     };
     let is_first_or_next = |behind| matches!(without_blanks(behind).last(), Some(b'{' | b','));
     behind.is_some_and(is_first_or_next) && deny.has(name)
+}
+
+/// Reports whether what follows is the second text of a pair whose first one is a denied key: `("x-api-key", `.
+fn is_denied_pair(before: &[u8], deny: &DenyList) -> bool {
+    let before = without_blanks(without_openings(without_slashes(before)));
+    let Some(key) = before.strip_suffix(b"\",").map(without_slashes) else {
+        return false;
+    };
+    let name = last_name(key);
+    let opening = key[..key.len() - name.len()].strip_suffix(b"\"");
+    match opening.map(|before| without_blanks(without_slashes(before))) {
+        // neither the arguments of a call nor the fields of a tuple struct
+        Some([before @ .., b'(']) => last_name(before).is_empty() && deny.has(name),
+        _ => false,
+    }
+}
+
+/// Reports whether a pair ends here, or the text was cut.
+fn is_end_of_pair(behind: &[u8]) -> bool {
+    let is_between = |byte: &&u8| byte.is_ascii_whitespace() || **byte == b',';
+    let between = behind.iter().take_while(is_between).count();
+    matches!(behind.get(between), None | Some(b')'))
+}
+
+/// Reports whether this stands between two texts of a list: `, `, `), Some(`.
+fn is_within_list(between: &[u8]) -> bool {
+    let opening = without_openings(between).trim_ascii_end();
+    let is_closing = |byte: &u8| byte.is_ascii_whitespace() || b")],".contains(byte);
+    opening.ends_with(b",") && opening.iter().all(is_closing)
+}
+
+/// The text without what opens a value at its end: `Some(`, `[None, `, and `b` before bytes.
+fn without_openings(mut text: &[u8]) -> &[u8] {
+    if let [before @ .., b'b'] = text
+        && last_name(before).is_empty()
+    {
+        text = before;
+    }
+    loop {
+        let end = without_blanks(text);
+        text = match end {
+            [before @ .., b'(' | b'['] => &before[..before.len() - last_name(before).len()],
+            _ => match end.strip_suffix(b"None,") {
+                Some(before) => before,
+                None => return text,
+            },
+        };
+    }
 }
 
 /// The text without white space at its end, which may be escaped.
@@ -151,14 +201,27 @@ enum Own {
 fn rewritten(text: &str, own: Own, deny: &DenyList, depth: u32) -> Option<String> {
     let json = text.as_bytes();
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
+    // end of the last text of a denied field
+    let mut field = None;
     while at < json.len() {
         let end = at + token_len(&json[at..]);
         let token = &json[at..end];
         let replaced = match token[0] {
-            b'"' => own
-                .place(json, at..end, deny)
-                .map(|value| (value.start, value.end, format!("\"{REDACTED}\"")))
-                .or_else(|| within(token, deny, depth).map(|inner| (at, end, inner))),
+            b'"' => {
+                let place = own.place(json, at..end, field, deny);
+                field = None;
+                match place {
+                    Some(Denied::Value(value)) => Some((value.start, value.end)),
+                    Some(Denied::Text { is_of_field }) => {
+                        field = is_of_field.then_some(end);
+                        // an empty one says nothing
+                        (token.len() > 2).then_some((at, end))
+                    }
+                    None => None,
+                }
+                .map(|(from, to)| (from, to, format!("\"{REDACTED}\"")))
+                .or_else(|| within(token, deny, depth).map(|inner| (at, end, inner)))
+            }
             _ => None,
         };
         at = match replaced {
@@ -174,16 +237,39 @@ fn rewritten(text: &str, own: Own, deny: &DenyList, depth: u32) -> Option<String
     (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
+/// What is denied at a text in quotes.
+enum Denied {
+    /// The value behind it: it is a key.
+    Value(Range<usize>),
+    /// The text itself.
+    Text { is_of_field: bool },
+}
+
 impl Own {
-    /// The place of what is denied at a text in quotes.
-    fn place(self, text: &[u8], quoted: Range<usize>, deny: &DenyList) -> Option<Range<usize>> {
-        match self {
-            Self::Hidden => None,
-            Self::Fields => denied_text(text, quoted, deny),
-            Self::Document => {
-                denied_value(text, quoted.clone(), deny).or_else(|| denied_text(text, quoted, deny))
-            }
+    /// Looks at a text in quotes; the end of the last one that was of a denied field is known.
+    fn place(
+        self,
+        text: &[u8],
+        quoted: Range<usize>,
+        field: Option<usize>,
+        deny: &DenyList,
+    ) -> Option<Denied> {
+        if matches!(self, Self::Hidden) {
+            return None;
         }
+        if matches!(self, Self::Document)
+            && let Some(value) = denied_value(text, quoted.clone(), deny)
+        {
+            return Some(Denied::Value(value));
+        }
+        let (before, behind) = (&text[..quoted.start], &text[quoted.end..]);
+        let is_next = field.is_some_and(|end| is_within_list(&text[end..quoted.start]))
+            && value_behind(text, quoted.end).is_none();
+        if is_next || is_denied_field(before, deny) {
+            return Some(Denied::Text { is_of_field: true });
+        }
+        let is_pair = is_denied_pair(before, deny) && is_end_of_pair(behind);
+        is_pair.then_some(Denied::Text { is_of_field: false })
     }
 }
 
@@ -193,12 +279,6 @@ fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range
     let key: Cow<'_, str> = serde_json::from_slice(&json[key]).ok()?;
     deny.has(key.as_bytes())
         .then(|| hidden_to(json, value).map(|end| value..end))?
-}
-
-/// The place of a text that is the value of a denied field.
-fn denied_text(text: &[u8], place: Range<usize>, deny: &DenyList) -> Option<Range<usize>> {
-    let is_empty = text[place.clone()] == *b"\"\"";
-    (!is_empty && is_denied_field(&text[..place.start], deny)).then_some(place)
 }
 
 /// A text that has documents, or the beginning of one that was cut, without what is denied, in its quotes.

@@ -1,5 +1,7 @@
 //! JSON that is text: cut, shown by `Debug`, and within other JSON.
 
+use std::collections::BTreeMap;
+
 use ops_log::{Level, MAX_VALUE_BYTES, Pipeline, Value, bind_context, clear_context, info};
 
 use crate::{bridges, json, pipeline};
@@ -227,7 +229,16 @@ struct Login {
     db_password: &'static str,
     api_key: Option<Wrapped>,
     empty_token: &'static str,
-    headers: std::collections::BTreeMap<&'static str, &'static str>,
+    headers: BTreeMap<&'static str, &'static str>,
+}
+
+/// Bytes that are shown as the crate `bytes` shows them.
+struct Bytes(&'static [u8]);
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "b\"{}\"", self.0.escape_ascii())
+    }
 }
 
 #[derive(Debug)]
@@ -290,8 +301,95 @@ fn values_of_denied_fields_are_hidden_in_what_debug_shows_of_structs_and_maps() 
 }
 
 #[test]
+fn bytes_lists_and_pairs_are_hidden_in_what_debug_shows() {
+    for (shown, expected) in [
+        (
+            format!("{:?}", BTreeMap::from([("token", Bytes(b"hunter2\"\xff"))])),
+            r#"{"token": b"[REDACTED]"}"#,
+        ),
+        (
+            format!(
+                "{:?}",
+                Keys {
+                    api_keys: vec![None, Some(""), Some("hunter2"), None, Some("hunter2")],
+                    ids: vec!["a", "b"]
+                }
+            ),
+            r#"Keys { api_keys: [None, Some(""), Some("[REDACTED]"), None, Some("[REDACTED]")], ids: ["a", "b"] }"#,
+        ),
+        (
+            format!(
+                "{:#?}",
+                Keys {
+                    api_keys: vec![None, Some("hunter2"), Some("hunter2")],
+                    ids: vec!["a", "b"]
+                }
+            ),
+            "Keys {\n    api_keys: [\n        None,\n        Some(\n            \"[REDACTED]\",\n        ),\n        Some(\n            \"[REDACTED]\",\n        ),\n    ],\n    ids: [\n        \"a\",\n        \"b\",\n    ],\n}",
+        ),
+        (
+            format!(
+                "{:?}",
+                BTreeMap::from([
+                    ("a", [("x", "y")]),
+                    ("token", [("hunter2", "hunter2")]),
+                    ("z", [("x", "y")])
+                ])
+            ),
+            r#"{"a": [("x", "y")], "token": [("[REDACTED]", "[REDACTED]")], "z": [("x", "y")]}"#,
+        ),
+        (
+            format!(
+                "{:?}",
+                [("host", "a"), ("x-api-key", "hunter2"), ("accept", "*/*")]
+            ),
+            r#"[("host", "a"), ("x-api-key", "[REDACTED]"), ("accept", "*/*")]"#,
+        ),
+        (
+            format!(
+                "{:#?}",
+                [("password", Some(Bytes(b"hunter2"))), ("user", None)]
+            ),
+            "[\n    (\n        \"password\",\n        Some(\n            b\"[REDACTED]\",\n        ),\n    ),\n    (\n        \"user\",\n        None,\n    ),\n]",
+        ),
+    ] {
+        for is_json in [true, false] {
+            let (pipeline, written) = pipeline(|config| config.console_context(true), is_json);
+            for before in ["cannot send ", "Request { id: 1, parts: "] {
+                logged(&pipeline, &format!("{before}{shown}"));
+            }
+            for line in written.lines() {
+                assert!(!line.contains("hunter2"), "{line}");
+                assert!(line.contains("[REDACTED]"), "{line}");
+                if is_json {
+                    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+                    let again = format!("{expected:?}");
+                    let again = again.trim_matches('"');
+                    let is_shown = |key| {
+                        let text = line[key].as_str().unwrap_or_default();
+                        text.contains(expected) || text.contains(again)
+                    };
+                    assert!(is_shown("body") || is_shown("event"), "{line}");
+                }
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "shown by `Debug`")]
+struct Keys {
+    api_keys: Vec<Option<&'static str>>,
+    ids: Vec<&'static str>,
+}
+
+#[test]
 fn texts_that_are_no_fields_of_structs_stay() {
     for text in [
+        r#"expect("token", "a"), [("token", "a", "b")], (("token"), "a")"#,
+        r#"Header("password", "a"), ["token", "a"], ("a", "token"), ("b", "c")"#,
+        r#"Login { password: "", user: ["ada"] }, ("a", "b"), ["c"]"#,
+        r#"{"token": "", "user": "ada", "names": ["ada", "bob"]} "a", "b""#,
         r#"unexpected token: "}""#,
         r#"password: "must be longer""#,
         r#"unknown field "password", expected one of "user", "name""#,
@@ -326,6 +424,9 @@ fn long_texts_of_what_is_nearly_a_denied_field_are_read_once() {
         "\"password\":",
         "a: Some(   \"x",
         "\n \n\"",
+        "{ token: \"a\", \"b\", ",
+        "[[None, \"",
+        "(\"token\", \"",
     ] {
         let begin = std::time::Instant::now();
         info!(
