@@ -68,13 +68,14 @@ pub(crate) fn outdate() {
     STALE.store(true, Ordering::Release);
 }
 
-/// Returns the text without registered values and credentials in URLs, and in connection strings and cookies with `;` between their
-/// pairs; `None` if it holds none.
+/// Returns the text as a field of a line would have it: without registered values, credentials in URLs, and in connection strings and
+/// cookies with `;` between their pairs, and without what is under denied keys in JSON and in what `Debug` shows; `None` if it holds
+/// none.
 pub fn redacted(text: &str) -> Option<String> {
     if !scrub::may_be_needed_in(text) {
         return None;
     }
-    deny::with_current(|deny| scrub::text(text, deny))
+    deny::with_current(|deny| documents::hidden(text, deny))
 }
 
 /// Reports whether any value is registered.

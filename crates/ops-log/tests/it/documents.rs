@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ops_log::{Level, MAX_VALUE_BYTES, Pipeline, Value, bind_context, clear_context, info};
+use ops_log::{
+    Level, MAX_VALUE_BYTES, Pipeline, Value, bind_context, clear_context, info, redacted,
+};
 
 use crate::{bridges, json, pipeline};
 
@@ -355,6 +357,8 @@ fn bytes_lists_and_pairs_are_hidden_in_what_debug_shows() {
     ] {
         for is_json in [true, false] {
             let (pipeline, written) = pipeline(|config| config.console_context(true), is_json);
+            let text = redacted(&format!("got {shown}"));
+            assert_eq!(text.as_deref(), Some(&*format!("got {expected}")));
             for before in ["cannot send ", "Request { id: 1, parts: "] {
                 logged(&pipeline, &format!("{before}{shown}"));
             }
@@ -384,6 +388,30 @@ struct Keys {
 }
 
 #[test]
+fn a_text_is_redacted_as_a_field_is() {
+    for (text, expected) in [
+        (
+            r#"{"user":"ada","password":"hunter2","n":[{"token":12}]}"#,
+            r#"{"user":"ada","password":"[REDACTED]","n":[{"token":"[REDACTED]"}]}"#,
+        ),
+        (
+            r#"sent "{\"password\":\"hunter2\"}" to https://a:hunter2@b"#,
+            r#"sent "{\"password\":\"[REDACTED]\"}" to https://a:[REDACTED]@b"#,
+        ),
+        (
+            r#"Login { user: "ada", password: Some("hunter2") }"#,
+            r#"Login { user: "ada", password: Some("[REDACTED]") }"#,
+        ),
+    ] {
+        assert_eq!(redacted(text).as_deref(), Some(expected));
+        let (pipeline, written) = json();
+        info!(pipeline.root(), "event", text = text);
+        let line: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
+        assert_eq!(line["text"], expected);
+    }
+}
+
+#[test]
 fn texts_that_are_no_fields_of_structs_stay() {
     for text in [
         r#"expect("token", "a"), [("token", "a", "b")], (("token"), "a")"#,
@@ -406,6 +434,7 @@ fn texts_that_are_no_fields_of_structs_stay() {
     ] {
         let (pipeline, written) = json();
         logged(&pipeline, text);
+        assert_eq!(redacted(text), None);
         for line in written.lines() {
             assert!(!line.contains("REDACTED"), "{line}");
         }
