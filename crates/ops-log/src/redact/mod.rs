@@ -9,6 +9,7 @@ mod parts;
 mod pattern;
 pub(crate) mod scrub;
 mod url;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +38,7 @@ static VALUES: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::defa
 /// other, percent-encoding (up to three times), HTML and base64 (of it alone or with something around it, but for a few signs at its
 /// ends, and without line breaks). Each line of a value with several lines is scrubbed too, and so are the
 /// secrets within it: what a JSON document has under [`DENIED_KEYS`](crate::DENIED_KEYS), and passwords and tokens in URLs and
-/// connection strings with `;` between their pairs.
+/// connection strings.
 ///
 /// A value shorter than [`MIN_REDACTED_BYTES`] is ignored. The next line that is written builds the search anew, once for all values
 /// that are registered then: some 10 to 40 µs for each of them, in which other lines wait. Register many of them together.
@@ -68,9 +69,8 @@ pub(crate) fn outdate() {
     STALE.store(true, Ordering::Release);
 }
 
-/// Returns the text as a field of a line would have it: without registered values, credentials in URLs, and in connection strings and
-/// cookies with `;` between their pairs, and without what is under denied keys in JSON and in what `Debug` shows; `None` if it holds
-/// none.
+/// Returns the text as a field of a line would have it: without registered values, credentials in URLs, connection strings and
+/// cookies, and without what is under denied keys in JSON and in what `Debug` shows; `None` if it holds none.
 pub fn redacted(text: &str) -> Option<String> {
     if !scrub::may_be_needed_in(text) {
         return None;

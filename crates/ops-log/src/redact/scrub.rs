@@ -9,7 +9,7 @@ use memchr::memmem::{self, Finder};
 use crate::escape;
 use crate::redact::deny::DenyList;
 use crate::redact::pattern::Patterns;
-use crate::redact::{REDACTED, is_active, patterns, url};
+use crate::redact::{REDACTED, is_active, patterns, url, words};
 
 /// Keys of the line itself, whose names stay.
 const OWN_KEYS: [&[u8]; 4] = [b"\"timestamp\"", b"\"level\"", b"\"logger\"", b"\"event\""];
@@ -166,13 +166,14 @@ fn replaced(text: &str, places: &[Range<usize>]) -> String {
     out
 }
 
-/// Reports whether there may be a URL or a query in the text.
+/// Reports whether there may be a URL, a query or a connection string in the text.
 pub(crate) fn has_url(text: &[u8]) -> bool {
     static SCHEME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
     SCHEME_END.find(text).is_some()
         || memchr::memchr3(b'?', b'#', b';', text)
             .is_some_and(|at| text[at] != b';' || has_query_or_pair(text))
         || memchr::memchr(b'\\', text).is_some_and(|at| has_escaped_url(text, at))
+        || words::has_password(text)
 }
 
 /// Reports whether there is a `:\/` or the number of a mark of URLs, as JSON that is text here may have them; the first backslash is

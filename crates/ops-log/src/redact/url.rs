@@ -7,6 +7,7 @@ use std::ops::Range;
 use crate::redact::deny::DenyList;
 use crate::redact::encoding::{Decoded, PERCENT_LEVELS};
 use crate::redact::pairs;
+use crate::redact::words;
 
 /// Ends of the names of parameters that sign a URL, which is a credential then.
 const SIGNATURES: [&str; 3] = ["sig", "signature", "SharedAccessSignature"];
@@ -28,9 +29,11 @@ pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
 /// The same, also of a URL that is the value of a parameter, behind this many levels of percent-encoding.
 fn credentials_within(text: &str, deny: &DenyList, levels: usize) -> Vec<Range<usize>> {
     let mut found = Vec::new();
+    words::in_lists(text, deny, &mut found);
     // most texts are no URLs: one look shows it
     let has_paths = memchr::memchr(b';', text.as_bytes()).is_some();
     if !has_paths && memchr::memchr3(b':', b'?', b'#', text.as_bytes()).is_none() {
+        join(&mut found);
         return found;
     }
     if has_paths {

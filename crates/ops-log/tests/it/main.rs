@@ -29,6 +29,7 @@ mod tap;
 mod threads;
 mod trace_ids;
 mod values;
+mod words;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -1,0 +1,114 @@
+//! Passwords in lists of `name=value` with white space between them, as libpq and the clients after it take them: `host=db user=app
+//! password=PASSWORD`.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use crate::redact::deny::DenyList;
+
+/// Names of such a list. One of them tells it from other words: `password=` alone may stand in any sentence.
+const NAMES: [&str; 4] = ["host", "hostaddr", "dbname", "user"];
+const PASSWORD: &str = "password";
+
+/// Reports whether there may be such a list with a password in the text.
+pub(super) fn has_password(text: &[u8]) -> bool {
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(PASSWORD));
+    memchr::memchr(b'=', text).is_some() && FINDER.find(text).is_some()
+}
+
+/// Adds the places of passwords in lists that have one of the [`NAMES`], before the password or behind it.
+pub(super) fn in_lists(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
+    if !has_password(text.as_bytes()) || !deny.has(PASSWORD.as_bytes()) {
+        return;
+    }
+    let mut list = List::default();
+    let (mut at, mut quotes) = (0, 0);
+    while let Some(equals) = memchr::memchr(b'=', &text.as_bytes()[at..]) {
+        let equals = at + equals;
+        let before = text[at..equals].trim_ascii_end();
+        let is_apart = at + before.len() < equals;
+        let name = last_name(before);
+        let between = &before[..before.len() - name.len()];
+        quotes += memchr::memchr_iter(b'"', between.as_bytes()).count();
+        if !between.trim_ascii().is_empty() || name.is_empty() {
+            list.end(found);
+            list.is_quoted = quotes % 2 == 1;
+        }
+        let value = list.value(text, equals + 1, is_apart, name == PASSWORD);
+        quotes += memchr::memchr_iter(b'"', &text.as_bytes()[equals..value.end]).count();
+        at = value.end;
+        list.is_known |= NAMES.contains(&name);
+        if name == PASSWORD && !value.is_empty() {
+            list.passwords.push(value);
+        }
+    }
+    list.end(found);
+}
+
+/// A list while it is read.
+#[derive(Default)]
+struct List {
+    passwords: Vec<Range<usize>>,
+    is_known: bool,
+    /// It begins within double quotes, and ends with them.
+    is_quoted: bool,
+}
+
+impl List {
+    fn end(&mut self, found: &mut Vec<Range<usize>>) {
+        if self.is_known {
+            found.append(&mut self.passwords);
+        }
+        self.passwords.clear();
+        self.is_known = false;
+    }
+
+    /// The place of the value that begins here; white space is before it only if it was before the sign, too. A password in single
+    /// quotes that are not closed was cut.
+    fn value(&self, text: &str, from: usize, is_apart: bool, may_be_cut: bool) -> Range<usize> {
+        let start = match is_apart {
+            true => text.len() - text[from..].trim_ascii_start().len(),
+            false => from,
+        };
+        if text[start..].starts_with('\'') {
+            let (end, is_closed) = self.end_of(text, start + 1, |byte| byte == b'\'');
+            if is_closed || may_be_cut {
+                return start..end + usize::from(is_closed);
+            }
+        }
+        let quote = text.len() - text[start..].trim_start_matches('\\').len();
+        if text[quote..].starts_with('"') && (quote > start || !self.is_quoted) {
+            // of another list, or text within which there is one
+            let len = text[quote + 1..].find('"').filter(|_| may_be_cut);
+            return start..len.map_or(start, |len| quote + len + 2);
+        }
+        let (end, _) = self.end_of(text, start, |byte| byte.is_ascii_whitespace());
+        start..end
+    }
+
+    /// The place of what ends a value, and whether it is this. What has a backslash before it does not, or several of them, as in a
+    /// text that is escaped itself; a double quote does, unless a letter or digit is behind it.
+    fn end_of(&self, text: &str, from: usize, is_end: impl Fn(u8) -> bool) -> (usize, bool) {
+        let bytes = text.as_bytes();
+        let mut at = from;
+        while let Some(&byte) = bytes.get(at) {
+            let slashes = bytes[at..].iter().take_while(|byte| **byte == b'\\');
+            let sign = at + slashes.count();
+            let is_within = bytes.get(sign + 1).is_some_and(u8::is_ascii_alphanumeric);
+            match bytes.get(sign) {
+                Some(b'"') if !is_within && (self.is_quoted || sign > at) => return (at, false),
+                Some(_) if sign == at && is_end(byte) => return (at, true),
+                Some(next) if next.is_ascii() => at = sign + 1,
+                _ => at = sign.max(at + 1),
+            }
+        }
+        (bytes.len(), false)
+    }
+}
+
+fn last_name(text: &str) -> &str {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    text.rsplit(|c| !is_part(c)).next().unwrap_or_default()
+}
