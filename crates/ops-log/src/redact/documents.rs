@@ -283,7 +283,7 @@ fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range
 
 /// A text that has documents, or the beginning of one that was cut, without what is denied, in its quotes.
 fn within(token: &[u8], deny: &DenyList, depth: u32) -> Option<String> {
-    memchr::memchr3(b'{', b'[', b':', token)?;
+    memchr::memchr3(b'{', b'[', b':', token).or_else(|| memchr::memchr(b'(', token))?;
     let text = unescaped(token);
     if !has_one(text.as_bytes(), deny) {
         return None;

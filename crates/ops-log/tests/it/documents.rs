@@ -348,6 +348,10 @@ fn bytes_lists_and_pairs_are_hidden_in_what_debug_shows() {
             r#"[("host", "a"), ("x-api-key", "[REDACTED]"), ("accept", "*/*")]"#,
         ),
         (
+            format!("{:?}", ("password", "hunter2")),
+            r#"("password", "[REDACTED]")"#,
+        ),
+        (
             format!(
                 "{:#?}",
                 [("password", Some(Bytes(b"hunter2"))), ("user", None)]
