@@ -76,7 +76,7 @@ fn every_row_of_the_grammar_reads_as_documented() {
             "-----BEGIN-----\nMII==\n-----END-----",
         ),
         ("A=\"l1\nl2\"#z", "l1\nl2"),
-        ("A='l1\nMII=='#it's", "l1\nMII=="),
+        ("A='l1\nMII=='#\"z\"", "l1\nMII=="),
         ("A=\"l1\r\nl2\"\r\n", "l1\nl2"),
         ("A=b\rc=d", "b"),
         ("c=d\rA=b\r", "b"),
@@ -216,6 +216,10 @@ fn a_quote_that_is_never_closed_costs_neither_the_next_quoted_line_nor_its_value
         let key = key.trim_start_matches("export").trim();
         assert_eq!(value(&commented, key).as_deref(), Some("#fine"));
     }
+    let (_folder, quoting) = file("A=\"planted\n<a href=\"#top\">\n\"\nB=fine\n");
+    assert_eq!(value(&quoting, "B").as_deref(), Some("fine"));
+    let error = quoting.get("A").or("d").blocking().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
     let error = secrets.get("A").or("d").blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);
     let told = error.to_string();

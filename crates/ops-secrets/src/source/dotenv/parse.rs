@@ -131,8 +131,9 @@ impl Parsed {
                     Style::Single
                 };
                 let rest = &raw[end + 1..];
-                let is_own =
-                    rest.starts_with(b"#") && (taken == 1 || !opens_a_value(&raw[from..end]));
+                // on a later line, the quote may rather be one of several within the value: `href="#top"`
+                let is_own = rest.starts_with(b"#")
+                    && (taken == 1 || !(opens_a_value(&raw[from..end]) || rest.contains(&quote)));
                 if is_own || is_comment_or_blank(rest) {
                     self.decode(key, &raw[..end], style, number, environment);
                     return taken;
