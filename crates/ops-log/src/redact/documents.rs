@@ -41,13 +41,14 @@ pub(crate) fn is_within(json: &[u8], deny: &DenyList) -> bool {
 
 /// Reports whether what follows may be what `Debug` shows of a value whose name is denied.
 fn may_be_denied(before: &[u8], deny: &DenyList) -> bool {
+    let before = without_openings(without_slashes(before));
     is_denied_field(before, deny) || is_denied_pair(before, deny)
 }
 
 /// Reports whether what follows is the value of a denied field of a struct or a denied key of a map, as `Debug` shows them:
-/// `Login { password: `, `{"x-api-key": `, and within `Some(`, `[` and others. Elsewhere a name and a colon may be words of a sentence.
+/// `Login { password: `, `{"x-api-key": `. Elsewhere a name and a colon may be words of a sentence. What opens a value, such as `Some(`
+/// and `[`, is no part of what stands before.
 fn is_denied_field(before: &[u8], deny: &DenyList) -> bool {
-    let before = without_openings(without_slashes(before));
     let Some(field) = before
         .strip_suffix(b" ")
         .unwrap_or(before)
@@ -69,15 +70,18 @@ fn is_denied_field(before: &[u8], deny: &DenyList) -> bool {
 
 /// Reports whether what follows is the second text of a pair whose first one is a denied key: `("x-api-key", `.
 fn is_denied_pair(before: &[u8], deny: &DenyList) -> bool {
-    let before = without_blanks(without_openings(without_slashes(before)));
+    let before = without_blanks(before);
     let Some(key) = before.strip_suffix(b"\",").map(without_slashes) else {
         return false;
     };
     let name = last_name(key);
     let opening = key[..key.len() - name.len()].strip_suffix(b"\"");
     match opening.map(|before| without_blanks(without_slashes(before))) {
-        // neither the arguments of a call nor the fields of a tuple struct
-        Some([before @ .., b'(']) => last_name(before).is_empty() && deny.has(name),
+        Some([before @ .., b'(']) => {
+            // neither the arguments of a call nor the fields of a tuple struct nor the columns of a table: `"users" ("password", "name")`
+            let is_of_name = !last_name(before).is_empty() || before.ends_with(b"\" ");
+            !is_of_name && deny.has(name)
+        }
         _ => false,
     }
 }
@@ -263,6 +267,7 @@ impl Own {
             return Some(Denied::Value(value));
         }
         let (before, behind) = (&text[..quoted.start], &text[quoted.end..]);
+        let before = without_openings(without_slashes(before));
         let is_next = field.is_some_and(|end| is_within_list(&text[end..quoted.start]))
             && value_behind(text, quoted.end).is_none();
         if is_next || is_denied_field(before, deny) {

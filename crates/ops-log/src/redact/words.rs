@@ -15,7 +15,11 @@ const PASSWORD: &str = "password";
 /// Reports whether there may be such a list with a password in the text.
 pub(super) fn has_password(text: &[u8]) -> bool {
     static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(PASSWORD));
-    memchr::memchr(b'=', text).is_some() && FINDER.find(text).is_some()
+    let is_before_sign = |at: usize| {
+        let behind = &text[at + PASSWORD.len()..];
+        behind.trim_ascii_start().starts_with(b"=")
+    };
+    memchr::memchr(b'=', text).is_some() && FINDER.find_iter(text).any(is_before_sign)
 }
 
 /// Adds the places of passwords in lists that have one of the [`NAMES`], before the password or behind it.
@@ -36,12 +40,16 @@ pub(super) fn in_lists(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>
             list.end(found);
             list.is_quoted = quotes % 2 == 1;
         }
-        let value = list.value(text, equals + 1, is_apart, name == PASSWORD);
-        quotes += memchr::memchr_iter(b'"', &text.as_bytes()[equals..value.end]).count();
-        at = value.end;
+        let (value, end) = list.value(text, equals + 1, is_apart, name == PASSWORD);
+        quotes += memchr::memchr_iter(b'"', &text.as_bytes()[equals..end]).count();
+        at = end;
         list.is_known |= NAMES.contains(&name);
         if name == PASSWORD && !value.is_empty() {
             list.passwords.push(value);
+        }
+        // SQL: `SET user = $1, password = $2`
+        if is_apart && text[..end].ends_with(',') {
+            list.end(found);
         }
     }
     list.end(found);
@@ -65,27 +73,37 @@ impl List {
         self.is_known = false;
     }
 
-    /// The place of the value that begins here; white space is before it only if it was before the sign, too. A password in single
-    /// quotes that are not closed was cut.
-    fn value(&self, text: &str, from: usize, is_apart: bool, may_be_cut: bool) -> Range<usize> {
+    /// The place of the value that begins here, without quotes around it, and what follows it; white space is before it only if it
+    /// was before the sign, too. A password in single quotes that are not closed was cut.
+    fn value(
+        &self,
+        text: &str,
+        from: usize,
+        is_apart: bool,
+        is_password: bool,
+    ) -> (Range<usize>, usize) {
         let start = match is_apart {
             true => text.len() - text[from..].trim_ascii_start().len(),
             false => from,
         };
         if text[start..].starts_with('\'') {
             let (end, is_closed) = self.end_of(text, start + 1, |byte| byte == b'\'');
-            if is_closed || may_be_cut {
-                return start..end + usize::from(is_closed);
+            if is_closed || is_password {
+                return (start + 1..end, end + usize::from(is_closed));
             }
         }
         let quote = text.len() - text[start..].trim_start_matches('\\').len();
         if text[quote..].starts_with('"') && (quote > start || !self.is_quoted) {
             // of another list, or text within which there is one
-            let len = text[quote + 1..].find('"').filter(|_| may_be_cut);
-            return start..len.map_or(start, |len| quote + len + 2);
+            let inside = quote + 1;
+            let closed = text[inside..].find('"').filter(|_| is_password);
+            return closed.map_or((start..start, start), |len| {
+                let value = text[inside..inside + len].trim_end_matches('\\');
+                (inside..inside + value.len(), inside + len + 1)
+            });
         }
         let (end, _) = self.end_of(text, start, |byte| byte.is_ascii_whitespace());
-        start..end
+        (start..end, end)
     }
 
     /// The place of what ends a value, and whether it is this. What has a backslash before it does not, or several of them, as in a

@@ -420,6 +420,7 @@ fn texts_that_are_no_fields_of_structs_stay() {
     for text in [
         r#"expect("token", "a"), [("token", "a", "b")], (("token"), "a")"#,
         r#"Header("password", "a"), ["token", "a"], ("a", "token"), ("b", "c")"#,
+        r#"INSERT INTO "users" ("password", "email") VALUES ($1, $2)"#,
         r#"Login { password: "", user: ["ada"] }, ("a", "b"), ["c"]"#,
         r#"{"token": "", "user": "ada", "names": ["ada", "bob"]} "a", "b""#,
         r#"unexpected token: "}""#,
