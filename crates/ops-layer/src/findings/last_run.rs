@@ -46,14 +46,18 @@ pub(super) fn off(now: &Snapshot, _: &History) -> Option<Finding> {
 fn remedy(why: &str) -> &'static str {
     let says = |text: &&str| why.contains(*text);
     // 2 is ENOENT, 20 is ENOTDIR
-    let remedies: [(&[&str], &str); 5] = [
+    let remedies: [(&[&str], &str); 6] = [
         (&["somebody removed it"], "Give the file its name back"),
         (&["another process writes"], "End the other process"),
         (
             &["promises no space", "reserves no space"],
             "Have it on another file system",
         ),
-        (&["(os error 2)", "(os error 20)"], "Make the folder for it"),
+        (&["(os error 2)"], "Make the folder for it"),
+        (
+            &["(os error 20)"],
+            "Move away the file that stands where its folder should be",
+        ),
         (&["(os error"], "Correct what the reason names"),
     ];
     if disk::is_full(why) {

@@ -234,6 +234,10 @@ fn a_black_box_that_is_off_names_what_to_do_about_its_reason() {
             "Make",
         ),
         (
+            "f/a.box.lock: cannot open the lock: Not a directory (os error 20)",
+            "Move away the file that stands where",
+        ),
+        (
             "a.box.lock: cannot open the lock: denied (os error 13)",
             "Correct",
         ),
