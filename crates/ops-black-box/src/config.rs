@@ -2,12 +2,15 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 
-use crate::format::head::Head;
+use crate::format::head::{Head, cut};
 use crate::format::{MAX_RING_BYTES, MIN_RING_BYTES};
 use crate::machine::Machine;
 
 /// Size of the ring unless configured: about ten seconds of 3 000 lines of 250 bytes.
 pub const RING_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Bytes of a service's name in that of its file: a name of a file may have 255, and those of the files beside it are longer.
+const MAX_NAME_BYTES: usize = 200;
 
 /// Place and size of a black box.
 #[derive(Clone, Debug)]
@@ -19,7 +22,7 @@ pub struct Config {
 
 impl Config {
     /// Creates the configuration of the black box of this service: a file, or a folder that is there and gets the file
-    /// `<service>.box`.
+    /// `<service>.box`, of letters, digits, `-`, `_` and `.` of its name in any script.
     pub fn new(path: impl Into<PathBuf>, service: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -43,9 +46,9 @@ impl Config {
             return self.path.clone();
         }
         let letters = self.service.chars();
-        let is_kept = |letter: &char| letter.is_ascii_alphanumeric() || "-_.".contains(*letter);
+        let is_kept = |letter: &char| letter.is_alphanumeric() || "-_.".contains(*letter);
         let name: String = letters.filter(is_kept).take(100).collect();
-        let name = name.trim_start_matches('.');
+        let name = cut(name.trim_start_matches('.'), MAX_NAME_BYTES);
         let name = if name.is_empty() { "service" } else { name };
         self.path.join(format!("{name}.box"))
     }

@@ -48,6 +48,23 @@ fn a_folder_gets_a_file_of_the_service() {
 }
 
 #[test]
+fn services_with_names_in_other_scripts_have_files_of_their_own() {
+    let place = Place::new();
+    let long = "店".repeat(200);
+    let names = ["商店", "支付", "магазин", "café", "caf", &long];
+    let opened: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let config = Config::new(place.folder.path(), *name).ring_bytes(64 * 1024);
+            open(&config).black_box.unwrap()
+        })
+        .collect();
+    let file = |name: &str| place.folder.path().join(name);
+    assert_eq!(opened[0].path(), file("商店.box"));
+    assert_eq!(opened[3].path(), file("café.box"));
+}
+
+#[test]
 fn a_second_writer_is_refused_and_the_first_goes_on() {
     let place = Place::new();
     let first = place.open();
