@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::client::{PATIENCE, ask, get, until};
+use crate::client::{PATIENCE, ask, get, request, until};
 use crate::process::{Process, Start};
 
 fn start(folder: &Path) -> Start {
@@ -129,6 +129,25 @@ fn a_stop_is_clean_and_a_panic_before_it_is_in_the_box_with_its_backtrace() {
     let panic = ops_layer::black_box::read(kept).unwrap().panic.unwrap();
     assert_eq!(panic.message, "on purpose");
     assert!(panic.backtrace.unwrap().contains("panics"));
+}
+
+#[test]
+fn what_the_line_hides_of_a_panic_and_of_a_check_is_neither_in_the_box_nor_on_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = start(folder.path()).serve();
+    assert_eq!(get(service.api, "/panic_with_login").status, 500);
+    let set = request(service.api, "POST", "/health/6", "", b"");
+    assert_eq!(set.status, 200);
+    let page = until(
+        || get(service.admin, "/api/state"),
+        |answer| answer.body.contains("no login"),
+    );
+    let (_, log) = service.stop();
+    let file = std::fs::read(folder.path().join("child.box")).unwrap();
+    for shown in [page.body, log, String::from_utf8_lossy(&file).into_owned()] {
+        assert!(shown.contains("no login"), "{shown}");
+        assert!(!shown.contains("correct-horse"), "{shown}");
+    }
 }
 
 #[test]

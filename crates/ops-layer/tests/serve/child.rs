@@ -21,6 +21,7 @@ fn router() -> Router {
         .route("/hello", get(|| async { "hello\n" }))
         .route("/large", get(|| async { vec![b'x'; LARGE] }))
         .route("/panic", get(panics))
+        .route("/panic_with_login", get(panics_with_login))
         .route("/slow", get(slow))
         .route("/block", get(block))
         .route("/in_background", get(in_background))
@@ -37,6 +38,27 @@ fn router() -> Router {
 
 async fn panics() -> &'static str {
     panic!("on purpose")
+}
+
+/// Shows a login in the message of a panic, as `unwrap` does with an error that has one.
+async fn panics_with_login() -> &'static str {
+    panic!("no login: {:?}", Login::default())
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "shown by Debug")]
+struct Login {
+    user: &'static str,
+    password: &'static str,
+}
+
+impl Default for Login {
+    fn default() -> Self {
+        Self {
+            user: "ada",
+            password: "correct-horse-battery",
+        }
+    }
 }
 
 async fn slow() -> &'static str {
@@ -113,6 +135,7 @@ async fn warehouse() -> Health {
         1 => Health::degraded("one replica is left"),
         2 => Health::failed("no replica is left"),
         3 => panic!("on purpose"),
+        6 => Health::failed(format!("no login: {:?}", Login::default())),
         5 => late_once().await,
         _ => std::future::pending().await,
     }

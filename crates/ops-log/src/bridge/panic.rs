@@ -11,7 +11,7 @@ use crate::Level;
 use crate::context::carry::carry;
 use crate::output::stream;
 use crate::pipeline::GLOBAL;
-use crate::redact::{deny, documents};
+use crate::redact::redacted;
 use crate::render::callback::{self, quietly};
 use crate::render::head::RecordMeta;
 
@@ -38,18 +38,13 @@ pub(crate) fn watch(wanted: bool) {
                 return;
             }
             log_panic(info);
-            match info.payload_as_str().and_then(hidden) {
+            match info.payload_as_str().and_then(redacted) {
                 None => before(info),
                 // the hook before would print what nobody may read
                 Some(message) => print_scrubbed(info, &message),
             }
         }));
     });
-}
-
-/// The message without what the line does not show of it either; `None` if that is all of it.
-fn hidden(message: &str) -> Option<String> {
-    deny::with_current(|deny| documents::hidden(message, deny))
 }
 
 /// Prints a panic as the standard library does, with a backtrace where `RUST_BACKTRACE` asks for one.

@@ -66,6 +66,33 @@ fn the_secrets_within_a_value_are_in_no_line_and_what_stands_beside_them_is() {
 }
 
 #[test]
+fn a_text_of_its_own_is_hidden_as_that_of_a_line_is() {
+    for (text, shown) in [
+        (
+            r#"no login: Login { user: "ada", password: "correct-horse" }"#,
+            r#"no login: Login { user: "ada", password: "[REDACTED]" }"#,
+        ),
+        (
+            r#"{"user":"ada","password":"correct-horse"}"#,
+            r#"{"user":"ada","password":"[REDACTED]"}"#,
+        ),
+        (
+            r#"refused: "{\"api_key\": \"correct-horse\"}""#,
+            r#"refused: "{\"api_key\": \"[REDACTED]\"}""#,
+        ),
+    ] {
+        assert_eq!(redacted(text).as_deref(), Some(shown));
+    }
+    for harmless in [
+        r#"Login { user: "ada", tokens: 5 }"#,
+        r#"the password: "correct-horse""#,
+        r#"{"user":"ada","page":"2"}"#,
+    ] {
+        assert_eq!(redacted(harmless), None);
+    }
+}
+
+#[test]
 fn a_part_that_the_value_has_in_the_clear_too_is_no_secret() {
     let url = "postgres://part-in-the-clear:part-in-the-clear@db/app";
     let document =
