@@ -101,8 +101,11 @@ fn inferred(
         .is_some_and(|timeout| outcome.elapsed.saturating_add(timeout / DEADLINE_SLACK) >= timeout);
     let cause = outcome.error_type();
     match outcome.ending {
-        Ending::Aborted | Ending::Failed if is_over => (GrpcCode::DeadlineExceeded, None),
+        Ending::Aborted | Ending::CutOff | Ending::Failed if is_over => {
+            (GrpcCode::DeadlineExceeded, None)
+        }
         Ending::Aborted => (GrpcCode::Cancelled, None),
+        Ending::CutOff => (GrpcCode::Unavailable, cause),
         Ending::Failed if is_sent && outcome.sent_status.is_none() => {
             (GrpcCode::Unavailable, cause)
         }

@@ -6,6 +6,7 @@ use http_body::{Body, Frame};
 
 use crate::call::Call;
 use crate::client::Failure;
+use crate::cut_off::is_cutting;
 use crate::length::BodyLength;
 use crate::route::RouteSlot;
 use crate::{Ending, Observe, Outcome, Route};
@@ -146,10 +147,11 @@ impl<O: Observe> RequestGuard<O> {
         if self.outcome.route.is_none() {
             self.outcome.route = self.route_slot.as_ref().and_then(RouteSlot::get);
         }
-        let ending = if self.panicked {
-            Ending::Panicked
-        } else {
-            ending
+        let ending = match ending {
+            _ if self.panicked => Ending::Panicked,
+            // what a handler had sent was dropped with it
+            Ending::Aborted if self.failure.is_none() && is_cutting() => Ending::CutOff,
+            ending => ending,
         };
         self.outcome.ending = ending;
         self.outcome.failure = self.failure.as_ref().and_then(|kind| kind.get().copied());
@@ -157,6 +159,7 @@ impl<O: Observe> RequestGuard<O> {
         self.outcome.status = match (ending, self.outcome.sent_status) {
             (Ending::Aborted, _) => 499,
             (_, Some(sent)) => sent,
+            (Ending::CutOff, None) => 503,
             (_, None) => 500,
         };
         if let Some(call) = self.call.take() {

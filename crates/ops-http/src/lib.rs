@@ -39,7 +39,8 @@
 //! # Guarantees
 //!
 //! - [`Observe::end`] is called exactly once for each [`Observe::start`], also if the handler panics
-//!   ([`Ending::Panicked`]) and if the client goes away ([`Ending::Aborted`], status 499).
+//!   ([`Ending::Panicked`]), if the client goes away ([`Ending::Aborted`], status 499), and if the server gives it up
+//!   ([`Ending::CutOff`], status 503), which it tells by [`cut_off`].
 //! - A response is [`Ending::Complete`] once as many bytes were handed to the server as the exact size of its body, or
 //!   else its `Content-Length`, declares (RFC 9112, section 6.2): servers drop such a body without asking for its end.
 //!   A body of unknown length is complete once it ended, by its trailers too. One that ends before its declared length
@@ -78,6 +79,7 @@
 mod body;
 mod call;
 mod client;
+mod cut_off;
 mod future;
 mod grpc;
 mod guard;
@@ -94,6 +96,7 @@ mod route_layer;
 
 pub use body::ObserveBody;
 pub use client::{ClientFuture, ClientLayer, ClientService};
+pub use cut_off::cut_off;
 pub use future::ObserveFuture;
 pub use grpc::{
     GrpcCode, GrpcEnd, QUIET_CALLS, RefusedCall, grpc_method, is_grpc_call, known_grpc_method,

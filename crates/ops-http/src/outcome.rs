@@ -13,7 +13,7 @@ pub struct Outcome {
     /// Matched route, or else the one of a gRPC call's method; `None` if no route matched.
     pub route: Option<Route>,
     /// Status to report: the one that was sent, 499 if the client went away before the end of the response, 500 if
-    /// handler or service failed before there was a head.
+    /// handler or service failed before there was a head, 503 if the server gave the request up before.
     pub status: u16,
     /// Status in the head of the response; `None` if the request ended before there was one.
     pub sent_status: Option<u16>,
@@ -67,13 +67,13 @@ impl Outcome {
         if let Some(call) = &self.grpc {
             return call.error_type.is_some();
         }
-        matches!(self.ending, Ending::Failed | Ending::Panicked) || self.status >= 500
+        self.ending.is_of_server() || self.status >= 500
     }
 
-    /// Returns `true` if handler or body failed after the head was sent: the client got a status that says nothing of
-    /// it.
+    /// Returns `true` if handler or body failed, or the server gave the request up, after the head was sent: the client got a
+    /// status that says nothing of it.
     pub fn failed_after_head(&self) -> bool {
-        matches!(self.ending, Ending::Failed | Ending::Panicked) && self.sent_status.is_some()
+        self.ending.is_of_server() && self.sent_status.is_some()
     }
 
     /// Returns the path of a request that was served (status below 400) although no route is known: one that some
@@ -94,6 +94,7 @@ impl Outcome {
         match self.ending {
             Ending::Complete => None,
             Ending::Aborted => Some("client_disconnect"),
+            Ending::CutOff => Some("cut_off"),
             Ending::Panicked => Some("panic"),
             Ending::Failed if self.sent_status.is_some() => Some("body_error"),
             Ending::Failed => Some(self.failure.unwrap_or("service_error")),
@@ -112,8 +113,17 @@ pub enum Ending {
     Complete,
     /// The response was dropped before its end: the client went away.
     Aborted,
+    /// The server gave the request up before the end of the response, as it tells by [`cut_off`](crate::cut_off).
+    CutOff,
     /// Handler or body panicked.
     Panicked,
     /// Service or body returned an error, or the body ended before the length that its head declares.
     Failed,
+}
+
+impl Ending {
+    /// Returns `true` if something within the server ended the request before it was answered to the end.
+    pub fn is_of_server(self) -> bool {
+        matches!(self, Self::CutOff | Self::Failed | Self::Panicked)
+    }
 }

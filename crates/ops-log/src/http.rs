@@ -7,7 +7,7 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, request, response};
-use ops_http::{Ending, Observe, Outcome, QUIET_CALLS, QUIET_ROUTES};
+use ops_http::{Observe, Outcome, QUIET_CALLS, QUIET_ROUTES};
 
 use crate::context::{Context, Scope, current};
 use crate::logger::line_drain::LineDrain;
@@ -38,8 +38,8 @@ const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 /// carries it. A client is a slug of `[a-z0-9-]{1,64}` in `x-client`; anything else is ignored. In a tuple of observers
 /// it comes after the one of spans, so that its line has the trace id.
 ///
-/// The line has the status that was sent, or 499 if the client went away before the end. If handler or body failed, the
-/// line has `error_type` too (`panic`, `service_error`, `body_error`) and level `error`, whatever status was sent.
+/// The line has the status that was sent, or 499 if the client went away before the end. If handler or body failed, or the server gave
+/// the request up, the line has `error_type` too (`panic`, `service_error`, `body_error`, `cut_off`) and level `error`, whatever status was sent.
 ///
 /// The line of a gRPC call (feature `grpc`) has `grpc_status` (`NOT_FOUND`) and, if the status has a message, `grpc_message`. Its
 /// level is `error` for the codes that blame the server; `error_type` says why no status was sent.
@@ -229,7 +229,7 @@ impl Observe for AccessLog {
 impl AccessLog {
     fn write(&self, scope: &mut RequestScope, outcome: &Outcome) {
         let path = scope.uri.path();
-        let failed = matches!(outcome.ending, Ending::Failed | Ending::Panicked);
+        let failed = outcome.ending.is_of_server();
         if !failed && outcome.status != 500 && self.0.quiet.iter().any(|quiet| quiet == path) {
             return;
         }

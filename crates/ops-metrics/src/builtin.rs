@@ -51,7 +51,7 @@ crate::define! {
         route: &'static str,
         method: Method,
         error_type: &'static str = [
-            "body_error", "panic", "UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
+            "body_error", "panic", "cut_off", "UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
             "missing_status",
         ],
     }
@@ -73,7 +73,7 @@ crate::define! {
         rpc_status_code: GrpcStatus,
         error_type: &'static str = [
             "", "UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
-            "panic", "body_error", "service_error", "missing_status",
+            "panic", "body_error", "service_error", "missing_status", "cut_off",
         ],
     }
     /// Duration of gRPC calls that were sent in seconds, under the name of OpenTelemetry's conventions

@@ -29,12 +29,12 @@ const MAX_PATH_CHARS: usize = 64;
 
 /// Observer that counts each request once, however it ended, under the template of its route, or `unmatched`.
 ///
-/// - `http_requests_total` has the status that was sent, or 499 if the client went away.
+/// - `http_requests_total` has the status that was sent, 499 if the client went away, or 503 if the server gave the request up before.
 /// - `http_request_latency_seconds` has the time to the head of every response, so that long streams do not distort
 ///   it; a request without a response counts with its whole time.
 /// - `http_stream_duration_seconds` has, besides, the whole time of responses whose length their head does not tell.
 /// - `http_response_failures_total` counts requests that failed although their status is no 5xx: responses that failed after
-///   their head, those with a status from 600 on, and calls of gRPC that failed by [`Outcome::is_server_error`]. Together with
+///   their head or were cut off, those with a status from 600 on, and calls of gRPC that failed by [`Outcome::is_server_error`]. Together with
 ///   the statuses of 5xx these are all requests that failed, each once.
 /// - Methods are those of [`known_method`]; any other one is `_OTHER`.
 /// - `rpc_server_call_duration_seconds` has the calls of gRPC (feature `grpc`) by method, status and, if the server is to blame,

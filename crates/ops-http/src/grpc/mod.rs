@@ -41,7 +41,7 @@ pub struct GrpcEnd {
     /// Message of the status, decoded; at most 1024 bytes.
     pub message: Option<Box<str>>,
     /// The `error.type` of the semantic conventions: the name of the code, or else the cause for which none was sent (`panic`,
-    /// `body_error`, `missing_status`, the kind of a client's error). `None` if the call did not fail: for a client, that is
+    /// `body_error`, `cut_off`, `missing_status`, the kind of a client's error). `None` if the call did not fail: for a client, that is
     /// `OK`; for a server, all codes but those of [`GrpcCode::is_server_error`], `UNIMPLEMENTED` of a method that is not known, and
     /// the code of what HTTP refused with a status of 4xx ([`RefusedCall`]): any client can ask for those.
     pub error_type: Option<&'static str>,

@@ -165,6 +165,32 @@ async fn a_panicking_handler_is_told_once_as_500() {
     assert_eq!(inside(), 0, "the scope is left in spite of the panic");
 }
 
+#[tokio::test]
+async fn what_a_server_gives_up_is_cut_off_before_and_after_the_head() {
+    let record = Record::new();
+    let mut hanging = Box::pin(app(&record).oneshot(request(Method::GET, "/hang")));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(hanging.as_mut().poll(&mut cx).is_pending());
+    ops_http::cut_off(move || drop(hanging));
+    let outcome = record.only();
+    assert_eq!((outcome.ending, outcome.status), (Ending::CutOff, 503));
+    assert_eq!(outcome.error_type(), Some("cut_off"));
+    assert!(outcome.is_server_error() && !outcome.failed_after_head());
+
+    for (frames, ending) in [(1, Ending::CutOff), (3, Ending::Complete)] {
+        let record = Record::new();
+        let streamed = app(&record).oneshot(request(Method::GET, "/stream"));
+        let mut body = streamed.await.unwrap().into_body();
+        for _ in 0..frames {
+            body.frame().await;
+        }
+        ops_http::cut_off(move || drop(body));
+        let outcome = record.only();
+        assert_eq!((outcome.ending, outcome.status), (ending, 200));
+        assert_eq!(outcome.failed_after_head(), ending == Ending::CutOff);
+    }
+}
+
 #[test]
 fn a_client_that_goes_away_before_the_head_is_aborted() {
     let record = Record::new();

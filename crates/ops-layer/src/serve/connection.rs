@@ -158,7 +158,11 @@ async fn answer(
         false => request.map(Body::new),
     };
     request.extensions_mut().insert(ConnectInfo(peer));
-    let Ok(mut response) = app.call(request).await;
+    let answered = Answered {
+        inner: Some(app.call(request)),
+        slot: &in_flight.slot,
+    };
+    let Ok(mut response) = answered.await;
     let keeps_protocol = response.status() != StatusCode::SWITCHING_PROTOCOLS;
     if version < Version::HTTP_2 && keeps_protocol && slot.is_draining() {
         let close = HeaderValue::from_static("close");
@@ -173,6 +177,35 @@ async fn answer(
         is_http2: version == Version::HTTP_2,
         in_flight,
     }))
+}
+
+pin_project_lite::pin_project! {
+    /// A handler at work, which is told as one that was cut off if it is dropped for that.
+    struct Answered<'a, F> {
+        #[pin]
+        inner: Option<F>,
+        slot: &'a Slot,
+    }
+
+    impl<F> PinnedDrop for Answered<'_, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.slot.is_cut_off() {
+                ops_http::cut_off(|| this.inner.set(None));
+            }
+        }
+    }
+}
+
+impl<F: Future> Future for Answered<'_, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().inner.as_pin_mut() {
+            Some(inner) => inner.poll(cx),
+            None => Poll::Pending,
+        }
+    }
 }
 
 pin_project_lite::pin_project! {
@@ -247,6 +280,15 @@ pin_project_lite::pin_project! {
         rest: Bytes,
         is_http2: bool,
         in_flight: InFlight,
+    }
+
+    impl PinnedDrop for Tracked {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.in_flight.slot.is_cut_off() {
+                ops_http::cut_off(|| this.body.set(Body::empty()));
+            }
+        }
     }
 }
 

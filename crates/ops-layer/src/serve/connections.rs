@@ -50,6 +50,8 @@ pub(super) struct Slot {
     upgraded: AtomicBool,
     /// A limit was reached: the client is owed nothing.
     abandoned: AtomicBool,
+    /// The time for requests is over.
+    is_cut_off: AtomicBool,
     connections: Connections,
 }
 
@@ -76,6 +78,7 @@ impl Connections {
             task: OnceLock::new(),
             upgraded: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
+            is_cut_off: AtomicBool::new(false),
             connections: self.clone(),
         });
         slots.open.insert(id, slot.clone());
@@ -144,10 +147,12 @@ impl Connections {
         let slots: Vec<_> = self.slots().open.values().cloned().collect();
         let waiting = |slot: &&Arc<Slot>| !slot.is_upgraded() && !slot.activity().may_close();
         let waiting = slots.iter().filter(waiting).count();
-        slots
-            .iter()
-            .filter_map(|slot| slot.task.get())
-            .for_each(AbortHandle::abort);
+        for slot in &slots {
+            slot.is_cut_off.store(true, Ordering::Relaxed);
+            if let Some(task) = slot.task.get() {
+                task.abort();
+            }
+        }
         waiting
     }
 
@@ -195,6 +200,11 @@ impl Slot {
     /// Gives the client no time to read a last response.
     pub(super) fn abandon(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Reports if its requests are given up by the server, not by their client.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.is_cut_off.load(Ordering::Relaxed)
     }
 
     /// Reports if the client may still be reading a response.

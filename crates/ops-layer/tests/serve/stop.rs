@@ -188,6 +188,12 @@ fn a_request_that_does_not_end_is_cut_off_within_the_budget_and_told() {
         log.contains("requests_cut_off") && log.contains("spans_flushed"),
         "{log}"
     );
+    // its client has not gone away
+    let mut lines = log.lines();
+    let line = lines.find(|line| line.contains(r#""path":"/length""#));
+    let line: serde_json::Value = serde_json::from_str(line.unwrap()).unwrap();
+    assert_eq!(line["error_type"], "cut_off", "{line}");
+    assert_eq!(line["status"], 503, "{line}");
 }
 
 #[test]

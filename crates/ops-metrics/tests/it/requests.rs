@@ -221,7 +221,11 @@ fn observed(outcome: &Outcome) -> Registry {
 
 #[test]
 fn a_failure_after_the_head_keeps_the_status_and_is_counted_apart() {
-    for (ending, error_type) in [(Ending::Failed, "body_error"), (Ending::Panicked, "panic")] {
+    for (ending, error_type) in [
+        (Ending::Failed, "body_error"),
+        (Ending::Panicked, "panic"),
+        (Ending::CutOff, "cut_off"),
+    ] {
         let registry = observed(&slow(ending));
         let request = r#"http_requests_total{route="/slow",method="GET",status="200"}"#;
         assert_eq!(registry.value(request), Some(1.0));

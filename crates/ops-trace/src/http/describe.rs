@@ -196,7 +196,8 @@ pub(super) fn ended(outcome: &Outcome, add: &mut impl FnMut(KeyValue)) -> bool {
 
 /// Returns the status of the answer. Where nothing was sent, whoever sees the failure answers 500.
 pub(super) fn status(outcome: &Outcome) -> Option<u16> {
-    let unsent = (outcome.ending != Ending::Aborted).then_some(outcome.status);
+    let is_dropped = matches!(outcome.ending, Ending::Aborted | Ending::CutOff);
+    let unsent = (!is_dropped).then_some(outcome.status);
     outcome.sent_status.or(unsent)
 }
 
