@@ -57,21 +57,43 @@ struct Parts {
 /// # Errors
 ///
 /// Fails if a setting is invalid, a directory is unusable, or a part was started before: `init` runs once, before the first
-/// `get_secret` and `get_cache`. The message names the part. A second call changes nothing of what runs.
+/// `get_secret` and `get_cache`. The message names the part. A second call changes nothing of what runs. After one that failed at
+/// the configuration, logging or secrets it may be called again.
 pub fn init(config: Config) -> Result<Ops, Error> {
     // before logging is configured anew: what runs keeps its lines
     if STARTED.swap(true, Ordering::AcqRel) {
-        let error = Error::new("init", TWICE);
+        let why = match FAILED_LATE.load(Ordering::Acquire) {
+            true => AFTER_FAILURE,
+            false => TWICE,
+        };
+        let error = Error::new("init", why);
         say_refused(&error);
         return Err(error);
     }
     let claim = Claim;
-    let ops = start_once(config)?;
-    std::mem::forget(claim);
-    Ok(ops)
+    let started = start_once(config);
+    let is_late = started.as_ref().is_err_and(leaves_parts);
+    if is_late {
+        FAILED_LATE.store(true, Ordering::Release);
+    }
+    if started.is_ok() || is_late {
+        std::mem::forget(claim);
+    }
+    started
 }
 
-/// Lets another call of [`init`] start, unless this one succeeds.
+/// Reports whether parts that start once in a process had started before the one that failed.
+fn leaves_parts(error: &Error) -> bool {
+    let (secrets, trace) = (cfg!(feature = "secrets"), cfg!(feature = "trace"));
+    match error.part() {
+        "trace" => secrets,
+        "metrics" => secrets || trace,
+        "cache" | "findings" => secrets || trace || cfg!(feature = "metrics"),
+        _ => false,
+    }
+}
+
+/// Lets another call of [`init`] start, unless this one succeeds or leaves parts behind.
 struct Claim;
 
 impl Drop for Claim {
@@ -94,6 +116,9 @@ fn start_once(config: Config) -> Result<Ops, Error> {
         say_refused(error);
         history_of_start.close(REFUSED_WITHIN);
         box_of_start.refused();
+        // another start has its own
+        glue::log::forget_taps();
+        glue::trace::forget_hooks();
     }
     started
 }
@@ -168,8 +193,14 @@ fn start(
 
 static WATCH: OnceLock<Watch> = OnceLock::new();
 
-/// Set by the first [`init`], and until it failed.
+/// Set by the first [`init`], and until it failed without parts that are left.
 static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Set if an [`init`] failed when parts had started that start once in a process.
+static FAILED_LATE: AtomicBool = AtomicBool::new(false);
+
+const AFTER_FAILURE: &str = "a call before this one failed after some parts had started, which they do once in a process: correct what it \
+                             named, and start the process anew";
 
 const TWICE: &str = "it was started in this process already: call `init`, `serve` or `run` once, and share the `Ops` by cloning it";
 
@@ -365,6 +396,10 @@ impl Ops {
     /// `budget`: cache entries take at most half of it, and a fifth, at most 1 s, is left for the end. A line counts the spans that were
     /// exported and dropped; `cache_writes_cut_off` and `history_writes_cut_off` report what was not written in time.
     pub async fn shutdown(self, budget: Duration) {
+        self.end(budget, glue::black_box::close).await;
+    }
+
+    async fn end(self, budget: Duration, close_black_box: impl FnOnce() + Send) {
         let started = Instant::now();
         glue::black_box::stopping(None);
         if let Some(watch) = self.parts.watch.get() {
@@ -378,7 +413,7 @@ impl Ops {
         self.parts.trace.shutdown(until_then()).await;
         self.parts.log.flush(left());
         self.parts.history.close(left());
-        glue::black_box::close();
+        close_black_box();
     }
 }
 
@@ -388,8 +423,7 @@ impl Ops {
     pub async fn refuse(self, error: &(dyn std::error::Error + Sync), budget: Duration) {
         say_refused(error);
         let black_box = self.parts.black_box.clone();
-        self.shutdown(budget).await;
-        black_box.refused();
+        self.end(budget, || black_box.refused()).await;
     }
 
     /// Counts a service or job that begins.

@@ -35,8 +35,8 @@ struct Shared {
     /// Moments of the last backtraces that were taken: of the main thread, and of others.
     main_backtrace_at: AtomicU64,
     backtrace_at: AtomicU64,
-    /// Held for as long as the file is written to.
-    _lock: File,
+    /// Held until the process was shut down in order, or ends.
+    lock: File,
 }
 
 /// The outcome of [`open`].
@@ -94,7 +94,7 @@ fn make(config: &Config, last_run: &mut Option<LastRun>) -> Result<BlackBox, Err
             group: MemoryGroup::find(Path::new("/")),
             main_backtrace_at: AtomicU64::new(0),
             backtrace_at: AtomicU64::new(0),
-            _lock: lock,
+            lock,
         }),
     };
     black_box.set_kills(machine.kills);
@@ -159,9 +159,12 @@ impl BlackBox {
         ring.set(word::STOP_AT, nanos(SystemTime::now()));
     }
 
-    /// Notes that the process was shut down in order: whatever ends it from here on was no loss.
+    /// Notes that the process was shut down in order: whatever ends it from here on was no loss, and another black box may take the
+    /// place of this one, of the next run or of this process.
     pub fn close(&self) {
         self.end(CLEAN);
+        // the end of the process gives it back at the latest
+        let _ = self.shared.lock.unlock();
     }
 
     /// Notes that the process exits without a shutdown, unless it was [closed](Self::close).

@@ -84,6 +84,28 @@ fn a_second_writer_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
+fn a_black_box_that_was_closed_makes_room_while_its_process_goes_on() {
+    let place = Place::new();
+    let first = place.open();
+    first.line(SystemTime::now(), b"{\"n\":1}");
+    first.close();
+    let second = open(&place.config());
+    let last = second.last_run.unwrap();
+    assert_eq!(last.reading.ending.kind, EndingKind::Clean);
+    let second = second.black_box.unwrap();
+    first.line(SystemTime::now(), b"{\"n\":2}");
+    second.line(SystemTime::now(), b"{\"n\":3}");
+    let live = ops_black_box::read_here(place.file()).unwrap();
+    assert_eq!(live.ending.kind, EndingKind::Running);
+    assert_eq!(texts(&live), ["{\"n\":3}"]);
+    drop(first);
+    assert_eq!(
+        open(&place.config()).black_box.unwrap_err().kind(),
+        ErrorKind::Locked
+    );
+}
+
+#[test]
 fn a_foreign_file_is_refused_with_the_reason_and_left_as_it_was() {
     let whole = {
         let place = Place::new();

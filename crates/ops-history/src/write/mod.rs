@@ -43,7 +43,7 @@ struct Shared {
     queue: Queue,
     done: Done,
     upkeep: Upkeep,
-    /// Held for as long as the history is.
+    /// Held until the history is closed.
     lock: Mutex<File>,
 }
 
@@ -138,6 +138,13 @@ impl History {
                 // its panic is a line already
                 let _ = thread.join();
             }
+            let lock = self
+                .shared
+                .lock
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // the end of the process gives it back at the latest
+            let _ = lock.unlock();
         }
         is_written
     }

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ops_black_box::{BlackBox, Kind, LastRun};
@@ -14,8 +15,12 @@ const VARIABLE: &str = "OPS_BLACK_BOX";
 /// Time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// The black box of the process, for its stop.
-static CURRENT: OnceLock<BlackBox> = OnceLock::new();
+/// The black box of the process, for its stop: that of the last start.
+static CURRENT: Mutex<Option<BlackBox>> = Mutex::new(None);
+
+fn current() -> MutexGuard<'static, Option<BlackBox>> {
+    CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Findings of the start, and the reason why there is no black box although one was asked for.
 #[derive(Clone, Debug, Default)]
@@ -75,8 +80,7 @@ impl Part {
         let (black_box, off) = match opened.black_box {
             Ok(black_box) => {
                 write_to(&black_box);
-                // there is one in a process
-                let _ = CURRENT.set(black_box.clone());
+                *current() = Some(black_box.clone());
                 (Some(black_box), None)
             }
             Err(error) => (None, Some(chain(&error))),
@@ -89,9 +93,8 @@ impl Part {
     }
 
     /// Folder that it is in.
-    #[expect(clippy::unused_self, reason = "the interface of the part")]
     pub(crate) fn dir(&self) -> Option<PathBuf> {
-        CURRENT.get()?.path().parent().map(Path::to_owned)
+        self.opened.as_ref()?.path().parent().map(Path::to_owned)
     }
 
     /// Logs how the last run ended, and begins to watch this one. Panics are lines already.
@@ -102,16 +105,20 @@ impl Part {
         if let Some(why) = &self.off {
             tracing::warn!(target: "ops_layer", why, "black_box_off");
         }
-        let Some(black_box) = CURRENT.get() else {
+        let Some(black_box) = &self.opened else {
             return;
         };
         if let Err(error) = black_box.watch_process(glue::log::redacted) {
             tracing::warn!(target: "ops_layer", error = chain(&error), "black_box_incomplete");
         }
+        if IS_BEATING.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let beating = std::thread::Builder::new()
             .name("ops-black-box".to_owned())
-            .spawn(move || beat(black_box));
+            .spawn(beat);
         if let Err(error) = beating {
+            IS_BEATING.store(false, Ordering::Release);
             tracing::warn!(target: "ops_layer", error = %error, "black_box_incomplete");
         }
     }
@@ -123,13 +130,14 @@ impl Part {
             return;
         };
         black_box.stopping(None);
-        black_box.close();
+        // while the place is still ours
         if let Some(last) = &self.last_run
             && !last.reading.ending.is_clean()
         {
             // it stays where it is kept if that fails
             let _ = std::fs::rename(&last.kept, black_box.path());
         }
+        black_box.close();
     }
 
     pub(crate) fn look(&self) -> Option<Seen> {
@@ -170,21 +178,21 @@ impl Part {
 
 /// Notes that somebody asked the process to stop.
 pub(crate) fn stopping(signal: Option<i32>) {
-    if let Some(black_box) = CURRENT.get() {
+    if let Some(black_box) = current().as_ref() {
         black_box.stopping(signal);
     }
 }
 
 /// Notes that the process ends without a shutdown.
 pub(crate) fn exiting() {
-    if let Some(black_box) = CURRENT.get() {
+    if let Some(black_box) = current().as_ref() {
         black_box.exiting();
     }
 }
 
 /// Notes that the process was shut down in order.
 pub(crate) fn close() {
-    if let Some(black_box) = CURRENT.get() {
+    if let Some(black_box) = current().as_ref() {
         black_box.close();
     }
 }
@@ -196,12 +204,18 @@ fn write_to(black_box: &BlackBox) {
     glue::trace::each_end(move |at, json| of_spans.record(Kind::Span, at, json));
 }
 
+/// Set once there is a thread for heartbeats.
+static IS_BEATING: AtomicBool = AtomicBool::new(false);
+
 /// Writes the newest number of each sparkline, once a second, for as long as the process runs.
-fn beat(black_box: &BlackBox) {
+fn beat() {
     loop {
         let numbers = glue::metrics::newest();
         let json = serde_json::to_vec(&numbers).unwrap_or_default();
-        black_box.beat(SystemTime::now(), &json);
+        let black_box = current().clone();
+        if let Some(black_box) = black_box {
+            black_box.beat(SystemTime::now(), &json);
+        }
         std::thread::sleep(BEAT);
     }
 }

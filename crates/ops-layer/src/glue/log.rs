@@ -85,10 +85,12 @@ pub(crate) fn scrubbed(text: String) -> String {
 #[cfg(any(feature = "black-box", feature = "history"))]
 type Tap = Arc<dyn Fn(SystemTime, &[u8]) + Send + Sync>;
 
+#[cfg(any(feature = "black-box", feature = "history"))]
+static TAPS: Mutex<Vec<Tap>> = Mutex::new(Vec::new());
+
 /// Shows each line to this function too, with its moment.
 #[cfg(any(feature = "black-box", feature = "history"))]
 pub(crate) fn each_line(see: impl Fn(SystemTime, &[u8]) + Send + Sync + 'static) {
-    static TAPS: Mutex<Vec<Tap>> = Mutex::new(Vec::new());
     let mut taps = TAPS.lock().unwrap_or_else(PoisonError::into_inner);
     taps.push(Arc::new(see));
     match taps.as_slice() {
@@ -99,6 +101,18 @@ pub(crate) fn each_line(see: impl Fn(SystemTime, &[u8]) + Send + Sync + 'static)
         all => {
             let all = all.to_vec();
             ops_log::set_line_tap(move |at, json| all.iter().for_each(|tap| tap(at, json)));
+        }
+    }
+}
+
+/// Shows lines to none of the functions any more.
+pub(crate) fn forget_taps() {
+    #[cfg(any(feature = "black-box", feature = "history"))]
+    {
+        let mut taps = TAPS.lock().unwrap_or_else(PoisonError::into_inner);
+        if !taps.is_empty() {
+            taps.clear();
+            ops_log::set_line_tap(|_, _| {});
         }
     }
 }

@@ -131,16 +131,35 @@ pub(crate) fn each_end(see: impl Fn(std::time::SystemTime, &[u8]) + Send + Sync 
     });
 }
 
+#[cfg(any(feature = "black-box", feature = "history"))]
+type Hook = std::sync::Arc<dyn Fn(&ops_trace::EndedSpan<'_>) + Send + Sync>;
+
+#[cfg(any(feature = "black-box", feature = "history"))]
+static HOOKS: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
+
 /// Shows each span that ends to this function too.
 #[cfg(any(feature = "black-box", feature = "history"))]
 fn each_span(see: impl Fn(&ops_trace::EndedSpan<'_>) + Send + Sync + 'static) {
-    use std::sync::{Arc, Mutex, PoisonError};
-    type Hook = Arc<dyn Fn(&ops_trace::EndedSpan<'_>) + Send + Sync>;
-    static HOOKS: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
-    let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
-    hooks.push(Arc::new(see));
+    let mut hooks = HOOKS
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    hooks.push(std::sync::Arc::new(see));
     let all = hooks.clone();
     ops_trace::set_span_end_hook(move |span| all.iter().for_each(|hook| hook(span)));
+}
+
+/// Shows spans to none of the functions any more.
+pub(crate) fn forget_hooks() {
+    #[cfg(any(feature = "black-box", feature = "history"))]
+    {
+        let mut hooks = HOOKS
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !hooks.is_empty() {
+            hooks.clear();
+            ops_trace::set_span_end_hook(|_| {});
+        }
+    }
 }
 
 /// Offers each span that is sampled, or failed, to the history.

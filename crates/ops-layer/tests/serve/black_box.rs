@@ -220,6 +220,61 @@ fn a_start_that_is_refused_is_no_crash_and_moves_no_box_of_one_away() {
 }
 
 #[test]
+#[cfg(all(feature = "secrets", feature = "history"))]
+fn a_start_after_one_that_failed_has_a_black_box_and_a_history_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = tempfile::tempdir().unwrap();
+    let begin = || {
+        let start = start(folder.path()).env("FAILS_FIRST", "on");
+        let start = start.env("OPS_HISTORY_DIR", history.path().to_str().unwrap());
+        let service = start.serve();
+        assert_eq!(get(service.api, "/hello").status, 200);
+        let log = service.log();
+        assert!(log.contains("start_refused"), "{log}");
+        for off in ["black_box_off", "history_off"] {
+            assert!(!log.contains(off), "{log}");
+        }
+        service
+    };
+    let service = begin();
+    service.signal(Signal::KILL);
+    service.ended();
+    let read = |name: &str| ops_layer::black_box::read_here(folder.path().join(name)).unwrap();
+    let last = read("child.box");
+    assert_eq!(last.ending.kind.as_str(), "unknown", "{:?}", last.ending);
+    let texts = |last: &ops_layer::black_box::Reading| {
+        let records = last.records.iter().map(|record| record.text.as_str());
+        records.collect::<Vec<_>>().join("\n")
+    };
+    assert!(texts(&last).contains("/hello"), "{last:?}");
+    let refused = texts(&read("child.box.clean"));
+    assert!(!refused.contains("/hello"), "{refused}");
+    // a crash is told by the start that succeeds
+    let service = begin();
+    let state = state_with(&service, "last_run_crashed");
+    assert_eq!(state["last_run"]["ending"], "unknown", "{state:#}");
+    assert!(service.stop().0.success());
+    let last = read("child.box");
+    assert_eq!(
+        last.ending.how,
+        "it was shut down in order, asked by SIGTERM"
+    );
+}
+
+#[test]
+#[cfg(all(feature = "secrets", feature = "cache"))]
+fn a_start_after_one_that_failed_late_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = start(folder.path()).env("FAILS_LATE", "on").refused();
+    assert!(
+        refused.contains("a call before this one failed"),
+        "{refused}"
+    );
+    let last = ops_layer::black_box::read_here(folder.path().join("child.box")).unwrap();
+    assert_eq!(last.ending.how, "it was shut down in order");
+}
+
+#[test]
 fn a_second_service_that_is_refused_ends_nothing_of_the_one_that_serves() {
     let folder = tempfile::tempdir().unwrap();
     let service = start(folder.path()).env("BESIDE", "on").serve();

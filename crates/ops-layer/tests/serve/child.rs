@@ -222,6 +222,18 @@ fn service() {
         .enable_all()
         .build()
         .unwrap();
+    #[cfg(feature = "secrets")]
+    if std::env::var_os("FAILS_FIRST").is_some() {
+        let wrong = Config::new("child").log_file("app.log");
+        let refused = ops_layer::init(wrong.secrets_yaml("embedded", "secrets: ["));
+        assert_eq!(refused.unwrap_err().part(), "secrets");
+    }
+    #[cfg(all(feature = "secrets", feature = "cache"))]
+    if std::env::var_os("FAILS_LATE").is_some() {
+        std::fs::write("file", "no directory").unwrap();
+        let wrong = Config::new("child").log_file("app.log").cache_dir("file");
+        assert_eq!(ops_layer::init(wrong).unwrap_err().part(), "cache");
+    }
     let mut config = Config::new("child").log_file("app.log");
     if std::env::var_os("LOG_IN_CODE").is_some() {
         config = config.log(ops_layer::log::Config::new());
