@@ -63,7 +63,10 @@ impl File {
         if let Some((section, feature)) = document.as_ref().and_then(features::left_out) {
             return Err(failed(path, Failure::LeftOut { section, feature }));
         }
-        let read = serde_yaml::from_str(&text).map_err(|error| failed(path, Failure::Wrong(error)));
+        let read = serde_yaml::from_str(&text).map_err(|error| {
+            let line = unnamed_line(&text, &error);
+            failed(path, Failure::Wrong { error, line })
+        });
         let mut file: Self = read?;
         let has = |section: &str, key: &str| {
             let found = document.as_ref().and_then(|all| all.get(section)?.get(key));
@@ -80,6 +83,29 @@ impl File {
         file.service_names = names.map(|(key, _)| key).collect();
         Ok(file)
     }
+}
+
+/// Line of an error that names none, as one about the sections themselves does: that of the section in question.
+fn unnamed_line(text: &str, error: &serde_yaml::Error) -> Option<usize> {
+    let message = error.to_string();
+    // its text has none if that is the first place of the file
+    if message.contains(" at line ") {
+        return None;
+    }
+    let section = message.split('`').nth(1);
+    let is_of = |line: &str, section: &str| {
+        let line = line.trim_start_matches(['\u{feff}', '"', '\'']);
+        let behind = line.strip_prefix(section);
+        behind.is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
+    };
+    // of a section that is there twice the second one
+    let found = section.and_then(|section| {
+        let mut lines: Vec<_> = text.lines().collect();
+        lines.reverse();
+        let from_end = lines.iter().position(|line| is_of(line, section))?;
+        Some(lines.len() - from_end)
+    });
+    Some(found.unwrap_or(1))
 }
 
 impl Document {
@@ -195,7 +221,11 @@ struct FileError {
 #[derive(Debug)]
 enum Failure {
     Unreadable(std::io::Error),
-    Wrong(serde_yaml::Error),
+    Wrong {
+        error: serde_yaml::Error,
+        /// Line that the error does not name itself.
+        line: Option<usize>,
+    },
     NoMapping,
     /// The program is built without the part that this section is for.
     LeftOut {
@@ -209,7 +239,10 @@ impl fmt::Display for FileError {
         let path = self.path.display();
         match &self.failure {
             Failure::Unreadable(_) => write!(f, "{VARIABLE}: cannot read {path}"),
-            Failure::Wrong(_) => write!(f, "{VARIABLE}: {path}"),
+            Failure::Wrong { line: None, .. } => write!(f, "{VARIABLE}: {path}"),
+            Failure::Wrong {
+                line: Some(line), ..
+            } => write!(f, "{VARIABLE}: {path}: line {line}"),
             Failure::LeftOut { section, feature } => {
                 let missing = features::missing(feature);
                 write!(f, "{VARIABLE}: {path}: {section}: {missing}")
@@ -226,7 +259,7 @@ impl std::error::Error for FileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.failure {
             Failure::Unreadable(error) => Some(error),
-            Failure::Wrong(error) => Some(error),
+            Failure::Wrong { error, .. } => Some(error),
             Failure::NoMapping | Failure::LeftOut { .. } => None,
         }
     }

@@ -37,6 +37,8 @@ fn an_unknown_key_is_refused_with_file_line_and_the_keys_that_are_known() {
         #[cfg(feature = "cache")]
         ("cache:\n  max_size_mb: 5\n", 2, "max_size_mb", "`file`"),
         ("\nlogs: {}\n", 2, "logs", "`log`"),
+        ("logs: {}\n", 1, "logs", "`log`"),
+        ("{\"logs\": {}}", 1, "logs", "`log`"),
     ] {
         let (file, start) = with(text);
         let reason = start.refused();
@@ -54,6 +56,9 @@ fn an_unknown_key_is_refused_with_file_line_and_the_keys_that_are_known() {
         reason.contains("loud") && reason.contains("line 1"),
         "{reason}"
     );
+    let (_file, start) = with("log: {}\ntrace: {}\n\nlog:\n  level: debug\n");
+    let reason = start.refused();
+    assert!(reason.contains("line 4: duplicate field `log`"), "{reason}");
     let missing = Start::new("serve").env("OPS_CONFIG", "nowhere/ops.yaml");
     let reason = missing.refused();
     assert!(
