@@ -1,5 +1,6 @@
 //! Messages to a service manager that asked for them by `NOTIFY_SOCKET` (systemd's `Type=notify`).
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sd_notify::NotifyState;
@@ -30,11 +31,33 @@ pub(crate) async fn keep_watchdog() {
 /// Sends a message. That the manager is not reached is told once, and not each time that a watchdog is due.
 fn notify(state: NotifyState<'_>) {
     static UNREACHED: AtomicBool = AtomicBool::new(false);
-    let sent = sd_notify::notify(&[state]);
+    let sent = send(state);
     let was_unreached = UNREACHED.swap(sent.is_err(), Ordering::Relaxed);
     if let Err(error) = sent
         && !was_unreached
     {
         tracing::warn!(target: "ops_layer", error = %error, "service_manager_not_reached");
     }
+}
+
+fn send(state: NotifyState<'_>) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if let Some(socket) = std::env::var_os("NOTIFY_SOCKET")
+        && let Some(name) = socket.as_encoded_bytes().strip_prefix(b"@")
+    {
+        return send_to_abstract(name, &state);
+    }
+    sd_notify::notify(&[state])
+}
+
+/// Sends it to a socket that is no file: `@` stands for the zero byte before its name (sd_notify(3)).
+#[cfg(target_os = "linux")]
+fn send_to_abstract(name: &[u8], state: &NotifyState<'_>) -> io::Result<()> {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let address = SocketAddr::from_abstract_name(name)?;
+    let message = format!("{state}\n");
+    let socket = UnixDatagram::unbound()?;
+    socket.send_to_addr(message.as_bytes(), &address)?;
+    Ok(())
 }

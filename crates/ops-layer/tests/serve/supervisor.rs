@@ -77,3 +77,21 @@ fn systemd_is_told_when_the_service_is_ready_alive_and_stopping() {
     hear("STOPPING=1");
     println!("{told:?}");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_service_manager_whose_socket_is_no_file_is_told_too() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+    let name = format!("ops-layer-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let service = Start::new("serve")
+        .env("NOTIFY_SOCKET", format!("@{name}"))
+        .serve();
+    let mut buffer = [0; 256];
+    let bytes = socket.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..bytes], b"READY=1\n");
+    assert!(service.stop().0.success());
+}
