@@ -1,5 +1,7 @@
 //! Rules about log lines.
 
+use std::time::Duration;
+
 use super::history::{History, WINDOW};
 use super::snapshot::Snapshot;
 use super::{Finding, Severity, disk};
@@ -7,6 +9,8 @@ use super::{Finding, Severity, disk};
 /// Outputs with a reader at their other end.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
 const RUNBOOK: &str = "log-lines-missing";
+/// Time without a lost line after which outputs that are written to take lines again.
+const SETTLED: Duration = Duration::from_secs(30);
 
 pub(super) fn not_writable(now: &Snapshot, _: &History) -> Option<Finding> {
     let (path, reason) = now.log.as_ref()?.problems.first()?;
@@ -42,7 +46,13 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
         [] => "every output".to_owned(),
         names => names.join(" and "),
     };
+    let settled = history.before(now, SETTLED);
+    let settled = settled.and_then(|before| before.log.as_ref());
+    let is_over = log.problems.is_empty()
+        && settled
+            .is_some_and(|before| before.dropped == log.dropped && before.written < log.written);
     let action = match losing.iter().any(|name| STREAMS.contains(name)) {
+        _ if is_over => "Nothing: lines get through again. Those of the time before are missing.",
         true => {
             "Look at what reads that stream (log shipper, journal, terminal): it stopped reading or is too slow. Lines get \
              through again once it reads; `log_lines_lost` then says how many are missing."
@@ -52,7 +62,11 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
         }
     };
     (dropped > 0).then(|| {
-        Finding::new("log_lines_dropped", Severity::Warning)
+        let severity = match is_over {
+            true => Severity::Info,
+            false => Severity::Warning,
+        };
+        Finding::new("log_lines_dropped", severity)
             .seen(format!(
                 "{dropped} lines were dropped by {by} in the last minute, {written} were written to all outputs"
             ))
