@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use ops_black_box::{BlackBox, Kind, LastRun};
+use ops_black_box::{BlackBox, Kind, LastRun, Reading};
 
 pub(crate) use crate::config::BlackBox as Settings;
 use crate::error::chain;
@@ -76,7 +76,10 @@ impl Part {
         if let Some(bytes) = settings.bytes {
             config = config.ring_bytes(bytes);
         }
-        let opened = ops_black_box::open(&config);
+        let mut opened = ops_black_box::open(&config);
+        if let Some(last) = &mut opened.last_run {
+            name_other(&mut last.reading, service);
+        }
         let (black_box, off) = match opened.black_box {
             Ok(black_box) => {
                 write_to(&black_box);
@@ -173,6 +176,21 @@ impl Part {
             shown = shown.record(record.kind.as_str(), record.at, &record.text);
         }
         Some(shown)
+    }
+}
+
+/// Bytes from which on a name in the file may have been cut, at 128.
+const CUT_FROM: usize = 125;
+
+/// Says so if another service left the black box: what it tells is not of this one.
+fn name_other(reading: &mut Reading, service: &str) {
+    let is_cut = reading.service.len() >= CUT_FROM && service.starts_with(&reading.service);
+    if reading.service != service && !is_cut {
+        let how = &reading.ending.how;
+        reading.ending.how = format!(
+            "it was a run of {}, not of {service}: {how}",
+            reading.service
+        );
     }
 }
 

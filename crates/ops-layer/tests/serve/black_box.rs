@@ -151,6 +151,24 @@ fn what_the_line_hides_of_a_panic_and_of_a_check_is_neither_in_the_box_nor_on_th
 }
 
 #[test]
+fn a_box_that_another_service_left_is_told_as_that_of_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("one.box");
+    let service = start(&file).env("OTEL_SERVICE_NAME", "orders").serve();
+    service.signal(Signal::KILL);
+    service.ended();
+    let service = start(&file).env("OTEL_SERVICE_NAME", "billing").serve();
+    let state = state_with(&service, "last_run_crashed");
+    let how = state["last_run"]["how"].as_str().unwrap();
+    let other = "it was a run of orders, not of billing: it recorded no end";
+    assert!(how.starts_with(other), "{how}");
+    let seen = state["findings"][0]["seen"].as_str().unwrap();
+    assert!(seen.contains(other), "{seen}");
+    let told = service.log();
+    assert!(told.contains("it was a run of orders"), "{told}");
+}
+
+#[test]
 fn a_foreign_file_means_no_black_box_and_one_finding_and_the_service_serves() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("notes.txt");
