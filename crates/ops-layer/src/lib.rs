@@ -64,6 +64,8 @@ mod features;
 mod file;
 mod findings;
 mod glue;
+#[cfg(any(feature = "metrics", feature = "serve"))]
+mod limited;
 mod ops;
 mod probe;
 #[cfg(feature = "serve")]

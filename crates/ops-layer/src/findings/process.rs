@@ -166,7 +166,7 @@ pub(super) fn panics(now: &Snapshot, history: &History) -> Option<Finding> {
     (panics > 0.0).then(|| {
         Finding::new("panics", Severity::Warning)
             .seen(format!("{panics:.0} panics in the last 5 minutes"))
-            .means("A bug in the code; each request that hit it was answered with 500.")
+            .means("A bug in the code; a request that hits it is answered with 500.")
             .action("Message and place are in the log line `panic`.")
             .runbook("panics")
     })
@@ -249,19 +249,40 @@ pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
         true => counts.failed / 2.0,
         false => counted(now, history, window)?.failed,
     };
-    if panics >= least {
+    // what ended otherwise, such as with 503, failed for another reason
+    let internal = increase(now, history, window, |metrics| metrics.internal_errors);
+    if panics >= least && internal.is_none_or(|internal| internal >= least) {
         finding = finding.explained_by("panics");
     }
     let Counts { all, failed } = counts;
+    let of_limit = |number: fn(&Metrics) -> u64| {
+        increase(now, history, window, |metrics| Some(number(metrics) as f64)).unwrap_or(0.0)
+    };
+    let (refused, late) = (
+        of_limit(|metrics| metrics.refused),
+        of_limit(|metrics| metrics.late),
+    );
+    let mut limits = String::new();
+    if refused > 0.0 {
+        limits +=
+            &format!("; {refused:.0} were refused, as `max_in_flight` others were being answered");
+    }
+    if late > 0.0 {
+        limits += &format!("; {late:.0} took longer than `timeout` allows");
+    }
+    let action = match refused + late >= failed / 2.0 {
+        true => {
+            "Find what they wait for: slow traces on the admin page show it. If they wait for nothing, raise the limit."
+        }
+        false => "Their log lines carry route and trace id; failed traces are on the admin page.",
+    };
     Some(
         finding
             .seen(format!(
-                "{failed:.0} of {all:.0} requests{place} ended with 5xx, broke off or failed as gRPC calls in the last {time}"
+                "{failed:.0} of {all:.0} requests{place} ended with 5xx, broke off or failed as gRPC calls in the last {time}{limits}"
             ))
             .means("Users see errors.")
-            .action(
-                "Their log lines carry route and trace id; failed traces are on the admin page.",
-            )
+            .action(action)
             .runbook("api-availability-burn"),
     )
 }

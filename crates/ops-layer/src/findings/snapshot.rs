@@ -173,6 +173,12 @@ pub(crate) struct Metrics {
     pub(crate) requests: f64,
     /// Requests that ended with 5xx, broke off after their head, or were calls of gRPC that failed.
     pub(crate) server_errors: f64,
+    /// Requests of these that ended as a panic ends them, with 500 or as a panic; `None` if that is not told apart.
+    pub(crate) internal_errors: Option<f64>,
+    /// Requests that `max_in_flight` of a service refused.
+    pub(crate) refused: u64,
+    /// Requests that took longer than `timeout` of a service allows.
+    pub(crate) late: u64,
     /// Requests that failed, as `server_errors` counts them, of each route that has any.
     pub(crate) errors_by_route: Vec<(String, f64)>,
     /// Requests of each route.

@@ -1,7 +1,9 @@
+use std::sync::atomic::Ordering::Relaxed;
+
 use ops_metrics::Window;
 
 use crate::findings::snapshot::{Metrics as Seen, Overflow, STAYS_SLOW, SlowRoute};
-use crate::{Config, Error};
+use crate::{Config, Error, limited};
 
 pub(crate) use ops_metrics::Config as Settings;
 pub(crate) use ops_metrics::http::{ClientMetrics as ClientObserver, RedMetrics as Observer};
@@ -23,6 +25,11 @@ pub(crate) fn client_observer() -> ClientObserver {
 
 /// Status that requests are counted with if their client goes away.
 const GIVEN_UP: &str = "499";
+
+/// Status that a request whose handler panics is answered with.
+const PANICKED: &str = "500";
+/// Kinds of failures without such a status that a panic has: after the head, or in a call of gRPC.
+const AS_PANIC: [&str; 3] = ["panic", "UNKNOWN", "INTERNAL"];
 
 /// Reads the numbers that the sampler of the metrics keeps up to date.
 pub(crate) fn look() -> Option<Seen> {
@@ -53,6 +60,11 @@ pub(crate) fn look() -> Option<Seen> {
     for (route, count) in without_status {
         *errors.entry(route).or_insert(0.0) += count;
     }
+    let with_500 = requests.total(|labels| route(labels) && labels.last() == Some(&PANICKED));
+    let as_panic = c::http_response_failures_total::family().total(|labels| {
+        let kind = labels.last();
+        route(labels) && kind.is_some_and(|kind| AS_PANIC.contains(kind))
+    });
     let of_routes = requests.totals_by(|labels| match labels {
         [name, method, ..] if route(labels) => Some(format!("{method} {name}")),
         _ => None,
@@ -64,9 +76,12 @@ pub(crate) fn look() -> Option<Seen> {
         _ => None,
     });
     Some(Seen {
+        refused: limited::REFUSED.load(Relaxed),
+        late: limited::LATE.load(Relaxed),
         requests: requests.total(route).unwrap_or(0.0),
         requests_by_route: of_routes.into_iter().collect(),
         server_errors: errors.values().sum(),
+        internal_errors: Some(with_500.unwrap_or(0.0) + as_panic.unwrap_or(0.0)),
         errors_by_route: errors
             .into_iter()
             .filter(|(_, count)| *count > 0.0)
@@ -341,17 +356,20 @@ mod tests {
             let requests = c::http_requests_total::family();
             requests.counter(&["/a", "GET", "200"]).add(20);
             requests.counter(&["/b", "GET", "503"]).add(5);
+            requests.counter(&["/b", "GET", "500"]).add(2);
             requests.counter(&["/b", "GET", "499"]).add(3);
             requests.counter(&["/readyz", "GET", "499"]).add(100);
             let failures = c::http_response_failures_total::family();
             failures.counter(&["/a", "GET", "body_error"]).add(15);
+            failures.counter(&["/a", "GET", "panic"]).add(1);
             failures.counter(&["/healthz", "GET", "panic"]).add(100);
             super::look()
         });
         let seen = seen.unwrap();
-        assert_eq!((seen.requests, seen.server_errors), (28.0, 20.0));
+        assert_eq!((seen.requests, seen.server_errors), (30.0, 23.0));
+        assert_eq!(seen.internal_errors, Some(3.0));
         assert_eq!(seen.given_up_by_route, [("GET /b".to_owned(), 3.0)]);
-        let of_routes = [("GET /a".to_owned(), 15.0), ("GET /b".to_owned(), 5.0)];
+        let of_routes = [("GET /a".to_owned(), 16.0), ("GET /b".to_owned(), 7.0)];
         assert_eq!(seen.errors_by_route, of_routes);
     }
 

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use super::probe;
 use super::problem::problem;
 use super::readiness::Readiness;
 use super::settings::Settings;
-use crate::Ops;
+use crate::{Ops, limited};
 
 struct Gate {
     calls: grpc::Gate,
@@ -92,6 +93,7 @@ async fn answer(gate: &Gate, request: Request, next: Next) -> Response {
         Some(places) => match places.clone().try_acquire_owned() {
             Ok(place) => Some(place),
             Err(_) => {
+                limited::REFUSED.fetch_add(1, Relaxed);
                 return problem(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "too many requests are in flight",
@@ -123,7 +125,10 @@ async fn limited(gate: &Gate, request: Request, next: Next) -> Response {
         None => answered.await,
         Some(timeout) => match tokio::time::timeout(timeout, answered).await {
             Ok(response) => response,
-            Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long"),
+            Err(_) => {
+                limited::LATE.fetch_add(1, Relaxed);
+                problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long")
+            }
         },
     }
 }

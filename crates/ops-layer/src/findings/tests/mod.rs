@@ -1,5 +1,6 @@
 //! Each rule with a clock of its own: rows of what happens, and the findings that stand afterwards.
 
+mod failures;
 mod logs;
 mod process_rows;
 mod rows;

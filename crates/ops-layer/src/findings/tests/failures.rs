@@ -1,0 +1,66 @@
+//! Requests that fail, and why: panics, limits of the service.
+
+use super::{healthy, ids};
+use crate::findings::state::State;
+
+#[test]
+fn what_a_limit_of_the_service_answered_is_told_with_its_number() {
+    for (refused, late, told) in [
+        (0, 0, "in the last minute"),
+        (
+            40,
+            0,
+            "; 40 were refused, as `max_in_flight` others were being answered",
+        ),
+        (0, 60, "; 60 took longer than `timeout` allows"),
+        (
+            5,
+            50,
+            "others were being answered; 50 took longer than `timeout` allows",
+        ),
+    ] {
+        let mut state = State::default();
+        let mut look = |seconds: u64, failed: f64, refused: u64, late: u64| {
+            let mut snapshot = healthy(seconds);
+            let metrics = snapshot.metrics.as_mut().unwrap();
+            (metrics.requests, metrics.server_errors) = (failed, failed);
+            (metrics.refused, metrics.late) = (refused, late);
+            state.evaluate(snapshot, Vec::new()).0
+        };
+        look(600, 0.0, 0, 0);
+        let findings = look(605, 60.0, refused, late);
+        assert_eq!(ids(&findings), ["requests_failing"]);
+        assert!(findings[0].seen.ends_with(told), "{findings:?}");
+        let is_of_limit = findings[0].action.contains("raise the limit");
+        assert_eq!(is_of_limit, refused + late > 0, "{findings:?}");
+    }
+}
+
+#[test]
+fn panics_explain_requests_that_ended_as_panics_end_them_and_no_others() {
+    // all of those that failed, and those of them with 500
+    for (failed, with_500, cause) in [
+        (60.0, 60.0, Some("panics")),
+        (60.0, 40.0, Some("panics")),
+        // a check of readiness panics, and a dependency is away
+        (60.0, 0.0, None),
+        (60.0, 20.0, None),
+    ] {
+        let mut state = State::default();
+        let mut look = |seconds: u64, failed: f64, with_500: f64| {
+            let mut snapshot = healthy(seconds);
+            let metrics = snapshot.metrics.as_mut().unwrap();
+            (metrics.server_errors, metrics.panics) = (failed, failed);
+            metrics.internal_errors = Some(with_500);
+            metrics.requests = failed;
+            state.evaluate(snapshot, Vec::new()).0
+        };
+        look(600, 0.0, 0.0);
+        let findings = look(605, failed, with_500);
+        let failing = findings
+            .iter()
+            .find(|finding| finding.id == "requests_failing");
+        let failing = failing.unwrap_or_else(|| panic!("{:?}", ids(&findings)));
+        assert_eq!(failing.explained_by, cause, "{with_500} of {failed}");
+    }
+}
