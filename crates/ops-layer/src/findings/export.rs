@@ -156,6 +156,9 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
             0 if export.failing_for.is_none() => {
                 "The collector takes spans again, and refused some less than 30 s ago: read its log if it goes on."
             }
+            0 if export.status.is_some_and(|status| status < 500 && status != 429) => {
+                "Correct what the collector refuses: spans that end meanwhile are dropped, and are not sent later."
+            }
             0 => "Bring the collector back: spans that end meanwhile are dropped, and are not sent later.",
             _ => "Sample less (OTEL_TRACES_SAMPLER_ARG), or raise OTEL_BSP_MAX_QUEUE_SIZE.",
         });

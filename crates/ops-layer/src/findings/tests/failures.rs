@@ -1,6 +1,6 @@
 //! Requests that fail, and why: panics, limits of the service.
 
-use super::{healthy, ids};
+use super::{collector, found, healthy, ids};
 use crate::findings::state::State;
 
 #[test]
@@ -62,5 +62,22 @@ fn panics_explain_requests_that_ended_as_panics_end_them_and_no_others() {
             .find(|finding| finding.id == "requests_failing");
         let failing = failing.unwrap_or_else(|| panic!("{:?}", ids(&findings)));
         assert_eq!(failing.explained_by, cause, "{with_500} of {failed}");
+    }
+}
+
+#[test]
+fn spans_that_are_dropped_ask_for_what_their_collector_lacks() {
+    for (kind, status, right) in [
+        ("refused", None, "Bring the collector back"),
+        ("timeout", None, "Bring the collector back"),
+        ("http_5xx", Some(503), "Bring the collector back"),
+        ("http_4xx", Some(429), "Bring the collector back"),
+        ("http_4xx", Some(401), "Correct what the collector refuses"),
+        ("http_4xx", Some(404), "Correct what the collector refuses"),
+    ] {
+        let findings = found(1, collector(kind, status));
+        let dropped = findings.iter().find(|one| one.id == "spans_dropped");
+        let action = &dropped.unwrap().action;
+        assert!(action.starts_with(right), "{status:?}: {action}");
     }
 }
