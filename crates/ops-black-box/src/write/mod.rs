@@ -182,7 +182,8 @@ impl BlackBox {
         ring.set(word::END, kind);
     }
 
-    /// Has panics, SIGABRT and the exit of the process noted from here on: once in a process, from its main thread.
+    /// Has panics, SIGABRT and the exit of the process noted from here on: once for a black box, from the main thread. SIGABRT and the
+    /// exit are noted in the black box for which this was called last.
     ///
     /// A panic is a record before the hook that was there runs, with its message as `redact` returns it (`None` is the message
     /// itself), and a backtrace: of the main thread at most every ten seconds, of the others together likewise, and always of one that nothing

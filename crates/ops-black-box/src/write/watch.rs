@@ -4,13 +4,17 @@ use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use signal_hook::SigId;
 use signal_hook::consts::SIGABRT;
 
 use super::BlackBox;
 use crate::format::word;
+
+/// Handlers of the black box that is watched: those of one before would end the process before the mark is in this one.
+static HANDLERS: Mutex<Vec<SigId>> = Mutex::new(Vec::new());
 
 /// Has SIGABRT write one byte into the head, and then do what it did before.
 pub(super) fn aborts(path: &Path) -> io::Result<()> {
@@ -19,14 +23,18 @@ pub(super) fn aborts(path: &Path) -> io::Result<()> {
         // an error cannot be told to anybody here. `write` would move the position, which a forked child shares
         let _ = rustix::io::pwrite(&file, b"X", (word::ABORT * 8) as u64);
     };
+    let mut handlers = HANDLERS.lock().unwrap_or_else(PoisonError::into_inner);
+    for handler in handlers.drain(..) {
+        signal_hook::low_level::unregister(handler);
+    }
     #[expect(unsafe_code, reason = "nothing safe writes at a place of a file")]
     // SAFETY: a signal handler may call `pwrite` (POSIX, 2.4.3), which is all that this does: rustix makes the system call itself,
     // allocates nothing, and cannot panic. The file lives as long as the handler.
-    unsafe {
-        signal_hook::low_level::register(SIGABRT, mark)?;
-    }
+    let marks = unsafe { signal_hook::low_level::register(SIGABRT, mark)? };
+    handlers.push(marks);
     let always = Arc::new(AtomicBool::new(true));
-    signal_hook::flag::register_conditional_default(SIGABRT, always)?;
+    let ends = signal_hook::flag::register_conditional_default(SIGABRT, always)?;
+    handlers.push(ends);
     Ok(())
 }
 

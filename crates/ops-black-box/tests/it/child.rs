@@ -124,6 +124,12 @@ fn does_what_it_is_told() {
             black_box.beat(SystemTime::now(), br#"{"threads":1}"#);
             std::process::abort()
         }
+        "abort after another start" => {
+            black_box.close();
+            let second = ops_black_box::open(&config).black_box.unwrap();
+            second.watch_process(redact).unwrap();
+            std::process::abort()
+        }
         "abort after the end" => {
             black_box.close();
             std::process::abort()

@@ -81,6 +81,14 @@ fn an_abort_is_one_also_after_that_of_a_forked_child() {
 }
 
 #[test]
+fn an_abort_is_one_also_after_another_start_in_the_process() {
+    let place = Place::new();
+    assert!(!child::run(&place, "abort after another start").success());
+    let ending = place.next_start().reading.ending;
+    assert_eq!(ending.kind, EndingKind::Aborted, "{ending:?}");
+}
+
+#[test]
 fn an_abort_that_somebody_sent_ends_the_process_as_before() {
     let place = Place::new();
     let mut child = child::start(&place, "hang");
