@@ -92,20 +92,16 @@ fn unnamed_line(text: &str, error: &serde_yaml::Error) -> Option<usize> {
     if message.contains(" at line ") {
         return None;
     }
-    let section = message.split('`').nth(1);
-    let is_of = |line: &str, section: &str| {
+    // others, such as that of a second document, are about no line
+    let section = message.split('`').nth(1)?;
+    let is_of = |line: &str| {
         let line = line.trim_start_matches(['\u{feff}', '"', '\'']);
         let behind = line.strip_prefix(section);
         behind.is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
     };
     // of a section that is there twice the second one
-    let found = section.and_then(|section| {
-        let mut lines: Vec<_> = text.lines().collect();
-        lines.reverse();
-        let from_end = lines.iter().position(|line| is_of(line, section))?;
-        Some(lines.len() - from_end)
-    });
-    Some(found.unwrap_or(1))
+    let of_section = text.lines().zip(1..).filter(|(line, _)| is_of(line));
+    Some(of_section.last().map_or(1, |(_, number)| number))
 }
 
 impl Document {

@@ -59,6 +59,11 @@ fn an_unknown_key_is_refused_with_file_line_and_the_keys_that_are_known() {
     let (_file, start) = with("log: {}\ntrace: {}\n\nlog:\n  level: debug\n");
     let reason = start.refused();
     assert!(reason.contains("line 4: duplicate field `log`"), "{reason}");
+    // it is about no line
+    let (_file, start) = with("log: {}\n---\ntrace: {}\n");
+    let reason = start.refused();
+    assert!(reason.contains("more than one document"), "{reason}");
+    assert!(!reason.contains("line 1"), "{reason}");
     let missing = Start::new("serve").env("OPS_CONFIG", "nowhere/ops.yaml");
     let reason = missing.refused();
     assert!(
