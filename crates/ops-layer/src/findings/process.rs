@@ -244,7 +244,8 @@ pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
     let panics = increase(now, history, with_look_before, |metrics| {
         Some(metrics.panics)
     })?;
-    // a panic has no route: those of a route that is named are told from others only if each failure may be one
+    // a panic has no route, and neither has what a limit answered: those of a route that is named are told from others only if each
+    // failure may be one
     let least = match place.is_empty() {
         true => counts.failed / 2.0,
         false => counted(now, history, window)?.failed,
@@ -262,15 +263,16 @@ pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
         of_limit(|metrics| metrics.refused),
         of_limit(|metrics| metrics.late),
     );
+    let is_of_limits = refused + late >= least;
     let mut limits = String::new();
-    if refused > 0.0 {
+    if refused > 0.0 && (place.is_empty() || is_of_limits) {
         limits +=
             &format!("; {refused:.0} were refused, as `max_in_flight` others were being answered");
     }
-    if late > 0.0 {
+    if late > 0.0 && (place.is_empty() || is_of_limits) {
         limits += &format!("; {late:.0} took longer than `timeout` allows");
     }
-    let action = match refused + late >= failed / 2.0 {
+    let action = match is_of_limits {
         true => {
             "Find what they wait for: slow traces on the admin page show it. If they wait for nothing, raise the limit."
         }

@@ -37,6 +37,33 @@ fn what_a_limit_of_the_service_answered_is_told_with_its_number() {
 }
 
 #[test]
+fn what_a_limit_answered_on_other_routes_is_not_told_of_one() {
+    let told = |refused: u64| {
+        let mut state = State::default();
+        let mut look = |seconds: u64, of_route: f64, refused: u64| {
+            let mut snapshot = healthy(seconds);
+            let metrics = snapshot.metrics.as_mut().unwrap();
+            // a small share of all
+            (metrics.requests, metrics.server_errors) = (2000.0 * of_route, 3.0 * of_route);
+            metrics.errors_by_route = vec![("GET /orders".to_owned(), of_route)];
+            metrics.requests_by_route = vec![("GET /orders".to_owned(), of_route)];
+            metrics.refused = refused;
+            state.evaluate(snapshot, Vec::new()).0
+        };
+        look(600, 0.0, 0);
+        let mut findings = look(605, 12.0, refused);
+        assert_eq!(ids(&findings), ["requests_failing"]);
+        let finding = findings.remove(0);
+        assert!(finding.seen.contains("12 of 12 requests of GET /orders"));
+        let is_told = finding.seen.contains("were refused");
+        (is_told, finding.action.contains("raise the limit"))
+    };
+    assert_eq!(told(24), (false, false));
+    // each that failed may be one
+    assert_eq!(told(36), (true, true));
+}
+
+#[test]
 fn panics_explain_requests_that_ended_as_panics_end_them_and_no_others() {
     // all of those that failed, and those of them with 500
     for (failed, with_500, cause) in [
