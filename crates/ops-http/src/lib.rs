@@ -40,7 +40,7 @@
 //!
 //! - [`Observe::end`] is called exactly once for each [`Observe::start`], also if the handler panics
 //!   ([`Ending::Panicked`]), if the client goes away ([`Ending::Aborted`], status 499), and if the server gives it up
-//!   ([`Ending::CutOff`], status 503), which it tells by [`cut_off`].
+//!   ([`Ending::CutOff`], status 503 unless one was sent), which it tells by [`cut_off`].
 //! - A response is [`Ending::Complete`] once as many bytes were handed to the server as the exact size of its body, or
 //!   else its `Content-Length`, declares (RFC 9112, section 6.2): servers drop such a body without asking for its end.
 //!   A body of unknown length is complete once it ended, by its trailers too. One that ends before its declared length

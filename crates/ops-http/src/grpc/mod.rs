@@ -31,8 +31,8 @@ pub struct RefusedCall;
 ///
 /// The status is the one of the trailers, or of the head if no message followed it. Where none was sent, it is the one that
 /// gRPC defines: `CANCELLED` if the client went away, `DEADLINE_EXCEEDED` if it did so when its `grpc-timeout` was over,
-/// that of the HTTP status for an answer of something else than gRPC, `UNAVAILABLE` for a client without an answer, and
-/// else `UNKNOWN`.
+/// that of the HTTP status for an answer of something else than gRPC, `UNAVAILABLE` for a client without an answer and for a call that
+/// its server gave up, and else `UNKNOWN`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GrpcEnd {

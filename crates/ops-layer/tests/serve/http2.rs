@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::client::{connect, get, until};
+use crate::client::{connect, get, until, until_in_flight};
 use crate::process::{Process, Start};
 
 /// Types and flags of frames (RFC 9113, section 6).
@@ -158,6 +158,28 @@ fn a_client_that_was_answered_and_ignores_the_goaway_is_no_request_that_was_cut_
     let (status, log) = service.stop();
     assert!(status.success(), "{status}");
     assert!(!log.contains("requests_cut_off"), "{log}");
+}
+
+#[test]
+fn what_a_stop_cuts_off_is_told_so_before_its_head_and_after() {
+    let service = Start::new("serve")
+        .env("SLOW_MS", "300000")
+        .env("OPS_SHUTDOWN_SECONDS", "5")
+        .serve();
+    // the initial window (4) of each stream has no byte
+    let mut client = client(&service, &[0, 4, 0, 0, 0, 0]);
+    client.write_all(&Frame::get(1, "/slow").bytes()).unwrap();
+    client.write_all(&Frame::get(3, "/chunks").bytes()).unwrap();
+    until_in_flight(service.admin, 2);
+    let (status, log) = service.stop();
+    assert!(status.success(), "{status}");
+    for (path, status) in [("/slow", 503), ("/chunks", 200)] {
+        let mut lines = log.lines();
+        let line = lines.find(|line| line.contains(&format!(r#""path":"{path}""#)));
+        let line: serde_json::Value = serde_json::from_str(line.unwrap()).unwrap();
+        assert_eq!(line["error_type"], "cut_off", "{line}");
+        assert_eq!(line["status"], status, "{line}");
+    }
 }
 
 #[test]
