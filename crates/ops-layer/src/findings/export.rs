@@ -156,13 +156,23 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
             0 if export.failing_for.is_none() => {
                 "The collector takes spans again, and refused some less than 30 s ago: read its log if it goes on."
             }
-            0 if export.status.is_some_and(|status| status < 500 && status != 429) => {
-                "Correct what the collector refuses: spans that end meanwhile are dropped, and are not sent later."
+            0 if is_refused(export) => {
+                "Correct what is refused: spans that end meanwhile are dropped, and are not sent later."
             }
             0 => "Bring the collector back: spans that end meanwhile are dropped, and are not sent later.",
             _ => "Sample less (OTEL_TRACES_SAMPLER_ARG), or raise OTEL_BSP_MAX_QUEUE_SIZE.",
         });
     Some(finding.runbook(RUNBOOK))
+}
+
+/// Reports whether the collector answers, and one side does not accept what the other one shows: it is neither away nor overloaded.
+fn is_refused(export: &Export) -> bool {
+    match export.status {
+        Some(status) => status < 500 && status != 429,
+        None => [CLIENT_CERTIFICATE, OF_RUSTLS]
+            .iter()
+            .any(|text| export.failure.contains(text)),
+    }
 }
 
 pub(super) fn rejected(now: &Snapshot, history: &History) -> Option<Finding> {

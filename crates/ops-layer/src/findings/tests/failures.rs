@@ -1,6 +1,7 @@
 //! Requests that fail, and why: panics, limits of the service.
 
 use super::{collector, found, healthy, ids};
+use crate::findings::snapshot::Snapshot;
 use crate::findings::state::State;
 
 #[test]
@@ -94,15 +95,22 @@ fn panics_explain_requests_that_ended_as_panics_end_them_and_no_others() {
 
 #[test]
 fn spans_that_are_dropped_ask_for_what_their_collector_lacks() {
-    for (kind, status, right) in [
-        ("refused", None, "Bring the collector back"),
-        ("timeout", None, "Bring the collector back"),
-        ("http_5xx", Some(503), "Bring the collector back"),
-        ("http_4xx", Some(429), "Bring the collector back"),
-        ("http_4xx", Some(401), "Correct what the collector refuses"),
-        ("http_4xx", Some(404), "Correct what the collector refuses"),
+    let expired = "invalid peer certificate: Expired";
+    for (kind, status, failure, right) in [
+        ("refused", None, "", "Bring the collector back"),
+        ("timeout", None, "", "Bring the collector back"),
+        ("http_5xx", Some(503), "", "Bring the collector back"),
+        ("http_4xx", Some(429), "", "Bring the collector back"),
+        ("http_4xx", Some(401), "", "Correct what is refused"),
+        ("http_4xx", Some(404), "", "Correct what is refused"),
+        ("other", None, expired, "Correct what is refused"),
     ] {
-        let findings = found(1, collector(kind, status));
+        let answer = collector(kind, status);
+        let set = move |snapshot: &mut Snapshot| {
+            answer(snapshot);
+            failure.clone_into(&mut snapshot.export.as_mut().unwrap().failure);
+        };
+        let findings = found(1, set);
         let dropped = findings.iter().find(|one| one.id == "spans_dropped");
         let action = &dropped.unwrap().action;
         assert!(action.starts_with(right), "{status:?}: {action}");
