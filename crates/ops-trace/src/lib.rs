@@ -144,6 +144,7 @@ mod propagation;
 #[cfg(feature = "metrics")]
 mod publish;
 mod recent;
+mod remembered;
 mod sampling;
 #[cfg(any(feature = "otlp-logs", feature = "otlp-metrics"))]
 mod signals;

@@ -136,7 +136,7 @@ fn limiter(
         mood: Mutex::default(),
         batch_spans: config.batch_spans,
         scope: scope(),
-        briefs: EncodedBriefs::default(),
+        briefs: EncodedBriefs::new(),
         uncounted: Cell::default(),
     };
     let export = move |batch: &mut Batch| exporter.export(batch);

@@ -8,17 +8,14 @@ use ops_http::{Outcome, Route, known_method};
 use super::describe::{self, PATH, QUERY, Server};
 use super::head::Head;
 use crate::brief::Shape;
+use crate::remembered::Remembered;
 
 /// Number of shapes that a thread remembers.
 const PLACES: usize = 64;
-/// Number of places where one may be.
-const TRIES: usize = 4;
-
-type Place = Option<(Usual, Arc<Shape>)>;
 
 thread_local! {
-    static REMEMBERED: RefCell<[Place; PLACES]> =
-        const { RefCell::new([const { None }; PLACES]) };
+    static REMEMBERED: RefCell<Remembered<(Usual, Arc<Shape>), PLACES>> =
+        const { RefCell::new(Remembered::new()) };
 }
 
 /// Properties that most requests of a route have in common: they differ by their path and query only.
@@ -55,37 +52,31 @@ impl Usual {
 
     /// Returns the shape of these requests, which this one has, too.
     pub(super) fn shape(self, span: impl FnOnce() -> SpanData) -> Arc<Shape> {
-        let places = self.places();
+        let number = self.number();
         let known = REMEMBERED.try_with(|all| {
             let all = all.try_borrow().ok()?;
-            let mut known = places.iter().filter_map(|at| all[*at].as_ref());
-            let known = known.find(|(known, _)| *known == self)?;
-            Some(Arc::clone(&known.1))
+            let (_, shape) = all.find(number, |(known, _)| *known == self)?;
+            Some(Arc::clone(shape))
         });
         if let Some(shape) = known.ok().flatten() {
             return shape;
         }
         let shape = Arc::new(Shape::of(span(), [PATH, QUERY]));
         let new = (self, Arc::clone(&shape));
-        // what was there is dropped later
-        let _before = REMEMBERED.try_with(|all| {
-            let mut all = all.try_borrow_mut().ok()?;
-            let free = places.into_iter().find(|at| all[*at].is_none());
-            all[free.unwrap_or(places[0])].replace(new)
-        });
+        // what has to go is dropped later
+        let _before = REMEMBERED.try_with(|all| all.try_borrow_mut().ok()?.put(number, new));
         shape
     }
 
-    /// Returns the places of requests of this kind, whichever thread matched their route.
-    fn places(&self) -> [usize; TRIES] {
+    /// Returns a number that requests of this kind have, whichever thread matched their route.
+    fn number(&self) -> usize {
         let route = self.route.as_ref().map_or("", Route::template);
         let host = self.server.as_ref().map_or("", |(host, _)| host);
         let end = u64::from(self.status.unwrap_or_default()) << 2
             | u64::from(self.has_query) << 1
             | u64::from(self.streamed);
         let texts = [self.method, route, host];
-        let first = (texts.into_iter().fold(end, mixed) >> 58) as usize;
-        std::array::from_fn(|next| (first + next) % PLACES)
+        (texts.into_iter().fold(end, mixed) >> 58) as usize
     }
 }
 

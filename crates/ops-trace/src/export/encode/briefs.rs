@@ -10,22 +10,21 @@ use super::{
 };
 use crate::brief::{Batch, Shape, TEXTS, Waiting};
 use crate::limits::Cleaner;
+use crate::remembered::Remembered;
 
 /// Number of shapes that are told apart in a batch.
 const SHAPES: usize = 256;
-/// Number of places where one may be.
-const TRIES: usize = 4;
 /// Bytes that the buffer may keep after a batch; more are given back.
 const KEPT_BYTES: usize = 1024 * 1024;
 
-/// The spans in brief of a batch as they are sent, one message behind the other. What a span has in common with the one of its shape
-/// before is written once, and copied.
-#[derive(Debug, Default)]
+/// The spans in brief of a batch as they are sent, one message behind the other. What a span has in common with the first one of its
+/// shape is written once, and copied.
+#[derive(Debug)]
 pub(crate) struct EncodedBriefs {
     bytes: Vec<u8>,
     /// End of each span.
     ends: Vec<usize>,
-    known: Vec<Option<Known>>,
+    known: Remembered<Known, SHAPES>,
     span: Vec<u8>,
 }
 
@@ -42,6 +41,15 @@ struct Known {
 }
 
 impl EncodedBriefs {
+    pub(crate) const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            known: Remembered::new(),
+            span: Vec::new(),
+        }
+    }
+
     /// Writes the spans in brief of a batch, cleaned, in place of those of the batch before.
     pub(crate) fn write(
         &mut self,
@@ -50,14 +58,14 @@ impl EncodedBriefs {
         scope: &InstrumentationScope,
     ) {
         self.clear();
-        self.known.resize_with(SHAPES, || None);
         for (at, waiting) in batch.briefs.iter().enumerate() {
             self.span.clear();
             ids(&mut self.span, &waiting.brief.ids, waiting.brief.parent);
             let shape = &waiting.brief.shape;
-            let places = places(shape);
-            let mut known = places.iter().filter_map(|at| self.known[*at].as_ref());
-            match known.find(|known| Arc::ptr_eq(&known.shape, shape)) {
+            // shapes are told apart by their addresses, whose last bits are the same
+            let number = Arc::as_ptr(shape).addr() >> 4;
+            let is_it = |known: &Known| Arc::ptr_eq(&known.shape, shape);
+            match self.known.find(number, is_it) {
                 Some(known) => {
                     known.copy(&mut self.span, &self.bytes, batch, waiting, cleaner);
                     self.end(waiting);
@@ -69,8 +77,7 @@ impl EncodedBriefs {
                     let start = self.end(waiting);
                     // if attributes went away, their places are others
                     if span.attributes.len() == shape.attributes.len() {
-                        let free = places.into_iter().find(|at| self.known[*at].is_none());
-                        self.known[free.unwrap_or(places[0])] = Some(known.moved_by(start));
+                        self.known.put(number, known.moved_by(start));
                     }
                 }
             }
@@ -177,10 +184,4 @@ impl Known {
             ..self
         }
     }
-}
-
-/// Returns the places of a shape. Shapes are told apart by their addresses, whose last bits are the same.
-fn places(shape: &Arc<Shape>) -> [usize; TRIES] {
-    let first = Arc::as_ptr(shape).addr() >> 4;
-    std::array::from_fn(|next| (first + next) % SHAPES)
 }

@@ -207,7 +207,7 @@ proptest! {
             };
             batch.push_brief(brief, [path, query]);
         }
-        let mut written = EncodedBriefs::default();
+        let mut written = EncodedBriefs::new();
         written.write(&batch, &limits.cleaner(), &scope);
         let whole: Vec<_> = batch.briefs.iter().map(|brief| {
             let mut span = batch.whole(brief, &scope);
