@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use super::history::{History, WINDOW};
+use super::history::{History, SETTLED, WINDOW};
 use super::snapshot::{Export, Snapshot};
 use super::{Finding, Severity};
 
 /// A failure that is over sooner is a restart of the collector.
 const FAILING_FOR: Duration = Duration::from_secs(10);
-/// An outage without a failure for so long is over: of batches that go out each 10 s every other one may fail.
-const SETTLED: Duration = Duration::from_secs(30);
 /// Beginning of what the standard library says of a name that the resolver has no answer for.
 const LOOKUP: &str = "failed to lookup address";
 const SLOW: Duration = Duration::from_secs(2);

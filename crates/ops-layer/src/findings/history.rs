@@ -7,6 +7,8 @@ use super::snapshot::{Cache, SLOW_ANSWER, Snapshot};
 
 /// Time over which a rule compares numbers, unless it has one of its own.
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
+/// Time without another loss after which one is over: of batches that go out each 10 s every other one may fail.
+pub(super) const SETTLED: Duration = Duration::from_secs(30);
 /// Time that snapshots are kept for: the longest window of a rule.
 const KEPT: Duration = Duration::from_secs(300);
 /// Time between two points of the hour.

@@ -1,16 +1,12 @@
 //! Rules about log lines.
 
-use std::time::Duration;
-
-use super::history::{History, WINDOW};
+use super::history::{History, SETTLED, WINDOW};
 use super::snapshot::Snapshot;
 use super::{Finding, Severity, disk};
 
 /// Outputs with a reader at their other end.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
 const RUNBOOK: &str = "log-lines-missing";
-/// Time without a lost line after which outputs that are written to take lines again.
-const SETTLED: Duration = Duration::from_secs(30);
 
 pub(super) fn not_writable(now: &Snapshot, _: &History) -> Option<Finding> {
     let (path, reason) = now.log.as_ref()?.problems.first()?;
