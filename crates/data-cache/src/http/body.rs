@@ -19,7 +19,7 @@ pin_project_lite::pin_project! {
         Untouched { #[pin] body: B },
         /// Read to compute its tag.
         Whole { bytes: Option<Bytes> },
-        /// That of an answer to HEAD.
+        /// Body of an answer to HEAD.
         Left,
     }
 }

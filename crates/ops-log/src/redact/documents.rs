@@ -241,7 +241,7 @@ fn rewritten(text: &str, own: Own, deny: &DenyList, depth: u32) -> Option<String
     (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
-/// What is denied at a text in quotes.
+/// Part that is denied at a text in quotes.
 enum Denied {
     /// The value behind it: it is a key.
     Value(Range<usize>),
