@@ -34,7 +34,7 @@ impl<O: Observe> RequestGuard<O> {
     pub(crate) fn start(observer: O, request: &mut request::Parts) -> Self {
         let started = Instant::now();
         let method = request.method.clone();
-        let route = Route::get(&request.extensions).cloned();
+        let route = Route::get(&request.extensions);
         let mut outcome = Outcome::new(method, route, 0, Ending::Aborted, Duration::ZERO);
         let route_slot = outcome.route.is_none().then(|| {
             outcome.target = Some(Box::new(request.uri.clone()));
@@ -59,7 +59,7 @@ impl<O: Observe> RequestGuard<O> {
     /// Begins a request that is sent: no router will name its route.
     pub(crate) fn send(observer: O, request: &mut request::Parts, failure: Failure) -> Self {
         let started = Instant::now();
-        let route = Route::get(&request.extensions).cloned();
+        let route = Route::get(&request.extensions);
         let method = request.method.clone();
         let call = Call::sent(request);
         let scope = observer.start(request);
@@ -106,7 +106,7 @@ impl<O: Observe> RequestGuard<O> {
         self.ended = body.is_end_stream();
         self.outcome.streamed = self.length.is_streamed() && !self.ended;
         self.outcome.time_to_headers = Some(self.started.elapsed());
-        let named = Route::get(&parts.extensions).cloned();
+        let named = parts.extensions.get().cloned();
         if let Some(route) = named.or_else(|| self.route_slot.as_ref()?.get()) {
             self.outcome.route = Some(route);
         }

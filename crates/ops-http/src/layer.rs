@@ -6,7 +6,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::guard::RequestGuard;
-use crate::{Observe, ObserveBody, ObserveFuture, Route};
+use crate::{Observe, ObserveBody, ObserveFuture};
 
 /// Layer that reports each request to an [`Observe`]r.
 ///
@@ -59,7 +59,6 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        Route::detect(&mut parts.extensions);
         let mut guard = RequestGuard::start(self.observer.clone(), &mut parts);
         // the handler's own synchronous part runs in the scope too
         let future = guard.in_scope(|| self.inner.call(Request::from_parts(parts, body)));

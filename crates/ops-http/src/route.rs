@@ -5,16 +5,14 @@ use http::Extensions;
 
 /// Template of the matched route, such as `/api/users/{id}`. It may become a label, which a path may not.
 ///
-/// [`ObserveLayer`](crate::ObserveLayer) puts the template that the router matched into the request's extensions,
-/// before it calls [`Observe::start`](crate::Observe::start). Where no router known here matches one, wrap the
+/// [`Route::get`] finds it in the extensions of a request: with the feature `axum` it is what that router matched, before
+/// [`Observe::start`](crate::Observe::start) is called. Where no router known here matches one, wrap the
 /// service in [`route`](crate::route), or let it put a `Route` into the response's extensions; that one wins.
 ///
 /// Templates are code, not input: any UTF-8 is handed on as it was given. Metrics accept up to 256 bytes.
 #[derive(Clone, Debug)]
 pub struct Route {
     template: Arc<str>,
-    /// The router matched it.
-    is_matched: bool,
 }
 
 impl Route {
@@ -22,7 +20,6 @@ impl Route {
     pub fn new(template: impl Into<Arc<str>>) -> Self {
         Self {
             template: template.into(),
-            is_matched: false,
         }
     }
 
@@ -36,24 +33,21 @@ impl Route {
         Arc::clone(&self.template)
     }
 
-    /// Returns the route that was matched; `None` if none was, or none is known yet.
-    pub fn get(extensions: &Extensions) -> Option<&Self> {
-        extensions.get()
-    }
-
-    /// Removes the route of the request that is served, which is not that of a request that is sent with its extensions.
-    pub(crate) fn remove_matched(extensions: &mut Extensions) {
-        if Self::get(extensions).is_some_and(|route| route.is_matched) {
-            extensions.remove::<Self>();
-        }
-    }
-
-    pub(crate) fn detect(extensions: &mut Extensions) {
+    /// Returns the route that the router matched, or else the one that is among the extensions; `None` if none was matched, or
+    /// none is known yet.
+    pub fn get(extensions: &Extensions) -> Option<Self> {
         #[cfg(feature = "axum")]
         if let Some(matched) = extensions.get::<axum::extract::MatchedPath>() {
-            let route = remembered(matched.as_str());
-            extensions.insert(route);
+            return Some(remembered(matched.as_str()));
         }
+        extensions.get().cloned()
+    }
+
+    /// Removes what a router matched for the request that is served, which is not the route of one that is sent with its
+    /// extensions.
+    pub(crate) fn remove_matched(extensions: &mut Extensions) {
+        #[cfg(feature = "axum")]
+        extensions.remove::<axum::extract::MatchedPath>();
         #[cfg(not(feature = "axum"))]
         let _ = extensions;
     }
@@ -78,18 +72,10 @@ fn remembered(template: &str) -> Route {
         let mut all = all.try_borrow_mut().ok()?;
         match &all[place] {
             Some(route) if route.template() == template => Some(route.clone()),
-            _ => Some(all[place].insert(matched(template)).clone()),
+            _ => Some(all[place].insert(Route::new(template)).clone()),
         }
     });
-    found.ok().flatten().unwrap_or_else(|| matched(template))
-}
-
-#[cfg(feature = "axum")]
-fn matched(template: &str) -> Route {
-    Route {
-        is_matched: true,
-        ..Route::new(template)
-    }
+    found.ok().flatten().unwrap_or_else(|| Route::new(template))
 }
 
 impl PartialEq for Route {

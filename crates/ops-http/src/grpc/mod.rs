@@ -85,7 +85,7 @@ pub fn is_grpc_call(method: &Method, headers: &HeaderMap) -> bool {
 pub fn known_grpc_method(request: &request::Parts) -> Option<&str> {
     let name = grpc_method(request)?;
     let route = Route::get(&request.extensions);
-    let is_known = is_route(route, name) || has_answered(name);
+    let is_known = is_route(route.as_ref(), name) || has_answered(name);
     is_known.then_some(name)
 }
 

@@ -1,14 +1,17 @@
 //! Which route a request is reported under.
 
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::get;
-use http::Response;
+use http::{Response, request as head, response};
 use http_body_util::BodyExt as _;
-use ops_http::{ClientLayer, Ending, ObserveLayer, Outcome, QUIET_ROUTES, Route, is_quiet};
+use ops_http::{
+    ClientLayer, Ending, Observe, ObserveLayer, Outcome, QUIET_ROUTES, Route, is_quiet,
+};
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::services::ServeDir;
 
@@ -52,6 +55,46 @@ async fn a_nested_service_has_the_route_that_its_layer_names() {
     let router = Router::new().fallback_service(ops_http::route("/{*page}").layer(files()));
     let outcome = outcome(router, "/app.js").await;
     assert_eq!(template(&outcome), Some("/{*page}"));
+}
+
+/// An observer that looks for the route before any handler sees the request.
+#[derive(Clone, Default)]
+struct Early(Arc<Mutex<Vec<Option<Route>>>>);
+
+impl Observe for Early {
+    type Scope = ();
+    type Entered<'a> = ();
+
+    fn start(&self, request: &mut head::Parts) {
+        let route = Route::get(&request.extensions);
+        self.0.lock().unwrap().push(route);
+    }
+
+    fn enter(&self, (): &mut ()) {}
+    fn response(&self, (): &mut (), _: &mut response::Parts) {}
+    fn end(&self, (): (), _: &Outcome) {}
+}
+
+#[tokio::test]
+async fn an_observer_finds_the_route_that_was_matched_or_is_among_the_extensions() {
+    let early = Early::default();
+    let router = Router::new().route("/users/{id}", get(|| async {}));
+    let app = router.layer(ObserveLayer::new(early.clone()));
+    for (path, added) in [
+        ("/users/7", None),
+        ("/users/7", Some("/other")),
+        ("/missing", None),
+        ("/missing", Some("/added")),
+    ] {
+        let mut request = request(path);
+        if let Some(added) = added {
+            request.extensions_mut().insert(Route::new(added));
+        }
+        app.clone().oneshot(request).await.unwrap();
+    }
+    let found = early.0.lock().unwrap().clone();
+    let found: Vec<_> = found.iter().flatten().map(Route::template).collect();
+    assert_eq!(found, ["/users/{id}", "/users/{id}", "/added"]);
 }
 
 #[tokio::test]

@@ -253,7 +253,7 @@ impl Observe for ServerSpans {
                 start: SystemTime::UNIX_EPOCH,
             });
         };
-        let named = Route::get(&request.extensions).cloned();
+        let named = Route::get(&request.extensions);
         let forwarded = if self.trusts(peer) {
             Forwarded::read(&request.headers, |address| self.trusts(Some(address)))
         } else {
