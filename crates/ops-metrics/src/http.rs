@@ -87,9 +87,9 @@ impl Observe for RedMetrics {
         if !scope.is_in_flight {
             scope.is_in_flight = true;
             http_requests_in_flight().add(1.0);
+            // at the end of the request its span is no longer the current one
+            scope.trace = exemplar::current_trace();
         }
-        // at the end of the request its span is no longer the current one
-        scope.trace = scope.trace.or_else(exemplar::current_trace);
     }
 
     fn response(&self, _: &mut RequestScope, _: &mut response::Parts) {}
