@@ -1,7 +1,8 @@
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Cache};
 
 use crate::render::callback::caught;
 
@@ -20,6 +21,13 @@ type Reader = Box<dyn Fn() -> Option<TraceIds> + Send + Sync>;
 static HAS_READER: AtomicBool = AtomicBool::new(false);
 static READER: ArcSwapOption<Reader> = ArcSwapOption::const_empty();
 
+type Known = Cache<&'static ArcSwapOption<Reader>, Option<Arc<Reader>>>;
+
+thread_local! {
+    /// The reader that the thread asked before, so that it need not count the users of it.
+    static KNOWN: Cell<Option<Known>> = const { Cell::new(None) };
+}
+
 /// Sets the source that is asked for the current span whenever a line is written.
 pub fn set_trace_id_source(reader: impl Fn() -> Option<TraceIds> + Send + Sync + 'static) {
     READER.store(Some(Arc::new(Box::new(reader))));
@@ -33,8 +41,13 @@ pub(crate) fn current() -> Option<TraceIds> {
 
 #[inline(never)]
 fn read() -> Option<TraceIds> {
-    let reader = READER.load();
-    caught(|| reader.as_ref().and_then(|reader| reader())).flatten()
+    // a line that the reader writes finds none, and makes its own
+    let known = KNOWN.try_with(Cell::take).ok().flatten();
+    let mut known = known.unwrap_or_else(|| Cache::new(&READER));
+    let reader = known.load();
+    let ids = caught(|| reader.as_ref().and_then(|reader| reader())).flatten();
+    let _ = KNOWN.try_with(|slot| slot.set(Some(known)));
+    ids
 }
 
 #[inline(always)]
@@ -43,5 +56,33 @@ pub(crate) fn with_current(work: impl FnOnce(&TraceIds)) {
         && let Some(ids) = read()
     {
         work(&ids);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(byte: u8) -> Option<TraceIds> {
+        Some(TraceIds {
+            trace_id: [byte; 16],
+            span_id: [byte; 8],
+        })
+    }
+
+    #[test]
+    fn the_source_that_was_set_last_is_asked_also_by_one_that_asks_itself() {
+        set_trace_id_source(|| ids(1));
+        assert_eq!([current(), current()], [ids(1), ids(1)]);
+        set_trace_id_source(|| {
+            set_trace_id_source(|| ids(3));
+            assert_eq!(current(), ids(3));
+            ids(2)
+        });
+        assert_eq!([current(), current()], [ids(2), ids(3)]);
+        set_trace_id_source(|| panic!("no span"));
+        assert_eq!(current(), None);
+        set_trace_id_source(|| ids(4));
+        assert_eq!(current(), ids(4));
     }
 }
