@@ -25,10 +25,16 @@ pub(super) fn total(metrics: &str, name: &str, wanted: impl Fn(&str) -> bool) ->
 
 /// Processor time of the process since its start, its threads that ended included: to 10 ms.
 pub(super) fn process_time(served: &Served) -> Result<Duration> {
-    let path = format!("/proc/{}/stat", served.id());
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
-    let ticks = ticks(&text, 2).ok_or_else(|| format!("{path} has no processor time: {text:?}"))?;
+    let ticks = ticks_of(served.id(), 2)?;
     Ok(Duration::from_secs_f64(ticks as f64 * TICK.as_secs_f64()))
+}
+
+/// Sum of so many times of a process, as [`ticks`] has them.
+pub(super) fn ticks_of(process: u32, fields: usize) -> Result<u64> {
+    let path = format!("/proc/{process}/stat");
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    let ticks = ticks(&text, fields);
+    ticks.ok_or_else(|| format!("{path} has no processor time: {text:?}"))
 }
 
 /// Sum of so many fields from the 14th on: user and system time, then those of children that ended. The second field, the name

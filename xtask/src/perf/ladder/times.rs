@@ -6,7 +6,7 @@
 use super::others::Others;
 use super::table::{BARE, Sample, Table};
 use super::{executable, wrk};
-use crate::perf::measure::{status, threads_time};
+use crate::perf::measure::{status, threads_time, ticks_of};
 use crate::prometheus::{Collector, free_port};
 use crate::tools::WRK;
 use crate::workspace::{self, Scratch};
@@ -163,12 +163,18 @@ impl<'a> Bench<'a> {
         wrk::ask(self.wrk, &url, 1)?;
         let process = server.child.id();
         let (spans, before) = (self.collector.spans(), threads_time(process, None)?);
+        // outside of the kernel, and in all
+        let ticks = || Ok::<_, String>([ticks_of(process, 1)?, ticks_of(process, 2)?]);
+        let ticks_before = ticks()?;
         let others = Others::watch(self.cores)?;
         let load = wrk::ask(self.wrk, &url, self.seconds)?;
         let used = threads_time(process, None)?.saturating_sub(before);
+        let ticks = ticks()?;
+        let [user, all] = [0, 1].map(|at| (ticks[at] - ticks_before[at]) as f64);
         let spans = self.collector.spans() - spans;
         Ok(Sample {
             cpu: used.as_secs_f64() * 1e6 / load.requests,
+            user: used.as_secs_f64() * 1e6 / load.requests * user / all.max(1.0),
             requests_a_second: load.requests_a_second,
             p50: load.median.as_secs_f64() * 1e3,
             p99: load.p99.as_secs_f64() * 1e3,
