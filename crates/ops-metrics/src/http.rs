@@ -1,10 +1,13 @@
 //! Requests, errors and durations, observed through ops-http.
 
+use std::hash::BuildHasher as _;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use foldhash::fast::FixedState;
 use http::header::HOST;
 use http::{request, response};
-use ops_http::{Ending, Observe, Outcome, known_method};
+use ops_http::{Ending, Observe, Outcome, Route, known_method};
 
 use crate::builtin::{
     http_client_request_latency_seconds, http_client_requests_total, http_request_latency,
@@ -13,7 +16,7 @@ use crate::builtin::{
 };
 use crate::rpc;
 use crate::series::exemplar::{self, TraceId};
-use crate::series::label::Label as _;
+use crate::series::label::{Label as _, LabelId};
 
 /// Route of requests that no route matched.
 const UNMATCHED: &str = "unmatched";
@@ -104,14 +107,22 @@ impl Observe for RedMetrics {
                 return;
             }
         }
-        let route = outcome.route.as_ref().map_or(UNMATCHED, |r| r.template());
+        let route = outcome.route.as_ref().map_or(UNMATCHED, Route::template);
         let method = known_method(&outcome.method).unwrap_or(OTHER_METHOD);
+        // most requests are found by what stands for their labels
+        let known = match outcome.route {
+            Some(_) => kept(route),
+            None => Some(UNMATCHED),
+        };
+        let ids = [known.map(LabelId::of_text), Some(LabelId::of_text(method))];
         http_requests_total::family()
-            .counter(&[route, method, outcome.status.text()])
+            .counter_by([ids[0], ids[1], outcome.status.identity()], || {
+                [route, method, outcome.status.text()]
+            })
             .inc();
         let to_head = outcome.time_to_headers.unwrap_or(outcome.elapsed);
         http_request_latency::family()
-            .histogram(&[route, method])
+            .histogram_by(ids, || [route, method])
             .observe_in(to_head.as_secs_f64(), scope.trace);
         if outcome.streamed {
             http_stream_duration::family()
@@ -132,6 +143,17 @@ impl Observe for RedMetrics {
             warn_of_unknown_route(path);
         }
     }
+}
+
+/// Templates that requests had first, each where its hash says: a program has few, and they are found again by their address.
+static TEMPLATES: [OnceLock<Box<str>>; 256] = [const { OnceLock::new() }; 256];
+
+/// Returns the template as it is kept until the process ends; `None` if another one has its place.
+fn kept(template: &str) -> Option<&'static str> {
+    let hash = FixedState::default().hash_one(template);
+    let place = TEMPLATES.get((hash >> 56) as usize)?;
+    let kept = place.get_or_init(|| template.into());
+    (**kept == *template).then_some(kept)
 }
 
 /// Returns the cause of a failure that the status does not show; one that it shows is counted by it already. A status from 600 on is
