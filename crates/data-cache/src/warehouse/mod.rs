@@ -28,6 +28,7 @@ use self::content::Content;
 use self::interrupt::Interrupt;
 use self::opened::Opened;
 use self::settings::Settings;
+use self::sidecar::FileId;
 use self::versions::Versions;
 use self::workers::Workers;
 use self::writes::{Effects, Scope};
@@ -69,7 +70,7 @@ struct Database {
     /// The bytes of a file that nobody writes.
     content: OnceLock<Content>,
     /// The last field: let go of once the connections above are closed.
-    _opened: Option<Opened>,
+    opened: Option<Opened>,
 }
 
 impl Warehouse {
@@ -134,19 +135,23 @@ impl Warehouse {
         let problem = |error: &dyn std::fmt::Display| {
             Error::engine(format!("cannot open {}: {error}", path.display()))
         };
-        let opened = Opened::take(
+        let mut opened = Opened::take(
             &absolute(path).map_err(|error| problem(&error))?,
             is_read_only,
         )?;
         // taken before the engine touches the file: a write in between costs a miss, and gives no wrong answer
         let before = sidecar::fingerprint(path);
+        let file = sidecar::file_id(path);
         let config = engine_config(is_read_only).map_err(|error| problem(&error))?;
         let first = Connection::open_with_flags(path, config).map_err(|error| problem(&error))?;
         let path = path.canonicalize().map_err(|error| problem(&error))?;
+        // the engine may have made it
+        opened.file =
+            sidecar::file_id(&path).filter(|now| file.is_none_or(|before| before == *now));
         let versions = if is_read_only {
             sidecar::versions_of_foreign(&path, before)
         } else {
-            sidecar::versions_of_own(&path, before.as_deref())
+            sidecar::versions_of_own(&path, before.as_deref(), opened.file)
         };
         let id = path.display().to_string();
         let file = Some((path, opened));
@@ -174,7 +179,7 @@ impl Warehouse {
             workers: Workers::start(connections)?,
             id,
             path,
-            _opened: opened,
+            opened,
             versions,
             settings,
             catalog,
@@ -233,7 +238,7 @@ impl Warehouse {
                 }
             }
             if let Some(path) = &database.path {
-                sidecar::persist(path, &database.versions);
+                sidecar::persist(path, database.file(), &database.versions);
             }
             done
         });
@@ -274,6 +279,11 @@ impl Warehouse {
 }
 
 impl Database {
+    /// The file that was opened, whatever has its path now; `None` if it is not known.
+    fn file(&self) -> Option<FileId> {
+        self.opened.as_ref().and_then(|opened| opened.file)
+    }
+
     /// Makes a connection anew, without what it held for itself.
     fn replace(&self, connection: &mut Connection, batch: &str) -> Result<(), Error> {
         let fresh = connection.try_clone();
@@ -454,6 +464,6 @@ impl Drop for Database {
         let _ = self
             .workers
             .on_connection(|connection| connection.execute_batch("CHECKPOINT"));
-        sidecar::persist(&path, &self.versions);
+        sidecar::persist(&path, self.file(), &self.versions);
     }
 }

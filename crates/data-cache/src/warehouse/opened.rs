@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::sidecar::FileId;
 use crate::error::Error;
 
 /// A handle that was just dropped may be held by work that is about to end.
@@ -19,6 +20,8 @@ static CLOSED: Condvar = Condvar::new();
 /// Holds a file, until dropped.
 pub(super) struct Opened {
     path: PathBuf,
+    /// The file that the engine has; `None` until it is known.
+    pub(super) file: Option<FileId>,
 }
 
 impl Opened {
@@ -47,6 +50,7 @@ impl Opened {
         }
         Ok(Self {
             path: path.to_owned(),
+            file: None,
         })
     }
 }

@@ -39,6 +39,22 @@ pub(super) fn fingerprint(path: &Path) -> Option<String> {
     Some(format!("{} {digest} / {log}", describe(path)?))
 }
 
+/// Device and inode of a file: another one has others, whatever its name.
+pub(super) type FileId = (u64, u64);
+
+/// The file that has this path now. `None` where there is none.
+pub(super) fn file_id(path: &Path) -> Option<FileId> {
+    let metadata = fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    let id = {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.dev(), metadata.ino())
+    };
+    #[cfg(not(unix))]
+    let id = (u64::from(metadata.is_file()), 0);
+    Some(id)
+}
+
 fn describe(path: &Path) -> Option<String> {
     let metadata = fs::metadata(path).ok()?;
     let changed = metadata.modified().ok()?;
@@ -64,13 +80,17 @@ fn describe(path: &Path) -> Option<String> {
 }
 
 /// The ids of a file that this process has for itself from now on. `before` is of before it was opened.
-pub(super) fn versions_of_own(path: &Path, before: Option<&str>) -> Versions {
+pub(super) fn versions_of_own(
+    path: &Path,
+    before: Option<&str>,
+    opened: Option<FileId>,
+) -> Versions {
     let known = before.and_then(|before| known_ids(path, before));
     let versions = known.map_or_else(Versions::fresh, Versions::with);
     // opening may replay a log, and nobody else can write
     let now = fingerprint(path);
     if read(path).is_none_or(|sidecar| Some(sidecar.file) != now) {
-        persist(path, &versions);
+        persist(path, opened, &versions);
     }
     versions
 }
@@ -111,11 +131,15 @@ fn read(path: &Path) -> Option<Sidecar> {
     (sidecar.format == 1).then_some(sidecar)
 }
 
-/// Writes the ids down for the file as it is now. Where that fails, the next start begins anew.
-pub(super) fn persist(path: &Path, versions: &Versions) {
+/// Writes the ids down for the file as it is now, unless it is not the one that was opened: the ids of that one say nothing of another
+/// file that was put in its place. Where that fails, the next start begins anew.
+pub(super) fn persist(path: &Path, opened: Option<FileId>, versions: &Versions) {
     let Some(file) = fingerprint(path) else {
         return;
     };
+    if opened.is_none() || file_id(path) != opened {
+        return;
+    }
     let ids = versions.ids();
     let sidecar = Sidecar {
         format: 1,

@@ -132,6 +132,34 @@ fn what_another_program_wrote_between_two_runs_is_seen() {
 }
 
 #[test]
+fn a_file_that_took_the_place_of_an_open_one_has_none_of_its_results() {
+    for is_written_since in [true, false] {
+        let room = Room::new();
+        let other = room.dir.path().join("other.duckdb");
+        let connection = duckdb::Connection::open(&other).unwrap();
+        let tables = "CREATE TABLE t AS SELECT range AS a FROM range(20); CREATE TABLE u (a INT)";
+        connection.execute_batch(tables).unwrap();
+        connection.close().unwrap();
+        {
+            let warehouse = room.open_after(
+                "CREATE TABLE t AS SELECT range AS a FROM range(10); CREATE TABLE u (a INT)",
+            );
+            assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 10));
+            settle(&warehouse);
+            std::fs::rename(&other, room.dir.path().join("w.duckdb")).unwrap();
+            if is_written_since {
+                let write = "INSERT INTO u VALUES (1)";
+                warehouse.execute_batch(write).unwrap();
+            }
+            // its own results are those of the file that it has
+            assert_eq!(ask(&warehouse, COUNT), (Status::Hit(Tier::Memory), 10));
+        }
+        let warehouse = room.open();
+        assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 20));
+    }
+}
+
+#[test]
 fn a_file_that_is_only_read_shares_the_results_of_its_owner() {
     let room = Room::new();
     {
