@@ -172,7 +172,7 @@ impl Catalog {
             // `user` is the one function without a parenthesis that is not refused anyway
             let columns = names.columns.iter().filter(|name| *name == "user");
             let calls = names.calls.iter().chain(columns);
-            let table_calls = names.table_calls.iter();
+            let table_calls = names.table_calls.iter().map(|call| &call.name);
             let open: Vec<(Kind, String)> = tables
                 .chain(calls.map(|name| (Kind::Macro, name)))
                 .chain(table_calls.map(|name| (Kind::TableMacro, name)))
@@ -229,12 +229,15 @@ impl Catalog {
             }
         }
         for call in &names.table_calls {
-            if is_catalog_name(call) {
-                refusal.add(Bypass::Catalog, call);
-            } else if !is_pure_table_function(call)
-                && !definitions.is_defined(Kind::TableMacro, call)
-            {
-                refusal.add(Bypass::Outside, call);
+            let name = call.name.as_str();
+            // a macro of this name in another schema is not called
+            let is_macro = definitions.is_defined(Kind::TableMacro, name)
+                && (!self.functions.is_table_function(name)
+                    || definitions.is_at(Kind::TableMacro, call));
+            if is_catalog_name(name) {
+                refusal.add(Bypass::Catalog, name);
+            } else if !is_macro && !is_pure_table_function(name) {
+                refusal.add(Bypass::Outside, name);
             }
         }
         for call in &names.calls {
@@ -271,13 +274,16 @@ impl Catalog {
         if is_catalog_schema(&table.schema) || is_catalog_schema(&table.catalog) {
             return Some(Bypass::Catalog);
         }
-        if definitions.is_table_or_view(name) {
+        if definitions.is_at(Kind::View, table) {
             return None;
         }
         if self.functions.is_catalog_view(name) || is_catalog_name(name) {
             return Some(Bypass::Catalog);
         }
-        // the name of a file has other characters too
+        // the name of a file has other characters too, or an ending behind a dot
+        if is_unqualified && is_plain && definitions.is_table_or_view(name) {
+            return None;
+        }
         let is_subquery = is_unqualified && is_plain && names.subqueries.contains(name);
         (!is_subquery).then_some(Bypass::Outside)
     }

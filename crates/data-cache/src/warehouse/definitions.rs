@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use duckdb::Connection;
 
+use super::tree::Table;
 use crate::sql::{Lexer, Token, Words, stands_in};
 
 /// The definitions of one moment, by lower-case name without schema.
@@ -13,6 +14,8 @@ pub(super) struct Definitions {
     tables: HashSet<String>,
     /// Names that are a view too, or only a view.
     views: HashSet<String>,
+    /// Names of tables and views (as of views), and of macros, behind the schema and the database of each.
+    places: HashSet<(Kind, String, String)>,
     /// Selects behind views and macros, the engine's own macros included.
     selects: HashMap<(Kind, String), Vec<Text>>,
     /// Calls in computed columns.
@@ -41,14 +44,16 @@ pub(super) type Text = Option<String>;
 impl Definitions {
     pub(super) fn of(connection: &Connection) -> duckdb::Result<Self> {
         let mut found = Self::default();
-        let made = "SELECT 'table', table_name, coalesce(sql, ''), temporary FROM duckdb_tables() WHERE NOT internal \
-                    UNION ALL SELECT 'view', view_name, coalesce(sql, ''), temporary FROM duckdb_views() \
+        let made = "SELECT 'table', table_name, coalesce(sql, ''), temporary, database_name, schema_name FROM duckdb_tables() \
                     WHERE NOT internal \
+                    UNION ALL SELECT 'view', view_name, coalesce(sql, ''), temporary, database_name, schema_name \
+                    FROM duckdb_views() WHERE NOT internal \
                     UNION ALL SELECT function_type, function_name, coalesce(macro_definition, ''), \
-                    database_name = 'temp' AND NOT internal FROM duckdb_functions() \
+                    database_name = 'temp' AND NOT internal, database_name, schema_name FROM duckdb_functions() \
                     WHERE function_type IN ('macro', 'table_macro') \
-                    UNION ALL SELECT 'sequence', sequence_name, '', temporary FROM duckdb_sequences() \
-                    UNION ALL SELECT 'type', type_name, logical_type, database_name = 'temp' AND NOT internal FROM duckdb_types()";
+                    UNION ALL SELECT 'sequence', sequence_name, '', temporary, '', '' FROM duckdb_sequences() \
+                    UNION ALL SELECT 'type', type_name, logical_type, database_name = 'temp' AND NOT internal, '', '' \
+                    FROM duckdb_types()";
         let mut statement = connection.prepare(made)?;
         let mut rows = statement.query([])?;
         let mut tables = Vec::new();
@@ -60,6 +65,16 @@ impl Definitions {
             let name = name.to_lowercase();
             if kind == "table" {
                 tables.push((name.clone(), text.to_lowercase()));
+            }
+            let placed = match kind.as_str() {
+                "table" | "view" => Some(Kind::View),
+                "table_macro" => Some(Kind::TableMacro),
+                _ => None,
+            };
+            if let Some(kind) = placed {
+                let (database, schema): (String, String) = (row.get(4)?, row.get(5)?);
+                let of = |part: String| (kind, part.to_lowercase(), name.clone());
+                found.places.extend([of(database), of(schema)]);
             }
             found.add(&kind, name, text);
         }
@@ -107,6 +122,20 @@ impl Definitions {
 
     pub(super) fn is_table_or_view(&self, name: &str) -> bool {
         self.tables.contains(name) || self.views.contains(name)
+    }
+
+    /// Returns `true` if a definition is meant by this whatever the search path is: the name is qualified by its schema or database,
+    /// or it stands alone and is of the schema `main`, which every search path has.
+    pub(super) fn is_at(&self, kind: Kind, table: &Table) -> bool {
+        let is_in = |part: &str| {
+            let place = (kind, part.to_owned(), table.name.clone());
+            self.places.contains(&place)
+        };
+        match (table.catalog.as_str(), table.schema.as_str()) {
+            ("", "") => is_in("main"),
+            ("", schema) => is_in(schema),
+            (catalog, schema) => is_in(catalog) && is_in(schema),
+        }
     }
 
     pub(super) fn is_defined(&self, kind: Kind, name: &str) -> bool {

@@ -61,6 +61,8 @@ pub(super) struct Functions {
     consistent: HashSet<String>,
     /// Functions with one form at least of which that is not sure.
     volatile: HashSet<String>,
+    /// Functions that stand for a table; macros are not among them.
+    tables: HashSet<String>,
     /// Views of the catalog.
     views: HashSet<String>,
 }
@@ -71,6 +73,7 @@ impl Functions {
         let mut found = Self {
             consistent: HashSet::new(),
             volatile: HashSet::new(),
+            tables: HashSet::new(),
             views: HashSet::new(),
         };
         let functions = "SELECT DISTINCT function_name, coalesce(lower(stability::VARCHAR), '') FROM duckdb_functions() \
@@ -84,12 +87,13 @@ impl Functions {
                 _ => found.volatile.insert(name.to_lowercase()),
             };
         }
-        let mut statement =
-            connection.prepare("SELECT view_name FROM duckdb_views() WHERE internal")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            found.views.insert(row.get::<_, String>(0)?.to_lowercase());
-        }
+        let tables =
+            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'table'";
+        found.tables = names(connection, tables)?;
+        found.views = names(
+            connection,
+            "SELECT view_name FROM duckdb_views() WHERE internal",
+        )?;
         Ok(found)
     }
 
@@ -106,9 +110,25 @@ impl Functions {
             || is_volatile_column(call)
     }
 
+    /// Returns `true` if the engine has a function of its own of this name that stands for a table.
+    pub(super) fn is_table_function(&self, name: &str) -> bool {
+        self.tables.contains(name)
+    }
+
     pub(super) fn is_catalog_view(&self, name: &str) -> bool {
         self.views.contains(name)
     }
+}
+
+/// The first column of what this selects, in lower case.
+fn names(connection: &Connection, select: &str) -> duckdb::Result<HashSet<String>> {
+    let mut statement = connection.prepare(select)?;
+    let mut rows = statement.query([])?;
+    let mut names = HashSet::new();
+    while let Some(row) = rows.next()? {
+        names.insert(row.get::<_, String>(0)?.to_lowercase());
+    }
+    Ok(names)
 }
 
 pub(super) fn is_volatile_column(name: &str) -> bool {

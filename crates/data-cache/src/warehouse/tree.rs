@@ -15,7 +15,7 @@ pub(super) struct Names {
     /// Functions and operators; those that stand for a table are not among them.
     pub(super) calls: BTreeSet<String>,
     /// Functions that stand for a table.
-    pub(super) table_calls: BTreeSet<String>,
+    pub(super) table_calls: BTreeSet<Table>,
     /// Columns, each part of a qualified one.
     pub(super) columns: BTreeSet<String>,
     /// Types by their names.
@@ -34,7 +34,7 @@ pub(super) struct Names {
     pub(super) is_pivoted: bool,
 }
 
-/// A table as it is named; empty parts are not given.
+/// A table, or a function that stands for one, as it is named; empty parts are not given.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Table {
     pub(super) catalog: String,
@@ -179,7 +179,11 @@ impl Names {
             "table_function" => {
                 let call = node.get("function").and_then(Value::as_object);
                 let call = call.ok_or(NoTree::NotUnderstood)?;
-                self.table_calls.insert(text_of(call, "function_name"));
+                self.table_calls.insert(Table {
+                    catalog: text_of(call, "catalog"),
+                    schema: text_of(call, "schema"),
+                    name: text_of(call, "function_name"),
+                });
                 // it is no call of the scalar function of that name
                 call.values().try_for_each(|value| self.read(value))?;
             }

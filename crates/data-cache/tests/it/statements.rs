@@ -154,6 +154,69 @@ fn a_file_is_never_kept_whatever_its_name_is_written_as() {
     }
 }
 
+/// Each is read, and not the table, view or macro of its name in a schema that is not searched.
+#[test]
+fn a_file_and_a_view_of_the_catalog_are_not_taken_for_a_table_of_another_schema() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sales.csv").display().to_string();
+    let folder = dir.path().join("sales").display().to_string();
+    let warehouse = open(&format!(
+        "CREATE SCHEMA s; CREATE TABLE s.\"{path}\" (a INT); CREATE TABLE csv (a INT); CREATE TABLE s.pg_tables (a INT); \
+         CREATE VIEW s.duckdb_views AS SELECT 1 AS a; CREATE MACRO s.read_csv(x) AS TABLE SELECT 1 AS a"
+    ));
+    for source in [
+        format!("'{path}'"),
+        format!("\"{folder}\".csv"),
+        format!("read_csv('{path}')"),
+    ] {
+        let sql = format!("SELECT count(*) AS n FROM {source}");
+        for rows in [1, 3] {
+            std::fs::write(&path, "a\n".to_owned() + &"1\n".repeat(rows)).unwrap();
+            assert_eq!(agreed(&warehouse, &sql), rows as i64, "{sql}");
+        }
+        let reason = status(&warehouse, &sql);
+        assert_eq!(reason, Status::Bypass(Bypass::Outside), "{sql}");
+    }
+    for source in ["pg_tables", "duckdb_views"] {
+        let sql = format!("SELECT count(*) AS n FROM {source}");
+        let reason = status(&warehouse, &sql);
+        assert_eq!(reason, Status::Bypass(Bypass::Catalog), "{sql}");
+    }
+}
+
+#[test]
+fn a_table_is_kept_wherever_it_is_and_whatever_it_is_called() {
+    let warehouse = open(
+        "CREATE SCHEMA s; CREATE SCHEMA other; CREATE TABLE \"x.csv\" (a INT); CREATE TABLE s.\"y.csv\" (a INT); \
+         CREATE TABLE s.plain (a INT); CREATE TABLE main.pg_tables (a INT); CREATE VIEW s.v AS SELECT * FROM \"x.csv\"; \
+         CREATE TABLE other.csv (a INT); CREATE MACRO read_text(x) AS TABLE SELECT a FROM \"x.csv\"; \
+         CREATE MACRO s.glob(x) AS TABLE SELECT a FROM s.plain",
+    );
+    warehouse.engine().set("search_path", "s").unwrap();
+    for (source, write) in [
+        ("\"x.csv\"", "\"x.csv\""),
+        ("main.\"x.csv\"", "\"x.csv\""),
+        ("memory.main.\"x.csv\"", "\"x.csv\""),
+        ("s.\"y.csv\"", "s.\"y.csv\""),
+        ("plain", "plain"),
+        ("s.plain", "plain"),
+        ("memory.\"x.csv\"", "\"x.csv\""),
+        ("memory.s.plain", "plain"),
+        ("main.pg_tables", "main.pg_tables"),
+        ("v", "\"x.csv\""),
+        ("other.csv", "other.csv"),
+        ("read_text(1)", "\"x.csv\""),
+        ("s.glob(1)", "plain"),
+    ] {
+        let sql = format!("SELECT count(*) AS n FROM {source}");
+        let before = agreed(&warehouse, &sql);
+        assert!(matches!(status(&warehouse, &sql), Status::Hit(_)), "{sql}");
+        let write = format!("INSERT INTO {write} VALUES (1)");
+        warehouse.execute_batch(&write).unwrap();
+        assert_eq!(agreed(&warehouse, &sql), before + 1, "{sql}");
+    }
+}
+
 #[test]
 fn what_is_volatile_is_found_behind_any_name() {
     let warehouse = open(
