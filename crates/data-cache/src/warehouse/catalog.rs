@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use duckdb::Connection;
 use parking_lot::{Mutex, RwLock};
 
-use super::definitions::{Definitions, Kind};
+use super::definitions::{Definitions, Kind, Leftover};
 use super::functions::{
     Functions, is_catalog_name, is_catalog_schema, is_pure_table_function, is_volatile_column,
     is_volatile_text,
@@ -82,18 +82,17 @@ impl Catalog {
         })
     }
 
-    /// Called after what may have changed it, before anybody may keep a result again. Returns `true` if the connection
-    /// holds definitions of its own.
-    pub(super) fn reload(&self, connection: &Connection) -> bool {
+    /// Called after what may have changed it, before anybody may keep a result again. Returns what the connection holds for itself.
+    pub(super) fn reload(&self, connection: &Connection) -> Leftover {
         let found = Definitions::of(connection);
-        let holds_temporary = found.as_ref().is_ok_and(Definitions::holds_temporary);
+        let leftover = found.as_ref().map_or(Leftover::None, Definitions::leftover);
         if let Err(error) = &found {
             tracing::warn!(target: "data_cache", %error, "catalog_not_read");
         }
         let mut definitions = self.definitions.write();
         *definitions = found.ok();
         self.judgements.lock().clear();
-        holds_temporary
+        leftover
     }
 
     /// Returns `true` if every name stands for a base table alone.

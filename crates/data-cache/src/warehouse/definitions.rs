@@ -25,10 +25,25 @@ pub(super) struct Definitions {
     with_zoned_times: HashSet<String>,
     /// Something holds for the connection that was asked alone.
     holds_temporary: bool,
+    /// Some of that is not what PIVOT leaves.
+    was_asked_for: bool,
 }
+
+/// Beginning of the names of the types that PIVOT makes for the connection that it runs on.
+const OF_PIVOT: &str = "__pivot_enum_";
 
 /// The type of a time of day whose offset from UTC may be that of the current date.
 const ZONED_TIME: &str = "time with time zone";
+
+/// Definitions of one connection alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leftover {
+    None,
+    /// Those that PIVOT makes on the way, of no use to anybody afterwards.
+    OfPivot,
+    /// Others.
+    AskedFor,
+}
 
 /// Place in which a name stands for a definition: `histogram` is an aggregate, and a macro that stands for a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,9 +75,12 @@ impl Definitions {
         while let Some(row) = rows.next()? {
             let (kind, name, text): (String, String, String) =
                 (row.get(0)?, row.get(1)?, row.get(2)?);
-            found.holds_temporary |= row.get::<_, bool>(3)?;
             // like the names of a tree: the engine's lower() may differ beyond ASCII
             let name = name.to_lowercase();
+            if row.get(3)? {
+                found.holds_temporary = true;
+                found.was_asked_for |= kind != "type" || !name.starts_with(OF_PIVOT);
+            }
             if kind == "table" {
                 tables.push((name.clone(), text.to_lowercase()));
             }
@@ -111,8 +129,13 @@ impl Definitions {
         self.selects.entry((kind, name)).or_default().push(select);
     }
 
-    pub(super) fn holds_temporary(&self) -> bool {
-        self.holds_temporary
+    /// Returns what the connection that was asked holds for itself.
+    pub(super) fn leftover(&self) -> Leftover {
+        match (self.holds_temporary, self.was_asked_for) {
+            (false, _) => Leftover::None,
+            (true, false) => Leftover::OfPivot,
+            (true, true) => Leftover::AskedFor,
+        }
     }
 
     /// Returns `true` if the name stands for base tables alone.

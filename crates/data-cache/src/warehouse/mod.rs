@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 
 use self::catalog::{Catalog, Judgement};
 use self::content::Content;
+use self::definitions::Leftover;
 use self::interrupt::Interrupt;
 use self::opened::Opened;
 use self::settings::Settings;
@@ -231,9 +232,13 @@ impl Warehouse {
         let done = self.0.workers.on_connection(move |connection| {
             let mut done = connection::execute(connection, &batch);
             if defines {
-                let holds_temporary = database.catalog.reload(connection);
-                if holds_temporary {
-                    done = done.and(database.replace(connection, &batch));
+                let leftover = database.catalog.reload(connection);
+                if leftover != Leftover::None {
+                    let replaced = database.replace(connection);
+                    if leftover == Leftover::AskedFor {
+                        done = done.and(Err(writes::connection_only(&batch)));
+                    }
+                    done = done.and(replaced);
                     database.catalog.reload(connection);
                 }
             }
@@ -285,7 +290,7 @@ impl Database {
     }
 
     /// Makes a connection anew, without what it held for itself.
-    fn replace(&self, connection: &mut Connection, batch: &str) -> Result<(), Error> {
+    fn replace(&self, connection: &mut Connection) -> Result<(), Error> {
         let fresh = connection.try_clone();
         let replaced = fresh.and_then(|fresh| {
             self.settings.apply(&fresh)?;
@@ -293,8 +298,7 @@ impl Database {
             *connection = fresh;
             Ok(())
         });
-        replaced.map_err(|error| Error::engine(error.to_string()))?;
-        Err(writes::connection_only(batch))
+        replaced.map_err(|error| Error::engine(error.to_string()))
     }
 }
 

@@ -474,6 +474,40 @@ fn what_would_hold_for_one_connection_is_refused_and_leaves_nothing() {
 }
 
 #[test]
+fn what_pivot_leaves_on_a_connection_is_no_mistake_of_a_batch() {
+    let warehouse = open("CREATE TABLE t AS SELECT 1 AS a, 'x' AS b; CREATE TABLE u (x INT)");
+    for (batch, count) in [
+        ("CREATE TABLE p AS PIVOT t ON b USING sum(a)", "p"),
+        (
+            "CREATE OR REPLACE TABLE p AS FROM (PIVOT t ON b USING sum(a))",
+            "p",
+        ),
+        (
+            "COPY (PIVOT t ON b USING sum(a)) TO '/dev/null' (FORMAT csv)",
+            "t",
+        ),
+        ("INSERT INTO u FROM (PIVOT t ON b USING sum(a))", "u"),
+    ] {
+        // on whatever connection
+        for _ in 0..2 {
+            let done = warehouse.execute_batch(batch);
+            done.unwrap_or_else(|error| panic!("{batch}: {error}"));
+            warehouse
+                .execute_batch("CREATE OR REPLACE TABLE of_nobody (a INT)")
+                .unwrap();
+            let sql = format!("SELECT count(*) AS n FROM {count}");
+            assert!(agreed(&warehouse, &sql) > 0);
+            let _ = warehouse.execute_batch("DROP TABLE p");
+        }
+    }
+    let left =
+        "SELECT count(*) AS n FROM duckdb_types() WHERE database_name = 'temp' AND NOT internal";
+    for _ in 0..8 {
+        assert_eq!(agreed(&warehouse, left), 0);
+    }
+}
+
+#[test]
 fn statements_that_are_no_select_run_past_the_cache() {
     let warehouse = open("CREATE TABLE t AS SELECT 1 AS a, 'x' AS b");
     for (sql, reason) in [
