@@ -61,6 +61,10 @@ const fn plain(name: &'static str, about: &'static str, sql: &'static str) -> Na
     }
 }
 
+fn is_trace_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 fn is_run(text: &str) -> bool {
     text.parse::<i64>().is_ok_and(|run| run >= 0)
 }
@@ -101,7 +105,7 @@ pub const NAMED: &[Named] = &[
               service_name FROM spans WHERE trace_id_bytes = from_hex($argument) UNION ALL \
               SELECT timestamp, severity_text, body, duration_ms, http_response_status_code::VARCHAR, span_id, NULL, attributes, \
               service_name FROM logs WHERE trace_id_bytes = from_hex($argument) ORDER BY timestamp",
-        takes: |_| true, // the engine refuses what is no id
+        takes: is_trace_id,
     },
     plain(
         "slowest-requests",

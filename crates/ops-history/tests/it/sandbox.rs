@@ -240,8 +240,8 @@ fn each_named_question_is_answered() {
     let trace = named("trace").unwrap();
     assert!(trace.sql(None).is_err());
     // an argument stays one
-    let quoted = trace.sql(Some("a') OR (1=1")).unwrap();
-    assert!(query(&[place.dir()], &quoted, &Limits::default()).is_err());
+    let quoted = named("metric").unwrap().sql(Some("a' OR '1'='1"));
+    assert!(rows(&ask(&[place.dir()], &quoted.unwrap())).is_empty());
     let loggers = ask(
         &[place.dir()],
         &named("loggers").unwrap().sql(None).unwrap(),
@@ -263,6 +263,22 @@ fn an_argument_that_a_question_does_not_take_is_refused_with_what_it_takes() {
             "before-run",
             "last",
             r#""last" is not the number of the run"#,
+        ),
+        // the engine would find no row of any of these
+        (
+            "trace",
+            "4bf92f3577b34da6a3ce929d0e0e473",
+            r#""4bf92f3577b34da6a3ce929d0e0e473" is not the trace id, 32 hexadecimal digits"#,
+        ),
+        (
+            "trace",
+            "4bf92f3577b34da6a3ce929d0e0e473g",
+            r#""4bf92f3577b34da6a3ce929d0e0e473g" is not the trace id, 32 hexadecimal digits"#,
+        ),
+        (
+            "trace",
+            "",
+            r#""" is not the trace id, 32 hexadecimal digits"#,
         ),
     ] {
         let refused = named(name).unwrap().sql(Some(argument)).unwrap_err();
