@@ -90,7 +90,8 @@ impl Sandbox {
     fn rows(&self, sql: &str, limits: &Limits) -> Result<Answer, Error> {
         // the engine writes the values as JSON, so that each of its types has one form
         let more = limits.rows.saturating_add(1);
-        let wrapped = format!("SELECT to_json({ROW}) FROM (\n{sql}\n) AS {ROW} LIMIT {more}");
+        let within = within(sql);
+        let wrapped = format!("SELECT to_json({ROW}) {within} AS {ROW} LIMIT {more}");
         let mut statement = self.0.prepare(&wrapped).map_err(failed)?;
         // piece by piece: the engine counts no answer against its memory, and its iterator panics where `step` fails
         drop(statement.stream_arrow([]).map_err(failed)?);
@@ -126,16 +127,7 @@ impl Sandbox {
     /// Returns the statement without its semicolon and what follows that, if it is one SELECT and nothing else.
     pub(super) fn checked<'a>(&self, sql: &'a str) -> Result<Cow<'a, str>, Error> {
         let sql = sql.trim().trim_end_matches(';').trim_end();
-        // the engine's own parser: it gives an error for anything but SELECT
-        let question = "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)";
-        let json: String = self
-            .0
-            .query_row(question, [sql], |row| row.get(0))
-            .map_err(failed)?;
-        // a number beyond those of its type is written as one of the words
-        let parsed: Parsed = serde_json::from_str(&json)
-            .or_else(|_| serde_json::from_str(&with_words_quoted(&json)))
-            .map_err(|error| Error::statement(error.to_string()))?;
+        let parsed = self.parsed(sql)?;
         if parsed.error {
             let message = parsed.error_message.unwrap_or_default();
             let kind = parsed.error_type.unwrap_or_default();
@@ -145,8 +137,8 @@ impl Sandbox {
             }));
         }
         match parsed.statements.len() {
-            // a comment after the semicolon, or a semicolon in a text: the parser writes the statement itself anew
-            1 if sql.contains(';') => {
+            // a comment after the semicolon: the parser writes the statement itself anew
+            1 if sql.contains(';') && self.parsed(&within(sql))?.error => {
                 let question =
                     "SELECT json_deserialize_sql(json_serialize_sql(CAST(? AS VARCHAR)))";
                 let alone = self.0.query_row(question, [sql], |row| row.get(0));
@@ -159,6 +151,24 @@ impl Sandbox {
             ))),
         }
     }
+
+    /// Asks the engine's own parser: it gives an error for anything but SELECT.
+    fn parsed(&self, sql: &str) -> Result<Parsed, Error> {
+        let question = "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)";
+        let json: String = self
+            .0
+            .query_row(question, [sql], |row| row.get(0))
+            .map_err(failed)?;
+        // a number beyond those of its type is written as one of the words
+        serde_json::from_str(&json)
+            .or_else(|_| serde_json::from_str(&with_words_quoted(&json)))
+            .map_err(|error| Error::statement(error.to_string()))
+    }
+}
+
+/// A statement as the rows of another one.
+fn within(sql: &str) -> String {
+    format!("FROM (\n{sql}\n)")
 }
 
 /// Makes texts of the words that the engine writes for numbers that JSON does not have: `NaN`, `Infinity` and `-Infinity`.

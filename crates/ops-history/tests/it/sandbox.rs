@@ -220,6 +220,8 @@ fn numbers_that_json_does_not_have_are_words() {
     // also in the statement itself
     let answer = ask(&[place.dir()], "SELECT 1e400 AS most, -1e400 AS least");
     assert_eq!(json!(rows(&answer)), json!([["Infinity", "-Infinity"]]));
+    let answer = ask(&[place.dir()], "SELECT ';' AS mark, 1e400 AS most -- ; );");
+    assert_eq!(json!(rows(&answer)), json!([[";", "Infinity"]]));
 }
 
 #[test]
