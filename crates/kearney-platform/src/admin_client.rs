@@ -1,6 +1,7 @@
 //! One request with a time limit, its answer in words, and the token of the admin page.
 
 use std::io::ErrorKind;
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,17 +37,39 @@ impl Answer {
 
 /// Asks, past any proxy: these addresses are of this machine or network.
 pub fn get(url: &str, token: Option<&str>, limit: Duration) -> Answer {
+    if has_no_such_port(url) {
+        return Answer::Other(NO_PORT.to_owned());
+    }
     let request = authorized(agent(limit).get(url), token);
     answered(request.call(), limit)
 }
 
 /// Asks the admin page for a change, with this JSON.
 pub fn post(url: &str, token: Option<&str>, json: &str, limit: Duration) -> Answer {
+    if has_no_such_port(url) {
+        return Answer::Other(NO_PORT.to_owned());
+    }
     let request = agent(limit)
         .post(url)
         .header("content-type", "application/json")
         .header("x-ops-admin", "1");
     answered(authorized(request, token).send(json), limit)
+}
+
+/// Answer for an address whose port there cannot be.
+const NO_PORT: &str = "there is no such port; accepted is a number from 1 to 65535";
+
+/// Reports whether what stands in the place of a port is no port: 80 would be asked in place of it, and handed the token.
+fn has_no_such_port(url: &str) -> bool {
+    let Ok(url) = url.parse::<ureq::http::Uri>() else {
+        return false; // the client refuses it
+    };
+    let Some(authority) = url.authority() else {
+        return false;
+    };
+    let behind = authority.as_str().rsplit_once(authority.host());
+    let port = behind.and_then(|(_, port)| port.strip_prefix(':'));
+    port.is_some_and(|port| port.parse::<NonZeroU16>().is_err())
 }
 
 fn authorized<B>(request: ureq::RequestBuilder<B>, token: Option<&str>) -> ureq::RequestBuilder<B> {

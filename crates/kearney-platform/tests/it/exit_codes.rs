@@ -330,3 +330,22 @@ fn credentials_of_a_url_are_in_no_message_of_a_command() {
         assert!(!told.contains("hunter2"), "{arguments:?}: {told}");
     }
 }
+
+#[test]
+fn no_other_port_is_asked_in_place_of_one_that_there_cannot_be() {
+    let home = Home::new();
+    for port in ["65536", "80010", "0", "-1", "0x50", ""] {
+        let address = format!("127.0.0.1:{port}");
+        for command in [
+            &["cache", "stats", "--admin", &address][..],
+            &["cache", "clear", "--admin", &address],
+            &["sql", "SELECT 1", "--admin", &address],
+        ] {
+            let output = run(&home, command);
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
+            let why = "there is no such port; accepted is a number from 1 to 65535";
+            assert!(told.contains(why), "{command:?}: {told}");
+        }
+    }
+}
