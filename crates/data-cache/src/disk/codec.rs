@@ -48,9 +48,17 @@ pub(crate) struct Decoded {
 /// Rows of a decoded batch at most.
 pub(super) const BATCH_ROWS: usize = 65_536;
 
+/// Types within each other at most: readers of Arrow IPC, which is in Parquet too, take no schema of more, and a writer of Parquet
+/// takes so much of the stack for each that it would overflow.
+const MAX_LEVELS: usize = 60;
+
 /// Encodes batches of one schema; there is at least one. A panic of an encoder is an error.
 pub(crate) fn encode(batches: &[RecordBatch], codec: Codec) -> Result<Encoded, String> {
     let schema = batches.first().ok_or("no batch, so no schema")?.schema();
+    let mut types = schema.fields().iter().map(|field| field.data_type());
+    if types.any(|data_type| is_deeper(data_type, MAX_LEVELS)) {
+        return Err(format!("more than {MAX_LEVELS} types within each other"));
+    }
     // without columns Parquet does not know how many rows there are
     let may_be_parquet = codec == Codec::Parquet && !schema.fields().is_empty();
     if may_be_parquet && schema.fields().iter().all(|f| parquet_holds(f.data_type())) {
@@ -95,21 +103,30 @@ fn parquet_holds(data_type: &DataType) -> bool {
 
 /// Returns `true` if a type, or one within it, is meant.
 pub(super) fn holds(data_type: &DataType, is_meant: &impl Fn(&DataType) -> bool) -> bool {
-    let within = |field: &Field| holds(field.data_type(), is_meant);
-    is_meant(data_type)
-        || match data_type {
-            DataType::Struct(fields) => fields.iter().any(|field| within(field)),
-            DataType::Union(fields, _) => fields.iter().any(|(_, field)| within(field)),
-            DataType::List(field)
-            | DataType::LargeList(field)
-            | DataType::ListView(field)
-            | DataType::LargeListView(field)
-            | DataType::FixedSizeList(field, _)
-            | DataType::Map(field, _)
-            | DataType::RunEndEncoded(_, field) => within(field),
-            DataType::Dictionary(_, value) => holds(value, is_meant),
-            _ => false,
-        }
+    is_meant(data_type) || any_part(data_type, |part| holds(part, is_meant))
+}
+
+/// Returns `true` if more types than this are within each other.
+fn is_deeper(data_type: &DataType, levels: usize) -> bool {
+    levels == 0 || any_part(data_type, |part| is_deeper(part, levels - 1))
+}
+
+/// Returns `true` if one of the types of which this one consists is meant.
+fn any_part(data_type: &DataType, is_meant: impl Fn(&DataType) -> bool) -> bool {
+    let within = |field: &Field| is_meant(field.data_type());
+    match data_type {
+        DataType::Struct(fields) => fields.iter().any(|field| within(field)),
+        DataType::Union(fields, _) => fields.iter().any(|(_, field)| within(field)),
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _)
+        | DataType::RunEndEncoded(_, field) => within(field),
+        DataType::Dictionary(_, value) => is_meant(value),
+        _ => false,
+    }
 }
 
 /// Returns `true` unless a decimal has more digits than its precision, to which arrow does not hold it: Parquet writes as many

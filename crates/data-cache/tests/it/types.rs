@@ -8,8 +8,8 @@ use data_cache::arrow::array::{
     Array, ArrayRef, BinaryViewArray, BooleanArray, Decimal64Array, Decimal128Array,
     DictionaryArray, FixedSizeBinaryArray, Float64Array, Int32Array, Int32Builder, Int64Array,
     LargeListArray, LargeListViewArray, ListArray, ListViewArray, MapBuilder, RecordBatch,
-    RecordBatchOptions, RunArray, StringArray, StringBuilder, StringViewArray, UnionArray,
-    new_null_array,
+    RecordBatchOptions, RunArray, StringArray, StringBuilder, StringViewArray, StructArray,
+    UnionArray, new_null_array,
 };
 use data_cache::arrow::buffer::{NullBuffer, OffsetBuffer};
 use data_cache::arrow::datatypes::{
@@ -452,6 +452,41 @@ fn what_no_reader_takes_is_not_kept_in_a_file() {
             }
         }
     }
+}
+
+#[test]
+fn types_within_each_other_are_read_or_not_kept_in_a_file_however_many_they_are() {
+    let within = |value: ArrayRef, level: usize| -> ArrayRef {
+        let item = Arc::new(Field::new("item", value.data_type().clone(), true));
+        match level % 2 {
+            0 => {
+                let lengths = OffsetBuffer::from_lengths([1]);
+                Arc::new(ListArray::new(item, lengths, value, None))
+            }
+            _ => Arc::new(StructArray::new(vec![item].into(), vec![value], None)),
+        }
+    };
+    let number: ArrayRef = Arc::new(Int64Array::from(vec![7]));
+    let mut kept = 0;
+    for levels in [50, 57, 58, 59, 60, 61, 62, 63, 64, 200] {
+        let column = (0..levels).fold(number.clone(), within);
+        let batch = RecordBatch::try_from_iter([("c", column)]).unwrap();
+        let batches = slice::from_ref(&batch);
+        for yaml in [FILES, IPC] {
+            let dir = tempfile::tempdir().unwrap();
+            let config = Config::from_yaml("c", yaml).unwrap();
+            let cache = Cache::open_with(dir.path(), &config).unwrap();
+            let stored = cache.set("SELECT 1", batches, &params! {}, None).unwrap();
+            match cache.look_up("SELECT 1", &params! {}) {
+                Lookup::Hit(hit) => {
+                    kept += 1;
+                    assert_same(batches, hit.batches(), "levels");
+                }
+                _ => assert_eq!(stored, Stored::Skipped(Skip::NoCodec), "{levels}"),
+            }
+        }
+    }
+    assert!(kept >= 6, "{kept}");
 }
 
 #[test]
