@@ -2,6 +2,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 pin_project_lite::pin_project! {
@@ -18,7 +19,7 @@ pin_project_lite::pin_project! {
         /// As the handler made it.
         Untouched { #[pin] body: B },
         /// Read to compute its tag.
-        Whole { bytes: Option<Bytes> },
+        Whole { bytes: Option<Bytes>, trailers: Option<HeaderMap> },
         /// Body of an answer to HEAD.
         Left,
     }
@@ -31,11 +32,15 @@ impl<B> CachedBody<B> {
         }
     }
 
-    pub(super) fn whole(bytes: Bytes) -> Self {
+    pub(super) fn whole(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
         Self {
-            kind: Kind::Whole { bytes },
+            kind: Kind::Whole { bytes, trailers },
         }
+    }
+
+    pub(super) fn empty() -> Self {
+        Self::whole(Bytes::new(), None)
     }
 
     /// None, in place of one that GET would send. Its length is not 0: nothing is known of it but what the head says.
@@ -54,7 +59,11 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             KindProjection::Untouched { body } => body.poll_frame(context),
-            KindProjection::Whole { bytes } => Poll::Ready(bytes.take().map(Frame::data).map(Ok)),
+            KindProjection::Whole { bytes, trailers } => {
+                let data = bytes.take().map(Frame::data);
+                let next = data.or_else(|| trailers.take().map(Frame::trailers));
+                Poll::Ready(next.map(Ok))
+            }
             KindProjection::Left => Poll::Ready(None),
         }
     }
@@ -62,7 +71,7 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Untouched { body } => body.is_end_stream(),
-            Kind::Whole { bytes } => bytes.is_none(),
+            Kind::Whole { bytes, trailers } => bytes.is_none() && trailers.is_none(),
             Kind::Left => true,
         }
     }
@@ -70,7 +79,7 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Untouched { body } => body.size_hint(),
-            Kind::Whole { bytes } => {
+            Kind::Whole { bytes, .. } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Kind::Left => SizeHint::default(),

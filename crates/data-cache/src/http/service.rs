@@ -125,6 +125,7 @@ pin_project_lite::pin_project! {
             #[pin] body: B,
             parts: Option<response::Parts>,
             read: Vec<u8>,
+            trailers: Option<HeaderMap>,
         },
     }
 }
@@ -157,18 +158,20 @@ where
                         body,
                         parts: Some(parts),
                         read: Vec::new(),
+                        trailers: None,
                     });
                 }
                 StateProjection::Reading {
                     mut body,
                     parts,
                     read,
+                    trailers,
                 } => {
                     while let Some(frame) = ready!(body.as_mut().poll_frame(context)) {
                         match frame.map(http_body::Frame::into_data) {
                             Ok(Ok(data)) => read.extend_from_slice(&data),
-                            // trailers of a body of known length: nothing that we know of sends them
-                            Ok(Err(_)) => {}
+                            // what stands behind the data of an answer that was passed on, such as over HTTP/2
+                            Ok(Err(frame)) => *trailers = frame.into_trailers().ok(),
                             Err(_) => return Poll::Ready(Ok(broken(parts.take()))),
                         }
                     }
@@ -177,7 +180,8 @@ where
                     };
                     let bytes = Bytes::from(std::mem::take(read));
                     tag(&mut parts.headers, &bytes);
-                    return Poll::Ready(Ok(finish(parts, CachedBody::whole(bytes), asked)));
+                    let body = CachedBody::whole(bytes, trailers.take());
+                    return Poll::Ready(Ok(finish(parts, body, asked)));
                 }
             }
         }
@@ -296,14 +300,14 @@ fn finish<B>(
     parts.status = StatusCode::NOT_MODIFIED;
     let body = match asked.is_head {
         true => body,
-        false => CachedBody::whole(Bytes::new()),
+        false => CachedBody::empty(),
     };
     Response::from_parts(parts, body)
 }
 
 /// The handler's body failed before its first byte was sent: an empty 500 says so better than half an answer.
 fn broken<B>(parts: Option<response::Parts>) -> Response<CachedBody<B>> {
-    let mut response = Response::new(CachedBody::whole(Bytes::new()));
+    let mut response = Response::new(CachedBody::empty());
     if let Some(parts) = parts {
         *response.version_mut() = parts.version;
     }

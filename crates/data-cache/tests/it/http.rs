@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -448,6 +449,25 @@ impl Body for Stream {
     }
 }
 
+/// A body of four bytes.
+struct Trailing(VecDeque<Frame<Bytes>>);
+
+impl Body for Trailing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(Ok))
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(4)
+    }
+}
+
 #[tokio::test]
 async fn a_stream_is_passed_on_frame_by_frame() {
     let layer = CacheLayer::new(&Config::from_yaml("cache.yaml", YAML).unwrap());
@@ -463,6 +483,34 @@ async fn a_stream_is_passed_on_frame_by_frame() {
         frames += 1;
     }
     assert_eq!(frames, 3);
+}
+
+#[tokio::test]
+async fn what_stands_behind_a_body_is_passed_on() {
+    let trailers = HeaderMap::from_iter([(
+        "server-timing".parse().unwrap(),
+        "db;dur=5".parse().unwrap(),
+    )]);
+    let layer = CacheLayer::new(&Config::from_yaml("cache.yaml", YAML).unwrap());
+    let layered = layer.layer(service_fn(|_: Request<()>| {
+        let data = ["bo", "dy"].map(|data| Frame::data(Bytes::from(data)));
+        let frames = data.into_iter().chain([Frame::trailers(trailers.clone())]);
+        let body = Trailing(frames.collect());
+        async { Ok::<_, Infallible>(Response::new(body)) }
+    }));
+    for path in [PALETTE, "/other"] {
+        let answer = layered.clone().oneshot(get(path)).await.unwrap();
+        let etag = header(answer.headers(), "etag").to_owned();
+        assert_eq!(etag, data_cache::compute_etag("body"));
+        assert_eq!(answer.body().size_hint().exact(), Some(4));
+        let body = answer.into_body().collect().await.unwrap();
+        assert_eq!(body.trailers(), Some(&trailers));
+        assert_eq!(body.to_bytes(), "body");
+        let request = with(path, &[("if-none-match", &etag)]);
+        let answer = layered.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(answer.into_body().collect().await.unwrap().trailers(), None);
+    }
 }
 
 #[tokio::test]
