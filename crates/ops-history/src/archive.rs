@@ -1,7 +1,9 @@
 //! Files of one or several directories as a whole: what they hold, what is removed, what is copied.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -164,10 +166,16 @@ fn copy(one: &Found, to: &Path) -> Result<Option<u64>, Error> {
     if path.exists() {
         return Ok(None);
     }
-    let draft = folder.join(format!("{DRAFT}{}", one.name.text()));
-    let copied = fs::copy(&one.path, &draft)
-        .and_then(|bytes| fs::rename(&draft, &path).map(|()| bytes))
-        .map_err(|error| Error::io(&one.path, "copy the file", error))?;
+    // one of its own: another export may copy the same file to the same folder meanwhile
+    let unique = RandomState::new().hash_one((std::process::id(), SystemTime::now()));
+    let draft = folder.join(format!("{DRAFT}{unique:016x}-{}", one.name.text()));
+    let copied =
+        fs::copy(&one.path, &draft).and_then(|bytes| fs::rename(&draft, &path).map(|()| bytes));
+    if copied.is_err() {
+        // a history that is opened there removes what stays
+        let _ = fs::remove_file(&draft);
+    }
+    let copied = copied.map_err(|error| Error::io(&one.path, "copy the file", error))?;
     Ok(Some(copied))
 }
 

@@ -253,6 +253,25 @@ fn hours_are_copied_and_removed_as_a_whole() {
     assert_eq!(removed, 2);
 }
 
+#[test]
+fn several_exports_to_one_directory_at_once_do_not_disturb_each_other() {
+    let (place, copy) = (Place::new(), Place::new());
+    let history = place.open();
+    for n in 0..12 {
+        number(&history, n * 3600, n);
+    }
+    assert!(history.close(LONG));
+    let dirs = [place.dir()];
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| export(&dirs, &copy.dir(), at(0), at(24 * 3600)).unwrap());
+        }
+    });
+    assert_eq!(numbers(&[copy.dir()]), (0..12).collect::<Vec<_>>());
+    let left = std::fs::read_dir(copy.dir().join("logs")).unwrap().count();
+    assert_eq!(left, 12, "drafts are left");
+}
+
 /// A directory, and something that happens before it is listed.
 struct Listed<'a>(std::path::PathBuf, &'a dyn Fn());
 
