@@ -67,8 +67,9 @@ fn has_no_such_port(url: &str) -> bool {
     let Some(authority) = url.authority() else {
         return false;
     };
-    let behind = authority.as_str().rsplit_once(authority.host());
-    let port = behind.and_then(|(_, port)| port.strip_prefix(':'));
+    let address = authority.as_str().rsplit('@').next();
+    let behind = address.and_then(|address| address.strip_prefix(authority.host()));
+    let port = behind.and_then(|port| port.strip_prefix(':'));
     port.is_some_and(|port| port.parse::<NonZeroU16>().is_err())
 }
 

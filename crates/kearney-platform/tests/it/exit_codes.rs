@@ -334,8 +334,11 @@ fn credentials_of_a_url_are_in_no_message_of_a_command() {
 #[test]
 fn no_other_port_is_asked_in_place_of_one_that_there_cannot_be() {
     let home = Home::new();
-    for port in ["65536", "80010", "0", "-1", "0x50", ""] {
-        let address = format!("127.0.0.1:{port}");
+    let ports = ["65536", "80010", "0", "-1", "0x50", ""];
+    let addresses = ports.map(|port| format!("127.0.0.1:{port}"));
+    // the host stands in the port too
+    let others = ["0:80010", "u:p@127.0.0.1:80010", "http://[::1]:80010/"].map(str::to_owned);
+    for address in addresses.into_iter().chain(others) {
         for command in [
             &["cache", "stats", "--admin", &address][..],
             &["cache", "clear", "--admin", &address],
