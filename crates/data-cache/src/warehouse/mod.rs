@@ -140,9 +140,10 @@ impl Warehouse {
             &absolute(path).map_err(|error| problem(&error))?,
             is_read_only,
         )?;
+        // the file first: one that takes its place from here on is known for another one
+        let file = sidecar::file_id(path);
         // taken before the engine touches the file: a write in between costs a miss, and gives no wrong answer
         let before = sidecar::fingerprint(path);
-        let file = sidecar::file_id(path);
         let config = engine_config(is_read_only).map_err(|error| problem(&error))?;
         let first = Connection::open_with_flags(path, config).map_err(|error| problem(&error))?;
         let path = path.canonicalize().map_err(|error| problem(&error))?;

@@ -79,13 +79,15 @@ fn describe(path: &Path) -> Option<String> {
     ))
 }
 
-/// The ids of a file that this process has for itself from now on. `before` is of before it was opened.
+/// The ids of a file that this process has for itself from now on. `before` is of before it was opened, and of no use if it is not
+/// known which one that is.
 pub(super) fn versions_of_own(
     path: &Path,
     before: Option<&str>,
     opened: Option<FileId>,
 ) -> Versions {
-    let known = before.and_then(|before| known_ids(path, before));
+    let known = opened.and(before);
+    let known = known.and_then(|before| known_ids(path, before));
     let versions = known.map_or_else(Versions::fresh, Versions::with);
     // opening may replay a log, and nobody else can write
     let now = fingerprint(path);
