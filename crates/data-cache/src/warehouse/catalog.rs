@@ -268,8 +268,9 @@ impl Catalog {
         definitions: &Definitions,
     ) -> Option<Bypass> {
         let name = table.name.as_str();
-        let is_plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
         let is_unqualified = table.schema.is_empty() && table.catalog.is_empty();
+        // the name of a file has an ending behind a dot, or a folder or a protocol before it
+        let is_no_file = is_unqualified && !name.contains(['.', '/', '\\', ':']);
         if is_catalog_schema(&table.schema) || is_catalog_schema(&table.catalog) {
             return Some(Bypass::Catalog);
         }
@@ -279,12 +280,8 @@ impl Catalog {
         if self.functions.is_catalog_view(name) || is_catalog_name(name) {
             return Some(Bypass::Catalog);
         }
-        // the name of a file has other characters too, or an ending behind a dot
-        if is_unqualified && is_plain && definitions.is_table_or_view(name) {
-            return None;
-        }
-        let is_subquery = is_unqualified && is_plain && names.subqueries.contains(name);
-        (!is_subquery).then_some(Bypass::Outside)
+        let is_known = definitions.is_table_or_view(name) || names.subqueries.contains(name);
+        (!is_no_file || !is_known).then_some(Bypass::Outside)
     }
 }
 

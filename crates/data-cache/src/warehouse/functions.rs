@@ -63,7 +63,7 @@ pub(super) struct Functions {
     volatile: HashSet<String>,
     /// Functions that stand for a table; macros are not among them.
     tables: HashSet<String>,
-    /// Views of the catalog.
+    /// Views of the catalog that are found without a schema.
     views: HashSet<String>,
 }
 
@@ -92,7 +92,7 @@ impl Functions {
         found.tables = names(connection, tables)?;
         found.views = names(
             connection,
-            "SELECT view_name FROM duckdb_views() WHERE internal",
+            "SELECT view_name FROM duckdb_views() WHERE internal AND schema_name <> 'information_schema'",
         )?;
         Ok(found)
     }

@@ -190,9 +190,12 @@ fn a_table_is_kept_wherever_it_is_and_whatever_it_is_called() {
         "CREATE SCHEMA s; CREATE SCHEMA other; CREATE TABLE \"x.csv\" (a INT); CREATE TABLE s.\"y.csv\" (a INT); \
          CREATE TABLE s.plain (a INT); CREATE TABLE main.pg_tables (a INT); CREATE VIEW s.v AS SELECT * FROM \"x.csv\"; \
          CREATE TABLE other.csv (a INT); CREATE MACRO read_text(x) AS TABLE SELECT a FROM \"x.csv\"; \
-         CREATE MACRO s.glob(x) AS TABLE SELECT a FROM s.plain",
+         CREATE MACRO s.glob(x) AS TABLE SELECT a FROM s.plain; CREATE TABLE s.\"Order-items of 2024\" (a INT); \
+         CREATE TABLE s.tables (a INT)",
     );
     warehouse.engine().set("search_path", "s").unwrap();
+    let view = "CREATE VIEW s.w AS SELECT * FROM \"Order-items of 2024\"";
+    warehouse.execute_batch(view).unwrap();
     for (source, write) in [
         ("\"x.csv\"", "\"x.csv\""),
         ("main.\"x.csv\"", "\"x.csv\""),
@@ -207,6 +210,14 @@ fn a_table_is_kept_wherever_it_is_and_whatever_it_is_called() {
         ("other.csv", "other.csv"),
         ("read_text(1)", "\"x.csv\""),
         ("s.glob(1)", "plain"),
+        ("\"order-items of 2024\"", "s.\"Order-items of 2024\""),
+        ("w", "s.\"Order-items of 2024\""),
+        ("tables", "s.tables"),
+        (
+            "(WITH \"my rows\" AS (FROM plain) FROM \"my rows\")",
+            "plain",
+        ),
+        ("(WITH schemata AS (FROM plain) FROM schemata)", "plain"),
     ] {
         let sql = format!("SELECT count(*) AS n FROM {source}");
         let before = agreed(&warehouse, &sql);
