@@ -487,6 +487,8 @@ fn what_would_hold_for_one_connection_is_refused_and_leaves_nothing() {
 #[test]
 fn what_pivot_leaves_on_a_connection_is_no_mistake_of_a_batch() {
     let warehouse = open("CREATE TABLE t AS SELECT 1 AS a, 'x' AS b; CREATE TABLE u (x INT)");
+    let left =
+        "SELECT count(*) AS n FROM duckdb_types() WHERE database_name = 'temp' AND NOT internal";
     for (batch, count) in [
         ("CREATE TABLE p AS PIVOT t ON b USING sum(a)", "p"),
         (
@@ -509,12 +511,11 @@ fn what_pivot_leaves_on_a_connection_is_no_mistake_of_a_batch() {
             let sql = format!("SELECT count(*) AS n FROM {count}");
             assert!(agreed(&warehouse, &sql) > 0);
             let _ = warehouse.execute_batch("DROP TABLE p");
+            // what a batch leaves that defines nothing stays until its connection has one that does
+            if batch.starts_with("CREATE") {
+                assert_eq!(agreed(&warehouse, left), 0);
+            }
         }
-    }
-    let left =
-        "SELECT count(*) AS n FROM duckdb_types() WHERE database_name = 'temp' AND NOT internal";
-    for _ in 0..8 {
-        assert_eq!(agreed(&warehouse, left), 0);
     }
 }
 
