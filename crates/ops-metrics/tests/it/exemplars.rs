@@ -88,3 +88,32 @@ fn a_request_has_the_trace_that_was_active_while_it_was_served() {
     let exemplar = format!("1 # {{trace_id=\"{}\"}} 0.03 ", hex([3; 16]));
     assert!(text.contains(&exemplar), "{exemplar}");
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn a_request_has_the_trace_that_becomes_current_when_its_future_is_polled() {
+    use std::time::Duration;
+
+    use ops_http::{Ending, Observe as _, Outcome, Route};
+    use ops_metrics::http::RedMetrics;
+
+    let registry = Registry::new();
+    registry.run(|| {
+        let observer = RedMetrics::new();
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        let mut scope = observer.start(&mut parts);
+        // as of `service.call(request).instrument(span)`
+        in_trace(None, || observer.enter(&mut scope));
+        in_trace(Some([4; 16]), || observer.enter(&mut scope));
+        in_trace(Some([5; 16]), || observer.enter(&mut scope));
+        let route = Some(Route::new("/polled"));
+        let took = Duration::from_millis(30);
+        observer.end(
+            scope,
+            &Outcome::new(Method::GET, route, 200, Ending::Complete, took),
+        );
+    });
+    let text = registry.render_open_metrics();
+    let exemplar = format!("1 # {{trace_id=\"{}\"}} 0.03 ", hex([4; 16]));
+    assert!(text.contains(&exemplar), "{exemplar}");
+}
