@@ -27,9 +27,6 @@ const OTHER_METHOD: &str = "_OTHER";
 /// Host of a request that names none, such as one to a Unix socket.
 const NO_HOST: &str = "other";
 
-/// How often the trace of a request is asked for until there is one: when its future is made, and when that is first polled.
-const ASKED_MAX: u8 = 2;
-
 /// Characters of a path that the warning about a request without a route shows.
 const MAX_PATH_CHARS: usize = 64;
 
@@ -77,8 +74,6 @@ impl RedMetrics {
 pub struct RequestScope {
     /// Set from the first entry on: no end follows if another observer panics at the start.
     is_in_flight: bool,
-    /// How often the trace was asked for.
-    asked: u8,
     /// The trace that was active while the request was served, if it is sampled.
     trace: Option<TraceId>,
 }
@@ -97,10 +92,7 @@ impl Observe for RedMetrics {
             http_requests_in_flight().add(1.0);
         }
         // a span may become current only when the future is polled; at the end of the request it is no longer the current one
-        if scope.trace.is_none() && scope.asked < ASKED_MAX {
-            scope.asked += 1;
-            scope.trace = exemplar::current_trace();
-        }
+        scope.trace = scope.trace.or_else(exemplar::current_trace);
     }
 
     fn response(&self, _: &mut RequestScope, _: &mut response::Parts) {}
