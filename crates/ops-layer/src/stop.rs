@@ -2,7 +2,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::glue;
 
@@ -120,16 +120,20 @@ impl StopSignal {
 
 /// Logs that the process is ended, from another thread.
 async fn log_exceeded(budget: Duration) {
-    let logged = tokio::task::spawn_blocking(move || {
+    let (done, logged) = oneshot::channel::<()>();
+    let logging = std::thread::Builder::new().spawn(move || {
         tracing::error!(
             target: "ops_layer",
             budget_seconds = budget.as_secs_f64(),
             hint = "a worker is blocked, work of spawn_blocking goes on, or the program does more after it served",
             "shutdown_budget_exceeded"
         );
+        drop(done);
     });
-    // a line that takes longer is lost: the process ends now
-    let _ = tokio::time::timeout(LAST_LINE, logged).await;
+    // a line for which there is no thread, or that takes longer, is lost: the process ends now
+    if logging.is_ok() {
+        let _ = tokio::time::timeout(LAST_LINE, logged).await;
+    }
 }
 
 /// Number of SIGINT on every platform.

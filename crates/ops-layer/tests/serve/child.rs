@@ -26,6 +26,7 @@ fn router() -> Router {
         .route("/block", get(block))
         .route("/in_background", get(in_background))
         .route("/descriptors", get(take_descriptors))
+        .route("/threads", get(take_threads))
         .route("/switch", get(switch))
         .route("/chunks", get(chunks))
         .route(
@@ -89,6 +90,32 @@ async fn take_descriptors() -> &'static str {
     }
     std::mem::forget(kept);
     "taken\n"
+}
+
+/// Starts threads until the process has no room for the stack of another one.
+async fn take_threads() -> &'static str {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let size = size.unwrap().trim_end_matches("kB").trim();
+    let size: u64 = size.parse().unwrap();
+    // less than a stack, for what comes after this
+    let spare = vec![1_u8; 1 << 20];
+    let limit = Rlimit {
+        current: Some((size << 10) + (64 << 20)),
+        maximum: getrlimit(Resource::As).maximum,
+    };
+    setrlimit(Resource::As, limit).unwrap();
+    let started = || std::thread::Builder::new().spawn(park_for_ever);
+    while started().is_ok() {}
+    drop(spare);
+    "taken\n"
+}
+
+fn park_for_ever() {
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Switches to a protocol that says nothing.

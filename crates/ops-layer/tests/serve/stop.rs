@@ -60,6 +60,18 @@ fn what_blocks_the_process_ends_with_its_budget() {
 }
 
 #[test]
+fn what_blocks_a_process_that_gets_no_thread_ends_with_its_budget() {
+    let service = Start::new("serve")
+        .env("BLOCK_MS", "300000")
+        .env("OPS_SHUTDOWN_SECONDS", "1")
+        .serve();
+    assert_eq!(get(service.api, "/threads").body, "taken\n");
+    let _blocking = block_workers(&service);
+    let (status, log) = service.stop();
+    assert_eq!(status.code(), Some(143), "{log}");
+}
+
+#[test]
 fn a_grace_period_leaves_time_for_the_last_requests_and_is_shortened_in_the_open() {
     let service = Start::new("serve")
         .env("OPS_SHUTDOWN_SECONDS", "10")
