@@ -26,4 +26,7 @@ impl AdminThread {
     ) -> Result<Self, Error> {
         Ok(Self)
     }
+
+    #[expect(clippy::unused_async, reason = "the interface of the part")]
+    pub(super) async fn end(self) {}
 }

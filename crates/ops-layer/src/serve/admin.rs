@@ -1,6 +1,7 @@
 //! The admin page, on a thread of its own: it answers while every worker of the service is busy or blocked.
 
 use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +10,7 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use http::{HeaderValue, header};
 use ops_admin::{Admin, Check};
+use tokio::sync::oneshot;
 
 use super::acceptor::{Acceptor, Spare};
 use super::body;
@@ -25,6 +27,8 @@ use crate::{Error, Finding, Ops, Severity};
 pub(super) const MAX_CONNECTIONS: usize = 32;
 /// File descriptors that are held back for connections of the admin page.
 pub(super) const SPARE_DESCRIPTORS: usize = 8;
+/// Time for which a thread without work is kept: as good as for ever.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Time that the last answers of the page get when the process ends.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
 
@@ -42,6 +46,7 @@ pub(super) struct Sections {
 pub(super) struct AdminThread {
     connections: Connections,
     thread: Option<std::thread::JoinHandle<()>>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl AdminThread {
@@ -84,20 +89,35 @@ impl AdminThread {
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .thread_keep_alive(FOREVER)
             .build()
             .map_err(|cause| failed(Failure::Thread(cause)))?;
+        let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("ops-admin".to_owned())
             .spawn(move || {
+                // the page reads files on another thread, which is made now and kept: later there may be none. One that cannot be had
+                // is a line of the log
+                let first = AssertUnwindSafe(|| runtime.spawn_blocking(|| ()));
+                let _ = catch_unwind(first);
                 runtime.block_on(answer(acceptor, listener));
                 // a profile that is being written is not waited for
                 runtime.shutdown_timeout(LAST_ANSWERS);
+                drop(end);
             })
             .map_err(|cause| failed(Failure::Thread(cause)))?;
         Ok(Self {
             connections,
             thread: Some(thread),
+            ended,
         })
+    }
+
+    /// Ends it after its last answers, without a thread that waits for that.
+    pub(super) async fn end(mut self) {
+        self.connections.set_phase(Phase::Closing);
+        // it says nothing: the other side is dropped
+        let _ = (&mut self.ended).await;
     }
 }
 

@@ -273,8 +273,9 @@ fn prepare(
 /// Writes and sends what the parts still hold, then closes the admin page.
 pub(super) async fn end(ops: Ops, admin: Option<AdminThread>, budget: Duration) {
     ops.shutdown(budget).await;
-    // joins its thread
-    let _ = tokio::task::spawn_blocking(move || drop(admin)).await;
+    if let Some(admin) = admin {
+        admin.end().await;
+    }
 }
 
 /// Returns the limit, lowered to what the operating system allows beside everything else that the process opens.

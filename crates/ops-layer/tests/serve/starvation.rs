@@ -120,3 +120,12 @@ fn while_the_service_itself_uses_up_every_descriptor() {
     }
     assert_eq!(service.log().matches("accept_failed").count(), 1);
 }
+
+#[test]
+fn while_the_process_gets_no_thread() {
+    let service = Start::new("serve").serve();
+    assert_eq!(get(service.api, "/threads").body, "taken\n");
+    admin_answers(&service, "no thread left");
+    let (status, log) = service.stop();
+    assert!(status.success(), "{status} {log}");
+}
