@@ -62,7 +62,7 @@ impl AdminThread {
         let failed = |failure| Error::new("admin", failure);
         let Socket { listener, at } = socket;
         let token = token::from_env()?;
-        if token.is_none() && !at.address.ip().is_loopback() {
+        if token.is_none() && !at.address.ip().to_canonical().is_loopback() {
             return Err(failed(Failure::TokenMissing(at.address)));
         }
         let mut page = page(ops, readiness);

@@ -129,3 +129,13 @@ fn an_address_that_others_reach_needs_a_token() {
     assert!(status.success());
     assert!(!log.contains(TOKEN), "{log}");
 }
+
+#[test]
+fn a_loopback_address_needs_no_token_however_it_is_written() {
+    let mapped = "[::ffff:127.0.0.1]:0";
+    if TcpListener::bind(mapped).is_err() {
+        return; // this machine has no IPv6
+    }
+    let service = Start::new("serve").env("OPS_ADMIN_ADDR", mapped).serve();
+    assert_eq!(get(service.admin, "/api/state").status, 200);
+}
