@@ -69,11 +69,13 @@ impl Ops {
         let mut tasks = Tasks::default();
         let made = catch_unwind(AssertUnwindSafe(|| job(stop.clone())));
         let mut running = tasks.spawn(crate::with_context(async move {
-            match made {
+            let ended = match made {
                 Ok(work) => work.await,
                 // it ends the task, as a panic of the work itself does
                 Err(panic) => resume_unwind(panic),
-            }
+            };
+            // here, since the text of an error is the program's, too
+            ended.map_err(|error| chain(error.into().as_ref()))
         }));
         tasks.spawn(supervisor::keep_watchdog());
         supervisor::ready();
@@ -92,7 +94,6 @@ impl Ops {
                 ExitCode::SUCCESS
             }
             Some(Ok(Err(error))) => {
-                let error = chain(error.into().as_ref());
                 tracing::error!(target: "ops_layer", error, "job_failed");
                 ExitCode::FAILURE
             }

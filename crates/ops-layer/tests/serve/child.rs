@@ -439,11 +439,24 @@ fn panics_at_once(_: StopSignal) -> std::future::Ready<Result<(), std::io::Error
     panic!("on purpose")
 }
 
+/// An error that panics when it is to say what it is.
+#[derive(Debug)]
+struct WithoutWords;
+
+impl std::fmt::Display for WithoutWords {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("on purpose")
+    }
+}
+
+impl std::error::Error for WithoutWords {}
+
 async fn job(stop: StopSignal) -> Result<(), std::io::Error> {
     println!("\nworking");
     stop.wait().await;
     match std::env::var("JOB").as_deref() {
         Ok("fails") => Err(std::io::Error::other("the queue is gone")),
+        Ok("fails without words") => Err(std::io::Error::other(WithoutWords)),
         Ok("panics") => panic!("on purpose"),
         Ok("hangs") => std::future::pending().await,
         _ => Ok(()),

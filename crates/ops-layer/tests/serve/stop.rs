@@ -213,6 +213,7 @@ fn a_job_ends_by_its_result() {
     for (job, code, told) in [
         ("works", 0, "job_finished"),
         ("fails", 1, "the queue is gone"),
+        ("fails without words", 1, "job_failed"),
         ("panics", 1, "job_failed"),
         ("panics at once", 1, "job_failed"),
         ("hangs", 1, "job_cut_off"),
