@@ -19,7 +19,7 @@ pub(crate) struct File {
     pub(crate) trace: Option<glue::trace::Settings>,
     pub(crate) metrics: Option<glue::metrics::Settings>,
     pub(crate) secrets: Option<glue::secrets::Settings>,
-    pub(crate) cache: Cache,
+    pub(crate) cache: Option<Cache>,
     pub(crate) black_box: Option<glue::black_box::Settings>,
     pub(crate) history: Option<glue::history::Settings>,
     /// The section `secrets` names a catalog.
@@ -127,6 +127,7 @@ impl Config {
     /// Fills what is not set from the environment and the file that `OPS_CONFIG` names, if it is set.
     pub(crate) fn with_file(mut self) -> Result<Self, Error> {
         let file = File::from_env()?.unwrap_or_default();
+        let cache = file.cache.unwrap_or_default();
         let in_code = [
             ("log", self.log.is_some() && file.log.is_some()),
             ("trace", self.trace.is_some() && file.trace.is_some()),
@@ -138,11 +139,11 @@ impl Config {
             ),
             (
                 "cache: file",
-                (self.cache.is_some() || self.cache_yaml.is_some()) && file.cache.file.is_some(),
+                (self.cache.is_some() || self.cache_yaml.is_some()) && cache.file.is_some(),
             ),
             (
                 "cache: dir",
-                self.cache_dir.is_some() && file.cache.dir.is_some(),
+                self.cache_dir.is_some() && cache.dir.is_some(),
             ),
         ];
         let covered = in_code.into_iter().filter(|(_, is_covered)| *is_covered);
@@ -169,13 +170,13 @@ impl Config {
             self.secrets = secrets.transpose()?;
         }
         if self.cache.is_none() && self.cache_yaml.is_none() {
-            self.cache_yaml = file.cache.file.as_deref().map(Document::read).transpose()?;
+            self.cache_yaml = cache.file.as_deref().map(Document::read).transpose()?;
         }
         let in_environment = std::env::var_os("OPS_CACHE_DIR").filter(|dir| !dir.is_empty());
         self.cache_dir = self
             .cache_dir
             .or(in_environment.map(PathBuf::from))
-            .or(file.cache.dir);
+            .or(cache.dir);
         Ok(self)
     }
 

@@ -221,6 +221,16 @@ fn a_file_that_is_no_mapping_is_refused_with_what_it_is_to_be() {
 }
 
 #[test]
+fn a_section_of_nothing_is_none() {
+    let sections = ["log", "trace", "metrics", "secrets", "cache", "black_box"];
+    for nothing in ["", " ~", " null"] {
+        let text = sections.map(|section| format!("{section}:{nothing}\n"));
+        let (_file, start) = with(&text.concat());
+        assert!(start.serve().stop().0.success(), "{nothing:?}");
+    }
+}
+
+#[test]
 fn a_file_of_comments_alone_is_none_also_with_the_mark_of_an_editor_before_them() {
     for text in ["", "# log: {}\n", "\u{feff}# log: {}\r\n"] {
         let (_file, start) = with(text);
