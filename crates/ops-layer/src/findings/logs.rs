@@ -1,6 +1,6 @@
 //! Rules about log lines.
 
-use super::history::{History, SETTLED, WINDOW};
+use super::history::{History, NO_CAUSE, SETTLED, WINDOW};
 use super::snapshot::Snapshot;
 use super::{Finding, Severity, disk};
 
@@ -57,12 +57,18 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
             "The output fails: disk, permissions, or the reader of a pipe. `log_output_failed` has the reason."
         }
     };
+    let is_of_streams = !losing.is_empty() && losing.iter().all(|name| STREAMS.contains(name));
     (dropped > 0).then(|| {
         let severity = match is_over {
             true => Severity::Info,
             false => Severity::Warning,
         };
-        Finding::new("log_lines_dropped", severity)
+        let mut finding = Finding::new("log_lines_dropped", severity);
+        // whatever is wrong with a file
+        if is_of_streams {
+            finding = finding.explained_by(NO_CAUSE);
+        }
+        finding
             .seen(format!(
                 "{dropped} lines were dropped by {by} in the last minute, {written} were written to all outputs"
             ))

@@ -200,9 +200,13 @@ fn log(problem: &'static str, dropped: u64) -> Set {
     Box::new(move |snapshot| {
         let log = snapshot.log.as_mut().unwrap();
         log.dropped = dropped;
+        let (of_stdout, of_file) = match problem {
+            "" => (dropped, 0),
+            _ => (0, dropped),
+        };
         log.lost = vec![
-            ("stdout".to_owned(), dropped),
-            ("logs/app.log".to_owned(), 0),
+            ("stdout".to_owned(), of_stdout),
+            ("logs/app.log".to_owned(), of_file),
         ];
         if !problem.is_empty() {
             log.problems = vec![("logs/app.log".to_owned(), problem.to_owned())];
