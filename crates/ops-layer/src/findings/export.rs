@@ -10,6 +10,8 @@ use super::{Finding, Severity};
 const FAILING_FOR: Duration = Duration::from_secs(10);
 /// Beginning of what the standard library says of a name that the resolver has no answer for.
 const LOOKUP: &str = "failed to lookup address";
+/// Added to what was seen if nothing shows whether it still holds.
+const NOT_ASKED: &str = "; no span has ended for a minute, so that it was not asked again";
 const SLOW: Duration = Duration::from_secs(2);
 const RUNBOOK: &str = "traces-not-appearing";
 /// Text of rustls about a certificate that it does not accept.
@@ -27,13 +29,23 @@ pub(super) const COLLECTOR: [&str; 5] = [
     "collector_refusing",
 ];
 
-pub(super) fn collector(now: &Snapshot, _: &History) -> Option<Finding> {
+pub(super) fn collector(now: &Snapshot, history: &History) -> Option<Finding> {
     let export = now.export.as_ref()?;
     let failing = export
         .failing_for
         .filter(|failing| *failing >= FAILING_FOR)?;
-    let finding = failure(export, failing);
+    let mut finding = failure(export, failing);
+    if has_nothing_to_send(now, history) {
+        finding.seen += NOT_ASKED;
+    }
     Some(finding.since(now.wall.checked_sub(failing).unwrap_or(now.wall)))
+}
+
+/// Reports whether no span has ended for a minute: the collector was not asked since, and may be well by now.
+fn has_nothing_to_send(now: &Snapshot, history: &History) -> bool {
+    let ended = |of: &Snapshot| Some(of.export.as_ref()?.ended);
+    let before = history.before(now, WINDOW);
+    before.is_some_and(|before| ended(before) == ended(now))
 }
 
 /// Names the answer of a collector that has failed for so long.
@@ -110,6 +122,9 @@ pub(super) fn slow(now: &Snapshot, history: &History) -> Option<Finding> {
     let took = slow(export)?;
     let before = history.last()?.export.as_ref()?;
     slow(before)?;
+    if has_nothing_to_send(now, history) {
+        return None;
+    }
     let finding = Finding::new("collector_slow", Severity::Warning)
         .seen(format!("the last export took {:.1} s", took.as_secs_f64()))
         .means("Spans wait; if the queue fills, they are dropped.")

@@ -6,18 +6,33 @@ use super::{Finding, Severity, disk};
 
 /// Outputs with a reader at their other end.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
+/// Added to what was seen if nothing shows whether it still holds.
+const NOT_TRIED: &str = "; no line was logged for a minute, so that it was not tried again";
 const RUNBOOK: &str = "log-lines-missing";
 
-pub(super) fn not_writable(now: &Snapshot, _: &History) -> Option<Finding> {
+pub(super) fn not_writable(now: &Snapshot, history: &History) -> Option<Finding> {
     let (path, reason) = now.log.as_ref()?.problems.first()?;
+    let sent = |of: &Snapshot| {
+        let log = of.log.as_ref()?;
+        Some(log.written + log.dropped)
+    };
+    let before = history.before(now, WINDOW);
+    let not_tried = match before.is_some_and(|before| sent(before) == sent(now)) {
+        true => NOT_TRIED,
+        false => "",
+    };
     let action = match reason.contains("(os error 13)") {
-        true => "Make the directory writable for this user; the file is opened again by itself.",
-        false if disk::is_full(reason) => "Make room there; the file is written again by itself.",
-        false => "Correct what the reason names; the file is opened again by itself.",
+        true => {
+            "Make the directory writable for this user; the file is opened again at the next line."
+        }
+        false if disk::is_full(reason) => {
+            "Make room there; the file is written again at the next line."
+        }
+        false => "Correct what the reason names; the file is opened again at the next line.",
     };
     Some(
         Finding::new("log_file_not_writable", Severity::Critical)
-            .seen(format!("{path}: {reason}"))
+            .seen(format!("{path}: {reason}{not_tried}"))
             .means(
                 "Lines are on the terminal and the admin page only; after a crash they are gone.",
             )

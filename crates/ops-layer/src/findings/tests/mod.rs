@@ -148,6 +148,11 @@ fn collector(kind: &'static str, status: Option<u16>) -> Set {
     })
 }
 
+/// No span has ended since the first ten minutes.
+fn nothing_to_send() -> Set {
+    export(|export| export.ended = 60_000)
+}
+
 fn secrets(set: impl Fn(&mut SecretState) + 'static) -> Set {
     Box::new(move |snapshot| set(&mut snapshot.secrets.as_mut().unwrap().known[0]))
 }

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::{
-    Row, all, answers, cache, collector, disk, export, failing, failing_at, log, queries, secrets,
-    shared,
+    Row, Snapshot, all, answers, cache, collector, disk, export, failing, failing_at, log,
+    nothing_to_send, queries, secrets, shared,
 };
 
 /// Rows about collector, secrets, disks, cache and engine.
@@ -43,6 +43,13 @@ pub(super) fn rows() -> Vec<Row> {
             1,
             vec!["collector_unreachable", "spans_dropped"],
             "cannot be reached",
+        ),
+        (
+            "collector away, as far as is known",
+            all(vec![collector("refused", None), nothing_to_send()]),
+            20,
+            vec!["collector_unreachable"],
+            "the answer; no span has ended for a minute, so that it was not asked again",
         ),
         (
             "collector with an old certificate",
@@ -97,6 +104,16 @@ pub(super) fn rows() -> Vec<Row> {
             2,
             vec!["collector_slow"],
             "3.0 s",
+        ),
+        (
+            "a slow export of long ago",
+            all(vec![
+                export(|export| export.last_duration = Some(Duration::from_secs(3))),
+                nothing_to_send(),
+            ]),
+            20,
+            vec![],
+            "",
         ),
         (
             "queue full",
@@ -290,6 +307,18 @@ pub(super) fn rows() -> Vec<Row> {
             1,
             vec!["log_file_not_writable", "log_lines_dropped"],
             "logs/app.log: Permission",
+        ),
+        (
+            "log not writable, as far as is known",
+            all(vec![
+                log("Permission denied (os error 13)", 5),
+                Box::new(|snapshot: &mut Snapshot| {
+                    snapshot.log.as_mut().unwrap().written = 6_000;
+                }),
+            ]),
+            20,
+            vec!["log_file_not_writable"],
+            "(os error 13); no line was logged for a minute, so that it was not tried again",
         ),
         (
             "log lines dropped",
