@@ -1,7 +1,8 @@
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
 use crate::glue;
@@ -29,17 +30,23 @@ impl StopSignal {
     /// Fails if the operating system does not let the signals be watched, or has no thread for it.
     pub fn listen() -> io::Result<Self> {
         let signal = Self::manual();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let signals = {
-            let _entered = runtime.enter();
-            Signals::watch()?
-        };
         let listener = signal.clone();
+        let (tell, told) = mpsc::channel();
+        // the runtime stays on its thread: it may not be dropped on one of another runtime
         std::thread::Builder::new()
             .name("ops-signals".to_owned())
-            .spawn(move || runtime.block_on(listener.follow(signals)))?;
+            .spawn(move || {
+                // who asked waits for what is told
+                match watch_signals() {
+                    Ok((runtime, signals)) => {
+                        let _ = tell.send(Ok(()));
+                        runtime.block_on(listener.follow(signals));
+                    }
+                    Err(error) => drop(tell.send(Err(error))),
+                }
+            })?;
+        let panicked = |_| Err(io::Error::other("the thread for signals panicked"));
+        told.recv().unwrap_or_else(panicked)?;
         Ok(signal)
     }
 
@@ -116,6 +123,17 @@ impl StopSignal {
         // the sender lives in self, so that this cannot fail
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
+}
+
+/// Returns the signals, and the runtime that they come to.
+fn watch_signals() -> io::Result<(Runtime, Signals)> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build()?;
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::watch()?
+    };
+    Ok((runtime, signals))
 }
 
 /// Logs that the process is ended, from another thread.

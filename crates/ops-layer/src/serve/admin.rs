@@ -1,8 +1,9 @@
 //! The admin page, on a thread of its own: it answers while every worker of the service is busy or blocked.
 
+use std::io;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -10,6 +11,7 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use http::{HeaderValue, header};
 use ops_admin::{Admin, Check};
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::acceptor::{Acceptor, Spare};
@@ -87,25 +89,28 @@ impl AdminThread {
             spare: Spare::new(SPARE_DESCRIPTORS),
             connections: connections.clone(),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .thread_keep_alive(FOREVER)
-            .build()
-            .map_err(|cause| failed(Failure::Thread(cause)))?;
         let (end, ended) = oneshot::channel();
+        let (tell, told) = mpsc::channel();
+        // the runtime stays on its thread: it may not be dropped on one of another runtime
         let thread = std::thread::Builder::new()
             .name("ops-admin".to_owned())
             .spawn(move || {
-                // the page reads files on another thread, which is made now and kept: later there may be none. One that cannot be had
-                // is a line of the log
-                let first = AssertUnwindSafe(|| runtime.spawn_blocking(|| ()));
-                let _ = catch_unwind(first);
-                runtime.block_on(answer(acceptor, listener));
-                // a profile that is being written is not waited for
-                runtime.shutdown_timeout(LAST_ANSWERS);
+                // who asked waits for what is told
+                match runtime() {
+                    Ok(runtime) => {
+                        let _ = tell.send(Ok(()));
+                        runtime.block_on(answer(acceptor, listener));
+                        // a profile that is being written is not waited for
+                        runtime.shutdown_timeout(LAST_ANSWERS);
+                    }
+                    Err(cause) => drop(tell.send(Err(cause))),
+                }
                 drop(end);
             })
             .map_err(|cause| failed(Failure::Thread(cause)))?;
+        let panicked = |_| Err(io::Error::other("it panicked"));
+        let begun = told.recv().unwrap_or_else(panicked);
+        begun.map_err(|cause| failed(Failure::Thread(cause)))?;
         Ok(Self {
             connections,
             thread: Some(thread),
@@ -144,6 +149,16 @@ fn with_time_for_bodies(page: Router, allowed: Duration) -> Router {
             response
         },
     ))
+}
+
+/// Makes the runtime of the page. It reads files on another thread, which is made now and kept: later there may be none.
+fn runtime() -> io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().thread_keep_alive(FOREVER).build()?;
+    // that it cannot be had is a line of the log
+    let first = AssertUnwindSafe(|| runtime.spawn_blocking(|| ()));
+    let _ = catch_unwind(first);
+    Ok(runtime)
 }
 
 async fn answer(acceptor: Acceptor, listener: TcpListener) {

@@ -129,3 +129,13 @@ fn while_the_process_gets_no_thread() {
     let (status, log) = service.stop();
     assert!(status.success(), "{status} {log}");
 }
+
+#[test]
+fn a_start_without_a_thread_is_refused_with_what_needs_one() {
+    let start = || Start::new("serve").env("WITHOUT_THREADS", "1");
+    let reason = start().refused();
+    assert!(reason.contains("cannot watch for signals"), "{reason}");
+    // it watches for signals already
+    let reason = start().env("BACKGROUND", "ends").refused();
+    assert!(reason.contains("the thread of the admin page"), "{reason}");
+}
