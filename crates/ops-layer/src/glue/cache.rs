@@ -124,11 +124,15 @@ impl Part {
     pub(crate) async fn flush(&self, budget: std::time::Duration) {
         let cache = self.cache.clone();
         let (done, flushed) = tokio::sync::oneshot::channel();
-        // without a thread nobody sends
-        let _ = std::thread::Builder::new()
+        let flushing = std::thread::Builder::new()
             .name("ops-cache-stop".to_owned())
             .spawn(move || done.send(cache.flush(budget)));
-        if !matches!(flushed.await, Ok(true)) {
+        let is_flushed = match flushing {
+            Ok(_) => matches!(flushed.await, Ok(true)),
+            // where no thread can be had this one does the work
+            Err(_) => self.cache.flush(budget),
+        };
+        if !is_flushed {
             tracing::warn!(
                 target: "ops_layer", budget_seconds = budget.as_secs_f64(), "cache_writes_cut_off"
             );

@@ -128,6 +128,7 @@ fn while_the_process_gets_no_thread() {
     admin_answers(&service, "no thread left");
     let (status, log) = service.stop();
     assert!(status.success(), "{status} {log}");
+    assert!(!log.contains("cut_off"), "nothing was written: {log}");
 }
 
 #[test]
