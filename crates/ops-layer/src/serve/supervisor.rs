@@ -41,10 +41,12 @@ fn notify(state: NotifyState<'_>) {
 }
 
 fn send(state: NotifyState<'_>) -> io::Result<()> {
+    let socket = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
+    if socket.is_empty() {
+        return Ok(());
+    }
     #[cfg(target_os = "linux")]
-    if let Some(socket) = std::env::var_os("NOTIFY_SOCKET")
-        && let Some(name) = socket.as_encoded_bytes().strip_prefix(b"@")
-    {
+    if let Some(name) = socket.as_encoded_bytes().strip_prefix(b"@") {
         return send_to_abstract(name, &state);
     }
     sd_notify::notify(&[state])

@@ -52,10 +52,13 @@ fn an_empty_variable_counts_as_unset() {
         .env("OPS_ADMIN_TOKEN_FILE", "")
         .env("OTEL_SERVICE_NAME", "")
         .env("LISTEN_FDS", "")
+        .env("NOTIFY_SOCKET", "")
         .serve();
     assert!(service.api.ip().is_loopback());
     assert_eq!(get(service.admin, "/api/state").status, 200);
-    assert!(service.stop().0.success());
+    let (status, log) = service.stop();
+    assert!(status.success());
+    assert!(!log.contains("service_manager_not_reached"), "{log}");
 }
 
 #[test]
