@@ -195,10 +195,13 @@ pub(crate) fn sample_to(history: &ops_history::History, at: std::time::SystemTim
 }
 
 pub(crate) fn observer() -> Observer {
-    let value = std::env::var_os("OPS_METRICS_SEMANTIC_NAMES").unwrap_or_default();
+    let variable = "OPS_METRICS_SEMANTIC_NAMES";
+    let value = std::env::var_os(variable).unwrap_or_default();
+    let value = value.to_string_lossy();
+    // a file of variables may end its lines in another way
+    let value = value.trim();
     let is_on = value.eq_ignore_ascii_case("true");
     if !is_on && !value.is_empty() && !value.eq_ignore_ascii_case("false") {
-        let (variable, value) = ("OPS_METRICS_SEMANTIC_NAMES", value.to_string_lossy());
         tracing::warn!(target: "ops_layer", variable, %value, accepted = "true, false", "variable_refused");
     }
     Observer::new().semantic_names(is_on)

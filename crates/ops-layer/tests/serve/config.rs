@@ -205,7 +205,9 @@ fn a_switch_that_is_neither_true_nor_false_is_refused_with_what_is_accepted() {
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert!(refused[0].contains("OPS_METRICS_SEMANTIC_NAMES"));
     assert!(refused[0].contains("true, false"), "{refused:?}");
-    assert_eq!(told("FALSE"), [""; 0]);
+    for right in ["FALSE", " ", "true\r"] {
+        assert_eq!(told(right), [""; 0], "{right:?}");
+    }
 }
 
 #[test]
