@@ -114,6 +114,11 @@ impl Document {
     }
 }
 
+/// White space alone names no place.
+fn is_named(place: &Path) -> bool {
+    place.to_str().is_none_or(|place| !place.trim().is_empty())
+}
+
 fn text_of(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|error| failed(path, Failure::Unreadable(error)))
 }
@@ -172,11 +177,9 @@ impl Config {
         if self.cache.is_none() && self.cache_yaml.is_none() {
             self.cache_yaml = cache.file.as_deref().map(Document::read).transpose()?;
         }
-        let in_environment = std::env::var_os("OPS_CACHE_DIR").filter(|dir| !dir.is_empty());
-        self.cache_dir = self
-            .cache_dir
-            .or(in_environment.map(PathBuf::from))
-            .or(cache.dir);
+        let in_environment = std::env::var_os("OPS_CACHE_DIR").map(PathBuf::from);
+        let mut places = [in_environment, cache.dir].into_iter().flatten();
+        self.cache_dir = self.cache_dir.or(places.find(|dir| is_named(dir)));
         Ok(self)
     }
 

@@ -296,7 +296,8 @@ fn is_resource(service: &str) -> bool {
 
 /// The value of a variable; one that is empty is not set.
 fn set(variable: &str) -> Option<OsString> {
-    std::env::var_os(variable).filter(|value| !value.is_empty())
+    // white space alone changes nothing
+    std::env::var_os(variable).filter(|value| !value.to_string_lossy().trim().is_empty())
 }
 
 /// The origin of a setting: code, else its variable, else the default.

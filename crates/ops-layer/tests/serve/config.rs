@@ -162,6 +162,25 @@ fn the_file_points_to_the_files_of_secrets_and_cache() {
 }
 
 #[test]
+#[cfg(feature = "cache")]
+fn a_directory_of_white_space_alone_is_none() {
+    for (variable, text) in [
+        (" ", ""),
+        ("\r", "cache: { dir: ' ' }"),
+        ("", "cache: { dir: '' }"),
+    ] {
+        let (_file, start) = with(text);
+        let service = start.env("OPS_CACHE_DIR", variable).serve();
+        assert!(service.has("data/cache"), "{variable:?} {text}");
+        assert!(
+            !service.has(" ") && !service.has("\r"),
+            "{variable:?} {text}"
+        );
+        assert!(service.stop().0.success());
+    }
+}
+
+#[test]
 fn baggage_under_the_keys_that_are_named_is_on_the_lines_of_a_request_and_of_its_handler() {
     let (_file, start) = with("trace: { baggage_fields: [tenant, password] }\n");
     let service = start

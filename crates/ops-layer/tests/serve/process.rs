@@ -225,7 +225,7 @@ impl Process {
     }
 
     /// Reports if its folder has a file or folder of this name.
-    #[cfg(feature = "history")]
+    #[cfg(any(feature = "cache", feature = "history"))]
     pub(crate) fn has(&self, name: &str) -> bool {
         self.folder.path().join(name).exists()
     }
