@@ -83,7 +83,7 @@ pub(crate) struct Document {
 /// File or folder of the black box, and bytes of its ring.
 #[cfg(feature = "black-box")]
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "file and bytes")]
 pub(crate) struct BlackBox {
     pub(crate) file: Option<PathBuf>,
     #[serde(deserialize_with = "bytes_of_ring")]
@@ -93,7 +93,7 @@ pub(crate) struct BlackBox {
 /// Directory of the history, and its bounds.
 #[cfg(feature = "history")]
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "dir, bytes and hours")]
 pub(crate) struct History {
     pub(crate) dir: Option<PathBuf>,
     #[serde(deserialize_with = "bytes_of_files")]

@@ -13,7 +13,11 @@ const VARIABLE: &str = "OPS_CONFIG";
 
 /// Sections of the file, each of which may be left out.
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a mapping with the sections log, trace, metrics, secrets, cache, black_box and history"
+)]
 pub(crate) struct File {
     pub(crate) log: Option<glue::log::Settings>,
     pub(crate) trace: Option<glue::trace::Settings>,
@@ -32,7 +36,7 @@ pub(crate) struct File {
 
 /// Places of the cache: what is configured stands in the file that it names.
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "file and dir")]
 pub(crate) struct Cache {
     pub(crate) file: Option<PathBuf>,
     pub(crate) dir: Option<PathBuf>,

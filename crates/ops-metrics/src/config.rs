@@ -12,7 +12,11 @@ use crate::series::registry;
 /// In a file the keys are `label_values_max`, `series_max`, and `label_values_max_of` with a map of labels for each
 /// metric, `buckets_of` with a list of bounds for each metric, and `created_samples`. Keys that are not known are refused.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "series_max and the other keys of metrics"
+)]
 pub struct Config {
     #[serde(skip)]
     build: Option<[&'static str; 3]>,

@@ -242,6 +242,31 @@ fn a_file_that_is_no_mapping_is_refused_with_what_it_is_to_be() {
 }
 
 #[test]
+fn a_section_that_is_no_mapping_is_refused_with_its_keys() {
+    for (text, line, keys) in [
+        ("log: debug\n", 1, "level, file and"),
+        ("trace: off\n", 1, "endpoint, sampling_ratio and"),
+        ("metrics: [1]\n", 1, "series_max and"),
+        ("log: {}\nsecrets: secrets.yaml\n", 2, "catalog and"),
+        #[cfg(feature = "cache")]
+        ("cache: data/cache\n", 1, "file and dir"),
+        #[cfg(feature = "black-box")]
+        ("black_box: off\n", 1, "file and bytes"),
+        #[cfg(feature = "history")]
+        ("history: /var/lib/history\n", 1, "dir, bytes and hours"),
+    ] {
+        let (_file, start) = with(text);
+        let reason = start.refused();
+        assert!(reason.contains(&format!("expected {keys}")), "{reason}");
+        assert!(reason.contains(&format!("line {line}")), "{reason}");
+    }
+    let (_file, start) = with("log\n  level: info\n");
+    let reason = start.refused();
+    let keys = "expected a mapping with the sections log, trace";
+    assert!(reason.contains(keys), "{reason}");
+}
+
+#[test]
 fn a_section_of_nothing_is_none() {
     let sections = ["log", "trace", "metrics", "secrets", "cache", "black_box"];
     for nothing in ["", " ~", " null"] {

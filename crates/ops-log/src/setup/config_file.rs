@@ -12,7 +12,11 @@ use crate::{Config, Filter, JsonForm, LateLines, Level, RateLimit, Rotation, Val
 
 /// The keys are the names of the methods; `format` is `json` or `console`, `filter` has the syntax of `RUST_LOG`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "level, file and the other keys of the log"
+)]
 struct ConfigFile {
     service_name: Option<String>,
     format: Format,

@@ -29,7 +29,11 @@ const REGION: &str = "OPS_AWS_REGION";
 /// Configuration of a [`Secrets`](crate::Secrets). The default reads `configs/secrets.yaml` and `.env` if they are there, and asks AWS if
 /// something hints at it.
 #[derive(Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "catalog and the other keys of secrets"
+)]
 pub struct Config {
     pub(crate) catalog: Option<PathBuf>,
     pub(crate) dotenv: PathBuf,

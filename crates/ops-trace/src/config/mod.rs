@@ -37,7 +37,10 @@ pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// map, `propagate_to`, `baggage_attributes` and `baggage_fields` are lists. Unknown keys are an error; a number out of its range
 /// is the nearest in it, with the warning `variable_not_usable`.
 #[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "endpoint, sampling_ratio and the other keys of tracing"
+)]
 pub struct Config {
     #[serde(default)]
     pub(crate) service_name: String,
