@@ -124,7 +124,12 @@ fn is_named(place: &Path) -> bool {
 }
 
 fn text_of(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|error| failed(path, Failure::Unreadable(error)))
+    let bytes = std::fs::read(path).map_err(|error| failed(path, Failure::Unreadable(error)))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        failed(path, Failure::NoText { line })
+    })
 }
 
 fn failed(path: &Path, failure: Failure) -> Error {
@@ -231,6 +236,10 @@ enum Failure {
         line: Option<usize>,
     },
     NoMapping,
+    /// It has bytes that are no UTF-8, first in this line.
+    NoText {
+        line: usize,
+    },
     /// The program is built without the part that this section is for.
     LeftOut {
         section: &'static str,
@@ -251,6 +260,7 @@ impl fmt::Display for FileError {
                 let missing = features::missing(feature);
                 write!(f, "{VARIABLE}: {path}: {section}: {missing}")
             }
+            Failure::NoText { line } => write!(f, "{VARIABLE}: {path}: line {line} is no UTF-8"),
             Failure::NoMapping => write!(
                 f,
                 "{VARIABLE}: {path} is not a mapping with the sections log, trace, metrics, secrets, cache, black_box and history"
@@ -264,7 +274,7 @@ impl std::error::Error for FileError {
         match &self.failure {
             Failure::Unreadable(error) => Some(error),
             Failure::Wrong { error, .. } => Some(error),
-            Failure::NoMapping | Failure::LeftOut { .. } => None,
+            Failure::NoMapping | Failure::NoText { .. } | Failure::LeftOut { .. } => None,
         }
     }
 }

@@ -267,6 +267,15 @@ fn a_section_that_is_no_mapping_is_refused_with_its_keys() {
 }
 
 #[test]
+fn a_file_that_is_no_utf8_is_refused_with_the_line() {
+    let (file, start) = with("");
+    std::fs::write(file.path(), b"log: {}\n# caf\xe9\n").unwrap();
+    let reason = start.refused();
+    assert!(reason.contains(": line 2 is no UTF-8"), "{reason}");
+    assert!(reason.contains(file.path().to_str().unwrap()), "{reason}");
+}
+
+#[test]
 fn a_section_of_nothing_is_none() {
     let sections = ["log", "trace", "metrics", "secrets", "cache", "black_box"];
     for nothing in ["", " ~", " null"] {
