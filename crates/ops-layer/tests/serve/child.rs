@@ -11,6 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Names the variable that tells this test that it is the service.
 pub(crate) const ROLE: &str = "OPS_SERVE_TEST_ROLE";
+/// Bytes of a stack, for `RUST_MIN_STACK`: more than is left by `/threads`.
+pub(crate) const LARGE_STACK: &str = "1073741824";
 /// Bytes of `/large`.
 pub(crate) const LARGE: usize = 4 << 20;
 
@@ -97,29 +99,20 @@ async fn take_threads() -> &'static str {
     "taken\n"
 }
 
-/// Starts threads until the process has no room for the stack of another one.
+/// Leaves the process no room for the stack of another thread, which is [`LARGE_STACK`], but enough for all else.
 fn leave_no_thread() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
     let size = size.unwrap().trim_end_matches("kB").trim();
     let size: u64 = size.parse().unwrap();
-    // less than a stack, for what comes after this
-    let spare = vec![1_u8; 1 << 20];
     let limit = Rlimit {
-        current: Some((size << 10) + (64 << 20)),
+        current: Some((size << 10) + (512 << 20)),
         maximum: getrlimit(Resource::As).maximum,
     };
     setrlimit(Resource::As, limit).unwrap();
-    let started = || std::thread::Builder::new().spawn(park_for_ever);
-    while started().is_ok() {}
-    drop(spare);
-}
-
-fn park_for_ever() {
-    loop {
-        std::thread::park();
-    }
+    let started = std::thread::Builder::new().spawn(|| ());
+    assert!(started.is_err(), "set RUST_MIN_STACK");
 }
 
 /// Switches to a protocol that says nothing.

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::child::LARGE_STACK;
 use crate::client::{PATIENCE, connect, get};
 use crate::process::{Process, Start};
 
@@ -123,7 +124,8 @@ fn while_the_service_itself_uses_up_every_descriptor() {
 
 #[test]
 fn while_the_process_gets_no_thread() {
-    let service = Start::new("serve").serve();
+    let service = Start::new("serve").env("RUST_MIN_STACK", LARGE_STACK);
+    let service = service.serve();
     assert_eq!(get(service.api, "/threads").body, "taken\n");
     admin_answers(&service, "no thread left");
     let (status, log) = service.stop();
@@ -133,7 +135,10 @@ fn while_the_process_gets_no_thread() {
 
 #[test]
 fn a_start_without_a_thread_is_refused_with_what_needs_one() {
-    let start = || Start::new("serve").env("WITHOUT_THREADS", "1");
+    let start = || {
+        let start = Start::new("serve").env("RUST_MIN_STACK", LARGE_STACK);
+        start.env("WITHOUT_THREADS", "1")
+    };
     let reason = start().refused();
     assert!(reason.contains("cannot watch for signals"), "{reason}");
     // it watches for signals already

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
+use crate::child::LARGE_STACK;
 use crate::client::{PATIENCE, connect, get, until, until_in_flight};
 #[cfg(all(feature = "cache", feature = "testing"))]
 use crate::drain::collector;
@@ -64,6 +65,7 @@ fn what_blocks_a_process_that_gets_no_thread_ends_with_its_budget() {
     let service = Start::new("serve")
         .env("BLOCK_MS", "300000")
         .env("OPS_SHUTDOWN_SECONDS", "1")
+        .env("RUST_MIN_STACK", LARGE_STACK)
         .serve();
     assert_eq!(get(service.api, "/threads").body, "taken\n");
     let _blocking = block_workers(&service);
