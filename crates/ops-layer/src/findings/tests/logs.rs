@@ -32,3 +32,15 @@ fn lines_that_were_lost_until_the_output_took_them_again_ask_for_nothing_more() 
         assert_eq!(dropped(seconds, problem, lost), right, "{seconds} s");
     }
 }
+
+#[test]
+fn lines_that_stdout_lost_are_not_explained_by_a_file_that_was_renamed() {
+    let findings = super::found(1, |snapshot| {
+        super::log("Permission denied (os error 13)", 5)(snapshot);
+        let lost = &mut snapshot.log.as_mut().unwrap().lost;
+        lost.iter_mut().for_each(|(_, lost)| *lost = 5 - *lost);
+    });
+    let causes = findings.iter().map(|of| (of.id, of.explained_by));
+    let right = [("log_file_not_writable", None), ("log_lines_dropped", None)];
+    assert_eq!(causes.collect::<Vec<_>>(), right);
+}

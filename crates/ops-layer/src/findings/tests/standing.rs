@@ -313,17 +313,6 @@ fn explained() -> Vec<Explained> {
             ],
         ),
         (
-            "lines go to a file that was renamed, and stdout loses some",
-            all(vec![
-                super::log("Permission denied (os error 13)", 5),
-                Box::new(|snapshot: &mut Snapshot| {
-                    let log = snapshot.log.as_mut().unwrap();
-                    log.lost.iter_mut().for_each(|(_, lost)| *lost = 5 - *lost);
-                }),
-            ]),
-            vec![("log_file_not_writable", None), ("log_lines_dropped", None)],
-        ),
-        (
             "one panic, and many requests fail",
             metrics(|metrics| (metrics.server_errors, metrics.panics) = (600.0, 1.0)),
             vec![("requests_failing", None), ("panics", None)],
