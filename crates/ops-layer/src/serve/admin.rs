@@ -151,10 +151,12 @@ fn with_time_for_bodies(page: Router, allowed: Duration) -> Router {
     ))
 }
 
-/// Makes the runtime of the page. It reads files on another thread, which is made now and kept: later there may be none.
+/// Makes the runtime of the page. It reads files on other threads, which are kept: later there may be none. The first is made now.
 fn runtime() -> io::Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = builder.enable_all().thread_keep_alive(FOREVER).build()?;
+    builder.enable_all().thread_keep_alive(FOREVER);
+    // one connection of HTTP/2 may ask for much at once
+    let runtime = builder.max_blocking_threads(MAX_CONNECTIONS).build()?;
     // that it cannot be had is a line of the log
     let first = AssertUnwindSafe(|| runtime.spawn_blocking(|| ()));
     let _ = catch_unwind(first);
