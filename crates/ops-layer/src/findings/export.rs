@@ -11,7 +11,7 @@ const FAILING_FOR: Duration = Duration::from_secs(10);
 /// Beginning of what the standard library says of a name that the resolver has no answer for.
 const LOOKUP: &str = "failed to lookup address";
 /// Added to what was seen if nothing shows whether it still holds.
-const NOT_ASKED: &str = "; no span has ended for a minute, so that it was not asked again";
+const NOT_ASKED: &str = "; no sampled span has ended for a minute, so that it was not asked again";
 const SLOW: Duration = Duration::from_secs(2);
 const RUNBOOK: &str = "traces-not-appearing";
 /// Text of rustls about a certificate that it does not accept.
@@ -41,11 +41,11 @@ pub(super) fn collector(now: &Snapshot, history: &History) -> Option<Finding> {
     Some(finding.since(now.wall.checked_sub(failing).unwrap_or(now.wall)))
 }
 
-/// Reports whether no span has ended for a minute: the collector was not asked since, and may be well by now.
+/// Reports whether no span waited a minute ago, and none has ended since: the collector was not asked either, and may be well by now.
 fn has_nothing_to_send(now: &Snapshot, history: &History) -> bool {
-    let ended = |of: &Snapshot| Some(of.export.as_ref()?.ended);
     let before = history.before(now, WINDOW);
-    before.is_some_and(|before| ended(before) == ended(now))
+    let both = before.and_then(|before| before.export.as_ref().zip(now.export.as_ref()));
+    both.is_some_and(|(before, now)| before.queued == 0 && before.ended == now.ended)
 }
 
 /// Names the answer of a collector that has failed for so long.

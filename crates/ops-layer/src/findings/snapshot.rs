@@ -89,6 +89,8 @@ pub(crate) struct Export {
     pub(crate) status: Option<u16>,
     pub(crate) last_duration: Option<Duration>,
     pub(crate) ended: u64,
+    /// Spans that wait to be sent, and those that are being sent.
+    pub(crate) queued: u64,
     pub(crate) queue_full: u64,
     pub(crate) export_failed: u64,
     pub(crate) circuit_open: u64,

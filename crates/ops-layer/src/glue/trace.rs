@@ -333,6 +333,7 @@ pub(crate) fn seen(stats: &ops_trace::Stats, health: ops_trace::ExportHealth) ->
         status: health.last_status,
         last_duration: health.last_duration,
         ended: stats.ended_sampled,
+        queued: stats.queued,
         queue_full: stats.dropped_queue_full,
         export_failed: stats.dropped_export_failed,
         circuit_open: stats.dropped_circuit_open,

@@ -148,7 +148,7 @@ fn collector(kind: &'static str, status: Option<u16>) -> Set {
     })
 }
 
-/// No span has ended since the first ten minutes.
+/// No sampled span has ended since the first ten minutes.
 fn nothing_to_send() -> Set {
     export(|export| export.ended = 60_000)
 }

@@ -49,7 +49,7 @@ pub(super) fn rows() -> Vec<Row> {
             all(vec![collector("refused", None), nothing_to_send()]),
             20,
             vec!["collector_unreachable"],
-            "the answer; no span has ended for a minute, so that it was not asked again",
+            "the answer; no sampled span has ended for a minute, so that it was not asked again",
         ),
         (
             "collector with an old certificate",
@@ -114,6 +114,19 @@ pub(super) fn rows() -> Vec<Row> {
             20,
             vec![],
             "",
+        ),
+        (
+            "slow exports of many spans of long ago",
+            all(vec![
+                export(|export| {
+                    export.last_duration = Some(Duration::from_secs(3));
+                    export.queued = 512;
+                }),
+                nothing_to_send(),
+            ]),
+            20,
+            vec!["collector_slow"],
+            "3.0 s",
         ),
         (
             "queue full",
