@@ -13,6 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub(crate) const ROLE: &str = "OPS_SERVE_TEST_ROLE";
 /// Bytes of a stack, for `RUST_MIN_STACK`: more than is left by `/threads`.
 pub(crate) const LARGE_STACK: &str = "1073741824";
+/// Bytes that are left by `/threads`.
+const ROOM: u64 = 512 << 20;
 /// Bytes of `/large`.
 pub(crate) const LARGE: usize = 4 << 20;
 
@@ -101,18 +103,33 @@ async fn take_threads() -> &'static str {
 
 /// Leaves the process no room for the stack of another thread, which is [`LARGE_STACK`], but enough for all else.
 fn leave_no_thread() {
+    // a thread that comes or goes meanwhile takes or leaves the room of its stack
+    let is_none_left = (0..10).any(|_| {
+        let size = limit_memory();
+        std::thread::Builder::new().spawn(|| ()).is_err() && virtual_memory() < size + ROOM
+    });
+    assert!(is_none_left, "set RUST_MIN_STACK");
+}
+
+/// Leaves the process [`ROOM`]; returns what it has.
+fn limit_memory() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let size = virtual_memory();
+    let limit = Rlimit {
+        current: Some(size + ROOM),
+        maximum: getrlimit(Resource::As).maximum,
+    };
+    setrlimit(Resource::As, limit).unwrap();
+    size
+}
+
+/// Bytes that the process has addresses for.
+fn virtual_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
     let size = size.unwrap().trim_end_matches("kB").trim();
     let size: u64 = size.parse().unwrap();
-    let limit = Rlimit {
-        current: Some((size << 10) + (512 << 20)),
-        maximum: getrlimit(Resource::As).maximum,
-    };
-    setrlimit(Resource::As, limit).unwrap();
-    let started = std::thread::Builder::new().spawn(|| ());
-    assert!(started.is_err(), "set RUST_MIN_STACK");
+    size << 10
 }
 
 /// Switches to a protocol that says nothing.
