@@ -23,7 +23,7 @@ const MAX_CAUSES: usize = 16;
 /// Add it next to the client, inside of retries and timeouts, so that each attempt is one request. The end of a request is
 /// that of its response body. [`Outcome::failure`](crate::Outcome::failure) has the kind of the client's error. A
 /// [`Route`] in the extensions of a request is the template of its URL. Of a request that is served and passed on, as proxies do, the
-/// route that it matched here is none.
+/// route that it matched here is none: axum's `MatchedPath` is removed from its extensions (feature `axum`).
 #[derive(Clone, Debug)]
 pub struct ClientLayer<O> {
     observer: O,

@@ -10,7 +10,7 @@ use axum::routing::get;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use ops_http::{Ending, Observe, ObserveLayer, Outcome, Route};
-use ops_metrics::http::RedMetrics;
+use ops_metrics::http::{RedMetrics, RequestScope};
 use ops_metrics::testing::Registry;
 use tower::ServiceExt as _;
 
@@ -330,4 +330,22 @@ async fn a_second_name_is_there_only_if_it_is_switched_on() {
         let series = format!("http_server_request_duration_seconds_count{labels}");
         assert_eq!(registry.value(&series), count);
     }
+}
+
+#[test]
+fn each_of_more_routes_than_are_found_by_their_address_is_counted_as_its_own() {
+    const ROUTES: usize = 300;
+    let config = ops_metrics::Config::new().label_values_max(ROUTES);
+    let registry = Registry::with(&config).unwrap();
+    let observer = RedMetrics::new();
+    registry.run(|| {
+        for number in (0..ROUTES).chain(0..ROUTES) {
+            let route = Some(Route::new(format!("/{number}/{{id}}")));
+            let outcome = Outcome::new(Method::GET, route, 200, Ending::Complete, Duration::ZERO);
+            observer.end(RequestScope::default(), &outcome);
+        }
+    });
+    let counted = counted(registry);
+    assert_eq!(counted.len(), ROUTES);
+    assert!(counted.iter().all(|(_, count)| *count == 2.0), "{counted:?}");
 }
