@@ -28,7 +28,8 @@ thread_local! {
     static KNOWN: Cell<Option<Known>> = const { Cell::new(None) };
 }
 
-/// Sets the source that is asked for the current span whenever a line is written.
+/// Sets the source that is asked for the current span whenever a line is written. One that was set before is not asked again; it is dropped when
+/// each thread that asked it has written another line, or ended.
 pub fn set_trace_id_source(reader: impl Fn() -> Option<TraceIds> + Send + Sync + 'static) {
     READER.store(Some(Arc::new(Box::new(reader))));
     HAS_READER.store(true, Relaxed);

@@ -347,5 +347,8 @@ fn each_of_more_routes_than_are_found_by_their_address_is_counted_as_its_own() {
     });
     let counted = counted(registry);
     assert_eq!(counted.len(), ROUTES);
-    assert!(counted.iter().all(|(_, count)| *count == 2.0), "{counted:?}");
+    assert!(
+        counted.iter().all(|(_, count)| *count == 2.0),
+        "{counted:?}"
+    );
 }
