@@ -10,6 +10,9 @@ use crate::redact::{REDACTED, documents};
 use crate::render::raw::{Raw, is_number_beyond, is_scalar};
 use crate::render::scalars::{MAX_VALUE_BYTES, text};
 
+/// Objects and lists within each other, at most: readers take 127, of which the line is one. A value that holds itself ends there, too.
+const MAX_DEPTH: usize = 120;
+
 /// Nested values as compact JSON, in which denied keys have no value.
 pub(crate) struct Nested<'a>(&'a RefCell<State<'a>>);
 
@@ -79,6 +82,14 @@ impl Write for Capped<'_> {
 }
 
 impl State<'_> {
+    fn open(&mut self, container: Container) -> io::Result<()> {
+        if self.containers.len() == MAX_DEPTH {
+            return Err(io::Error::other("nested too deeply"));
+        }
+        self.containers.push(container);
+        Ok(())
+    }
+
     fn hide(&mut self) {
         self.hidden.set(true);
         self.hidden_at = self.containers.len();
@@ -247,11 +258,11 @@ impl Formatter for Nested<'_> {
     fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         let state = &mut *self.0.borrow_mut();
         let path = state.path.len();
-        state.containers.push(Container::Object {
+        state.open(Container::Object {
             path,
             in_name: false,
             name_is_denied: false,
-        });
+        })?;
         writer.write_all(b"{")
     }
 
@@ -267,11 +278,11 @@ impl Formatter for Nested<'_> {
         let state = &mut *self.0.borrow_mut();
         let within_list = matches!(state.containers.last(), Some(Container::List { .. }));
         state.first.clear();
-        state.containers.push(Container::List {
+        state.open(Container::List {
             index: 0,
             within_list,
             first_is_denied: false,
-        });
+        })?;
         writer.write_all(b"[")
     }
 

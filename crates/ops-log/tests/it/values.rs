@@ -488,6 +488,58 @@ fn raw_json_that_is_nested_too_deeply_is_an_error_in_its_place() {
     assert_eq!(pipeline.stats().value_errors, 1);
 }
 
+/// A list of itself, or an object with itself under a key, without end.
+#[derive(Clone)]
+struct Endless(Option<&'static str>);
+
+impl serde::Serialize for Endless {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            None => serializer.collect_seq([self]),
+            Some(key) => serializer.collect_map([(key, self)]),
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_nested_deeper_than_readers_go_is_an_error_in_its_place() {
+    let (pipeline, written) = json();
+    let last = || serde_json::from_str::<serde_json::Value>(&written.last()).unwrap();
+    for levels in (90..140).chain([1000]) {
+        let nested = (0..levels).fold(serde_json::json!([]), |inner, level| match level % 2 {
+            0 => serde_json::json!([inner]),
+            _ => serde_json::json!({"within": inner}),
+        });
+        let raw = format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        let raw = serde_json::value::RawValue::from_string(raw).unwrap();
+        info!(
+            pipeline.root(),
+            "nested",
+            value = slog::Serde(nested),
+            after = 1
+        );
+        assert_eq!(last()["after"], 1);
+        assert_eq!(last()["value"].is_string(), levels >= 120, "{levels}");
+        info!(
+            pipeline.root(),
+            "nested",
+            value = slog::Serde(vec![vec![raw]]),
+            after = 1
+        );
+        assert_eq!(last()["after"], 1);
+    }
+    for key in [None, Some("within"), Some("password")] {
+        let value = slog::Serde(Endless(key));
+        info!(pipeline.root(), "endless", value = value, after = 1);
+        let line = last();
+        assert!(
+            line["value"].as_str().unwrap().starts_with("<error: "),
+            "{line}"
+        );
+        assert_eq!(line["after"], 1);
+    }
+}
+
 #[test]
 fn keys_are_denied_by_path_and_allowed_as_exceptions() {
     let (pipeline, written) = pipeline(
