@@ -69,6 +69,14 @@ impl slog::Serializer for Line<'_> {
         Ok(())
     }
 
+    fn emit_error(
+        &mut self,
+        key: slog::Key,
+        error: &(dyn std::error::Error + 'static),
+    ) -> slog::Result {
+        self.emit_arguments(key, &format_args!("{}", Chain(error)))
+    }
+
     fn emit_serde(&mut self, key: slog::Key, value: &dyn slog::SerdeValue) -> slog::Result {
         self.field(key.as_ref(), |line| line.nested(value.as_serde()));
         Ok(())
@@ -154,6 +162,9 @@ impl tracing::field::Visit for TracingFields<'_, '_> {
     }
 }
 
+/// Causes that are written, at most: an error that is its own cause has them without end.
+const MAX_CAUSES: usize = 100;
+
 /// An error and its causes.
 pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
 
@@ -161,11 +172,15 @@ impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut cause = self.0.source();
-        while let Some(error) = cause {
+        for _ in 0..MAX_CAUSES {
+            let Some(error) = cause else { return Ok(()) };
             write!(f, ": {error}")?;
             cause = error.source();
         }
-        Ok(())
+        match cause {
+            Some(_) => f.write_str(": …"),
+            None => Ok(()),
+        }
     }
 }
 

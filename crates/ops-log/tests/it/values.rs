@@ -842,3 +842,31 @@ fn a_value_beside_its_denied_name_is_hidden() {
         r#","one":{"name":"session_id","value":"[REDACTED]"}}"#
     );
 }
+
+/// An error whose cause is itself.
+#[derive(Debug)]
+struct OwnCause;
+
+impl fmt::Display for OwnCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("caused by itself")
+    }
+}
+
+impl std::error::Error for OwnCause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self)
+    }
+}
+
+#[test]
+fn causes_without_end_end_somewhere() {
+    let (pipeline, written) = json();
+    let error: &(dyn std::error::Error + 'static) = &OwnCause;
+    slog::info!(pipeline.root().slog(), "slogs_own"; "error" => slog::ErrorValue(OwnCause));
+    info!(pipeline.root(), "failed", error = error);
+    for line in written.lines() {
+        let start = "\"error\":\"caused by itself: caused by itself: ";
+        assert!(line.contains(start) && line.ends_with(": …\"}\n"), "{line}");
+    }
+}
