@@ -267,6 +267,14 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Opens a pipe or a device of this name again, and makes no file if there is none.
+pub(crate) fn open_existing(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.append(true);
+    stream::without_waiting(&mut options);
+    options.open(path)
+}
+
 /// Reports whether a file ends within a line, as one of a killed process does.
 pub(crate) fn ends_within_a_line(path: &Path) -> io::Result<bool> {
     ends_within(open_to_read(path)?)

@@ -137,7 +137,7 @@ impl Stream {
             self.file = self
                 .path
                 .as_deref()
-                .and_then(|path| log_file::open(path).ok());
+                .and_then(|path| log_file::open_existing(path).ok());
         }
         let (file, patience) = (&mut self.file, &mut self.patience);
         let Some(open) = file else {

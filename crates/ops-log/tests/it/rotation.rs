@@ -452,3 +452,39 @@ fn a_pipe_without_a_reader_stops_nobody_and_its_reader_gets_what_follows() {
         "{first}"
     );
 }
+
+#[test]
+fn a_pipe_that_is_removed_is_not_made_again_as_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    let make = || {
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+    };
+    let read = |until: &'static str| {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            let (mut pipe, mut text) = (fs::File::open(path).unwrap(), String::new());
+            let mut chunk = [0; 4096];
+            while !text.contains(until) {
+                let len = pipe.read(&mut chunk).unwrap();
+                text.push_str(std::str::from_utf8(&chunk[..len]).unwrap());
+            }
+            text
+        })
+    };
+    make();
+    let pipeline = Pipeline::new(Config::new().stdout(false).file(&path)).unwrap();
+    let reading = read("waiting");
+    log_until(&pipeline, || reading.is_finished());
+    // as a unit of systemd does that removes its pipe when it stops
+    fs::remove_file(&path).unwrap();
+    let started = Instant::now();
+    log_until(&pipeline, || {
+        started.elapsed() > Duration::from_millis(1200)
+    });
+    assert!(!path.exists());
+    make();
+    let reading = read("log_lines_lost");
+    log_until(&pipeline, || reading.is_finished());
+}
