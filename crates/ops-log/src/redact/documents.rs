@@ -100,7 +100,7 @@ fn is_within_list(between: &[u8]) -> bool {
     opening.ends_with(b",") && opening.iter().all(is_closing)
 }
 
-/// The text without what opens a value at its end: `Some(`, `[None, `, and `b` before bytes.
+/// The text without what opens a value at its end: `Some(`, `[None, `, `Mutex { data: `, and `b` before bytes.
 fn without_openings(mut text: &[u8]) -> &[u8] {
     if let [before @ .., b'b'] = text
         && last_name(before).is_empty()
@@ -111,12 +111,25 @@ fn without_openings(mut text: &[u8]) -> &[u8] {
         let end = without_blanks(text);
         text = match end {
             [before @ .., b'(' | b'['] => &before[..before.len() - last_name(before).len()],
-            _ => match end.strip_suffix(b"None,") {
+            _ => match end.strip_suffix(b"None,").or_else(|| without_cell(end)) {
                 Some(before) => before,
                 None => return text,
             },
         };
     }
+}
+
+/// What stands before a cell or a lock at the end of a text, as `Debug` shows them.
+fn without_cell(text: &[u8]) -> Option<&[u8]> {
+    let field = text.strip_suffix(b":")?;
+    let (field, kinds): (_, [&[u8]; 2]) = match field.strip_suffix(b"value") {
+        Some(field) => (field, [b"Cell", b"RefCell"]),
+        None => (field.strip_suffix(b"data")?, [b"Mutex", b"RwLock"]),
+    };
+    let before = without_blanks(without_blanks(field).strip_suffix(b"{")?);
+    let kind = last_name(before);
+    let is_known = kinds.contains(&kind);
+    is_known.then(|| &before[..before.len() - kind.len()])
 }
 
 /// The text without white space at its end, which may be escaped.

@@ -348,6 +348,26 @@ fn bytes_lists_and_pairs_are_hidden_in_what_debug_shows() {
             r#"[("host", "a"), ("x-api-key", "[REDACTED]"), ("accept", "*/*")]"#,
         ),
         (
+            format!(
+                "{:?}",
+                BTreeMap::from([
+                    ("token", std::cell::RefCell::new(Some("hunter2"))),
+                    ("user", std::cell::RefCell::new(Some("ada")))
+                ])
+            ),
+            r#"{"token": RefCell { value: Some("[REDACTED]") }, "user": RefCell { value: Some("ada") }}"#,
+        ),
+        (
+            format!(
+                "{:#?}",
+                BTreeMap::from([
+                    ("token", std::sync::Mutex::new("hunter2")),
+                    ("user", std::sync::Mutex::new("ada"))
+                ])
+            ),
+            "{\n    \"token\": Mutex {\n        data: \"[REDACTED]\",\n        poisoned: false,\n        ..\n    },\n    \"user\": Mutex {\n        data: \"ada\",\n        poisoned: false,\n        ..\n    },\n}",
+        ),
+        (
             format!("{:?}", ("password", "hunter2")),
             r#"("password", "[REDACTED]")"#,
         ),
@@ -418,6 +438,7 @@ fn a_text_is_redacted_as_a_field_is() {
 #[test]
 fn texts_that_are_no_fields_of_structs_stay() {
     for text in [
+        r#"Login { token: Kind { value: "jwt" }, data: Mutex { data: "x" } }"#,
         r#"expect("token", "a"), [("token", "a", "b")], (("token"), "a")"#,
         r#"Header("password", "a"), ["token", "a"], ("a", "token"), ("b", "c")"#,
         r#"INSERT INTO "users" ("password", "email") VALUES ($1, $2)"#,
