@@ -14,6 +14,9 @@ pub const STALL_BUDGET: Duration = Duration::from_millis(100);
 /// Time that lines of level `error` and `critical` wait for a reader that stalls: 1 s.
 pub const ERROR_STALL_BUDGET: Duration = Duration::from_secs(1);
 
+/// Pause before a write to what said that it has room, and had none.
+const REST: Duration = Duration::from_millis(1);
+
 /// Budget for a reader that stalls.
 pub(crate) struct Patience {
     /// Wait for as long as it takes.
@@ -69,6 +72,9 @@ impl Patience {
             if let Some(written) = self.write_at_once(file, chunk)? {
                 return Ok(written);
             }
+            if !self.rest(level) {
+                break;
+            }
         }
         Err(io::ErrorKind::TimedOut.into())
     }
@@ -78,7 +84,10 @@ impl Patience {
     fn write_at_once(&mut self, file: &File, chunk: &[u8]) -> io::Result<Option<usize>> {
         if self.must_ask {
             let mut file = file;
-            return file.write(chunk).map(Some);
+            return match file.write(chunk) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                written => written.map(Some),
+            };
         }
         Ok(match write_at_once(file, chunk)? {
             AtOnce::Written(written) => Some(written),
@@ -95,12 +104,7 @@ impl Patience {
     fn wait(&mut self, file: &File, level: Level) -> io::Result<bool> {
         let started = Instant::now();
         loop {
-            let budget = match level {
-                _ if self.blocking => ERROR_STALL_BUDGET,
-                Level::Error | Level::Critical => self.left_for_errors,
-                _ => self.left,
-            };
-            let budget = budget.saturating_sub(started.elapsed());
+            let budget = self.budget(level).saturating_sub(started.elapsed());
             let is_writable = match is_writable(file, budget) {
                 // by a signal: what is left of the time stays what it is
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && !budget.is_zero() => {
@@ -111,18 +115,40 @@ impl Patience {
             if !is_writable && self.blocking {
                 continue;
             }
-            let waited = started.elapsed();
-            self.left = self.left.saturating_sub(waited);
-            self.left_for_errors = self.left_for_errors.saturating_sub(waited);
+            self.spend(started.elapsed());
             return Ok(is_writable);
         }
+    }
+
+    /// Pauses where there is room, but none for a line, as in a terminal that is almost full; false if that takes too long.
+    #[cold]
+    fn rest(&mut self, level: Level) -> bool {
+        if self.budget(level).is_zero() {
+            return false;
+        }
+        std::thread::sleep(REST);
+        self.spend(REST);
+        true
+    }
+
+    fn budget(&self, level: Level) -> Duration {
+        match level {
+            _ if self.blocking => ERROR_STALL_BUDGET,
+            Level::Error | Level::Critical => self.left_for_errors,
+            _ => self.left,
+        }
+    }
+
+    fn spend(&mut self, time: Duration) {
+        self.left = self.left.saturating_sub(time);
+        self.left_for_errors = self.left_for_errors.saturating_sub(time);
     }
 }
 
 #[cfg(unix)]
 mod unix {
     use super::{AtOnce, Duration, File, IsTerminal, OpenOptions, Path, io};
-    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
     use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -147,13 +173,27 @@ mod unix {
     }
 
     pub(crate) fn stdout() -> Option<(File, bool)> {
-        let stream = io::stdout();
-        Some((duplicate(stream.as_fd())?, stream.is_terminal()))
+        standard(io::stdout().as_fd())
     }
 
     pub(crate) fn stderr() -> Option<(File, bool)> {
-        let stream = io::stderr();
-        Some((duplicate(stream.as_fd())?, stream.is_terminal()))
+        standard(io::stderr().as_fd())
+    }
+
+    fn standard(stream: BorrowedFd<'_>) -> Option<(File, bool)> {
+        let terminal = stream.is_terminal();
+        let own = terminal.then(|| opened_again(stream)).flatten();
+        Some((own.or_else(|| duplicate(stream))?, terminal))
+    }
+
+    /// Opens a terminal once more: it says that it has room although a line does not fit, and would then be waited for, but to a file
+    /// of our own we need not wait.
+    fn opened_again(terminal: BorrowedFd<'_>) -> Option<File> {
+        let path = format!("/proc/self/fd/{}", terminal.as_raw_fd());
+        let mut options = OpenOptions::new();
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        options.write(true).custom_flags(flags.bits() as i32);
+        options.open(path).ok()
     }
 
     /// Reports whether there is a reader at the other end, which may stall.

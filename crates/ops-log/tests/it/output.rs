@@ -585,3 +585,35 @@ fn a_path_that_stands_for_a_pipe_is_written_to_as_one() {
     assert!(pipeline.stats().dropped > 0);
     drop((reader, writer));
 }
+
+/// `script` gives the program a terminal, and hands on what that shows.
+#[test]
+fn a_terminal_that_shows_nothing_more_stops_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    for size in ["100", "700"] {
+        let said = dir.path().join(size);
+        let command = format!(
+            "{} 2000 {size} 2> {said}.part; mv {said}.part {said}",
+            example("counted").display(),
+            said = said.display()
+        );
+        let mut terminal = Command::new("script")
+            .args(["-qc", &command, "/dev/null"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let shown = terminal.stdout.take();
+        // it ends although nobody reads
+        let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !said.exists() {
+            assert!(std::time::Instant::now() < limit, "it waits");
+            std::thread::yield_now();
+        }
+        let (written, dropped) = counts(&std::fs::read(&said).unwrap());
+        assert_eq!(written + dropped, 2000);
+        assert!(written > 0 && dropped > 0, "{written} {dropped}");
+        drop(shown);
+        terminal.wait().unwrap();
+    }
+}
