@@ -321,3 +321,71 @@ fn endpoints_that_a_given_environment_asks_for_are_not_passed_over() {
         assert_eq!(ask(variable, "false").unwrap().expose(), "value-of-a");
     }
 }
+
+#[test]
+fn credentials_that_were_replaced_are_used_once_the_old_ones_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("credentials");
+    let keys = |id: &str| {
+        write(
+            &path,
+            &format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = secret\n"),
+        )
+    };
+    let refused = Fault::Error(
+        400,
+        "ExpiredTokenException",
+        "The security token is expired",
+    );
+    let proxy = Proxy::always(refused);
+    let (clock, file) = (ManualClock::new(), keys("AKIAOLD"));
+    let variables = [
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_SHARED_CREDENTIALS_FILE", &file),
+        ("AWS_ENDPOINT_URL", &proxy.url),
+    ];
+    let secrets = Secrets::new(with(&variables).aws(AwsMode::On).clock(&clock)).unwrap();
+    let error = secrets.get("a").blocking().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{error}");
+    // as a login does that writes new ones every hour
+    keys("AKIANEW");
+    proxy.set(vec![crate::proxy::Rule {
+        operation: "",
+        text: "",
+        fault: Fault::Body(ANSWER.into()),
+    }]);
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(secrets.get("a").blocking().unwrap().expose(), "value-of-a");
+    let heads = proxy.heads();
+    assert!(heads.first().unwrap().contains("AKIAOLD"), "{heads:?}");
+    assert!(heads.last().unwrap().contains("AKIANEW"), "{heads:?}");
+}
+
+#[test]
+fn a_profile_that_is_written_later_is_found_and_missed_in_the_same_words_until_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("credentials");
+    let file = write(&path, "[other]\n");
+    let proxy = Proxy::always(Fault::Body(ANSWER.into()));
+    let clock = ManualClock::new();
+    let variables = [
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_PROFILE", "late"),
+        ("AWS_SHARED_CREDENTIALS_FILE", &file),
+        ("AWS_ENDPOINT_URL", &proxy.url),
+    ];
+    let secrets = Secrets::new(with(&variables).clock(&clock)).unwrap();
+    let ask = || {
+        let answer = secrets.get("a").blocking();
+        clock.advance(Duration::from_secs(61));
+        answer.map(|secret| secret.expose().to_owned())
+    };
+    let first = ask().unwrap_err();
+    assert!(first.to_string().contains("late"), "{first}");
+    assert_eq!(ask().unwrap_err().to_string(), first.to_string());
+    write(
+        &path,
+        "[late]\naws_access_key_id = AKIALATE\naws_secret_access_key = secret\n",
+    );
+    assert_eq!(ask().unwrap(), "value-of-a");
+}

@@ -3,6 +3,7 @@
 
 use std::process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_config::identity::IdentityCache;
@@ -18,12 +19,12 @@ use tokio::sync::OnceCell;
 
 use crate::caught::caught;
 use crate::error::ErrorKind;
-use crate::source::FetchError;
 use crate::source::aws::credentials;
 use crate::source::aws::detection::is_region;
 use crate::source::aws::pace::Pace;
 use crate::source::aws::settings::AwsSettings;
 use crate::source::env::Environment;
+use crate::source::{FetchError, FetchResult};
 
 /// Longest wait for a connection: Linux sends a lost first packet again after one second.
 const CONNECT: Duration = Duration::from_millis(2500);
@@ -35,13 +36,23 @@ const CREDENTIALS: Duration = Duration::from_secs(2);
 /// Configuration that both services share. A forked child makes its own: connections belong to one process.
 pub(crate) struct Session {
     pub(crate) settings: AwsSettings,
-    sdk: PerProcess<SdkConfig>,
+    sdk: Made<SdkConfig>,
+    /// Counts up when the credentials could not be had or were refused: the SDK reads files of profiles once, and another login may
+    /// have written them anew.
+    round: AtomicU64,
 }
 
 /// Client of one service.
 pub(crate) struct Connection<C> {
-    client: PerProcess<C>,
+    client: Made<C>,
     pace: Mutex<Option<(u32, Arc<Pace>)>>,
+}
+
+/// A client, and the round of the session that it is of.
+pub(crate) struct Open<C> {
+    pub(crate) client: C,
+    pub(crate) pace: Arc<Pace>,
+    pub(crate) round: u64,
 }
 
 /// A client that is made of the shared configuration.
@@ -52,24 +63,37 @@ pub(crate) trait Connect: Clone + Send + Sync + 'static {
     fn connect(sdk: &SdkConfig, endpoint: Option<String>) -> Self;
 }
 
-struct PerProcess<T>(Mutex<Option<(u32, Arc<OnceCell<T>>)>>);
+/// What each process makes for itself in each round.
+struct Made<T>(Mutex<Option<Kept<T>>>);
+
+/// What was made, and for whom.
+struct Kept<T> {
+    process: u32,
+    round: u64,
+    cell: Arc<OnceCell<T>>,
+}
 
 impl<C: Connect> Connection<C> {
     pub(crate) fn new() -> Self {
         Self {
-            client: PerProcess::new(),
+            client: Made::new(),
             pace: Mutex::new(None),
         }
     }
 
     /// The client, and the limits on its requests. Tries again at the next lookup if there is no region yet.
-    pub(crate) async fn open(&self, session: &Session) -> Result<(C, Arc<Pace>), FetchError> {
-        let cell = self.client.cell();
+    pub(crate) async fn open(&self, session: &Session) -> Result<Open<C>, FetchError> {
+        let round = session.round.load(Ordering::Relaxed);
+        let cell = self.client.cell(round);
         let client = cell.get_or_try_init(|| async {
             let endpoint = session.settings.endpoint(C::ENDPOINT_VARIABLE);
-            Ok(C::connect(&session.sdk().await?, endpoint))
+            Ok(C::connect(&session.sdk(round).await?, endpoint))
         });
-        Ok((client.await?.clone(), self.pace()))
+        Ok(Open {
+            client: client.await?.clone(),
+            pace: self.pace(),
+            round,
+        })
     }
 
     fn pace(&self) -> Arc<Pace> {
@@ -88,23 +112,24 @@ impl<C: Connect> Connection<C> {
     }
 }
 
-impl<T> PerProcess<T> {
+impl<T> Made<T> {
     fn new() -> Self {
         Self(Mutex::new(None))
     }
 
-    fn cell(&self) -> Arc<OnceCell<T>> {
-        let mut made = self.0.lock();
-        match made
-            .as_ref()
-            .filter(|(made_by, _)| *made_by == process::id())
-        {
-            Some((_, cell)) => Arc::clone(cell),
-            None => {
+    fn cell(&self, round: u64) -> Arc<OnceCell<T>> {
+        let (mut made, process) = (self.0.lock(), process::id());
+        match &*made {
+            Some(kept) if (kept.process, kept.round) == (process, round) => Arc::clone(&kept.cell),
+            _ => {
                 let cell = Arc::new(OnceCell::new());
+                let before = made.replace(Kept {
+                    process,
+                    round,
+                    cell: Arc::clone(&cell),
+                });
                 // the parent's connections are left alone: closing them here would end them there
-                let before = made.replace((process::id(), Arc::clone(&cell)));
-                std::mem::forget(before);
+                std::mem::forget(before.filter(|before| before.process != process));
                 cell
             }
         }
@@ -115,12 +140,28 @@ impl Session {
     pub(crate) fn new(settings: AwsSettings) -> Self {
         Self {
             settings,
-            sdk: PerProcess::new(),
+            sdk: Made::new(),
+            round: AtomicU64::new(0),
         }
     }
 
-    async fn sdk(&self) -> Result<SdkConfig, FetchError> {
-        let cell = self.sdk.cell();
+    /// Begins another round if answers of this one say that there are no credentials, or that they are refused: the next lookup
+    /// reads them anew.
+    pub(crate) fn learn(&self, round: u64, answers: &[FetchResult]) {
+        let is_of_credentials = |answer: &FetchResult| match answer {
+            Err(FetchError::Unreachable { .. }) => true,
+            Err(FetchError::Failed { kind, .. }) => *kind == ErrorKind::Unauthenticated,
+            Ok(_) | Err(FetchError::Absent) => false,
+        };
+        if answers.iter().any(is_of_credentials) {
+            let relaxed = Ordering::Relaxed;
+            // those who were refused together begin one
+            let _ = (self.round).compare_exchange(round, round + 1, relaxed, relaxed);
+        }
+    }
+
+    async fn sdk(&self, round: u64) -> Result<SdkConfig, FetchError> {
+        let cell = self.sdk.cell(round);
         let sdk = cell.get_or_try_init(|| self.load()).await?;
         Ok(sdk.clone())
     }

@@ -11,7 +11,7 @@ use aws_sdk_ssm::config::{Builder, Region};
 use crate::source::aws::bulk::{BulkApi, look_up};
 use crate::source::aws::classify::{Refused, classify};
 use crate::source::aws::codes::is_absent_parameter;
-use crate::source::aws::session::{Connect, Connection, Session};
+use crate::source::aws::session::{Connect, Connection, Open, Session};
 use crate::source::target::Pinned;
 use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 
@@ -55,13 +55,19 @@ impl Source for Ssm {
 
     fn fetch<'a>(&'a self, names: &'a [String], deadline: Instant) -> SourceFuture<'a> {
         Box::pin(async move {
-            let (client, pace) = match self.connection.open(&self.session).await {
+            let Open {
+                client,
+                pace,
+                round,
+            } = match self.connection.open(&self.session).await {
                 Ok(open) => open,
                 Err(error) => return vec![Err(error); names.len()],
             };
             let session = Arc::clone(&self.session);
             let api = Arc::new(Api { session, client });
-            look_up(api, pace, names, deadline).await
+            let answers = look_up(api, pace, names, deadline).await;
+            self.session.learn(round, &answers);
+            answers
         })
     }
 }

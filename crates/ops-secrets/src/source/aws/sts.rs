@@ -9,7 +9,7 @@ use aws_sdk_sts::config::Builder;
 
 use crate::error::ErrorKind;
 use crate::source::aws::classify::classify;
-use crate::source::aws::session::{Connect, Connection, Session};
+use crate::source::aws::session::{Connect, Connection, Open, Session};
 use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 
 /// The owner of the credentials as a source: its ARN, whatever the name.
@@ -27,10 +27,14 @@ impl Sts {
     }
 
     async fn identity(&self) -> FetchResult {
-        let (client, _) = self.connection.open(&self.session).await?;
+        let Open { client, round, .. } = self.connection.open(&self.session).await?;
         let asked = client.get_caller_identity().send().await;
         let settings = &self.session.settings;
-        let answer = asked.map_err(|error| classify(settings, &error, |_, _| false).error)?;
+        let answer = asked.map_err(|error| {
+            let error = classify(settings, &error, |_, _| false).error;
+            self.session.learn(round, &[Err(error.clone())]);
+            error
+        })?;
         let nobody = || FetchError::failed(ErrorKind::Malformed, "the answer has no ARN");
         answer.arn.map(SourceValue::new).ok_or_else(nobody)
     }
