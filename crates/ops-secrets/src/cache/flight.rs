@@ -1,5 +1,6 @@
 //! One lookup under way, and those who wait for it.
 
+use std::collections::HashMap;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,7 +29,8 @@ pub(crate) struct Flight {
 #[derive(Default)]
 struct State {
     outcome: Option<Outcome>,
-    waiting: Vec<Waker>,
+    /// By the addresses that make a waker: there may be tens of thousands, each of which asks more than once.
+    waiting: HashMap<(usize, usize), Waker, foldhash::fast::RandomState>,
 }
 
 /// End of a lookup, as its waiters see it.
@@ -80,7 +82,7 @@ impl Flight {
             state.outcome.get_or_insert(outcome);
             std::mem::take(&mut state.waiting)
         };
-        for waker in waiting {
+        for waker in waiting.into_values() {
             // a waker belongs to somebody's executor; its panic must not cost the others their answer
             caught(|| waker.wake());
         }
@@ -91,13 +93,12 @@ impl Flight {
         if let Some(outcome) = &state.outcome {
             return Poll::Ready(outcome.clone());
         }
-        if !state
-            .waiting
-            .iter()
-            .any(|waker| waker.will_wake(cx.waker()))
-        {
-            state.waiting.push(cx.waker().clone());
-        }
+        let waker = cx.waker();
+        let key = (
+            waker.data().addr(),
+            std::ptr::from_ref(waker.vtable()).addr(),
+        );
+        state.waiting.entry(key).or_insert_with(|| waker.clone());
         Poll::Pending
     }
 

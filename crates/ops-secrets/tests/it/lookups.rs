@@ -241,3 +241,32 @@ fn a_store_of_ones_own_is_asked_after_aws_and_keeps_its_failures() {
     assert_eq!(shown[0]["source"], "vault");
     assert_eq!(shown[0]["health"]["unhealthy"], "sealed");
 }
+
+#[test]
+fn tens_of_thousands_wait_for_one_lookup_in_linear_time() {
+    let take = || {
+        let bench = Bench::new(|config| config);
+        bench.ssm.set(TOKEN_PATH, "value");
+        bench.ssm.hold_answers();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let started = Instant::now();
+        runtime.block_on(async {
+            let asked = (0..30_000).map(|_| {
+                let secrets = bench.secrets.clone();
+                tokio::spawn(async move { secrets.get("mapbox_token").await.unwrap() })
+            });
+            let asked: Vec<_> = asked.collect();
+            while bench.secrets.waiting("mapbox_token") < 30_000 {
+                tokio::task::yield_now().await;
+            }
+            bench.ssm.release();
+            for asked in asked {
+                assert_eq!(asked.await.unwrap().expose(), "value");
+            }
+        });
+        started.elapsed()
+    };
+    assert_within(Duration::from_secs(2), take);
+}
