@@ -34,6 +34,7 @@ pub struct Line<'a> {
     event_span: EventSpan,
     /// The keys of all bound layers.
     bound_mask: u64,
+    /// Number of bound fields that are not overridden.
     bound_count: usize,
     /// Set if there may be a URL or a query in what was looked at.
     has_url: bool,
@@ -152,9 +153,13 @@ impl<'a> Line<'a> {
     fn add_layer(&mut self, layer: &Arc<BoundFields>) {
         let fields = &layer.fields;
         if self.bound_mask & fields.mask != 0 {
+            let before = self.buffers.overridden.len();
             for span in &fields.spans {
                 self.override_bound(span.key(&fields.json), key::bit(span.key(&fields.json)));
             }
+            // spans within each other may have the same fields, however many there are; one may be overridden again by what is left out
+            let overridden = self.buffers.overridden.len() - before;
+            self.bound_count = self.bound_count.saturating_sub(overridden);
         }
         self.dropped_fields += fields.dropped;
         let too_long =
@@ -525,9 +530,11 @@ impl<'a> Line<'a> {
         } = &mut *self.buffers;
         spare.clear();
         spare.extend_from_slice(&fields.json[..self.event_span.head_end]);
+        overridden.sort_unstable();
         for (index, layer) in bound_layers[..*bound_layer_count].iter().enumerate() {
             for (at, span) in layer.fields.spans.iter().enumerate() {
-                if !overridden.contains(&(index as u32, at as u32)) {
+                let place = (index as u32, at as u32);
+                if overridden.binary_search(&place).is_err() {
                     spare.extend_from_slice(span.bytes(&layer.fields.json));
                 }
             }

@@ -227,7 +227,10 @@ pub(crate) fn visible(
             let json = &layer.fields.json;
             let spans = layer.fields.spans.iter().enumerate();
             spans
-                .filter(move |(at, _)| !buffers.overridden.contains(&(index as u32, *at as u32)))
+                .filter(move |(at, _)| {
+                    let place = (index as u32, *at as u32);
+                    buffers.overridden.binary_search(&place).is_err()
+                })
                 .map(move |(_, span)| (span.key(json), span.value(json)))
         });
     let json = &buffers.fields.json;

@@ -267,3 +267,23 @@ fn a_long_value_of_a_span_is_cut_once_and_says_how_much_is_missing() {
     let missing: usize = missing.trim_end_matches(']').parse().unwrap();
     assert_eq!(kept.len() + missing, long.len() + 2);
 }
+
+#[test]
+fn spans_within_each_other_may_have_the_same_fields_however_many_there_are() {
+    fn walk(depth: u32, at_the_end: &dyn Fn()) {
+        let span = tracing::info_span!("walk", depth, path = "a/b", kind = "folder");
+        let _span = span.enter();
+        match depth {
+            0 => at_the_end(),
+            depth => walk(depth - 1, at_the_end),
+        }
+    }
+    for depth in [10, 85, 86, 1000] {
+        let lines = captured(|| {
+            let _request = tracing::info_span!("request", request_id = "req-1").entered();
+            walk(depth, &|| tracing::info!(size = 1, owner = "ada", "found"));
+        });
+        let fields = r#""event":"found","request_id":"req-1","depth":0,"path":"a/b","kind":"folder","size":1,"owner":"ada"}"#;
+        assert!(lines[0].json.ends_with(fields), "{}", lines[0].json);
+    }
+}
