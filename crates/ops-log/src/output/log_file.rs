@@ -258,8 +258,10 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        std::fs::create_dir_all(parent)?;
+    match parent.map_or(Ok(()), std::fs::create_dir_all) {
+        // a file is in the place of one of them, which is what opening says
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
     let mut options = File::options();
     options.create(true).append(true);

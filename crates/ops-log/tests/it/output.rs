@@ -586,6 +586,18 @@ fn a_path_that_stands_for_a_pipe_is_written_to_as_one() {
     drop((reader, writer));
 }
 
+#[test]
+fn a_file_in_the_place_of_a_directory_is_told_as_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = dir.path().join("logs");
+    std::fs::write(&logs, "").unwrap();
+    for path in [logs.join("app.log"), logs.join("api/app.log")] {
+        let refused = Pipeline::new(Config::new().stdout(false).file(path)).unwrap_err();
+        let refused = format!("{refused:?}");
+        assert!(refused.contains("Not a directory"), "{refused}");
+    }
+}
+
 /// `script` gives the program a terminal, and hands on what that shows.
 #[test]
 fn a_terminal_that_shows_nothing_more_stops_nobody() {
