@@ -93,12 +93,13 @@ impl Flight {
         if let Some(outcome) = &state.outcome {
             return Poll::Ready(outcome.clone());
         }
-        let waker = cx.waker();
+        // of the clone, which holds on to them: those of the waker itself may be another task's the next time
+        let waker = cx.waker().clone();
         let key = (
             waker.data().addr(),
             std::ptr::from_ref(waker.vtable()).addr(),
         );
-        state.waiting.entry(key).or_insert_with(|| waker.clone());
+        state.waiting.entry(key).or_insert(waker);
         Poll::Pending
     }
 
