@@ -389,3 +389,36 @@ fn a_profile_that_is_written_later_is_found_and_missed_in_the_same_words_until_t
     );
     assert_eq!(ask().unwrap(), "value-of-a");
 }
+
+#[test]
+fn credentials_are_kept_where_the_service_is_not_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("credentials");
+    let keys = |id: &str| {
+        write(
+            &path,
+            &format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = secret\n"),
+        )
+    };
+    let proxy = Proxy::always(Fault::Body(ANSWER.into()));
+    let (clock, file) = (ManualClock::new(), keys("AKIAOLD"));
+    let variables = [
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_SHARED_CREDENTIALS_FILE", &file),
+        ("AWS_ENDPOINT_URL_SSM", &proxy.url),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:1"),
+    ];
+    let catalog =
+        "secrets:\n  a: {aws_path: 'ssm:/a'}\n  away: {aws_path: 'sm:away', default: never}";
+    let config = with(&variables).catalog_text(catalog).aws(AwsMode::On);
+    let secrets = Secrets::new(config.clock(&clock)).unwrap();
+    assert_eq!(secrets.get("a").blocking().unwrap().expose(), "value-of-a");
+    let error = secrets.get("away").blocking().unwrap_err();
+    assert!(error.to_string().contains("no connection"), "{error}");
+    keys("AKIANEW");
+    clock.advance(Duration::from_secs(400));
+    assert_eq!(secrets.get("a").blocking().unwrap().expose(), "value-of-a");
+    let heads = proxy.heads();
+    assert_eq!(heads.len(), 2, "{heads:?}");
+    assert!(heads[1].contains("AKIAOLD"), "{heads:?}");
+}

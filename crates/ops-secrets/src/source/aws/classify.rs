@@ -119,6 +119,16 @@ where
     }
 }
 
+/// Reports whether there are no credentials, or they are refused. One that reached nobody says nothing of them: they may be good for
+/// hours, and not to be had again meanwhile.
+pub(crate) fn is_of_credentials(error: &FetchError) -> bool {
+    match error {
+        FetchError::Unreachable { detail, .. } => detail != NO_CONNECTION,
+        FetchError::Failed { kind, .. } => *kind == ErrorKind::Unauthenticated,
+        FetchError::Absent => false,
+    }
+}
+
 /// Returns the class of a failed connection: if AWS is asked because of a hint alone, a machine without a route to it is
 /// no error.
 fn no_connection(settings: &AwsSettings) -> ErrorKind {

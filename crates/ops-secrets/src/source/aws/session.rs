@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 
 use crate::caught::caught;
 use crate::error::ErrorKind;
+use crate::source::aws::classify::is_of_credentials;
 use crate::source::aws::credentials;
 use crate::source::aws::detection::is_region;
 use crate::source::aws::pace::Pace;
@@ -148,12 +149,8 @@ impl Session {
     /// Begins another round if answers of this one say that there are no credentials, or that they are refused: the next lookup
     /// reads them anew.
     pub(crate) fn learn(&self, round: u64, answers: &[FetchResult]) {
-        let is_of_credentials = |answer: &FetchResult| match answer {
-            Err(FetchError::Unreachable { .. }) => true,
-            Err(FetchError::Failed { kind, .. }) => *kind == ErrorKind::Unauthenticated,
-            Ok(_) | Err(FetchError::Absent) => false,
-        };
-        if answers.iter().any(is_of_credentials) {
+        let mut failures = answers.iter().filter_map(|answer| answer.as_ref().err());
+        if failures.any(is_of_credentials) {
             let relaxed = Ordering::Relaxed;
             // those who were refused together begin one
             let _ = (self.round).compare_exchange(round, round + 1, relaxed, relaxed);
