@@ -148,7 +148,9 @@ impl Patience {
 #[cfg(unix)]
 mod unix {
     use super::{AtOnce, Duration, File, IsTerminal, OpenOptions, Path, io};
-    use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+    #[cfg(target_os = "linux")]
+    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsFd, BorrowedFd};
     use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -188,12 +190,24 @@ mod unix {
 
     /// Opens a terminal once more: it says that it has room although a line does not fit, and would then be waited for, but to a file
     /// of our own we need not wait.
+    #[cfg(target_os = "linux")]
     fn opened_again(terminal: BorrowedFd<'_>) -> Option<File> {
+        // `/dev/tty`, `/dev/console` and `/dev/ptmx`: opened again, they may be another terminal
+        const ALIASES: u32 = 5;
+
+        if rustix::fs::major(rustix::fs::fstat(terminal).ok()?.st_rdev) == ALIASES {
+            return None;
+        }
         let path = format!("/proc/self/fd/{}", terminal.as_raw_fd());
         let mut options = OpenOptions::new();
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
         options.write(true).custom_flags(flags.bits() as i32);
         options.open(path).ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn opened_again(_: BorrowedFd<'_>) -> Option<File> {
+        None
     }
 
     /// Reports whether there is a reader at the other end, which may stall.

@@ -599,6 +599,7 @@ fn a_file_in_the_place_of_a_directory_is_told_as_that() {
 }
 
 /// `script` gives the program a terminal, and hands on what that shows.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_that_shows_nothing_more_stops_nobody() {
     let dir = tempfile::tempdir().unwrap();
