@@ -34,7 +34,7 @@ pub struct Line<'a> {
     event_span: EventSpan,
     /// The keys of all bound layers.
     bound_mask: u64,
-    /// Number of bound fields that are not overridden.
+    /// Number of bound fields, without those that others override.
     bound_count: usize,
     /// Set if there may be a URL or a query in what was looked at.
     has_url: bool,
@@ -152,25 +152,25 @@ impl<'a> Line<'a> {
     #[inline]
     fn add_layer(&mut self, layer: &Arc<BoundFields>) {
         let fields = &layer.fields;
+        let mut bound_count = self.bound_count + fields.spans.len();
         if self.bound_mask & fields.mask != 0 {
             let before = self.buffers.overridden.len();
             for span in &fields.spans {
                 self.override_bound(span.key(&fields.json), key::bit(span.key(&fields.json)));
             }
-            // spans within each other may have the same fields, however many there are; one may be overridden again by what is left out
-            let overridden = self.buffers.overridden.len() - before;
-            self.bound_count = self.bound_count.saturating_sub(overridden);
+            // spans within each other may have the same fields, however many there are
+            bound_count -= self.buffers.overridden.len() - before;
         }
         self.dropped_fields += fields.dropped;
         let too_long =
             self.buffers.fields.json.len() + fields.json.len() > MAX_LINE_BYTES - TAIL_BYTES;
-        if too_long || self.bound_count + fields.spans.len() > MAX_FIELDS {
+        if too_long || bound_count > MAX_FIELDS {
             self.dropped_fields += fields.spans.len() as u64;
             return;
         }
         self.buffers.fields.json.extend_from_slice(&fields.json);
         self.bound_mask |= fields.mask;
-        self.bound_count += fields.spans.len();
+        self.bound_count = bound_count;
         self.has_url |= layer.has_url;
         self.own_start = self.buffers.fields.json.len();
         self.seen |= fields.mask;

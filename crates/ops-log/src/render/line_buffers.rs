@@ -10,6 +10,9 @@ use crate::render::timestamp::Timestamps;
 /// Buffers above this are given back after a long line.
 const KEPT_BYTES: usize = 64 * 1024;
 
+/// Layers of bound fields that are kept for the next line: more spans within each other are rare.
+const KEPT_LAYERS: usize = 64;
+
 /// Buffers of a thread to render a line; used again for each.
 pub(crate) struct LineBuffers {
     /// Number of the thread among those that log.
@@ -153,6 +156,10 @@ impl LineBuffers {
         self.fields.clear();
         self.bound_layer_count = 0;
         self.overridden.clear();
+        if self.bound_layers.len() > KEPT_LAYERS {
+            self.bound_layers = Vec::new();
+            self.overridden = Vec::new();
+        }
         for rendering in &mut self.console_renderings {
             rendering.fresh = false;
             give_back(&mut rendering.text);

@@ -287,3 +287,20 @@ fn spans_within_each_other_may_have_the_same_fields_however_many_there_are() {
         assert!(lines[0].json.ends_with(fields), "{}", lines[0].json);
     }
 }
+
+#[test]
+fn spans_that_find_no_room_make_none() {
+    let lines = captured(|| {
+        for n in 0..255 {
+            ops_log::bind_context(format!("f{n}"), n);
+        }
+        let span = || tracing::info_span!("x", f0 = 0, f1 = 0, a = 0, b = 0, c = 0, d = 0, e = 0);
+        let _spans = [(); 9].map(|()| span().entered());
+        tracing::info!("counted");
+        ops_log::clear_context();
+    });
+    let line: serde_json::Value = serde_json::from_str(&lines[0].json).unwrap();
+    let is_bound = |key: &&String| key.len() == 1 || key[1..].parse::<u32>().is_ok();
+    let bound = line.as_object().unwrap().keys().filter(is_bound);
+    assert_eq!(bound.count(), 253, "{line}");
+}
