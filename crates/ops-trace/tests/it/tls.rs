@@ -341,6 +341,51 @@ fn a_file_that_cannot_be_used_is_logged_at_the_start_and_nothing_panics() {
     assert_eq!(lines.len(), 1, "of no concern without TLS: {lines:#?}");
 }
 
+#[test]
+fn what_is_wrong_with_a_file_is_told_without_a_part_of_a_key() {
+    let (ca, files) = (authority(), Files::new());
+    let (certificate, key) = certificate(&ca);
+    let certificate = files.put("c.pem", certificate.pem());
+    let key = key.serialize_pem();
+    let part = key.lines().nth(1).unwrap();
+    let numbers = format!("{:?}", &part.as_bytes()[..16]);
+    let numbers = numbers.trim_matches(['[', ']']);
+    let line_breaks = "are its line breaks as they were?";
+    let encrypted = "it is encrypted: accepted is one without a passphrase";
+    for (text, says) in [
+        (key.replace('\n', "\\n"), line_breaks),
+        (key.trim().replace('\n', "\\n"), line_breaks),
+        (key.trim().replace('\n', " "), line_breaks),
+        (key.replace("-----END", "----END"), line_breaks),
+        (key.replace("PRIVATE", "ENCRYPTED PRIVATE"), encrypted),
+        (
+            key.replacen('\n', "\nProc-Type: 4,ENCRYPTED\n\n", 1),
+            encrypted,
+        ),
+        (key.replacen(part, &format!("!{part}"), 1), "not base64"),
+        (format!("\"{key}\""), "it contains no private key"),
+        (String::new(), "it contains no private key"),
+    ] {
+        let file = files.put("client.key", &text);
+        let (chain, private) = (
+            ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &*certificate),
+            ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &*file),
+        );
+        let in_place_of_another = ("OTEL_EXPORTER_OTLP_CERTIFICATE", &*file);
+        let config = Config::new("tls").endpoint("https://localhost:1");
+        let config = config.environment([chain, private, in_place_of_another]);
+        let (_tracer, lines) = lines_of(|| Tracer::new(config).unwrap());
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        for line in &lines {
+            assert!(!line.contains(part) && !line.contains(numbers), "{line}");
+        }
+        assert!(
+            lines.iter().any(|line| line.contains(says)),
+            "{says}: {lines:#?}"
+        );
+    }
+}
+
 /// A proxy that answers `CONNECT`, whatever the host, with a tunnel to this port; it counts, and keeps what was asked.
 struct Proxy {
     port: u16,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
@@ -15,6 +15,9 @@ use crate::config::signal::Signal;
 
 /// Maximum bytes of a file with certificates; the bundles of operating systems have some 300 KB.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Mark of a key with a passphrase, in both forms.
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
 /// Reads the files. One that cannot be used is a warning, and is left out.
 ///
@@ -117,7 +120,13 @@ fn private_key(
     chain: &[CertificateDer<'static>],
 ) -> Result<PrivateKey<'static>, String> {
     let pem = read(path)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| error.to_string())?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+        let is_encrypted = pem.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED);
+        match is_encrypted {
+            true => "it is encrypted: accepted is one without a passphrase".to_owned(),
+            false => cause(&error, "it contains no private key"),
+        }
+    })?;
     // the same choice as the client's
     let provider = CryptoProvider::get_default().cloned();
     let provider = provider.unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
@@ -127,17 +136,32 @@ fn private_key(
         .with_root_certificates(RootCertStore::empty())
         .with_client_auth_cert(chain.to_vec(), key)
         .map_err(|error| error.to_string())?;
-    PrivateKey::from_pem(&pem).map_err(|error| error.to_string())
+    // the same key was read before
+    PrivateKey::from_pem(&pem).map_err(|_| "it cannot be read".to_owned())
 }
 
 fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = read(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let nothing = "it contains no certificate";
     match certificates {
-        Ok(certificates) if certificates.is_empty() => Err("it contains no certificate".to_owned()),
+        Ok(certificates) if certificates.is_empty() => Err(nothing.to_owned()),
         Ok(certificates) => Ok(certificates),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(cause(&error, nothing)),
     }
+}
+
+/// Says what is wrong with a PEM file. The texts of the library have lines of it as numbers, which may be a key.
+fn cause(error: &pem::Error, nothing: &str) -> String {
+    let text = match error {
+        pem::Error::NoItemsFound => nothing,
+        pem::Error::IllegalSectionStart { .. } | pem::Error::MissingSectionEnd { .. } => {
+            "a section has no line `-----BEGIN ..-----` or `-----END ..-----` of its own; are its line breaks as they were?"
+        }
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        _ => "it cannot be read",
+    };
+    text.to_owned()
 }
 
 /// Reads a regular file: a pipe or a device could make the start wait for ever.
