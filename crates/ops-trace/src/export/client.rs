@@ -308,13 +308,19 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 fn pause_asked(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
     let value = text(RETRY_AFTER)?;
-    if let Ok(seconds) = value.parse() {
+    if let Some(seconds) = delay_seconds(value) {
         return Some(Duration::from_secs(seconds));
     }
     let until = httpdate::parse_http_date(value).ok()?;
     let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
     let now = now.unwrap_or_else(SystemTime::now);
     Some(until.duration_since(now).unwrap_or_default())
+}
+
+/// Digits only: `+30` is a number for Rust, and no delay. One that is too long for a number is the longest.
+fn delay_seconds(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 /// 0 to 1, so that many processes do not ask a collector that comes back all at once.

@@ -52,6 +52,9 @@ fn retry_after_in_both_forms_holds_back_the_next_batches_too() {
         raw(503, &by_its_clock, ""),
         raw(503, "retry-after: 30\r\n", &"x".repeat(8 * 1024 * 1024)),
         raw(503, "retry-after: 18446744073709551615\r\n", ""),
+        // more than a number can hold
+        raw(503, "retry-after: 18446744073709551616\r\n", ""),
+        raw(429, &format!("retry-after: {}\r\n", "9".repeat(100)), ""),
     ] {
         let collector = Collector::start().unwrap();
         collector.answer(answer.clone());
@@ -88,19 +91,26 @@ fn the_next_attempt_is_made_when_the_collector_asked_for_it() {
 
 #[test]
 fn a_retry_after_that_is_none_is_ignored() {
-    for header in [
-        "retry-after: soon\r\n",
-        "retry-after: -1\r\n",
-        "retry-after:\r\n",
-    ] {
-        let collector = Collector::start().unwrap();
-        collector.answer(raw(503, header, ""));
-        let tracer = patient(&collector.endpoint());
-        one_batch(&tracer);
-        assert_eq!(collector.requests(), 4, "{header}: three retries");
-        one_batch(&tracer);
-        assert_eq!(collector.requests(), 8, "{header}: the next batch is tried");
-    }
+    // at the same time: each pauses between its retries
+    std::thread::scope(|scope| {
+        for header in [
+            "retry-after: soon\r\n",
+            "retry-after: -1\r\n",
+            "retry-after: +30\r\n",
+            "retry-after: 30.5\r\n",
+            "retry-after:\r\n",
+        ] {
+            scope.spawn(move || {
+                let collector = Collector::start().unwrap();
+                collector.answer(raw(503, header, ""));
+                let tracer = patient(&collector.endpoint());
+                one_batch(&tracer);
+                assert_eq!(collector.requests(), 4, "{header}: three retries");
+                one_batch(&tracer);
+                assert_eq!(collector.requests(), 8, "{header}: the next batch is tried");
+            });
+        }
+    });
 }
 
 #[test]
