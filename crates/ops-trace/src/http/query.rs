@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::net::Ipv6Addr;
 
 use percent_encoding::percent_decode_str;
@@ -27,6 +28,8 @@ const ENCODINGS: u8 = 3;
 pub(super) fn redacted(query: &str) -> Cow<'_, str> {
     let mut redacted: Option<String> = None;
     let (mut start, mut in_user) = (0, false);
+    // looked for once: each pair may hold a URL
+    let last_at = LazyCell::new(|| query.rfind('@'));
     // as an array a character is looked for one by one, which costs less where queries are short
     for pair in query.split(['&']) {
         let before = start;
@@ -40,8 +43,10 @@ pub(super) fn redacted(query: &str) -> Cow<'_, str> {
             Some((key, value)) => (key, Some(value)),
             None => (pair, None),
         };
-        let is_cut = |part, before: &str, is_whole| {
-            is_cut(part, rest.get(before.len()..).unwrap_or_default(), is_whole)
+        let is_cut = |part, shown: &str, is_whole| {
+            let after = rest.get(shown.len()..).unwrap_or_default();
+            let has_at = || last_at.is_some_and(|at| at >= before + shown.len());
+            is_cut(part, after, has_at, is_whole)
         };
         // the query may be a URL as a whole
         let is_key_cut = is_cut(key, key, true);
@@ -116,8 +121,8 @@ fn holds_credential(value: &str, encodings: u8) -> bool {
 }
 
 /// Reports whether the user of the last URL of this text goes on behind it, up to an `@`: `&` and `=` may be part of a user. `is_whole` if
-/// what follows is part of the URL by its position, too.
-fn is_cut(text: &str, after: &str, is_whole: bool) -> bool {
+/// what follows is part of the URL by its position, too; `has_at` tells if there is an `@` in it.
+fn is_cut(text: &str, after: &str, has_at: impl FnOnce() -> bool, is_whole: bool) -> bool {
     // one character is found sooner, and most texts have none
     if !text.contains([':']) {
         return false;
@@ -125,7 +130,7 @@ fn is_cut(text: &str, after: &str, is_whole: bool) -> bool {
     let Some((scheme, rest)) = text.rsplit_once("://") else {
         return false;
     };
-    if rest.contains('@') || !after.contains('@') {
+    if rest.contains('@') || !has_at() {
         return false;
     }
     let authority = authority(rest);

@@ -1,6 +1,6 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Method, Request, Response};
@@ -12,7 +12,7 @@ use ops_trace::http::{ClientSpans, ServerSpans};
 use tower::ServiceExt;
 
 use crate::served::{Served, app, body, header, spans};
-use crate::traced;
+use crate::{assert_within, traced};
 
 #[test]
 fn spans_last_as_long_as_their_requests_whatever_the_clock_says() {
@@ -515,6 +515,27 @@ async fn values_of_credentials_are_not_recorded_however_their_key_is_written() {
             };
             assert_eq!(recorded, expected, "{query}");
         }
+    }
+}
+
+#[test]
+fn the_time_for_a_query_of_many_urls_grows_with_its_length_only() {
+    let (_collector, tracer) = traced();
+    let server = spans(tracer.handle());
+    let took = |query: String| {
+        let request = Request::get(format!("/?{query}")).body(()).unwrap();
+        let (mut parts, ()) = request.into_parts();
+        let started = Instant::now();
+        let scope = server.start(&mut parts);
+        let ended = Outcome::new(Method::GET, None, 200, Ending::Complete, Duration::ZERO);
+        server.end(scope, &ended);
+        started.elapsed()
+    };
+    for (pair, end) in [("a=x://&", ""), ("a=x://y&", "b=@")] {
+        assert_within(Duration::from_nanos(1), || {
+            let eight: Duration = (0..8).map(|_| took(pair.repeat(1000) + end)).sum();
+            took(pair.repeat(8000) + end).saturating_sub(eight * 3 / 2)
+        });
     }
 }
 
