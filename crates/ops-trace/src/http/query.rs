@@ -77,10 +77,17 @@ pub(super) fn redacted(query: &str) -> Cow<'_, str> {
     redacted.map_or(Cow::Borrowed(query), Cow::Owned)
 }
 
-/// Returns the path with the values of credentials replaced that are parameters of it: `/cart;jsessionid=REDACTED/2`.
+/// Returns the path without credentials: values of its parameters, as in `/cart;jsessionid=REDACTED/2`, and users of URLs in it, as in
+/// `/fetch/https://REDACTED@host/`.
 pub(super) fn redacted_path(path: &str) -> Cow<'_, str> {
-    if !path.contains(';') {
+    if !path.bytes().any(|byte| matches!(byte, b';' | b'@' | b'%')) {
         return Cow::Borrowed(path);
+    }
+    let path = without_user(path);
+    // a URL in one segment has its slashes encoded
+    let may_hold_url = path.contains('%') && (path.contains("2F") || path.contains("2f"));
+    if !may_hold_url && !path.contains(';') {
+        return path;
     }
     let mut text = String::with_capacity(path.len());
     let mut is_parameter = false;
@@ -94,6 +101,7 @@ pub(super) fn redacted_path(path: &str) -> Cow<'_, str> {
                 text.push('=');
                 text.push_str(REDACTED);
             }
+            _ if holds_user(body, ENCODINGS) => text.push_str(REDACTED),
             _ => text.push_str(body),
         }
         let end = part.get(body.len()..).unwrap_or_default();
@@ -101,6 +109,27 @@ pub(super) fn redacted_path(path: &str) -> Cow<'_, str> {
         is_parameter = end == ";";
     }
     Cow::Owned(text)
+}
+
+/// Returns the path with `REDACTED` for the user of a URL that is part of it, as proxies have them.
+fn without_user(path: &str) -> Cow<'_, str> {
+    let (start, end) = (path.find("://"), path.rfind('@'));
+    match start.map(|at| at + "://".len()).zip(end) {
+        Some((start, end)) if start < end && has_user(path) => {
+            let (before, after) = (&path[..start], &path[end..]);
+            format!("{before}{REDACTED}{after}").into()
+        }
+        _ => Cow::Borrowed(path),
+    }
+}
+
+/// Reports whether a segment is a URL with a user, percent-encoded.
+fn holds_user(segment: &str, encodings: u8) -> bool {
+    if encodings == 0 || !segment.contains('%') {
+        return false;
+    }
+    let decoded = percent_decode_str(segment).decode_utf8_lossy();
+    has_user(&decoded) || holds_user(&decoded, encodings - 1)
 }
 
 /// A value may be a URL with a query of its own, or JSON, and some servers take `;` for `&`.

@@ -541,9 +541,7 @@ fn the_time_for_a_query_of_many_urls_grows_with_its_length_only() {
 
 #[tokio::test]
 async fn credentials_that_are_parameters_of_a_path_are_not_recorded() {
-    let (collector, tracer) = traced();
-    let app = app(spans(tracer.handle()));
-    for (path, recorded) in [
+    assert_recorded_paths(&[
         ("/cart;jsessionid=S", "/cart;jsessionid=REDACTED"),
         (
             "/a;v=1;JSESSIONID=S/b;page=2/c",
@@ -551,12 +549,62 @@ async fn credentials_that_are_parameters_of_a_path_are_not_recorded() {
         ),
         ("/a;next=%2F%3Ftoken%3DS", "/a;next=REDACTED"),
         ("/token=S/;/;=/", "/token=S/;/;=/"),
-    ] {
-        let request = Request::get(path).body(Body::empty()).unwrap();
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn users_of_urls_that_are_part_of_a_path_are_not_recorded() {
+    assert_recorded_paths(&[
+        (
+            "/get/https://bob:S@a.example/x",
+            "/get/https://REDACTED@a.example/x",
+        ),
+        (
+            "/get/https://S@a.example",
+            "/get/https://REDACTED@a.example",
+        ),
+        (
+            "/get/ftp://bob:S/S@a.example/x",
+            "/get/ftp://REDACTED@a.example/x",
+        ),
+        (
+            "/get;v=2;a=https://bob:S@a/b;token=S",
+            "/get;v=2;a=https://REDACTED@a/b;token=REDACTED",
+        ),
+        (
+            "/get/https%3A%2F%2Fbob%3AS%40a.example%2F/x",
+            "/get/REDACTED/x",
+        ),
+        ("/get/https%3a%2f%2fbob:S@a.example/x", "/get/REDACTED/x"),
+        (
+            "/get/https%253A%252F%252Fbob%253AS%2540a.example",
+            "/get/REDACTED",
+        ),
+    ])
+    .await;
+    let harmless = [
+        "/@scope/pkg",
+        "/@scope%2Fpkg;v=1",
+        "/get/https://a.example:8080/@user",
+        "/get/https://[2001:db8::1]:80/@user",
+        "/get/ssh://git@a.example/x",
+        "/get/https%3A%2F%2Fa.example%2F%40user",
+        "/mail/bob%40a.example/100%/%zz/%F0%9F",
+    ];
+    assert_recorded_paths(&harmless.map(|path| (path, path))).await;
+}
+
+/// Sends requests for the first path of each pair, and compares what is recorded of it with the second one.
+async fn assert_recorded_paths(paths: &[(&str, &str)]) {
+    let (collector, tracer) = traced();
+    let app = app(spans(tracer.handle()));
+    for (path, recorded) in paths {
+        let request = Request::get(*path).body(Body::empty()).unwrap();
         drop(app.clone().oneshot(request).await.unwrap());
         tracer.flush();
         let span = collector.take_spans().pop().unwrap();
-        assert_eq!(span.attribute("url.path"), Some(recorded));
+        assert_eq!(span.attribute("url.path"), Some(*recorded));
     }
 }
 
