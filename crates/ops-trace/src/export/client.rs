@@ -174,7 +174,7 @@ impl Client {
         };
         let mut reply = self.reply.lock();
         reply.rejected = partial.rejected.max(0).unsigned_abs();
-        reply.message = partial.message;
+        reply.message = self.reasons.without_credentials(partial.message);
         Ok(())
     }
 

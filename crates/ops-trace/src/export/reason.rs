@@ -17,7 +17,7 @@ const MIN_CREDENTIAL_BYTES: usize = 6;
 /// Scheme of a credential, as long as one, and a word of many messages.
 const SCHEME: &str = "bearer";
 
-/// Reads why a collector refused a batch.
+/// Reads why a collector refused a batch, or a part of it.
 ///
 /// Such a text may repeat what it was sent: without the values of the configured headers.
 pub(crate) struct Reasons {
@@ -46,6 +46,13 @@ impl Reasons {
         // one may begin another one, the rest of which would be left
         credentials.sort_by_key(|credential| Reverse(credential.len()));
         Self { credentials }
+    }
+
+    /// Returns the text with `***` for each part of a credential.
+    pub(crate) fn without_credentials(&self, text: String) -> String {
+        self.credentials.iter().fold(text, |text, credential| {
+            text.replace(credential.as_str(), "***")
+        })
     }
 
     /// Returns the message of an answer, on one line; `None` if there is none that a person can read.
@@ -81,9 +88,7 @@ impl Reasons {
             true => response::message_of_status(&bytes)?.to_owned(),
             false => String::from_utf8_lossy(&bytes).into_owned(),
         };
-        let text = self.credentials.iter().fold(text, |text, credential| {
-            text.replace(credential.as_str(), "***")
-        });
+        let text = self.without_credentials(text);
         let printable = text.split(|c: char| c.is_whitespace() || c.is_control());
         let words: Vec<&str> = printable.filter(|word| !word.is_empty()).collect();
         (!words.is_empty()).then(|| cut(words.join(" "), MAX_SHOWN_BYTES))

@@ -345,6 +345,27 @@ fn the_cause_of_a_refusal_has_no_part_of_a_credential() {
     }
 }
 
+#[test]
+fn a_message_that_comes_with_a_success_has_no_part_of_a_credential() {
+    lines_about("nothing yet");
+    for rejected in [0, 1] {
+        let collector = Collector::start().unwrap();
+        let message = "quota of Key k3y-of-tests is used up".to_owned();
+        collector.answer(Answer::PartialSuccess(rejected, message));
+        let config = config(&collector.endpoint());
+        let config =
+            config.environment([("OTEL_EXPORTER_OTLP_HEADERS", "api-key=Key%20k3y-of-tests")]);
+        let tracer = Tracer::new(config).unwrap();
+        one_batch(&tracer);
+        let lines = lines_about(&format!("{}/", collector.endpoint()));
+        let said = lines
+            .iter()
+            .any(|line| line.contains("quota of Key *** is used up"));
+        assert!(said, "{lines:#?}");
+        assert!(!lines.concat().contains("k3y-of-tests"), "{lines:#?}");
+    }
+}
+
 /// Answers each request with this head, and leaves the connection open.
 fn without_end(head: &'static str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
