@@ -29,7 +29,11 @@ pub(super) struct Total {
 #[derive(Clone, Debug)]
 enum TotalValue {
     Number(Number),
-    Histogram { sum: f64, counts: Vec<u64> },
+    Histogram {
+        sum: f64,
+        bounds: Vec<f64>,
+        counts: Vec<u64>,
+    },
 }
 
 impl Delivered {
@@ -84,10 +88,16 @@ impl Delivered {
         let (key, at) = (key(metric, &point.attributes), point.time_unix_nano);
         let value = TotalValue::Histogram {
             sum: point.sum.unwrap_or_default(),
+            bounds: point.explicit_bounds.clone(),
             counts: point.bucket_counts.clone(),
         };
         if let Some(before) = self.totals.get(&key)
-            && let TotalValue::Histogram { sum, counts } = &before.value
+            && let TotalValue::Histogram {
+                sum,
+                bounds,
+                counts,
+            } = &before.value
+            && point.explicit_bounds == *bounds
             && let Some(differences) = differences(&point.bucket_counts, counts)
         {
             point.bucket_counts = differences;
@@ -99,7 +109,7 @@ impl Delivered {
     }
 }
 
-/// Returns the difference of each bucket; `None` for buckets that are others, or that began anew.
+/// Returns the difference of each bucket; `None` for buckets that began anew.
 fn differences(totals: &[u64], before: &[u64]) -> Option<Vec<u64>> {
     let pairs = totals.iter().zip(before);
     let differences = pairs.map(|(total, before)| total.checked_sub(*before));

@@ -491,3 +491,30 @@ fn a_difference_is_that_of_a_series_whatever_the_order_of_its_labels() {
         "{points:#?}"
     );
 }
+
+#[test]
+fn a_histogram_whose_buckets_became_others_began_anew() {
+    let collector = Collector::start().unwrap();
+    let pushes = AtomicU64::new(0);
+    let delta = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    let variables = [
+        ("OTEL_METRICS_EXPORTER", "otlp"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+        (delta, "delta"),
+    ];
+    let config = config(&collector.endpoint(), &variables).export_timeout(SOON);
+    let config = config.metrics_source(move |batch| {
+        let n = pushes.fetch_add(1, Relaxed) + 1;
+        let latency = Metric::new("latency_seconds", "", "s");
+        batch.histogram(latency, &[], &[n as f64], &[n, 0], n as f64);
+    });
+    let tracer = Tracer::new(config).unwrap();
+    assert!(collector.wait_for_requests(2, SOON));
+    tracer.shutdown_blocking(SOON);
+    let points = collector.points();
+    assert!(points.len() >= 3);
+    for point in &points {
+        assert_eq!(point.bounds, [point.value], "{points:#?}");
+        assert_eq!(point.buckets, [point.value as u64, 0], "{points:#?}");
+    }
+}
