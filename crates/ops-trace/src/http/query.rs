@@ -351,7 +351,8 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 /// A key as it is compared: decoded, in lower case, without separators.
 struct Key {
     bytes: Buffer,
-    /// Start of what follows the last `.`, `:`, bracket or delimiter of a URL that something follows: `pwd` of `user[pwd]`.
+    /// Start of what follows the last `.`, `:`, bracket or delimiter of a URL that something but an index follows: `pwd` of `user[pwd]`,
+    /// and `pwd0` of `user[pwd][0]`.
     last: usize,
 }
 
@@ -377,9 +378,11 @@ impl Key {
                     in_part = false;
                 }
                 _ => {
-                    if !in_part {
-                        (last, in_part) = (bytes.as_slice().len(), true);
+                    // an index belongs to what it follows
+                    if !in_part && !byte.is_ascii_digit() {
+                        last = bytes.as_slice().len();
                     }
+                    in_part = true;
                     bytes.push(byte.to_ascii_lowercase());
                 }
             }
