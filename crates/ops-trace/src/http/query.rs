@@ -113,22 +113,25 @@ pub(super) fn redacted_path(path: &str) -> Cow<'_, str> {
 
 /// Returns the path with `REDACTED` for the user of a URL that is part of it, as proxies have them.
 fn without_user(path: &str) -> Cow<'_, str> {
-    let (start, end) = (path.find("://"), path.rfind('@'));
-    match start.map(|at| at + "://".len()).zip(end) {
-        Some((start, end)) if start < end && has_user(path) => {
-            let (before, after) = (&path[..start], &path[end..]);
-            format!("{before}{REDACTED}{after}").into()
-        }
-        _ => Cow::Borrowed(path),
+    // the colon may be encoded, and the slashes not
+    let mark = path.find("://").map(|at| at + 1);
+    let Some(start) = mark.or_else(|| path.find("//")).map(|at| at + "//".len()) else {
+        return Cow::Borrowed(path);
+    };
+    if !has_user(path) && !holds_user(path, ENCODINGS) {
+        return Cow::Borrowed(path);
     }
+    let end = path.rfind('@').filter(|end| start < *end);
+    let (before, after) = (&path[..start], &path[end.unwrap_or(path.len())..]);
+    format!("{before}{REDACTED}{after}").into()
 }
 
-/// Reports whether a segment is a URL with a user, percent-encoded.
-fn holds_user(segment: &str, encodings: u8) -> bool {
-    if encodings == 0 || !segment.contains('%') {
+/// Reports whether a part of a path is a URL with a user, percent-encoded.
+fn holds_user(part: &str, encodings: u8) -> bool {
+    if encodings == 0 || !part.contains('%') {
         return false;
     }
-    let decoded = percent_decode_str(segment).decode_utf8_lossy();
+    let decoded = percent_decode_str(part).decode_utf8_lossy();
     has_user(&decoded) || holds_user(&decoded, encodings - 1)
 }
 

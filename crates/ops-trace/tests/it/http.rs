@@ -587,6 +587,14 @@ async fn users_of_urls_that_are_part_of_a_path_are_not_recorded() {
             "/get/https%253A%252F%252Fbob%253AS%2540a.example",
             "/get/REDACTED",
         ),
+        (
+            "/get/https%3A//bob:S@a.example/x",
+            "/get/https%3A//REDACTED@a.example/x",
+        ),
+        (
+            "/get/https%3a//bob%3AS%40a.example/x",
+            "/get/https%3a//REDACTED",
+        ),
     ])
     .await;
     let harmless = [
@@ -596,6 +604,8 @@ async fn users_of_urls_that_are_part_of_a_path_are_not_recorded() {
         "/get/https://[2001:db8::1]:80/@user",
         "/get/ssh://git@a.example/x",
         "/get/https%3A%2F%2Fa.example%2F%40user",
+        "/get/https%3A//a.example:8080/%40user/@user",
+        "//a%20b//bob@a.example",
         "/mail/bob%40a.example/100%/%zz/%F0%9F",
     ];
     assert_recorded_paths(&harmless.map(|path| (path, path))).await;
