@@ -76,7 +76,7 @@ impl Interval {
             ratio(self.errors, self.requests),
             self.latency.quantile(0.5),
             self.latency.quantile(0.95),
-            ratio(self.hits, self.hits + self.misses),
+            ratio(self.hits, self.hits.saturating_add(self.misses)),
             self.latency.quantile(0.99),
             in_flight,
             memory,
@@ -88,10 +88,10 @@ impl Interval {
 
     pub(crate) fn merge(&mut self, later: &Self) {
         self.length += later.length;
-        self.requests += later.requests;
-        self.errors += later.errors;
-        self.hits += later.hits;
-        self.misses += later.misses;
+        self.requests = self.requests.saturating_add(later.requests);
+        self.errors = self.errors.saturating_add(later.errors);
+        self.hits = self.hits.saturating_add(later.hits);
+        self.misses = self.misses.saturating_add(later.misses);
         self.latency.merge(&later.latency);
         let both = self.cpu.zip(later.cpu);
         self.cpu = both.map(|(earlier, later)| earlier + later);
@@ -119,7 +119,7 @@ impl Totals {
         let failed = |series: &Series| is_for_users(series) && is_server_error(series);
         Self {
             requests: total(requests, is_for_users),
-            errors: total(requests, failed) + total(failures, is_for_users),
+            errors: total(requests, failed).wrapping_add(total(failures, is_for_users)),
             hits: total(builtin::cache_hits_total::family(), is_of_queries),
             misses: total(builtin::cache_misses_total::family(), is_of_queries),
             cpu: process::cpu_time(),
@@ -208,12 +208,14 @@ fn reported(family: &Family) -> Option<f64> {
     }
 }
 
+/// Returns the sum, which wraps around as the totals themselves do.
 fn total(family: &Family, wanted: impl Fn(&Series) -> bool) -> u64 {
     let count = |series: &&Series| match &series.value {
         Value::Counter(counter) if wanted(series) => counter.get(),
         _ => 0,
     };
-    family.sorted().iter().map(count).sum()
+    let counts = family.sorted();
+    counts.iter().map(count).fold(0, u64::wrapping_add)
 }
 
 fn latency_buckets(family: &Family) -> Box<[u32; FINE_BUCKETS]> {

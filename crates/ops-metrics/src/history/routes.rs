@@ -144,20 +144,21 @@ fn read() -> BTreeMap<Route, Counts> {
         else {
             continue;
         };
-        counts.requests += counter.get();
+        // sums wrap around as the totals themselves do
+        add(&mut counts.requests, counter.get());
         if is_server_error(series) {
-            counts.errors += counter.get();
+            add(&mut counts.errors, counter.get());
         } else if series
             .labels
             .last()
             .is_some_and(|status| status.starts_with('4'))
         {
-            counts.client_errors += counter.get();
+            add(&mut counts.client_errors, counter.get());
         }
     }
     for series in users(builtin::http_response_failures_total::family().sorted()) {
         if let (Some(counts), Value::Counter(counter)) = (of(&mut routes, series), &series.value) {
-            counts.errors += counter.get();
+            add(&mut counts.errors, counter.get());
         }
     }
     for series in users(builtin::http_request_latency::family().sorted()) {
@@ -168,6 +169,10 @@ fn read() -> BTreeMap<Route, Counts> {
         }
     }
     routes
+}
+
+fn add(sum: &mut u64, count: u64) {
+    *sum = sum.wrapping_add(count);
 }
 
 fn users(series: Vec<&'static Series>) -> impl Iterator<Item = &'static Series> {

@@ -60,6 +60,29 @@ fn a_second_has_its_rate_ratios_and_quantiles_and_an_idle_one_has_none() {
 }
 
 #[test]
+fn totals_near_the_largest_number_stop_no_sparkline() {
+    let registry = Registry::new();
+    registry.tick(Duration::ZERO);
+    second(registry, 1, || {
+        for status in [200, 404, 500] {
+            http_requests_total("/sparkline", Method::GET, status).absolute(u64::MAX);
+        }
+        http_response_failures_total("/sparkline", Method::GET, "panic").absolute(u64::MAX);
+        cache_hits_total("query").absolute(u64::MAX);
+        cache_misses_total("query").absolute(u64::MAX);
+    });
+    for at in 2..=62 {
+        second(registry, at, || request(200, 0.1));
+    }
+    let line = points(registry, Window::FiveMinutes, "requests_per_second");
+    assert_eq!(line[4..], [Some(1.0); 58]);
+    for window in [Window::FiveMinutes, Window::Hour, Window::Day] {
+        points(registry, window, "cache_hit_ratio");
+        registry.run(|| routes_over(window));
+    }
+}
+
+#[test]
 fn probes_and_scrapes_are_counted_and_are_not_in_the_lines_and_failures_after_the_head_are_errors()
 {
     let registry = Registry::new();
