@@ -56,7 +56,7 @@ fn fired(alert: &Alert, share: f64) -> [Vec<(&'static str, String)>; 2] {
 
 /// Returns a text as Prometheus expands it for the job of the cases: the only label of what an alert looks at.
 fn expanded(text: &str) -> String {
-    ["{{ $labels.job }}", "{{$labels.job}}"]
+    query::JOB_TEMPLATES
         .iter()
         .fold(text.to_owned(), |text, job| text.replace(job, JOB))
 }

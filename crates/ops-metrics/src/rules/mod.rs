@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::rules::burn::{Alert, KEEP_MINUTES};
-use crate::rules::query::quoted;
+use crate::rules::query::{JOB_TEMPLATES, quoted};
 use crate::rules::slo::Objective;
 use crate::series::family::Family;
 
@@ -139,6 +139,21 @@ impl Rules {
     }
 }
 
+/// Returns the template of Prometheus that is expanded to this text, in which the job is the only action.
+fn template(text: &str) -> String {
+    let mut parts = text.split("{{");
+    let mut template = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_job = JOB_TEMPLATES.iter().any(|job| {
+            job.strip_prefix("{{")
+                .is_some_and(|job| part.starts_with(job))
+        });
+        template += if is_job { "{{" } else { r#"{{"{{"}}"# };
+        template += part;
+    }
+    template
+}
+
 fn alert(alert: &Alert) -> String {
     let [before, after] = &alert.description;
     let description = format!("{before}{{{{ $value | humanizePercentage }}}}{after}");
@@ -155,7 +170,7 @@ fn alert(alert: &Alert) -> String {
         text,
         "        labels:\n          severity: {}\n        annotations:\n          summary: {}\n          description: {}\n",
         alert.burn.severity,
-        quoted(&alert.summary),
+        quoted(&template(&alert.summary)),
         quoted(&description)
     );
     for (name, annotation) in alert.annotations {

@@ -14,6 +14,9 @@ impl Window {
     }
 }
 
+/// Templates of the job: the only label of what an alert looks at.
+pub(super) const JOB_TEMPLATES: [&str; 2] = ["{{ $labels.job }}", "{{$labels.job}}"];
+
 /// Returns `name_part{matchers}`.
 pub(super) fn selector(family: &Family, part: &str, matchers: &[String]) -> String {
     let name = family.definition().name;

@@ -130,6 +130,26 @@ ops_metrics::define! {
     gauge shop_files_waiting { folder: &'static str = ["C:\\spool", "the \"old\"\none"] }
 }
 
+ops_metrics::slo! {
+    /// Objectives whose texts look like templates.
+    slos OF_BRACES;
+    /// {{name}} of {{ $labels.job }} and {{$labels.job}} are {{{ "sent" }}} {{
+    BracesSent: 99.0 % of shop_files_total fails { outcome: "failed" };
+}
+
+#[test]
+fn the_text_of_an_objective_is_no_template() {
+    let made = rules("braces", &[], OF_BRACES).unwrap();
+    let Some(promtool) = promtool() else { return };
+    let (directory, tests) = written(&made);
+    let text = std::fs::read_to_string(directory.path().join(&tests[0])).unwrap();
+    let expanded = r#"{{name}} of shop and shop are {{{ "sent" }}} {{: the error budget"#;
+    assert!(text.contains(expanded), "{text}");
+    if let Err(told) = tested(&promtool, directory.path(), &tests[..1]) {
+        panic!("{told}");
+    }
+}
+
 #[test]
 fn label_values_and_annotations_may_have_any_characters() {
     const STEPS: &str = "1. the folder is full: remove what's old\n2. restart";
