@@ -27,18 +27,18 @@ pub(crate) fn sample(root: &Path) {
             // a machine that has both versions mounts the second one apart
             let group = [mount.clone(), mount.join("unified")]
                 .into_iter()
-                .find_map(|mount| Group::find(&mount, path, "cgroup.controllers"));
+                .find_map(|mount| Group::find(root, &mount, path, "cgroup.controllers"));
             group.inspect(Group::sample_v2);
         } else {
             for controller in controllers.split(',') {
                 let mount = mount.join(controller);
                 match controller {
                     "memory" => {
-                        Group::find(&mount, path, "memory.limit_in_bytes")
+                        Group::find(root, &mount, path, "memory.limit_in_bytes")
                             .inspect(Group::sample_memory_v1);
                     }
                     "cpu" => {
-                        Group::find(&mount, path, "cpu.stat").inspect(Group::sample_cpu_v1);
+                        Group::find(root, &mount, path, "cpu.stat").inspect(Group::sample_cpu_v1);
                     }
                     _ => {}
                 }
@@ -50,19 +50,22 @@ pub(crate) fn sample(root: &Path) {
 /// A control group and those it is in, whose limits hold for it too.
 struct Group {
     folders: Vec<PathBuf>,
+    /// Memory of the machine, as the kernel shows it.
+    machine: PathBuf,
 }
 
 impl Group {
     /// Finds the folders of the group, innermost first. Inside of a container the path may be the host's, and the group is the
     /// mount itself.
-    fn find(mount: &Path, path: &str, witness: &str) -> Option<Self> {
+    fn find(root: &Path, mount: &Path, path: &str, witness: &str) -> Option<Self> {
         let own = mount.join(path.trim_start_matches('/'));
         let folders = own
             .ancestors()
             .take_while(|folder| folder.starts_with(mount));
         let folders = folders.filter(|folder| folder.join(witness).exists());
         let folders: Vec<PathBuf> = folders.map(Path::to_path_buf).collect();
-        (!folders.is_empty()).then_some(Self { folders })
+        let machine = root.join("proc/meminfo");
+        (!folders.is_empty()).then_some(Self { folders, machine })
     }
 
     /// Reads a file of the group itself.
@@ -96,6 +99,14 @@ impl Group {
             .rev()
             .max_by(|one, other| one.share().total_cmp(&other.share()));
         nearest.unwrap_or(&own).publish();
+        let is_gone = nearest.is_none() && self.own(limit).is_some();
+        if is_gone && !cgroup_memory_limit_bytes::family().is_empty() {
+            // what is left is the machine's
+            let text = fs::read_to_string(&self.machine).unwrap_or_default();
+            if let Some(kilobytes) = memory_total(&text) {
+                cgroup_memory_limit_bytes().set(kilobytes as f64 * 1024.0);
+            }
+        }
     }
 
     fn sample_v2(&self) {
@@ -109,7 +120,7 @@ impl Group {
             let (quota, period) = text.trim().split_once(' ')?;
             cores(quota.parse().ok()?, period.parse().ok()?)
         };
-        self.sample_cpu(cores, |stat| {
+        self.sample_cpu("cpu.max", cores, |stat| {
             field(stat, "throttled_usec").map(Duration::from_micros)
         });
     }
@@ -132,7 +143,7 @@ impl Group {
             let quota = read("cpu.cfs_quota_us")?.trim().parse().ok()?;
             cores(quota, read("cpu.cfs_period_us")?.trim().parse().ok()?)
         };
-        self.sample_cpu(cores, |stat| {
+        self.sample_cpu("cpu.cfs_quota_us", cores, |stat| {
             field(stat, "throttled_time").map(Duration::from_nanos)
         });
     }
@@ -140,6 +151,7 @@ impl Group {
     /// Publishes the smallest limit, and how often the group that has it was stopped.
     fn sample_cpu(
         &self,
+        quota: &str,
         cores: impl Fn(&Path) -> Option<f64>,
         throttled: impl Fn(&str) -> Option<Duration>,
     ) {
@@ -148,7 +160,12 @@ impl Group {
         let least = limited.min_by(|(one, _), (other, _)| one.total_cmp(other));
         let stat = least.and_then(|(_, folder)| fs::read_to_string(folder.join("cpu.stat")).ok());
         let stat = stat.or_else(|| self.own("cpu.stat")).unwrap_or_default();
-        set_cpu(least.map(|(cores, _)| cores), &stat, throttled);
+        let cores = least.map(|(cores, _)| cores).or_else(|| {
+            let is_gone = self.own(quota).is_some() && !cgroup_cpu_limit_cores::family().is_empty();
+            let of_machine = || std::thread::available_parallelism().ok();
+            Some(is_gone.then(of_machine)??.get() as f64)
+        });
+        set_cpu(cores, &stat, throttled);
     }
 }
 
@@ -202,6 +219,14 @@ fn set_cpu(cores: Option<f64>, stat: &str, throttled: impl Fn(&str) -> Option<Du
 /// Microseconds in each period; a quota below 0 is none.
 fn cores(quota: i64, period: i64) -> Option<f64> {
     (quota > 0 && period > 0).then(|| quota as f64 / period as f64)
+}
+
+/// Returns the kilobytes in `MemTotal:       16384 kB`.
+fn memory_total(text: &str) -> Option<u64> {
+    let rest = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    rest.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 fn field(text: &str, name: &str) -> Option<u64> {

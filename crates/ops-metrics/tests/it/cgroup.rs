@@ -194,3 +194,62 @@ fn this_machine_reports_what_it_has() {
         assert!(usage > Some(0.0), "{usage:?}");
     }
 }
+
+#[test]
+fn a_limit_that_is_taken_away_is_that_of_the_machine() {
+    let app = "sys/fs/cgroup/app";
+    let memory = &format!("{app}/memory.max");
+    let cpu = &format!("{app}/cpu.max");
+    let tree = Tree::new(&[
+        ("proc/self/cgroup", "0::/app\n"),
+        (
+            "proc/meminfo",
+            "MemTotal:       16384 kB\nMemFree:            12 kB\n",
+        ),
+        (&format!("{app}/cgroup.controllers"), "cpu memory\n"),
+        (&format!("{app}/memory.current"), "4096\n"),
+        (memory, "max\n"),
+        (cpu, "max 100000\n"),
+    ]);
+    let registry = tree.sampled();
+    let limits = || {
+        registry.sample_cgroup(&tree.0);
+        ["cgroup_memory_limit_bytes", "cgroup_cpu_limit_cores"].map(|name| registry.value(name))
+    };
+    assert_eq!(limits(), [None; 2], "never there");
+    let set = |file: &str, text: &str| std::fs::write(tree.0.join(file), text).unwrap();
+    set(memory, "8192\n");
+    set(cpu, "1000 100000\n");
+    assert_eq!(limits(), [Some(8192.0), Some(0.01)]);
+    set(memory, "max\n");
+    set(cpu, "max 100000\n");
+    let [bytes, cores] = limits();
+    assert_eq!(bytes, Some(16_777_216.0));
+    assert!(cores >= Some(1.0), "{cores:?}");
+    set(memory, "4096\n");
+    assert_eq!(limits()[0], Some(4096.0));
+}
+
+#[test]
+fn a_version_that_does_not_limit_takes_no_limit_of_the_other_one_away() {
+    let root = "sys/fs/cgroup";
+    let tree = Tree::new(&[
+        ("proc/self/cgroup", "4:memory:/app\n3:cpu:/app\n0::/app\n"),
+        ("proc/meminfo", "MemTotal:       16384 kB\n"),
+        (
+            &format!("{root}/memory/app/memory.limit_in_bytes"),
+            "8192\n",
+        ),
+        (&format!("{root}/cpu/app/cpu.stat"), "nr_periods 1\n"),
+        (&format!("{root}/cpu/app/cpu.cfs_quota_us"), "1000\n"),
+        (&format!("{root}/cpu/app/cpu.cfs_period_us"), "100000\n"),
+        (&format!("{root}/unified/app/cgroup.controllers"), "\n"),
+        (&format!("{root}/unified/app/cpu.stat"), "usage_usec 9\n"),
+    ]);
+    let registry = tree.sampled();
+    for _ in 0..2 {
+        registry.sample_cgroup(&tree.0);
+        assert_eq!(registry.value("cgroup_memory_limit_bytes"), Some(8192.0));
+        assert_eq!(registry.value("cgroup_cpu_limit_cores"), Some(0.01));
+    }
+}
