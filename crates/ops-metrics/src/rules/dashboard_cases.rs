@@ -132,6 +132,10 @@ fn series(family: &Family, part: &str, place: &Place, first: &str, bound: &str) 
     for (at, label) in family.definition().labels.iter().enumerate() {
         let known = label.values.first().copied().unwrap_or("some");
         let value = if at == 0 { first } else { known };
+        // an empty label is one that is not there
+        if value.is_empty() {
+            continue;
+        }
         labels.push(query::matcher(
             query::stored_name(family, label),
             "=",
@@ -180,11 +184,11 @@ fn paces(family: &'static Family, part: &str) -> Expected {
             }
         }
         let labels = match family.definition().labels.first() {
-            Some(label) => format!(
+            Some(label) if !first.is_empty() => format!(
                 "{{{}}}",
                 query::matcher(query::stored_name(family, label), "=", first)
             ),
-            None => "{}".to_owned(),
+            _ => "{}".to_owned(),
         };
         gives.push((labels, sum));
     }

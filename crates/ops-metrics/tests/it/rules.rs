@@ -175,6 +175,25 @@ fn label_values_and_annotations_may_have_any_characters() {
     }
 }
 
+ops_metrics::define! {
+    /// Metrics of calls to a peer.
+    catalog PEER;
+    /// Calls of the peer.
+    counter peer_calls_total { error: &'static str = ["", "timeout"] }
+    /// Calls that wait for the peer.
+    gauge peer_calls_waiting { kind: &'static str = ["read"], region: &'static str = ["", "north"] }
+}
+
+#[test]
+fn label_values_may_be_empty() {
+    let made = rules("peer", PEER, &[]).unwrap();
+    let Some(promtool) = promtool() else { return };
+    let (directory, tests) = written(&made);
+    if let Err(told) = tested(&promtool, directory.path(), &tests) {
+        panic!("{told}");
+    }
+}
+
 #[test]
 fn what_cannot_be_found_is_refused_with_what_is_accepted() {
     ops_metrics::slo! {
