@@ -229,6 +229,15 @@ impl Objective {
                         other.definition().name
                     ));
                 }
+                let labels: Vec<_> = slo.fails.iter().map(|(label, _)| *label).collect();
+                let mut numbered = labels.iter().enumerate();
+                if let Some((_, label)) =
+                    numbered.find(|(at, label)| labels.iter().take(*at).any(|one| one == *label))
+                {
+                    return wrong(format!(
+                        "`fails` has the label {label} twice; accepted: one pattern, with | between values"
+                    ));
+                }
                 Bad::Failed(patterns(slo, family, slo.fails)?, also)
             }
         };
