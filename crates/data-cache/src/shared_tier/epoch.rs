@@ -111,6 +111,15 @@ impl State {
 
     /// Takes what a look that began at that moment found, unless more is known by now.
     fn see(&mut self, found: Epoch, tag: Tag, at: Instant) {
+        let is_late = self.seen_at.is_some_and(|seen_at| at < seen_at);
+        let is_other = |(known, _): &(Epoch, Tag)| known.lineage != found.lineage;
+        if !(is_late && self.known.as_ref().is_some_and(is_other)) {
+            self.take(found, tag, at);
+        }
+    }
+
+    /// Takes one that was there after that moment, unless a later one of its lineage is known.
+    fn take(&mut self, found: Epoch, tag: Tag, at: Instant) {
         let left = match &self.known {
             Some((known, _)) if known.lineage == found.lineage => {
                 if found.count < known.count {
@@ -118,7 +127,6 @@ impl State {
                 }
                 None
             }
-            Some(_) if self.seen_at.is_some_and(|seen_at| at < seen_at) => return,
             Some((known, _)) => Some(known.lineage.clone()),
             None => None,
         };
@@ -186,7 +194,7 @@ impl Epochs {
     /// Takes an epoch that is younger than the invalidations that were owed.
     fn pay(&self, written: Epoch, tag: Tag, at: Instant, owed: u64) {
         let mut state = self.state.lock();
-        state.see(written, tag, at);
+        state.take(written, tag, at);
         state.paid = state.paid.max(owed);
     }
 
@@ -324,12 +332,16 @@ impl SharedTier {
                         self.refuse_epoch();
                         return Err(Failure::new("the epoch is not ours"));
                     };
-                    // another machine invalidated since this one looked first
-                    if first.as_ref().is_some_and(|first| *first != found) {
+                    // an older copy of the bucket: counts behind it were there before
+                    if self.epochs.went_back(&found) {
+                        (Epoch::first(), Some(tag))
+                    } else if first.as_ref().is_some_and(|first| *first != found) {
+                        // another machine invalidated since this one looked first
                         self.epochs.pay(found, tag, at, owed);
                         return Ok(());
+                    } else {
+                        (first.insert(found).next(), Some(tag))
                     }
-                    (first.insert(found).next(), Some(tag))
                 }
                 Seen::Absent | Seen::Same => (Epoch::first(), None),
             };

@@ -22,9 +22,13 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new(config: &SharedConfig) -> Self {
+        Self::that_looks_each(POLL, config)
+    }
+
+    fn that_looks_each(interval: Duration, config: &SharedConfig) -> Self {
         let dir = TempDir::new().unwrap();
         let cache = Cache::open(dir.path()).unwrap();
-        let config = config.clone().computed().poll(POLL);
+        let config = config.clone().computed().poll(interval);
         cache.share(&config).unwrap();
         Self { _dir: dir, cache }
     }
@@ -230,6 +234,37 @@ fn an_epoch_that_is_lost_or_older_puts_everything_out_of_reach() {
     assert_eq!(one.stats().epoch, None);
     assert_eq!(one.set(3), Stored::Skipped(Skip::UnknownEpoch));
     assert_eq!((one.get(), one.get_or(4), one.get_or(5)), (None, 4, 5));
+}
+
+#[test]
+fn an_invalidation_over_an_older_copy_of_the_bucket_holds_when_it_returns() {
+    let Some(moto) = Moto::shared() else { return };
+    let bucket = bucket(&moto);
+    let config = config(&bucket, &moto.url);
+    // it has no other look than the first one
+    let one = Machine::that_looks_each(Duration::from_secs(3600), &config);
+    one.set(1);
+    let copy = moto.read(&bucket, "data-cache/epoch");
+    one.invalidate();
+    one.invalidate();
+    one.set(2);
+    moto.write(&bucket, "data-cache/epoch", &copy);
+    one.invalidate();
+    assert_eq!(one.get(), None);
+    let two = Machine::new(&config);
+    assert_eq!(two.get(), None);
+    assert_eq!(two.stats().epoch, one.stats().epoch);
+
+    // one of a lineage that was left
+    moto.remove(&bucket, "data-cache/epoch");
+    one.invalidate();
+    one.set(3);
+    moto.write(&bucket, "data-cache/epoch", &copy);
+    one.invalidate();
+    assert_eq!(one.get(), None);
+    let three = Machine::new(&config);
+    assert_eq!(three.get(), None);
+    assert_eq!(three.stats().epoch, one.stats().epoch);
 }
 
 #[test]
