@@ -21,6 +21,10 @@ use crate::key::Key;
 
 /// Shortest pause before the second try.
 const PAUSE: Duration = Duration::from_millis(25);
+/// The words of the client before the status of an answer.
+const STATUS: &str = "Server returned non-2xx status code: ";
+/// Characters of an error that are told.
+const MAX_ERROR_CHARS: usize = 600;
 /// A note that is larger is not ours.
 const MAX_NOTE_BYTES: u64 = 16 << 10;
 /// Longest pause before it. `object_store` panics if it is not longer than the shortest one.
@@ -286,13 +290,32 @@ fn wait_for_write<T>(work: impl Future<Output = Result<T, StoreError>>) -> Resul
 
 fn failure(error: &StoreError) -> Failure {
     Failure {
-        text: error.to_string(),
+        text: told(&error.to_string()),
         is_denied: matches!(
             error,
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }
         ),
         is_too_large: is_too_large(error),
     }
+}
+
+/// The text of an error, the status of the answer first. No more of the answer's body is in it than code and message: the rest
+/// repeats the request, down to the token of its session.
+fn told(error: &str) -> String {
+    let (head, body) = error.split_at(error.find('<').unwrap_or(error.len()));
+    let head = head.trim_end_matches([':', ' ']);
+    let part = |name: &str| {
+        let (_, text) = body.split_once(&format!("<{name}>"))?;
+        text.split('<').next().map(str::trim)
+    };
+    let (request, status) = head.split_once(STATUS).unwrap_or(("", head));
+    let answer = [Some(status), part("Code"), part("Message")];
+    let answer: Vec<_> = answer.into_iter().flatten().collect();
+    let mut told = answer.join(": ");
+    if !request.is_empty() {
+        told = format!("{told}; {}", request.trim_end_matches([' ', '-']));
+    }
+    told.chars().take(MAX_ERROR_CHARS).collect()
 }
 
 fn outcome<T>(

@@ -15,6 +15,8 @@ pub(super) enum Fault {
     Hold,
     /// An answer with this status, without asking.
     Status(u16),
+    /// The same, with this behind the head.
+    Answer(u16, &'static str),
     /// The request is carried out, and its answer lost: of the next so many.
     LoseAnswers(usize),
     /// The answer ends in the middle of its body.
@@ -119,15 +121,17 @@ impl Shared {
             std::thread::park_timeout(Duration::from_millis(1));
             fault = self.fault_of(&request);
         }
+        let refuse = |mut stream: TcpStream, status: u16, body: &str| {
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status} Broken\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            let _ = stream.write_all(answer.as_bytes());
+        };
         match fault {
             Fault::Hang => return self.hanging.lock().unwrap().push(stream),
-            Fault::Status(status) => {
-                let answer = format!(
-                    "HTTP/1.1 {status} Broken\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-                );
-                let _ = stream.write_all(answer.as_bytes());
-                return;
-            }
+            Fault::Status(status) => return refuse(stream, status, ""),
+            Fault::Answer(status, body) => return refuse(stream, status, body),
             Fault::IgnoreConditions => {
                 let is_condition = |line: &str| line.to_lowercase().starts_with("if-");
                 head = head

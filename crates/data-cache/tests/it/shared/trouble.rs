@@ -9,6 +9,7 @@ use dev::moto::Moto;
 use super::proxy::{Fault, Proxy};
 use super::{COST, IN_A_SERVICE, Machine, PAUSE, SHARED, bucket, config, database, hurried, until};
 use crate::batches::number;
+use crate::cache::Lines;
 
 /// Cost of the first lookup of a machine with these settings while the store hangs.
 fn cost(bytes: &[u8], proxy: &Proxy, config: &SharedConfig) -> Duration {
@@ -124,6 +125,51 @@ fn answers_that_fail_are_misses_after_two_tries() {
     proxy.set(Fault::LoseAnswers(1));
     assert_eq!(two.ask().status(), SHARED);
     assert!(!two.stats().is_open);
+}
+
+#[test]
+fn the_line_of_an_answer_that_fails_begins_with_its_code_and_repeats_no_credential() {
+    /// As S3 answers: it names what was sent.
+    const EXPIRED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>ExpiredToken</Code><Message>The \
+        provided token has expired.</Message><Token-0>FwoGZXIvYXdzEBY</Token-0><RequestId>7</RequestId></Error>";
+    const UNSIGNED: &str = "<Error><Code>SignatureDoesNotMatch</Code><Message>It does not match.</Message><CanonicalRequest>GET\n/\n\
+        x-amz-security-token:FwoGZXIvYXdzEBY</CanonicalRequest></Error>";
+    const PAGE: &str = "<html><script>let session = 'FwoGZXIvYXdzEBY'</script></html>";
+    let Some(moto) = Moto::shared() else { return };
+    let proxy = Proxy::new(&moto.url);
+    let failed = |fault| {
+        let machine = super::epochs::Machine::new(&config(&bucket(&moto), &proxy.url));
+        assert_eq!(machine.get(), None);
+        let lines = Lines::default();
+        proxy.set_for("GET", "/v1/", fault);
+        tracing::subscriber::with_default(lines.clone(), || assert_eq!(machine.get(), None));
+        proxy.set(Fault::None);
+        assert!(machine.stats().is_open);
+        lines.text()
+    };
+    // its line is known then: else another thread without a listener could turn it off
+    let machine = super::epochs::Machine::new(&config(&bucket(&moto), &proxy.url));
+    assert_eq!(machine.get(), None);
+    proxy.set_for("GET", "/v1/", Fault::Status(500));
+    assert_eq!(machine.get(), None);
+    proxy.set(Fault::None);
+    for (status, body, told) in [
+        (
+            400,
+            EXPIRED,
+            "400 Bad Request: ExpiredToken: The provided token has expired.",
+        ),
+        (
+            403,
+            UNSIGNED,
+            "403 Forbidden: SignatureDoesNotMatch: It does not match.",
+        ),
+        (502, PAGE, "502 Bad Gateway"),
+    ] {
+        let lines = failed(Fault::Answer(status, body));
+        assert!(lines.contains(&format!("error=\"{told}")), "{lines}");
+        assert!(!lines.contains("FwoGZXIvYXdzEBY"), "{lines}");
+    }
 }
 
 #[test]
