@@ -136,6 +136,10 @@ impl Inner {
         ) else {
             return SharedTurn::Compute(Duty::default());
         };
+        if asked == 0 {
+            // nothing is young enough, and what is computed is kept for nobody
+            return SharedTurn::Compute(Duty::default());
+        }
         let living_ttl = Cell::new(0);
         // without limits of its own the new time counts: a longer one of before would never end
         let has_limits = limits != Limits::OF_ENTRY;

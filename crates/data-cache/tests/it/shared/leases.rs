@@ -454,3 +454,19 @@ fn a_flush_waits_for_no_machine_that_computes_what_is_stale_here() {
     });
     assert_eq!(ask_stale(&two), Status::Hit(Tier::Memory));
 }
+
+#[test]
+fn a_query_that_keeps_nothing_neither_asks_the_bucket_nor_has_others_wait() {
+    let Some(moto) = Moto::shared() else { return };
+    let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
+    let machine = fleet.machine(&config(&bucket(&moto), &proxy.url));
+    fleet.end(2);
+    let query = machine.engine.query("SELECT 7", params! {});
+    let answer = query.ttl(Duration::ZERO).blocking().unwrap();
+    assert_eq!(answer.status(), Status::Miss);
+    let asked = |method| proxy.count(method, "/v1/") + proxy.count(method, "/leases/");
+    assert_eq!((asked("GET"), asked("PUT")), (0, 0));
+    assert_eq!(machine.stats().misses, 0);
+    assert_eq!(machine.ask_for("SELECT 7"), Status::Miss);
+    assert!(asked("GET") > 0);
+}
