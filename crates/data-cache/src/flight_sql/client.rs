@@ -28,6 +28,8 @@ use crate::error::Error;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const STREAM_WINDOW_BYTES: u32 = 2 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// Bytes of the headers of an answer, its error included: servers put traces of calls into it.
+const MAX_HEADER_BYTES: u32 = 1 << 20;
 /// Bytes of a message beside the rows in it.
 const MESSAGE_OVERHEAD_BYTES: usize = 64 << 10;
 
@@ -257,6 +259,7 @@ fn channel_to(address: &Address, config: &FlightSqlConfig) -> Result<Channel, Er
     let mut endpoint = Endpoint::from_shared(address.uri())
         .map_err(|error| refused(&error))?
         .connect_timeout(config.connect_timeout)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keep_alive_interval(KEEP_ALIVE)

@@ -200,6 +200,21 @@ fn server_that_gives_up_is_asked_once_and_may_answer_later() {
 }
 
 #[test]
+fn long_message_of_the_server_is_its_own_and_no_lost_connection() {
+    let server = Server::start("");
+    let (_dir, cached) = cached(client(&server));
+    // servers in Java put the whole trace of calls into it
+    let sql = format!("SELECT no_column_{}", "x".repeat(100_000));
+    let error = ask(&cached, &sql).unwrap_err();
+    let told = error.to_string();
+    assert_eq!(error.kind(), ErrorKind::Engine, "{told}");
+    assert!(told.contains("no_column_x"), "{told}");
+    assert!(!told.contains("tried"), "{told}");
+    assert_eq!(server.counts().infos, 1);
+    assert!(ask(&cached, "SELECT 1 AS n").is_ok());
+}
+
+#[test]
 fn server_that_is_back_at_its_address_is_asked_again() {
     // an address of its own, so that nobody else takes the port meanwhile
     let [_, _, high, low] = std::process::id().to_be_bytes();
