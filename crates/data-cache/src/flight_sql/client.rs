@@ -109,12 +109,23 @@ impl Client {
             secrets: vec![encoded, password],
             number: 0,
         };
+        let token = self.token_for(&credential).await;
+        // the server may repeat what it was sent
+        if let Some(token) = token.map_err(|fault| fault.without(&credential.secrets))? {
+            credential.header = Some(format!("Bearer {token}"));
+            credential.secrets.push(token);
+        }
+        Ok(credential)
+    }
+
+    /// The token that the server hands out for user and password, if it does.
+    async fn token_for(&self, credential: &Credential) -> Result<Option<String>, Fault> {
         let message = HandshakeRequest::default();
-        let request = self.request(stream::iter([message]), &credential)?;
+        let request = self.request(stream::iter([message]), credential)?;
         let response = match self.service().handshake(request).await {
             Ok(response) => response,
             // it takes the header with each call
-            Err(status) if status.code() == tonic::Code::Unimplemented => return Ok(credential),
+            Err(status) if status.code() == tonic::Code::Unimplemented => return Ok(None),
             Err(status) => return Err(Fault::of_call(status)),
         };
         let header = response.metadata().get("authorization");
@@ -131,18 +142,13 @@ impl Client {
                 .map(|answer| answer.payload),
         };
         let payload = payload.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
-        let token = match header.as_deref().map(|value| value.split_once(' ')) {
+        Ok(match header.as_deref().map(|value| value.split_once(' ')) {
             Some(Some((scheme, token))) if scheme.eq_ignore_ascii_case("bearer") => {
                 Some(token.to_owned())
             }
             Some(_) => None,
             None => payload.filter(|token| !token.is_empty()),
-        };
-        if let Some(token) = token {
-            credential.header = Some(format!("Bearer {token}"));
-            credential.secrets.push(token);
-        }
-        Ok(credential)
+        })
     }
 
     /// Asks for the places where the result of a command is.

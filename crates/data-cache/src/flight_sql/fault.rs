@@ -53,18 +53,26 @@ impl Fault {
         }
     }
 
+    /// The same without `secrets` in what the server says.
+    pub(super) fn without(mut self, secrets: &[String]) -> Self {
+        let mut secrets: Vec<_> = secrets.iter().filter(|one| !one.is_empty()).collect();
+        // one may hold another one
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        for secret in secrets {
+            self.message = self.message.replace(secret.as_str(), "***");
+        }
+        self
+    }
+
     /// The error of a caller; `secrets` are taken out of what the server says.
     pub(super) fn into_error(self, attempts: u32, secrets: &[String]) -> Error {
-        let mut message = self.message;
-        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-            message = message.replace(secret.as_str(), "***");
-        }
+        let hidden = self.without(secrets);
         // a secret that is cut in two would not be found
-        message = shown(&message);
+        let mut message = shown(&hidden.message);
         if attempts > 1 {
             message.push_str(&format!(" (tried {attempts} times)"));
         }
-        match self.kind {
+        match hidden.kind {
             FaultKind::Input => Error::input(message),
             FaultKind::Login | FaultKind::Connection | FaultKind::Unavailable => {
                 Error::unavailable(message)

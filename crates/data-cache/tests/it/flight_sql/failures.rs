@@ -348,16 +348,23 @@ fn basic_login_takes_the_token_of_the_handshake_and_repeats_it_when_it_expired()
             ..Faults::default()
         });
     };
-    // me:old
-    accept("bWU6b2xk", "session-1");
     let client = open(config);
     let run = || client.query("SELECT 1 AS n", &Params::new());
+    let refused = || {
+        let error = run().unwrap_err().to_string();
+        let told = "user or password is wrong: Basic ***";
+        assert!(error.contains(told) && !error.contains("bWU6"), "{error}");
+    };
+    accept("another", "session-0");
+    refused();
+    let logins = server.counts().handshakes;
+    // me:old
+    accept("bWU6b2xk", "session-1");
     assert!(run().is_ok() && run().is_ok());
-    assert_eq!(server.counts().handshakes, 1);
+    assert_eq!(server.counts().handshakes, logins + 1);
     // me:new
     accept("bWU6bmV3", "session-2");
-    let error = run().unwrap_err().to_string();
-    assert!(error.contains("user or password is wrong"), "{error}");
+    refused();
     rotated.store(true, Ordering::Relaxed);
     assert!(run().is_ok());
 }

@@ -511,8 +511,10 @@ impl FlightSqlService for Service {
         let faults = lock(&self.0.faults).clone();
         let sent = request.metadata().get("authorization").cloned();
         let wanted = faults.password.unwrap_or_default();
-        if sent.is_none_or(|sent| sent.as_bytes() != format!("Basic {wanted}").as_bytes()) {
-            return Err(Status::unauthenticated("user or password is wrong"));
+        let sent = sent.as_ref().and_then(|sent| sent.to_str().ok());
+        if sent != Some(&format!("Basic {wanted}")) {
+            let said = format!("user or password is wrong: {}", sent.unwrap_or("none"));
+            return Err(Status::unauthenticated(said));
         }
         let token = faults.token.unwrap_or_default();
         let answer = HandshakeResponse {
