@@ -150,11 +150,18 @@ impl Runs {
 }
 
 fn read_one(path: &Path) -> Result<Option<Record>> {
-    let failed = || failed("read", path);
-    match files::read(path).map_err(|error| failed().because(error))? {
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed().because(error)),
-        None => Ok(None),
+    let failed = |error: std::io::Error| failed("read", path).because(error);
+    let Some(bytes) = files::read(path).map_err(failed)? else {
+        return Ok(None);
+    };
+    let record: Record = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
+    // a copy beside a run's file would take its place, as old as it is
+    let named = path.file_stem().and_then(|stem| stem.to_str());
+    if named != Some(record.run_id.to_string().as_str()) {
+        let told = format!("it is of run {}, and named otherwise", record.run_id);
+        return Err(failed(std::io::Error::other(told)));
     }
+    Ok(Some(record))
 }
 
 fn failed(what: &str, path: &Path) -> Error {

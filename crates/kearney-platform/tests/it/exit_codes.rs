@@ -310,6 +310,30 @@ fn runs_that_cannot_be_read_are_named_on_stderr_and_the_document_stays_whole() {
 }
 
 #[test]
+fn a_copy_beside_the_file_of_a_run_is_not_taken_for_the_run() {
+    let home = Home::new();
+    assert_eq!(code(&home, &["orchestrate", "--job", "load"]), 0);
+    let runs = home.path("data/runs");
+    let file = std::fs::read_dir(&runs).unwrap().next().unwrap();
+    let file = file.unwrap().path();
+    let whole = std::fs::read_to_string(&file).unwrap();
+    // taken while it ran; a directory has its files in any order
+    let before = whole.replace("\"success\"", "\"running\"");
+    for name in ["0.json", "copy.json", "z.json"] {
+        std::fs::write(runs.join(name), &before).unwrap();
+    }
+    assert_eq!(code(&home, &["orchestrate", "--job", "routes"]), 0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), whole);
+    let listed = run(&home, &["runs"]);
+    let text = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(text.matches(" success ").count(), 2, "{text}");
+    let told = String::from_utf8(listed.stderr).unwrap();
+    let id = file.file_stem().unwrap().to_string_lossy();
+    let why = format!("cannot read data/runs/copy.json: it is of run {id}, and named otherwise");
+    assert!(told.contains(&why), "{told}");
+}
+
+#[test]
 fn credentials_of_a_url_are_in_no_message_of_a_command() {
     let home = Home::new();
     let url = "http://user:hunter2@127.0.0.1:1";
