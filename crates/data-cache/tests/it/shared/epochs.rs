@@ -268,6 +268,28 @@ fn an_invalidation_over_an_older_copy_of_the_bucket_holds_when_it_returns() {
 }
 
 #[test]
+fn an_older_copy_that_comes_while_a_lineage_begins_is_not_taken() {
+    let Some(moto) = Moto::shared() else { return };
+    let (bucket, proxy) = (bucket(&moto), Proxy::new(&moto.url));
+    let one = Machine::new(&config(&bucket, &proxy.url));
+    one.set(1);
+    let copy = moto.read(&bucket, "data-cache/epoch");
+    one.invalidate();
+    let before = one.stats();
+    moto.remove(&bucket, "data-cache/epoch");
+    one.sees_another_epoch_than(&before);
+    // it is lost again, and a copy of the first lineage there before the next one is
+    let (begun, before) = (proxy.count("PUT", "/epoch"), one.stats());
+    proxy.set_for("PUT", "/epoch", Fault::Hold);
+    moto.remove(&bucket, "data-cache/epoch");
+    until(|| proxy.count("PUT", "/epoch") > begun);
+    moto.write(&bucket, "data-cache/epoch", &copy);
+    proxy.set(Fault::None);
+    one.sees_another_epoch_than(&before);
+    assert_eq!(one.get(), None);
+}
+
+#[test]
 fn an_invalidation_that_cannot_be_written_fails_and_holds_here() {
     let Some(moto) = Moto::shared() else { return };
     let bucket = bucket(&moto);
