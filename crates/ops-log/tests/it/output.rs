@@ -1,6 +1,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use ops_log::{Config, Output, Pipeline, info};
 
@@ -598,35 +599,38 @@ fn a_file_in_the_place_of_a_directory_is_told_as_that() {
     }
 }
 
-/// `script` gives the program a terminal, and hands on what that shows.
+/// Python gives the program a terminal, and hands on what that shows.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_that_shows_nothing_more_stops_nobody() {
-    let dir = tempfile::tempdir().unwrap();
+    const IN_TERMINAL: &str = "import pty, sys; pty.spawn(sys.argv[1:])";
     for size in ["100", "700"] {
-        let said = dir.path().join(size);
-        let command = format!(
-            "{} 2000 {size} 2> {said}.part; mv {said}.part {said}",
-            example("counted").display(),
-            said = said.display()
-        );
-        let mut terminal = Command::new("script")
-            .args(["-qc", &command, "/dev/null"])
+        let command = format!("{} 2000 {size} 2>&3", example("counted").display());
+        let mut terminal = Command::new("sh")
+            .args(["-c", r#"exec python3 -c "$0" sh -c "$1" 3>&2"#])
+            .args([IN_TERMINAL, &command])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let shown = terminal.stdout.take();
+        let mut said = BufReader::new(terminal.stderr.take().unwrap());
+        let (sender, line) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            said.read_line(&mut line).unwrap();
+            sender.send(line).unwrap();
+        });
         // it ends although nobody reads
-        let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        while !said.exists() {
-            assert!(std::time::Instant::now() < limit, "it waits");
-            std::thread::yield_now();
-        }
-        let (written, dropped) = counts(&std::fs::read(&said).unwrap());
+        let line = line
+            .recv_timeout(Duration::from_secs(60))
+            .expect("it waits");
+        let (written, dropped) = counts(line.as_bytes());
         assert_eq!(written + dropped, 2000);
         assert!(written > 0 && dropped > 0, "{written} {dropped}");
         drop(shown);
+        terminal.kill().unwrap();
         terminal.wait().unwrap();
     }
 }
