@@ -159,5 +159,8 @@ impl std::error::Error for Error {
 /// Returns the text of an error with its causes.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    // one that is its own cause has no end
+    causes
+        .take(100)
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

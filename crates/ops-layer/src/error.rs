@@ -45,11 +45,41 @@ impl fmt::Debug for Error {
 /// Message of an error and of each cause behind it.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    // one that is its own cause has no end
+    causes
+        .take(100)
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(self.source.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct OwnCause;
+
+    impl fmt::Display for OwnCause {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("again")
+        }
+    }
+
+    impl std::error::Error for OwnCause {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(self)
+        }
+    }
+
+    #[test]
+    fn an_error_that_is_its_own_cause_has_an_end() {
+        assert_eq!(chain(&OwnCause), format!("again{}", ": again".repeat(100)));
     }
 }
