@@ -54,12 +54,12 @@ struct Row {
 const ROWS: [Row; 8] = [
     row("bare", None, 0.0),
     row("layer", None, 2.0),
-    row("nothing", None, 4.0),
-    row("metrics", None, 4.0),
-    row("log", None, 4.0),
-    row("off", Some(0.0), 4.0),
-    row("sampled-10", Some(0.1), 8.5),
-    row("sampled-100", Some(1.0), 9.0),
+    row("nothing", None, 3.0),
+    row("metrics", None, 3.0),
+    row("log", None, 3.0),
+    row("off", Some(0.0), 3.0),
+    row("sampled-10", Some(0.1), 7.5),
+    row("sampled-100", Some(1.0), 8.0),
 ];
 
 const fn row(name: &'static str, ratio: Option<f64>, limit: f64) -> Row {

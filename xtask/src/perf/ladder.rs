@@ -21,12 +21,12 @@ use std::thread;
 const ROWS: [(&str, Option<u64>); 8] = [
     ("bare", None),
     ("layer", None),
-    ("nothing", Some(2_860)),
-    ("metrics", Some(4_290)),
-    ("log", Some(7_470)),
-    ("off", Some(10_450)),
-    ("sampled-10", Some(14_920)),
-    ("sampled-100", Some(19_620)),
+    ("nothing", Some(2_550)),
+    ("metrics", Some(3_290)),
+    ("log", Some(7_080)),
+    ("off", Some(9_560)),
+    ("sampled-10", Some(13_880)),
+    ("sampled-100", Some(18_830)),
 ];
 
 /// Rows and limits of the program as `ci` has built it for its tests, not optimized: what a change adds shows there too.
