@@ -118,8 +118,11 @@ impl State {
         }
     }
 
-    /// Takes one that was there after that moment, unless a later one of its lineage is known.
+    /// Takes one that was there after that moment, unless a later one of its lineage is known, or that was left meanwhile.
     fn take(&mut self, found: Epoch, tag: Tag, at: Instant) {
+        if self.past.contains(&found.lineage) {
+            return;
+        }
         let left = match &self.known {
             Some((known, _)) if known.lineage == found.lineage => {
                 if found.count < known.count {
@@ -336,6 +339,7 @@ impl SharedTier {
                     };
                     // an older copy of the bucket: counts behind it were there before
                     if self.epochs.went_back(&found) {
+                        first.get_or_insert(found);
                         (Epoch::first(), Some(tag))
                     } else if first.as_ref().is_some_and(|first| *first != found) {
                         // another machine invalidated since this one looked first

@@ -1,5 +1,6 @@
 //! A bucket of S3, or of a server that speaks its protocol.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -299,22 +300,29 @@ fn failure(error: &StoreError) -> Failure {
     }
 }
 
-/// The text of an error, the status of the answer first. No more of the answer's body is in it than code and message: the rest
+/// The text of an error, the status of the answer first. No more of an XML document is in it than code and message: the rest
 /// repeats the request, down to the token of its session.
 fn told(error: &str) -> String {
-    let (head, body) = error.split_at(error.find('<').unwrap_or(error.len()));
-    let head = head.trim_end_matches([':', ' ']);
-    let part = |name: &str| {
-        let (_, text) = body.split_once(&format!("<{name}>"))?;
-        text.split('<').next().map(str::trim)
+    let (request, answer) = error.split_once(STATUS).unwrap_or(("", error));
+    let mut told = match answer.split_once(": ") {
+        Some((status, body)) if body.trim_start().starts_with('<') => {
+            let part = |name: &str| {
+                let (_, text) = body.split_once(&format!("<{name}>"))?;
+                text.split('<').next().map(str::trim)
+            };
+            let parts = [Some(status), part("Code"), part("Message")];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
+        }
+        _ => answer.trim_end_matches([':', ' ']).to_owned(),
     };
-    let (request, status) = head.split_once(STATUS).unwrap_or(("", head));
-    let answer = [Some(status), part("Code"), part("Message")];
-    let answer: Vec<_> = answer.into_iter().flatten().collect();
-    let mut told = answer.join(": ");
     if !request.is_empty() {
         told = format!("{told}; {}", request.trim_end_matches([' ', '-']));
     }
+    let words = told.split(' ').map(|word| match word.contains("://") {
+        true => without_secrets(word).into(),
+        false => Cow::Borrowed(word),
+    });
+    let told = words.collect::<Vec<_>>().join(" ");
     told.chars().take(MAX_ERROR_CHARS).collect()
 }
 

@@ -165,6 +165,7 @@ fn the_line_of_an_answer_that_fails_begins_with_its_code_and_repeats_no_credenti
             "403 Forbidden: SignatureDoesNotMatch: It does not match.",
         ),
         (502, PAGE, "502 Bad Gateway"),
+        (403, "see <wiki>", "403 Forbidden: see <wiki>"),
     ] {
         let lines = failed(Fault::Answer(status, body));
         assert!(lines.contains(&format!("error=\"{told}")), "{lines}");
