@@ -10,7 +10,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::error::chain;
-use crate::params::Params;
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::registry::Model;
@@ -32,32 +31,20 @@ impl FromRequestParts<Arc<Platform>> for Authorized {
     }
 }
 
-/// Lists all models: a parameter would be taken for one that selects some of them.
-pub async fn models(
-    State(platform): State<Arc<Platform>>,
-    params: Params,
-) -> Result<Json<Value>, Problem> {
-    params.none()?;
-    Ok(Json(json!({ "models": platform.registry.models() })))
+pub async fn models(State(platform): State<Arc<Platform>>) -> Json<Value> {
+    Json(json!({ "models": platform.registry.models() }))
 }
 
-/// Lists all datasets.
-pub async fn datasets(
-    State(platform): State<Arc<Platform>>,
-    params: Params,
-) -> Result<Json<Value>, Problem> {
-    params.none()?;
-    Ok(Json(json!({ "datasets": platform.registry.datasets() })))
+pub async fn datasets(State(platform): State<Arc<Platform>>) -> Json<Value> {
+    Json(json!({ "datasets": platform.registry.datasets() }))
 }
 
 /// Registers a model for whoever holds the API key.
 pub async fn add_model(
     _: Authorized,
     State(platform): State<Arc<Platform>>,
-    params: Params,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Model>), Problem> {
-    params.none()?;
     let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
     let model = parse(&body)?;
     let stored = model.clone();

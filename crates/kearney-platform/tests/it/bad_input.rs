@@ -63,8 +63,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "token",
         "lat, lon",
     ),
-    ("/api/registry/models?name=delays", "name", "no parameter"),
-    ("/api/registry/datasets?limit=1", "limit", "no parameter"),
     ("/api/orchestrator/runs/x?limit=1", "limit", "no parameter"),
     ("/api/orchestrator/runs?limit=0", "limit", "1 to 100"),
     ("/api/orchestrator/runs?limit=101", "limit", "1 to 100"),
