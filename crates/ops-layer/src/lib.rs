@@ -72,6 +72,7 @@ mod probe;
 mod serve;
 mod spawn;
 mod stop;
+mod thread;
 mod variables;
 
 pub use config::Config;

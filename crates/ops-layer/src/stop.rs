@@ -1,11 +1,11 @@
 use std::io;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
-use crate::glue;
+use crate::{glue, thread};
 
 /// Signal to every part of a service that it should stop: raised by SIGTERM, by Ctrl-C, or by [`stop`](Self::stop).
 #[derive(Clone, Debug)]
@@ -31,22 +31,9 @@ impl StopSignal {
     pub fn listen() -> io::Result<Self> {
         let signal = Self::manual();
         let listener = signal.clone();
-        let (tell, told) = mpsc::channel();
-        // the runtime stays on its thread: it may not be dropped on one of another runtime
-        std::thread::Builder::new()
-            .name("ops-signals".to_owned())
-            .spawn(move || {
-                // who asked waits for what is told
-                match watch_signals() {
-                    Ok((runtime, signals)) => {
-                        let _ = tell.send(Ok(()));
-                        runtime.block_on(listener.follow(signals));
-                    }
-                    Err(error) => drop(tell.send(Err(error))),
-                }
-            })?;
-        let panicked = |_| Err(io::Error::other("the thread for signals panicked"));
-        told.recv().unwrap_or_else(panicked)?;
+        thread::start("ops-signals", watch_signals, move |(runtime, signals)| {
+            runtime.block_on(listener.follow(signals));
+        })?;
         Ok(signal)
     }
 

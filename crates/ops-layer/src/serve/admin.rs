@@ -3,7 +3,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -23,7 +23,7 @@ use super::listen::{At, Socket};
 use super::readiness::Readiness;
 use super::settings::Settings;
 use super::token;
-use crate::{Error, Finding, Ops, Severity};
+use crate::{Error, Finding, Ops, Severity, thread};
 
 /// Connections of the admin page that may be open at a time.
 pub(super) const MAX_CONNECTIONS: usize = 32;
@@ -90,27 +90,13 @@ impl AdminThread {
             connections: connections.clone(),
         };
         let (end, ended) = oneshot::channel();
-        let (tell, told) = mpsc::channel();
-        // the runtime stays on its thread: it may not be dropped on one of another runtime
-        let thread = std::thread::Builder::new()
-            .name("ops-admin".to_owned())
-            .spawn(move || {
-                // who asked waits for what is told
-                match runtime() {
-                    Ok(runtime) => {
-                        let _ = tell.send(Ok(()));
-                        runtime.block_on(answer(acceptor, listener));
-                        // a profile that is being written is not waited for
-                        runtime.shutdown_timeout(LAST_ANSWERS);
-                    }
-                    Err(cause) => drop(tell.send(Err(cause))),
-                }
-                drop(end);
-            })
-            .map_err(|cause| failed(Failure::Thread(cause)))?;
-        let panicked = |_| Err(io::Error::other("it panicked"));
-        let begun = told.recv().unwrap_or_else(panicked);
-        begun.map_err(|cause| failed(Failure::Thread(cause)))?;
+        let thread = thread::start("ops-admin", runtime, move |runtime| {
+            runtime.block_on(answer(acceptor, listener));
+            // a profile that is being written is not waited for
+            runtime.shutdown_timeout(LAST_ANSWERS);
+            drop(end);
+        });
+        let thread = thread.map_err(|cause| failed(Failure::Thread(cause)))?;
         Ok(Self {
             connections,
             thread: Some(thread),

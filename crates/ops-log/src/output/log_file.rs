@@ -263,16 +263,17 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let mut options = File::options();
-    options.create(true).append(true);
-    stream::without_waiting(&mut options);
-    options.open(path)
+    open_to_append(path, true)
 }
 
 /// Opens a pipe or a device of this name again, and makes no file if there is none.
 pub(crate) fn open_existing(path: &Path) -> io::Result<File> {
+    open_to_append(path, false)
+}
+
+fn open_to_append(path: &Path, create: bool) -> io::Result<File> {
     let mut options = File::options();
-    options.append(true);
+    options.create(create).append(true);
     stream::without_waiting(&mut options);
     options.open(path)
 }

@@ -119,7 +119,7 @@ fn without_openings(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// What stands before a cell or a lock at the end of a text, as `Debug` shows them.
+/// The text without a cell or a lock that begins at its end, as `Debug` shows them.
 fn without_cell(text: &[u8]) -> Option<&[u8]> {
     let field = text.strip_suffix(b":")?;
     let (field, kinds): (_, [&[u8]; 2]) = match field.strip_suffix(b"value") {

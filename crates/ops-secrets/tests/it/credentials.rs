@@ -322,16 +322,18 @@ fn endpoints_that_a_given_environment_asks_for_are_not_passed_over() {
     }
 }
 
+fn write_keys(path: &Path, id: &str) -> String {
+    write(
+        path,
+        &format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = secret\n"),
+    )
+}
+
 #[test]
 fn credentials_that_were_replaced_are_used_once_the_old_ones_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credentials");
-    let keys = |id: &str| {
-        write(
-            &path,
-            &format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = secret\n"),
-        )
-    };
+    let keys = |id: &str| write_keys(&path, id);
     let refused = Fault::Error(
         400,
         "ExpiredTokenException",
@@ -394,12 +396,7 @@ fn a_profile_that_is_written_later_is_found_and_missed_in_the_same_words_until_t
 fn credentials_are_kept_where_the_service_is_not_reached() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credentials");
-    let keys = |id: &str| {
-        write(
-            &path,
-            &format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = secret\n"),
-        )
-    };
+    let keys = |id: &str| write_keys(&path, id);
     let proxy = Proxy::always(Fault::Body(ANSWER.into()));
     let (clock, file) = (ManualClock::new(), keys("AKIAOLD"));
     let variables = [

@@ -64,10 +64,10 @@ pub(crate) trait Connect: Clone + Send + Sync + 'static {
     fn connect(sdk: &SdkConfig, endpoint: Option<String>) -> Self;
 }
 
-/// What each process makes for itself in each round.
+/// Value that each process makes for itself in each round.
 struct Made<T>(Mutex<Option<Kept<T>>>);
 
-/// What was made, and for whom.
+/// Value that was made, and for whom.
 struct Kept<T> {
     process: u32,
     round: u64,
@@ -152,8 +152,9 @@ impl Session {
         let mut failures = answers.iter().filter_map(|answer| answer.as_ref().err());
         if failures.any(is_of_credentials) {
             let relaxed = Ordering::Relaxed;
+            let next = round + 1;
             // those who were refused together begin one
-            let _ = (self.round).compare_exchange(round, round + 1, relaxed, relaxed);
+            let _ = self.round.compare_exchange(round, next, relaxed, relaxed);
         }
     }
 

@@ -1,0 +1,25 @@
+//! Threads that make what they work with themselves.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+/// Starts a thread, and waits until what it works with is made there or cannot be: a runtime may not be dropped on a thread of another one.
+pub(crate) fn start<T>(
+    name: &str,
+    begin: impl FnOnce() -> io::Result<T> + Send + 'static,
+    work: impl FnOnce(T) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let (tell, told) = mpsc::channel();
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let thread = thread.spawn(move || match begin() {
+        Ok(begun) => {
+            let _ = tell.send(Ok(()));
+            work(begun);
+        }
+        Err(error) => drop(tell.send(Err(error))),
+    })?;
+    let panicked = |_| Err(io::Error::other(format!("the thread {name} panicked")));
+    told.recv().unwrap_or_else(panicked)?;
+    Ok(thread)
+}
