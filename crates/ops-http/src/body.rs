@@ -10,7 +10,7 @@ use crate::place::Place;
 use crate::{Ending, Observe};
 
 pin_project! {
-    /// The response body of [`ObserveService`](crate::ObserveService): the request ends where it ends.
+    /// Response body of [`ObserveService`](crate::ObserveService): the request ends when the body ends.
     pub struct ObserveBody<B, O: Observe> {
         #[pin]
         inner: Option<B>,
@@ -58,7 +58,7 @@ impl<B: Body, O: Observe> Body for ObserveBody<B, O> {
                 _ => false,
             };
             if is_last {
-                inner.set(None); // what it holds is dropped in the scope too
+                inner.set(None); // values that the body owns are dropped in the scope too
             }
             Some(frame)
         });

@@ -1,4 +1,4 @@
-//! One call of gRPC, from its request to its end.
+//! One gRPC call, from its request to its end.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use http::{HeaderMap, request, response};
 use crate::grpc::{Answer, RefusedCall, grpc_method, has_answered, is_known, is_route, timeout};
 use crate::{Ending, GrpcCode, GrpcEnd, Outcome};
 
-/// A call that ends within this share of its time before the deadline was ended by it: the client's clock began earlier.
+/// Share of the timeout, as 1/n: a call that ends within it before the deadline
+/// counts as ended by the deadline, because the client's clock started earlier.
 const DEADLINE_SLACK: u32 = 20;
 
 /// A call under observation.
@@ -18,7 +19,7 @@ pub(crate) struct Call {
     in_head: Option<Answer>,
     in_trailers: Option<Answer>,
     is_sent: bool,
-    /// HTTP refused the request with a status of 4xx.
+    /// Set if HTTP refused the request with a 4xx status.
     is_refused: bool,
 }
 
@@ -76,7 +77,7 @@ impl Call {
         let failed = match self.is_sent {
             true => code != GrpcCode::Ok,
             false if outcome.sent_status.is_some_and(|status| status >= 500) => true,
-            // whoever asks for what is not there, or is refused, is no failure of the server, as with HTTP
+            // as with HTTP, a missing method or a refused request is not a failure of the server
             false if code == GrpcCode::Unimplemented && !is_known => false,
             false if self.is_refused && outcome.ending == Ending::Complete => false,
             false => code.is_server_error(),
@@ -91,7 +92,7 @@ impl Call {
     }
 }
 
-/// Status of a call for which none was sent, and the cause if the status does not tell it.
+/// Returns the status of a call for which none was sent, and the cause if the status does not imply it.
 fn inferred(
     outcome: &Outcome,
     timeout: Option<Duration>,

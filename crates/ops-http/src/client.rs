@@ -15,15 +15,15 @@ use tower_service::Service;
 use crate::guard::RequestGuard;
 use crate::{Observe, ObserveBody, ObserveFuture, Route};
 
-/// Maximum number of causes that are looked through for the kind of an error.
+/// Maximum number of causes that are searched for the kind of an error.
 const MAX_CAUSES: usize = 16;
 
-/// Layer for clients that reports each request that is sent to an [`Observe`]r.
+/// Client layer that reports each outgoing request to an [`Observe`]r.
 ///
-/// Add it next to the client, inside of retries and timeouts, so that each attempt is one request. The end of a request is
-/// that of its response body. [`Outcome::failure`](crate::Outcome::failure) has the kind of the client's error. A
-/// [`Route`] in the extensions of a request is the template of its URL. Of a request that is served and passed on, as proxies do, the
-/// route that it matched here is none: axum's `MatchedPath` is removed from its extensions (feature `axum`).
+/// Add it next to the client, inside retries and timeouts, so that each attempt is one request. A request ends with
+/// its response body. [`Outcome::failure`](crate::Outcome::failure) has the kind of the client's error. A [`Route`]
+/// in the extensions of a request is the template of its URL. If a served request is passed on, as proxies do, the
+/// route that it matched here does not count: axum's `MatchedPath` is removed from its extensions (feature `axum`).
 #[derive(Clone, Debug)]
 pub struct ClientLayer<O> {
     observer: O,
@@ -47,7 +47,7 @@ impl<S, O: Observe> Layer<S> for ClientLayer<O> {
     }
 }
 
-/// The service that [`ClientLayer`] makes.
+/// Service returned by [`ClientLayer`].
 #[derive(Clone, Debug)]
 pub struct ClientService<S, O> {
     inner: S,
@@ -79,11 +79,11 @@ where
     }
 }
 
-/// Kind of the error of one request, once it failed.
+/// Kind of a request's error, set once the request failed.
 pub(crate) type Failure = Arc<OnceLock<&'static str>>;
 
 pin_project! {
-    /// A client's future that notes the kind of its error.
+    /// Client future that records the kind of its error.
     #[derive(Debug)]
     pub struct ClientFuture<F> {
         #[pin]
@@ -110,7 +110,7 @@ where
     }
 }
 
-/// Returns the kind of the operating system's error that is among the causes.
+/// Returns the kind of the operating system's error among the causes.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     for _ in 0..MAX_CAUSES {
@@ -146,16 +146,16 @@ fn name_of(kind: ErrorKind) -> Option<&'static str> {
 
 /// Names errors for which the standard library has no kind.
 fn name_without_kind(error: &io::Error) -> Option<&'static str> {
-    /// `ENFILE` and `EMFILE`, which have these numbers on all Unix systems.
+    /// `ENFILE` and `EMFILE`, the same numbers on all Unix systems.
     const TOO_MANY_FILES: [i32; 2] = [23, 24];
-    /// Text of the standard library's resolver.
+    /// Error text of the standard library's resolver.
     const NOT_FOUND: &str = "failed to lookup address information";
 
     if let Some(number) = error.raw_os_error() {
         let too_many = cfg!(unix) && TOO_MANY_FILES.contains(&number);
         return too_many.then_some("too_many_open_files");
     }
-    // the text may be one of others
+    // `Display` may be third-party code, which may panic
     let text = catch_unwind(AssertUnwindSafe(|| error.to_string())).ok()?;
     match text.strip_prefix(NOT_FOUND)? {
         rest if rest.contains("Temporary failure") => Some("resolver_unavailable"),

@@ -4,14 +4,14 @@ thread_local! {
     static IS_CUTTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs what drops requests because their server gives them up, as at the end of its time to stop: they end as
-/// [`Ending::CutOff`](crate::Ending::CutOff), not as if their clients had gone away.
+/// Runs a closure that drops requests because the server gives them up, for example when its time to stop
+/// is over. They end as [`Ending::CutOff`](crate::Ending::CutOff) instead of as aborted by their clients.
 pub fn cut_off<T>(drop_them: impl FnOnce() -> T) -> T {
     let _reset = Reset(IS_CUTTING.replace(true));
     drop_them()
 }
 
-/// Reports whether this thread drops requests of a server that gives them up.
+/// Returns `true` if this thread is inside [`cut_off`].
 pub(crate) fn is_cutting() -> bool {
     IS_CUTTING.get()
 }

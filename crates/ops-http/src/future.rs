@@ -11,7 +11,7 @@ use crate::place::Place;
 use crate::{Ending, Observe, ObserveBody};
 
 pin_project! {
-    /// The response future of [`ObserveService`](crate::ObserveService).
+    /// Response future of [`ObserveService`](crate::ObserveService).
     pub struct ObserveFuture<F, O: Observe> {
         #[pin]
         inner: Option<F>,
@@ -48,7 +48,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let Some(guard) = this.guard.as_mut().and_then(Place::get) else {
-            return Poll::Pending; // polled after it was ready: a contract that callers keep
+            return Poll::Pending; // polled after it was ready, which callers must not do
         };
         let polled = guard.in_scope(|| {
             let poll = this.inner.as_mut().as_pin_mut()?.poll(cx);

@@ -11,21 +11,21 @@ use crate::length::BodyLength;
 use crate::route::RouteSlot;
 use crate::{Ending, Observe, Outcome, Route};
 
-/// One request under observation. Calls [`Observe::end`] when dropped, at the latest.
+/// Request under observation. Calls [`Observe::end`] when dropped, at the latest.
 pub(crate) struct RequestGuard<O: Observe> {
     observer: O,
     scope: Option<O::Scope>,
     started: Instant,
-    /// Set while code of the request runs, and for good once that panicked: unwinding skips the line that clears it.
+    /// Set while code of the request runs, and left set if that code panics: unwinding skips the line that clears it.
     panicked: bool,
     length: BodyLength,
-    /// The last frame was handed over.
+    /// Set once the last frame was handed over.
     ended: bool,
-    /// Filled by [`RouteLayer`](crate::RouteLayer) if the router matched no route that is known here.
+    /// Filled by [`RouteLayer`](crate::RouteLayer) if no known router matched a route.
     route_slot: Option<RouteSlot>,
-    /// Kind of the error of a client.
+    /// Kind of the client's error; `None` for a request that is served.
     failure: Option<Failure>,
-    /// Set if the request is a call of gRPC.
+    /// Set if the request is a gRPC call.
     call: Option<Box<Call>>,
     outcome: Outcome,
 }
@@ -56,7 +56,7 @@ impl<O: Observe> RequestGuard<O> {
         }
     }
 
-    /// Begins a request that is sent: no router will name its route.
+    /// Starts the observation of an outgoing request, whose route no router will name.
     pub(crate) fn send(observer: O, request: &mut request::Parts, failure: Failure) -> Self {
         let started = Instant::now();
         let route = Route::get(&request.extensions);
@@ -91,7 +91,7 @@ impl<O: Observe> RequestGuard<O> {
         result
     }
 
-    /// Drops a part of the request in its scope, unless that part panicked before.
+    /// Drops a part of the request in its scope, unless the request panicked before.
     pub(crate) fn drop_in_scope(&mut self, drop_part: impl FnOnce()) {
         if self.panicked {
             drop_part();
@@ -100,7 +100,7 @@ impl<O: Observe> RequestGuard<O> {
         }
     }
 
-    /// Takes note of the response's head.
+    /// Records the head of the response.
     pub(crate) fn head(&mut self, parts: &mut response::Parts, body: &impl Body) {
         self.length = BodyLength::of(&self.outcome.method, parts, body);
         self.ended = body.is_end_stream();
@@ -121,7 +121,7 @@ impl<O: Observe> RequestGuard<O> {
         self.outcome.sent_status = Some(parts.status.as_u16());
     }
 
-    /// Counts a frame that the server takes; `is_last` if the body has no other one.
+    /// Counts a frame that the server takes; `is_last` if no further frame follows.
     pub(crate) fn sent<D: bytes::Buf>(&mut self, frame: &Frame<D>, is_last: bool) {
         if let Some(bytes) = frame.data_ref() {
             self.outcome.body_bytes += bytes.remaining() as u64;
@@ -129,7 +129,7 @@ impl<O: Observe> RequestGuard<O> {
         if let (Some(call), Some(trailers)) = (self.call.as_mut(), frame.trailers_ref()) {
             call.trailers(trailers);
         }
-        // nothing follows trailers, and the server does not ask for it
+        // nothing follows trailers, and the server does not poll further
         self.ended = is_last || frame.is_trailers();
     }
 
@@ -149,7 +149,7 @@ impl<O: Observe> RequestGuard<O> {
         }
         let ending = match ending {
             _ if self.panicked => Ending::Panicked,
-            // what a handler had sent was dropped with it
+            // if the handler sent something, it was dropped with the handler
             Ending::Aborted if self.failure.is_none() && is_cutting() => Ending::CutOff,
             ending => ending,
         };
@@ -168,7 +168,7 @@ impl<O: Observe> RequestGuard<O> {
             self.outcome.grpc = Some(Box::new(end));
         }
         let end = || self.observer.end(scope, &self.outcome);
-        // a second panic, while the one of a handler unwinds, would abort the process
+        // a second panic while the handler's panic unwinds would abort the process
         drop(catch_unwind(AssertUnwindSafe(end)));
     }
 }

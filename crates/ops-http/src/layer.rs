@@ -10,9 +10,9 @@ use crate::{Observe, ObserveBody, ObserveFuture};
 
 /// Layer that reports each request to an [`Observe`]r.
 ///
-/// In axum, add it with `Router::layer`, outside of everything it should time. Routes are known there, and
-/// requests that no route matches are seen too. Inside of a nested router (`nest`, `nest_service`) observers see the path
-/// that axum left of it, so the layer belongs outside.
+/// In axum, add it with `Router::layer`, outside everything it should time. Routes are known there, and
+/// requests that match no route are observed too. Inside a nested router (`nest`, `nest_service`) observers
+/// see only the rest of the path after axum stripped the prefix, so add the layer to the outer router.
 #[derive(Clone, Debug)]
 pub struct ObserveLayer<O> {
     observer: O,
@@ -36,7 +36,7 @@ impl<S, O: Observe> Layer<S> for ObserveLayer<O> {
     }
 }
 
-/// The service that [`ObserveLayer`] makes.
+/// Service returned by [`ObserveLayer`].
 #[derive(Clone, Debug)]
 pub struct ObserveService<S, O> {
     inner: S,
@@ -60,7 +60,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let mut guard = RequestGuard::start(self.observer.clone(), &mut parts);
-        // the handler's own synchronous part runs in the scope too
+        // the synchronous part of the handler runs in the scope too
         let future = guard.in_scope(|| self.inner.call(Request::from_parts(parts, body)));
         ObserveFuture::new(future, guard)
     }

@@ -4,17 +4,17 @@ use http_body::Body;
 
 use crate::Ending;
 
-/// Length of a response body, as the head of the response has it.
+/// Length of a response body, according to the head of the response.
 ///
-/// A server drops a body of known length after its last byte without asking for an end (RFC 9112, section 6.2), and
-/// one without content unread. It is this length that says if a dropped body was complete.
+/// A server drops a body of known length after its last byte without polling for its end (RFC 9112, section
+/// 6.2), and never reads a body without content. This length decides if a dropped body was complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyLength {
     /// No content follows this head (RFC 9110, section 6.4.1).
     NoContent,
     /// Exactly this many bytes follow.
     Known(u64),
-    /// The body ends where it ends.
+    /// Only the end of the body shows its length.
     Unknown,
     /// The reader ends it (`text/event-stream`, `multipart/x-mixed-replace`).
     Endless,
@@ -25,7 +25,7 @@ impl BodyLength {
         if has_no_content(method, head.status) {
             return Self::NoContent;
         }
-        // the server takes the body's word first: what it claims is what is written
+        // the body's exact size comes first, because the server writes that
         if let Some(length) = body.size_hint().exact().or_else(|| declared(head)) {
             return Self::Known(length);
         }
@@ -39,12 +39,12 @@ impl BodyLength {
         matches!(self, Self::Unknown | Self::Endless)
     }
 
-    /// Ending of a body that is dropped after so many bytes; `ended` if it has no further frame.
+    /// Returns the ending of a body that is dropped after `sent` bytes; `ended` if no further frame follows.
     pub(crate) fn ending(self, sent: u64, ended: bool) -> Ending {
         match self {
             Self::NoContent | Self::Endless => Ending::Complete,
             Self::Known(length) if sent >= length => Ending::Complete,
-            // the body is shorter than its head says: the client did nothing wrong
+            // the body is shorter than declared: the client did nothing wrong
             Self::Known(_) if ended => Ending::Failed,
             Self::Unknown if ended => Ending::Complete,
             Self::Known(_) | Self::Unknown => Ending::Aborted,
@@ -59,21 +59,21 @@ fn has_no_content(method: &Method, status: StatusCode) -> bool {
         || *method == Method::CONNECT && status.is_success()
 }
 
-/// The length in the head, unless the framing overrides it (RFC 9112, section 6.3).
+/// Returns the length in the head, unless the framing overrides it (RFC 9112, section 6.3).
 fn declared(head: &response::Parts) -> Option<u64> {
     let value = head.headers.get(CONTENT_LENGTH)?;
     let chunked = head.version < Version::HTTP_2 && head.headers.contains_key(TRANSFER_ENCODING);
     if chunked { None } else { digits(value) }
 }
 
-/// Digits only: `+5` is a number for Rust, and no length.
+/// Parses a length of digits only: Rust also accepts `+5`, which is not a valid length.
 fn digits(value: &HeaderValue) -> Option<u64> {
     let text = value.to_str().ok()?;
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Events, and pictures each of which takes the place of the one before.
+/// Returns `true` for event streams, and for pictures that replace each other.
 fn is_endless(content_type: &HeaderValue) -> bool {
     const ENDLESS: [&str; 2] = ["text/event-stream", "multipart/x-mixed-replace"];
     let bytes = content_type.as_bytes();

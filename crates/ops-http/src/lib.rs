@@ -1,8 +1,8 @@
-//! One tower layer that knows when a request began, ran and ended.
+//! One tower layer that knows when a request started, ran and ended.
 //!
-//! The [`Layer`](tower_layer::Layer) follows a request from its first byte to the last byte of the response body, and
-//! reports it to an [`Observe`]r. Logs, traces and metrics are observers: they agree on the route, the status and
-//! the end, because one place decides them.
+//! The [`Layer`](tower_layer::Layer) follows a request from its first byte to the last byte of
+//! the response body, and reports it to an [`Observe`]r. Logs, traces and metrics are observers:
+//! they agree on the route, the status and the end, because these are determined in one place.
 //!
 //! ```
 //! use ops_http::{Observe, ObserveLayer, Outcome};
@@ -39,42 +39,45 @@
 //! # Guarantees
 //!
 //! - [`Observe::end`] is called exactly once for each [`Observe::start`], also if the handler panics
-//!   ([`Ending::Panicked`]), if the client goes away ([`Ending::Aborted`], status 499), and if the server gives it up
-//!   ([`Ending::CutOff`], status 503 unless one was sent), which it tells by [`cut_off`].
-//! - A response is [`Ending::Complete`] once as many bytes were handed to the server as the exact size of its body, or
-//!   else its `Content-Length`, declares (RFC 9112, section 6.2): servers drop such a body without asking for its end.
-//!   A body of unknown length is complete once it ended, by its trailers too. One that ends before its declared length
-//!   is [`Ending::Failed`].
-//! - A response that has no content (HEAD, 1xx, 204, 304, 2xx to CONNECT) is complete, although no server polls it.
-//! - A reader that closes a `text/event-stream` or `multipart/x-mixed-replace` of unknown length ends it: [`Ending::Complete`].
-//! - A request body that breaks off is the handler's to answer. A client that closed the connection looks like one that closed
-//!   its half and reads on, so that an answer that was handed over counts as sent.
-//! - The status of a response whose body fails or panics is the one that was sent; without a head it is 500.
+//!   ([`Ending::Panicked`]), if the client goes away ([`Ending::Aborted`], status 499), and if the server gives
+//!   the request up and marks it with [`cut_off`] ([`Ending::CutOff`], status 503 unless a status was sent).
+//! - A response is [`Ending::Complete`] once the server was handed as many bytes as the exact size
+//!   of the body, or else its `Content-Length`, declares (RFC 9112, section 6.2): servers drop
+//!   such a body without polling for its end. A body of unknown length is complete once it ended,
+//!   also with trailers. A body that ends before its declared length is [`Ending::Failed`].
+//! - A response without content (HEAD, 1xx, 204, 304, 2xx to CONNECT) is complete, although no server polls its body.
+//! - If the reader closes a `text/event-stream` or `multipart/x-mixed-replace`
+//!   of unknown length, the response is [`Ending::Complete`].
+//! - A request body that breaks off is left to the handler. A client that closed
+//!   the connection cannot be distinguished from one that closed only its sending
+//!   half and still reads, so a response that was handed over counts as sent.
+//! - A response whose body fails or panics is reported with the status that was sent; if no head was sent, with 500.
 //! - The scope is entered around each poll, and around the drop, of handler and body.
-//! - Probes and scrapes have one list, [`QUIET_ROUTES`], and methods another one, [`known_method`].
+//! - [`QUIET_ROUTES`] is the one list of probes and scrapes, [`known_method`] the one list of methods.
 //!
 //! # Routes
 //!
-//! With the feature `axum`, the route is the template that the router matched. For a service that axum mounts without
-//! one (`nest_service`), name it by [`route`].
+//! With the feature `axum`, the route is the template that the router matched. If axum
+//! mounts a service without a template (`nest_service`), name its route with [`route`].
 //!
 //! # gRPC
 //!
-//! With the feature `grpc`, a POST of `application/grpc` is a call. [`Outcome::grpc`] has its status, from the trailers or from a
-//! head without a body; [`GrpcEnd`] says what a call without a status is. The parts for HTTP stay as they are: a call that failed
-//! has HTTP's status 200. gRPC-Web has its status in the body and is an HTTP request like others.
+//! With the feature `grpc`, a POST of `application/grpc` is a call. [`Outcome::grpc`] has its
+//! status, from the trailers or from a head without a body; [`GrpcEnd`] defines the status of
+//! a call for which none was sent. The HTTP fields are not changed: a failed call has the HTTP
+//! status 200. gRPC-Web sends its status in the body and is treated as a plain HTTP request.
 //!
 //! # Feature flags
 //!
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `axum` | no | the route template from axum's `MatchedPath` |
-//! | `grpc` | no | calls of gRPC, by their content type: method and status ([`Outcome::grpc`]) |
+//! | `grpc` | no | gRPC calls, recognized by their content type: method and status ([`Outcome::grpc`]) |
 //!
 //! # When not to use it
 //!
-//! For a middleware that changes requests or answers them; an observer only looks on. Connection upgrades
-//! are observed until their `101` response.
+//! For middleware that changes requests or responds to them; observers can only add
+//! headers and extensions. Connection upgrades are observed until their `101` response.
 
 mod body;
 mod call;

@@ -2,21 +2,22 @@ use std::sync::OnceLock;
 
 use http::Method;
 
-/// Variable with the methods that are known, separated by commas, in place of the default ones.
+/// Variable with the known methods, separated by commas; replaces the default list.
 const VARIABLE: &str = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS";
 
-/// Methods that [`VARIABLE`] may name; further ones are refused. Each one is a label value and part of span names.
+/// Maximum number of methods in [`VARIABLE`]; further ones are
+/// refused. Each one is a label value and part of span names.
 const MAX_METHODS: usize = 64;
 
-/// Longest method that [`VARIABLE`] may name.
+/// Maximum length of a method in [`VARIABLE`], in bytes; longer ones are refused.
 const MAX_METHOD_BYTES: usize = 32;
 
-/// Returns the name of a known method, which may become a label; any other one is reported as `_OTHER`.
+/// Returns the name of a known method, which may become a label; all other methods are reported as `_OTHER`.
 ///
-/// Known are the methods of RFC 9110, PATCH (RFC 5789) and QUERY, written in capitals. The variable
-/// `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`, read at the first call, replaces the whole list, as the semantic
-/// conventions for HTTP require it: at most 64 methods of up to 32 bytes each, separated by commas. Names are
-/// case-sensitive.
+/// Known methods are those of RFC 9110, PATCH (RFC 5789) and QUERY, in capitals. The
+/// variable `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`, read at the first call,
+/// replaces the whole list, as the semantic conventions for HTTP require: at most 64
+/// methods of up to 32 bytes each, separated by commas. Names are case-sensitive.
 pub fn known_method(method: &Method) -> Option<&'static str> {
     match &configured().known {
         Some(known) => {
@@ -27,8 +28,8 @@ pub fn known_method(method: &Method) -> Option<&'static str> {
     }
 }
 
-/// Returns the entries of `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` that were ignored: names that no method can have,
-/// and those beyond the limits of [`known_method`].
+/// Returns the entries of `OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS` that were
+/// ignored: invalid method names, and entries beyond the limits of [`known_method`].
 pub fn refused_methods() -> &'static [String] {
     &configured().refused
 }
@@ -51,7 +52,7 @@ fn default_name(method: &Method) -> Option<&'static str> {
 
 #[derive(Debug, Default)]
 struct Configured {
-    /// `None` for the default ones.
+    /// `None` for the default list.
     known: Option<Vec<String>>,
     refused: Vec<String>,
 }
@@ -64,7 +65,7 @@ fn configured() -> &'static Configured {
     })
 }
 
-/// A list without a method is none, as an empty variable is an unset one.
+/// Parses the variable. A list without a valid method counts as unset, like an empty variable.
 fn parse(list: &str) -> Configured {
     let mut known: Vec<String> = Vec::new();
     let mut refused = Vec::new();

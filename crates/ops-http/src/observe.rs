@@ -6,18 +6,18 @@ use crate::Outcome;
 
 /// Observer of requests while they are served.
 ///
-/// The calls of one request come in this order: `start`, any number of `enter`, `response` (unless there
-/// was none), any number of `enter`, `end`. A tuple of observers is an observer; they are called in order.
+/// The calls for one request come in this order: `start`, any number of `enter`, `response` (unless there was
+/// no response), any number of `enter`, `end`. A tuple of observers is an observer; they are called in order.
 ///
 /// # Panics
 ///
-/// A panic in `end` is caught: it may be called while the panic of a handler unwinds. A panic in another method is
-/// one of the request, as if its handler had panicked.
+/// A panic in `end` is caught, because `end` may be called while the panic of a
+/// handler unwinds. A panic in another method counts as a panic of the handler.
 pub trait Observe: Clone + Send + Sync + 'static {
     /// State of one request. It lives in the response future, then in the response body.
     type Scope: Send + 'static;
 
-    /// Guard of a scope that is entered on this thread, left on drop; `()` if nothing is entered.
+    /// Guard of a scope that is entered on this thread; dropping it leaves the scope. `()` if nothing is entered.
     type Entered<'a>
     where
         Self: 'a;
@@ -54,7 +54,7 @@ macro_rules! observe_tuple {
             }
 
             fn end(&self, scope: Self::Scope, outcome: &Outcome) {
-                // the panic of one observer does not keep the end from the next one
+                // if one observer panics, the next ones are still called
                 $(
                     let end = || self.$index.end(scope.$index, outcome);
                     drop(catch_unwind(AssertUnwindSafe(end)));

@@ -1,16 +1,16 @@
 use std::any::Any;
 use std::cell::RefCell;
 
-/// Maximum number of places that a thread keeps.
+/// Maximum number of empty boxes kept per thread.
 const KEPT: usize = 64;
 
 thread_local! {
-    /// Places that are empty, of values of any type.
+    /// Empty boxes for values of any type.
     static EMPTY: RefCell<Vec<Box<dyn Any + Send>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Place on the heap for a large value that goes from one layer to the next, so that it is not copied each time. Threads keep the places of
-/// values that are gone for the next ones: nothing is allocated then.
+/// Box for a large value that passes from one layer to the next, so that it is not
+/// copied each time. Threads reuse the boxes of dropped values instead of allocating.
 pub(crate) struct Place<T: Send + 'static>(Option<Box<Option<T>>>);
 
 impl<T: Send + 'static> Place<T> {
@@ -24,7 +24,7 @@ impl<T: Send + 'static> Place<T> {
         }))
     }
 
-    /// Returns the value, which is there until this is dropped.
+    /// Returns the value, which is present until this is dropped.
     pub(crate) fn get(&mut self) -> Option<&mut T> {
         self.0.as_deref_mut()?.as_mut()
     }
@@ -44,7 +44,7 @@ impl<T: Send + 'static> Drop for Place<T> {
         let Some(mut place) = self.0.take() else {
             return;
         };
-        *place = None; // before the table is borrowed: this may run any code
+        *place = None; // before the table is borrowed: the value's `Drop` may run any code
         let _ = EMPTY.try_with(|empty| {
             let Ok(mut empty) = empty.try_borrow_mut() else {
                 return;
@@ -52,7 +52,7 @@ impl<T: Send + 'static> Drop for Place<T> {
             if empty.len() < KEPT {
                 empty.push(place);
             } else if let Some(other) = empty.iter_mut().find(|one| !one.is::<Option<T>>()) {
-                *other = place; // so that one type leaves room for another
+                *other = place; // so that one type does not crowd out the others
             }
         });
     }
@@ -79,7 +79,7 @@ mod tests {
         assert!(place.get().is_some());
         drop(place);
         assert_eq!(Arc::strong_count(&value), 1);
-        // what was there is not found by the next one
+        // the next user does not find the previous value
         let mut place = Place::new(Arc::new(()));
         assert!(!place.get().is_some_and(|known| Arc::ptr_eq(known, &value)));
     }
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(address(&mut Place::new([3_u64; 4])), at);
     }
 
-    /// A value whose drop makes and drops places.
+    /// Value whose drop creates and drops places.
     struct Busy(Arc<AtomicUsize>);
 
     impl Drop for Busy {

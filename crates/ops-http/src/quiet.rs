@@ -1,7 +1,7 @@
 /// Routes of probes and scrapes, which come every few seconds and say nothing about the service's users.
 ///
-/// They have no access line and no span, and are left out of sparklines, panels and alerts. They are counted under
-/// their route like any other request.
+/// They get no access line and no span, and are left out of sparklines, panels
+/// and alerts. They are counted under their route like all other requests.
 pub const QUIET_ROUTES: &[&str] = &["/healthz", "/livez", "/readyz", "/metrics"];
 
 /// Returns `true` for the path or the template of one of the [`QUIET_ROUTES`].

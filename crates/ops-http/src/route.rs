@@ -3,13 +3,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Extensions;
 
-/// Template of the matched route, such as `/api/users/{id}`. It may become a label, which a path may not.
+/// Template of the matched route, such as `/api/users/{id}`. Unlike a path, it may become a label.
 ///
-/// [`Route::get`] finds it in the extensions of a request: with the feature `axum` it is what that router matched, before
-/// [`Observe::start`](crate::Observe::start) is called. Where no router known here matches one, wrap the
-/// service in [`route`](crate::route), or let it put a `Route` into the response's extensions; that one wins.
+/// [`Route::get`] finds it in the extensions of a request: with the feature `axum` it is the route that axum's router
+/// matched before [`Observe::start`](crate::Observe::start) is called. If no known router matches a route, wrap the
+/// service in [`route`](crate::route), or let it put a `Route` into the extensions of the response, which wins.
 ///
-/// Templates are code, not input: any UTF-8 is handed on as it was given. Metrics accept up to 256 bytes.
+/// Templates are code, not input: any UTF-8 is passed on unchanged. Metrics accept up to 256 bytes.
 #[derive(Clone, Debug)]
 pub struct Route {
     template: Arc<str>,
@@ -28,13 +28,13 @@ impl Route {
         &self.template
     }
 
-    /// Returns the template, to be kept without a copy.
+    /// Returns the template as a shared string, without a copy.
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.template)
     }
 
-    /// Returns the route that the router matched, or else the one that is among the extensions; `None` if none was matched, or
-    /// none is known yet.
+    /// Returns the route that the router matched, or else the `Route` in
+    /// the extensions; `None` if no route matched or none is known yet.
     pub fn get(extensions: &Extensions) -> Option<Self> {
         #[cfg(feature = "axum")]
         if let Some(matched) = extensions.get::<axum::extract::MatchedPath>() {
@@ -43,8 +43,8 @@ impl Route {
         extensions.get().cloned()
     }
 
-    /// Removes what a router matched for the request that is served, which is not the route of one that is sent with its
-    /// extensions.
+    /// Removes the route that was matched for the request being served: it
+    /// is not the route of the outgoing request that reuses its extensions.
     pub(crate) fn remove_matched(extensions: &mut Extensions) {
         #[cfg(feature = "axum")]
         extensions.remove::<axum::extract::MatchedPath>();
@@ -63,10 +63,10 @@ thread_local! {
         const { std::cell::RefCell::new([const { None }; PLACES]) };
 }
 
-/// Returns the route of this template without an allocation, if it was matched on this thread before.
+/// Returns the route of this template, without an allocation if this thread matched it before.
 #[cfg(feature = "axum")]
 fn remembered(template: &str) -> Route {
-    // the text is in the router, so that its address tells templates apart; the text itself decides
+    // the text belongs to the router, so its address selects the slot; the text itself is compared
     let place = (template.as_ptr().addr() >> 4) % PLACES;
     let found = REMEMBERED.try_with(|all| {
         let mut all = all.try_borrow_mut().ok()?;
@@ -92,9 +92,9 @@ impl fmt::Display for Route {
     }
 }
 
-/// Place in a request's extensions for a route that an inner service knows.
+/// Slot in a request's extensions for a route that an inner service knows.
 ///
-/// Unlike the extensions of the response, it is read even if the request ends before there is a response.
+/// Unlike the extensions of the response, it is read even if the request ends without a response.
 #[derive(Clone, Debug)]
 pub(crate) struct RouteSlot(Arc<Mutex<Option<Route>>>);
 
@@ -111,7 +111,7 @@ impl RouteSlot {
         route.clone()
     }
 
-    /// Names the route, in place of what a layer further out named.
+    /// Names the route; replaces a name set by an outer layer.
     pub(crate) fn fill(extensions: &Extensions, route: &Route) {
         if let Some(slot) = extensions.get::<Self>() {
             let mut named = slot.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,10 +11,10 @@ use tower_service::Service;
 use crate::Route;
 use crate::route::RouteSlot;
 
-/// Returns a layer that names the route of a service whose route no router tells.
+/// Returns a layer that names the route of a service for which no router reports a route.
 ///
-/// axum knows no route inside of `nest_service`, `route_service` of a nested service and `fallback_service`. Without
-/// this layer their requests are reported as unmatched.
+/// axum reports no route inside `nest_service`, `route_service` of a nested service and
+/// `fallback_service`. Without this layer their requests are reported as unmatched.
 ///
 /// ```
 /// use axum::Router;
@@ -33,14 +33,14 @@ pub fn route(template: impl Into<Arc<str>>) -> RouteLayer {
 
 /// Layer that names the route of the wrapped service; see [`route`].
 ///
-/// The innermost layer wins, and any wins over the route of the router.
+/// The innermost layer wins, and each layer wins over the route of the router.
 #[derive(Clone, Debug)]
 pub struct RouteLayer {
     route: Route,
 }
 
 impl RouteLayer {
-    /// Wraps this service. The same as [`Layer::layer`], which need not be imported.
+    /// Wraps the service. Same as [`Layer::layer`], without importing that trait.
     pub fn layer<S>(&self, inner: S) -> RouteService<S> {
         RouteService {
             inner,
@@ -57,7 +57,7 @@ impl<S> Layer<S> for RouteLayer {
     }
 }
 
-/// The service that [`RouteLayer`] makes.
+/// Service returned by [`RouteLayer`].
 #[derive(Clone, Debug)]
 pub struct RouteService<S> {
     inner: S,
@@ -86,7 +86,7 @@ where
 }
 
 pin_project! {
-    /// The response future of [`RouteService`].
+    /// Response future of [`RouteService`].
     #[derive(Debug)]
     pub struct RouteFuture<F> {
         #[pin]

@@ -1,7 +1,7 @@
 /// Status code of a gRPC call.
 ///
-/// The numbers and names are those of [the protocol](https://github.com/grpc/grpc/blob/master/doc/statuscodes.md). A number
-/// that is none of them is [`Unknown`](Self::Unknown), as clients take it.
+/// Numbers and names are those of [the protocol](https://github.com/grpc/grpc/blob/master/doc/statuscodes.md).
+/// Any other number is [`Unknown`](Self::Unknown), as for clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are those of the protocol")]
 pub enum GrpcCode {
@@ -46,7 +46,7 @@ impl GrpcCode {
         Self::Unauthenticated,
     ];
 
-    /// Returns the name of the protocol, such as `NOT_FOUND`.
+    /// Returns the name in the protocol, such as `NOT_FOUND`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -69,8 +69,8 @@ impl GrpcCode {
         }
     }
 
-    /// Returns `true` if the server is to blame, as the semantic conventions for gRPC have it; the other codes are answers to
-    /// what the client asked for.
+    /// Returns `true` if the code is a failure of the server according to the semantic
+    /// conventions for gRPC; the other codes are caused by the client's request.
     pub fn is_server_error(self) -> bool {
         matches!(
             self,
@@ -83,7 +83,7 @@ impl GrpcCode {
         )
     }
 
-    /// Reads the value of `grpc-status`.
+    /// Parses the value of `grpc-status`.
     pub(super) fn parse(value: &[u8]) -> Self {
         let text = std::str::from_utf8(value).unwrap_or_default();
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -93,7 +93,8 @@ impl GrpcCode {
             .unwrap_or(Self::Unknown)
     }
 
-    /// Returns the code that clients take for an answer without `grpc-status`, by the protocol's table for HTTP statuses.
+    /// Returns the code that clients assume for a response without
+    /// `grpc-status`, from the protocol's table of HTTP statuses.
     pub fn of_http(status: u16) -> Self {
         match status {
             400 => Self::Internal,

@@ -1,4 +1,4 @@
-//! Headers and trailers of gRPC, as they are read.
+//! Parsing of gRPC headers and trailers.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use super::GrpcCode;
 /// Maximum length of the value of `grpc-message` in bytes, percent-encoded; the rest is ignored.
 const MAX_ENCODED_BYTES: usize = 3 * MAX_MESSAGE_BYTES;
 
-/// Maximum length of a message in bytes; a longer one is cut.
+/// Maximum length of a message in bytes; longer messages are cut.
 pub(super) const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// The number of `grpc-timeout` has at most eight digits.
+/// Maximum number of digits in `grpc-timeout`.
 const MAX_TIMEOUT_DIGITS: usize = 8;
 
-/// Status and message that stand in a head or in trailers.
+/// Status and message in a head or in trailers.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) code: GrpcCode,
@@ -34,7 +34,7 @@ impl Answer {
     }
 }
 
-/// Returns `true` for a POST of `application/grpc`, alone or with a format.
+/// Returns `true` for a POST of `application/grpc`, with or without a format.
 pub(super) fn is_call(method: &Method, headers: &HeaderMap) -> bool {
     const KIND: &[u8] = b"application/grpc";
     *method == Method::POST
@@ -45,7 +45,7 @@ pub(super) fn is_call(method: &Method, headers: &HeaderMap) -> bool {
         })
 }
 
-/// Reads `grpc-timeout`: up to eight digits and a unit. One that is not valid is none.
+/// Parses `grpc-timeout`: up to eight digits and a unit. Returns `None` if it is not valid.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get("grpc-timeout")?.to_str().ok()?;
     let unit = value.bytes().last()?;
@@ -64,7 +64,8 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// Takes percent-encoding back. What is not valid encoding stays as it is, as the protocol asks; what is not UTF-8 becomes U+FFFD.
+/// Decodes percent-encoding. Invalid encoding is kept unchanged,
+/// as the protocol requires; invalid UTF-8 becomes U+FFFD.
 fn decoded(value: &[u8]) -> Option<Box<str>> {
     let value = &value[..value.len().min(MAX_ENCODED_BYTES)];
     let hex = |at: usize| char::from(*value.get(at)?).to_digit(16);

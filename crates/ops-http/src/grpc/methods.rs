@@ -1,18 +1,18 @@
-//! Names of methods that may become labels and span names, where no router tells which ones there are: tonic's routes end in a
-//! wildcard.
+//! Method names that may become labels and span names if no
+//! router lists the methods: tonic's routes end in a wildcard.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
-/// Methods that answered a call at least once; further ones are not known.
+/// Maximum number of methods that answered a call at least once; further ones stay unknown.
 const MAX_ANSWERED: usize = 1024;
 
-/// Methods that only failed so far; further ones are not known. Clients can make up such names.
+/// Maximum number of methods that only failed so far; further ones stay unknown. Clients can make up such names.
 const MAX_FAILED: usize = 64;
 
 #[derive(Debug, Default)]
 struct Methods {
-    /// By name, `true` once the method answered a call.
+    /// By name; `true` once the method answered a call.
     names: HashMap<Box<str>, bool>,
     failed: usize,
 }
@@ -25,7 +25,7 @@ pub(crate) fn has_answered(name: &str) -> bool {
     methods.names.get(name) == Some(&true)
 }
 
-/// Takes note of a call that a service took, and returns `true` if its method is known.
+/// Records a call that a service accepted, and returns `true` if its method is known.
 pub(crate) fn is_known(name: &str, answered: bool) -> bool {
     let mut methods = METHODS.write().unwrap_or_else(PoisonError::into_inner);
     let Methods { names, failed } = &mut *methods;

@@ -1,4 +1,4 @@
-//! Calls of gRPC: their method, and how they ended.
+//! gRPC calls: their method and their end.
 
 mod code;
 mod head;
@@ -12,27 +12,27 @@ pub use code::GrpcCode;
 pub(crate) use head::{Answer, timeout};
 pub(crate) use methods::{has_answered, is_known};
 
-/// Maximum length of the name of a method in bytes; a longer one is cut.
+/// Maximum length of a method name in bytes; longer names are cut.
 const MAX_METHOD_BYTES: usize = 256;
 
 /// Calls of the health service, which come every few seconds and say nothing about the service's users.
 ///
-/// They have no access line and no span, as [`QUIET_ROUTES`](crate::QUIET_ROUTES) have none.
+/// They get no access line and no span, like [`QUIET_ROUTES`](crate::QUIET_ROUTES).
 pub const QUIET_CALLS: &[&str] = &[
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
 ];
 
-/// Marks the response of a call that HTTP refused with a status of 4xx, where it was given a status of gRPC instead.
+/// Marks a response to a call that HTTP refused with a 4xx status that was replaced by a gRPC status.
 #[derive(Clone, Copy, Debug)]
 pub struct RefusedCall;
 
 /// End of a gRPC call.
 ///
-/// The status is the one of the trailers, or of the head if no message followed it. Where none was sent, it is the one that
-/// gRPC defines: `CANCELLED` if the client went away, `DEADLINE_EXCEEDED` if it did so when its `grpc-timeout` was over,
-/// that of the HTTP status for an answer of something else than gRPC, `UNAVAILABLE` for a client without an answer and for a call that
-/// its server gave up, and else `UNKNOWN`.
+/// The status is taken from the trailers, or from the head if no message followed it. If none was sent, it is
+/// the status that gRPC defines: `CANCELLED` if the client went away, `DEADLINE_EXCEEDED` if the call ended
+/// when its `grpc-timeout` was over, the code for the HTTP status if the response is not gRPC, `UNAVAILABLE`
+/// for a client without a response and for a call that its server gave up, and otherwise `UNKNOWN`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GrpcEnd {
@@ -40,48 +40,50 @@ pub struct GrpcEnd {
     pub code: GrpcCode,
     /// Message of the status, decoded; at most 1024 bytes.
     pub message: Option<Box<str>>,
-    /// The `error.type` of the semantic conventions: the name of the code, or else the cause for which none was sent (`panic`,
-    /// `body_error`, `cut_off`, `missing_status`, the kind of a client's error). `None` if the call did not fail: for a client, that is
-    /// `OK`; for a server, all codes but those of [`GrpcCode::is_server_error`], `UNIMPLEMENTED` of a method that is not known, and
-    /// the code of what HTTP refused with a status of 4xx ([`RefusedCall`]): any client can ask for those.
+    /// The `error.type` of the semantic conventions: the name of the code or, if no status was sent, the
+    /// cause (`panic`, `body_error`, `cut_off`, `missing_status`, the kind of a client's error). `None` if
+    /// the call did not fail. For a client, only `OK` is not a failure. For a server, these are not failures,
+    /// because any client can cause them: codes outside [`GrpcCode::is_server_error`], `UNIMPLEMENTED` for an
+    /// unknown method, and the code of a request that HTTP refused with a 4xx status ([`RefusedCall`]).
     pub error_type: Option<&'static str>,
     pub(crate) name: Box<str>,
     pub(crate) is_known: bool,
 }
 
 impl GrpcEnd {
-    /// Returns the route of a method that is known.
+    /// Returns the route of a known method.
     pub(crate) fn route(&self) -> Option<Route> {
         self.method().map(|method| Route::new(format!("/{method}")))
     }
 
-    /// Returns the method as `package.Service/Method`; `None` if nothing tells that the service has it.
+    /// Returns the method as `package.Service/Method`; `None` if it is not known to exist.
     ///
-    /// Known are methods that are routes, and those that answered a call before, at most 1024. Of those that only failed so far
-    /// the first 64 are known too, unless the answer was an `UNIMPLEMENTED` without a message.
+    /// Known methods are routes and those that answered a call before, at most 1024. Of the methods that only
+    /// failed so far, the first 64 are known too, unless they responded `UNIMPLEMENTED` without a message.
     pub fn method(&self) -> Option<&str> {
         self.is_known.then_some(&*self.name)
     }
 
-    /// Returns the method that was asked for, at most 256 bytes.
+    /// Returns the requested method, at most 256 bytes.
     pub fn requested_method(&self) -> &str {
         &self.name
     }
 }
 
-/// Returns the method of a request of gRPC; `None` for any other request, and without the feature `grpc`.
+/// Returns the method of a gRPC request; `None` for any other request, and without the feature `grpc`.
 pub fn grpc_method(request: &request::Parts) -> Option<&str> {
     is_grpc_call(&request.method, &request.headers).then(|| name(request.uri.path()))
 }
 
-/// Returns `true` for a POST of `application/grpc`, alone or with a format such as `+proto`; `false` without the feature `grpc`.
+/// Returns `true` for a POST of `application/grpc`, with or without a
+/// format such as `+proto`; always `false` without the feature `grpc`.
 ///
-/// gRPC-Web is not gRPC: it has its status in the body.
+/// gRPC-Web is not recognized: it sends its status in the body.
 pub fn is_grpc_call(method: &Method, headers: &HeaderMap) -> bool {
     cfg!(feature = "grpc") && head::is_call(method, headers)
 }
 
-/// Returns the method of a request of gRPC that is served, if it is known before it was answered.
+/// Returns the method of a served gRPC request, if it is known before the response.
 pub fn known_grpc_method(request: &request::Parts) -> Option<&str> {
     let name = grpc_method(request)?;
     let route = Route::get(&request.extensions);

@@ -1,4 +1,4 @@
-//! Each way in which a request can end, in process.
+//! Every way in which a request can end, in process.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -39,7 +39,7 @@ fn app(record: &Record) -> Router {
         .layer(ObserveLayer::new((record.clone(),)))
 }
 
-/// A body of unknown length.
+/// Body of unknown length.
 struct Chunks(Vec<&'static str>);
 
 impl http_body::Body for Chunks {
@@ -220,7 +220,7 @@ async fn a_service_error_is_failed() {
     assert_eq!((outcome.ending, outcome.status), (Ending::Failed, 500));
 }
 
-/// The outcome of a response that is polled so many times, and dropped.
+/// Returns the outcome of a response that is polled `polls` times and then dropped.
 async fn outcome_of(
     method: Method,
     head: http::response::Builder,
@@ -526,7 +526,7 @@ async fn an_observer_that_panics_at_the_end_neither_aborts_the_process_nor_silen
     assert_eq!(record.only().ending, Ending::Panicked);
 }
 
-/// A body that tells its last frame, and where it is dropped.
+/// Body that reports its last frame, and records the scope in which it is dropped.
 struct Told {
     frames: Vec<&'static str>,
     dropped: Arc<Mutex<Vec<u32>>>,
@@ -558,7 +558,7 @@ impl http_body::Body for Told {
     }
 }
 
-/// Answers with these frames, last one first.
+/// Responds with these frames, last one first.
 async fn told(
     record: &Record,
     frames: Vec<&'static str>,

@@ -16,7 +16,8 @@ fn texts() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// The values of one thread share a buffer: none shows a part of another, and all stay, in whatever order they are dropped.
+    /// The values of one thread share a buffer: no value shows a part
+    /// of another, and all stay valid, whatever the order of drops.
     #[test]
     fn each_value_is_what_was_asked_for(texts in vec(texts(), 1..200)) {
         let mut kept = Vec::new();

@@ -1,4 +1,4 @@
-//! Reports to observers, in process and by a server that real clients talk to.
+//! Reports to observers, in process and from a server with real clients.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Methods that are known, by default and by the variable, which is read once per process.
+//! Known methods, by default and from the variable, which is read once per process.
 
 use std::process::Command;
 
@@ -8,11 +8,11 @@ use ops_http::{known_method, refused_methods};
 const VARIABLE: &str = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS";
 const EXPECTED: &str = "EXPECTED_METHODS";
 
-/// In a process of its own: `name=known name` pairs, and what is refused.
+/// Runs in its own process, with `name=known name` pairs and the refused entries.
 #[test]
 fn methods_of_this_process_are_as_expected() {
     let Ok(expected) = std::env::var(EXPECTED) else {
-        return; // the other test starts it
+        return; // started by the other test
     };
     let (known, refused) = expected.split_once('|').unwrap();
     for pair in known.split_whitespace() {

@@ -1,6 +1,6 @@
-//! Any body, over both versions of HTTP, read by a client in whatever way: the outcome is what the server took.
+//! Any body, over both HTTP versions, read by a client in any way: the outcome matches what the server took.
 //!
-//! Long with `OPS_TEST_FULL=1`: 2 000 cases instead of 100.
+//! `OPS_TEST_FULL=1` runs 2 000 cases instead of 100.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,22 +17,22 @@ use crate::record::Record;
 use crate::script::{Script, Step, Taken};
 use crate::server::Server;
 
-/// Frames of a large body. What a machine buffers for a connection is at most 4 MiB at the sender and 6 MiB at the
-/// receiver (`tcp_wmem`, `tcp_rmem`), and 64 KiB more by HTTP/2.
+/// Frames of a large body. A machine buffers at most 4 MiB per connection at the sender
+/// and 6 MiB at the receiver (`tcp_wmem`, `tcp_rmem`), and HTTP/2 another 64 KiB.
 const LARGE_FRAMES: usize = 80;
 const LARGE_FRAME_BYTES: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Length {
-    /// Neither head nor body tell one.
+    /// Neither head nor body declares a length.
     Unknown,
-    /// The body knows it.
+    /// The body declares it.
     Exact,
-    /// The head has it, the body does not know it.
+    /// The head declares it, the body does not.
     Head,
-    /// The head has less than the body.
+    /// The head declares less than the body has.
     TooSmall,
-    /// The head has more than the body.
+    /// The head declares more than the body has.
     TooLarge,
 }
 
@@ -47,11 +47,11 @@ enum Last {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Reader {
     All,
-    /// Leaves after so many bytes.
+    /// Leaves after this number of bytes.
     Some(usize),
     /// Leaves after the head.
     Nothing,
-    /// Leaves before the head, which does not come.
+    /// Leaves before the head, which is never sent.
     NotEvenTheHead,
 }
 
@@ -125,7 +125,7 @@ impl Case {
             .unwrap()
     }
 
-    /// The definition, applied to what the server took of the body.
+    /// Applies the definition to what the server took of the body.
     fn expected(&self, taken: &Taken) -> Ending {
         if self.reader == Reader::NotEvenTheHead {
             return Ending::Aborted;
@@ -190,7 +190,7 @@ fn cases() -> impl Strategy<Value = Case> {
             frames,
             waits,
             tells_last,
-            // hyper, built for tests, refuses a head with a length and no body
+            // hyper, compiled for tests, refuses a head with a length and no body
             length: if empty && lies {
                 Length::Unknown
             } else {
@@ -202,12 +202,12 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// View of the client.
+/// The client's view.
 #[derive(Debug, Default)]
 struct Seen {
     head: bool,
     bytes: usize,
-    /// The whole response came, as far as the client can tell.
+    /// Set if the whole response arrived, as far as the client can tell.
     end: bool,
 }
 
@@ -290,12 +290,12 @@ fn check(case: &Case, outcome: &Outcome, taken: &Taken, seen: &Seen) -> Result<(
     let unsent = case.reader == Reader::NotEvenTheHead;
     prop_assert_eq!(outcome.sent_status.is_none(), unsent, "{}", shown);
 
-    // what the client knows, whatever the body says of itself
+    // what the client knows, independent of what the body declares
     let reads_all = case.reader == Reader::All && !case.head_only;
     if reads_all && seen.end {
         prop_assert_eq!(ending, Ending::Complete, "{}", shown);
     }
-    // over HTTP/2 a client refuses a body that is longer than its head says
+    // over HTTP/2 a client refuses a body that is longer than declared
     let refused = case.http2 && case.length == Length::TooSmall;
     if reads_all && !seen.end && !refused {
         let failed = matches!(ending, Ending::Failed | Ending::Panicked);
@@ -312,7 +312,7 @@ fn check(case: &Case, outcome: &Outcome, taken: &Taken, seen: &Seen) -> Result<(
             shown
         );
     }
-    // no buffer is large enough to take a large body of which a client reads little
+    // no buffer is large enough for a large body that the client hardly reads
     let left = matches!(case.reader, Reader::Some(_) | Reader::Nothing) && !case.head_only;
     if left && case.is_large() {
         let closed = case.events && case.length == Length::Unknown;

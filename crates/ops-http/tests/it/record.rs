@@ -1,4 +1,4 @@
-//! An observer that keeps what it was told.
+//! Observer that records its calls.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -12,12 +12,12 @@ thread_local! {
     static INSIDE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Number of scopes that are entered on this thread.
+/// Returns the number of scopes that are entered on this thread.
 pub(crate) fn inside() -> u32 {
     INSIDE.get()
 }
 
-/// Keeps every outcome, and marks the thread while a scope is entered.
+/// Records every outcome, and marks the thread while a scope is entered.
 #[derive(Clone)]
 pub(crate) struct Record {
     started: Arc<Mutex<u32>>,
@@ -65,7 +65,7 @@ impl Record {
         }
     }
 
-    /// The outcome of the only request, which has ended.
+    /// Returns the outcome of the only request, which has ended.
     pub(crate) fn only(&self) -> Outcome {
         assert_eq!(*self.started.lock().unwrap(), 1);
         let mut ended = self.ended.lock().unwrap();
@@ -78,7 +78,7 @@ impl Record {
         !self.ended.lock().unwrap().is_empty()
     }
 
-    /// The outcome of the next request that ends at a server.
+    /// Returns the outcome of the next request that ends at a server.
     pub(crate) async fn next(&self) -> Outcome {
         let next = std::future::poll_fn(|cx| self.ended.lock().unwrap().poll_recv(cx));
         let next = tokio::time::timeout(Duration::from_secs(60), next).await;

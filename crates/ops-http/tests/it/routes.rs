@@ -1,4 +1,4 @@
-//! Which route a request is reported under.
+//! The route under which a request is reported.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -57,7 +57,7 @@ async fn a_nested_service_has_the_route_that_its_layer_names() {
     assert_eq!(template(&outcome), Some("/{*page}"));
 }
 
-/// An observer that looks for the route before any handler sees the request.
+/// Observer that looks up the route before any handler sees the request.
 #[derive(Clone, Default)]
 struct Early(Arc<Mutex<Vec<Option<Route>>>>);
 

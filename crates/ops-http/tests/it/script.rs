@@ -1,4 +1,4 @@
-//! A body that does what it is told, and keeps what became of it.
+//! Body that follows a script and records what happened to it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,7 +26,7 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(crate) bytes: u64,
-    /// The end was told, in whatever way.
+    /// Set once the end was reported, in any way.
     pub(crate) ended: bool,
     pub(crate) failed: bool,
     pub(crate) panicked: bool,
@@ -35,9 +35,9 @@ pub(crate) struct Taken {
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     pub(crate) steps: VecDeque<Step>,
-    /// Claims this length.
+    /// Declares this length.
     pub(crate) exact: Option<u64>,
-    /// Says with its last frame that it is the last one.
+    /// Reports with its last frame that it is the last one.
     pub(crate) tells_last: bool,
     pub(crate) taken: Arc<Mutex<Taken>>,
 }
@@ -62,7 +62,7 @@ impl Body for Script {
         let step = self.steps.pop_front();
         if let Some(Step::Panic) = step {
             self.taken.lock().unwrap().panicked = true;
-            // without the panic hook, which would print
+            // bypasses the panic hook, which would print
             std::panic::resume_unwind(Box::new("on purpose"));
         }
         if let Some(Step::Hang) = step {

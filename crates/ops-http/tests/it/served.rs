@@ -1,4 +1,4 @@
-//! Files, compressed answers and event streams, sent by a real server.
+//! Files, compressed responses and event streams, sent by a real server.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -162,8 +162,8 @@ async fn a_client_that_leaves_before_the_head_is_aborted() {
     }
 }
 
-/// Nobody can tell a client that closed the connection from one that closed its half of it and reads on. The answer was handed over,
-/// and one of the two has it.
+/// A client that closed the connection cannot be distinguished from one that closed only its sending
+/// half and still reads. The response was handed over, and in the second case the client receives it.
 #[tokio::test]
 async fn an_upload_that_breaks_off_is_answered_and_has_the_status_that_was_sent() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

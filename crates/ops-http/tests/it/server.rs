@@ -1,4 +1,4 @@
-//! A server on a port of its own, by hyper as a service has it, and clients.
+//! A server on its own port, with hyper as in a service, and clients.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tower::Service;
 
-/// Ends with its drop.
+/// Stops when dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     accepts: JoinHandle<()>,
@@ -31,7 +31,7 @@ impl Server {
         Self::start_service(router).await
     }
 
-    /// HTTP/1.1 and HTTP/2, as each client speaks.
+    /// Speaks HTTP/1.1 or HTTP/2, depending on the client.
     pub(crate) async fn start_service<S, B>(service: S) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -81,7 +81,7 @@ enum Sender {
     Http2(hyper::client::conn::http2::SendRequest<Empty<Bytes>>),
 }
 
-/// One connection, closed with its drop, whatever was read.
+/// Connection that is closed when dropped, whatever was read.
 pub(crate) struct Client {
     sender: Sender,
     connection: JoinHandle<()>,
