@@ -1,4 +1,4 @@
-//! A line in the black box against `pwrite` of the same bytes: `cargo bench -p ops-black-box --bench ratios`.
+//! A line in the black box compared with `pwrite` of the same bytes: `cargo bench -p ops-black-box --bench ratios`.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot start has nothing to say"
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use dev::ratio::Ratios;
 use ops_black_box::Config;
 
-/// A line as a service writes it.
+/// Line as a service writes it.
 const LINE: &[u8] = br#"{"timestamp":"2025-01-15T10:30:00.123Z","level":"info","logger":"api","event":"request_completed","request_id":"req-abc123","method":"GET","route":"/flights/{id}","status":200,"duration_ms":12}"#;
 
 fn main() {

@@ -9,10 +9,11 @@ use crate::machine::Machine;
 /// Size of the ring unless configured: about ten seconds of 3 000 lines of 250 bytes.
 pub const RING_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Bytes of a service's name in that of its file: a name of a file may have 255, and those of the files beside it are longer.
+/// Maximum length of the service's name in the file name, in bytes:
+/// a file name may have 255, and the names of kept files are longer.
 const MAX_NAME_BYTES: usize = 200;
 
-/// Place and size of a black box.
+/// Path and size of a black box.
 #[derive(Clone, Debug)]
 pub struct Config {
     path: PathBuf,
@@ -21,8 +22,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// Creates the configuration of the black box of this service: a file, or a folder that is there and gets the file
-    /// `<service>.box`, of letters, digits, `-`, `_` and `.` of its name in any script.
+    /// Creates the configuration for the black box of a service. `path` is a file,
+    /// or an existing directory that gets the file `<service>.box`; of the service's
+    /// name only letters and digits of any script, `-`, `_` and `.` are used.
     pub fn new(path: impl Into<PathBuf>, service: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -31,8 +33,7 @@ impl Config {
         }
     }
 
-    /// Sets the size of the ring, which is rounded up to a power of two; 64 KiB to 256 MiB are possible. [`RING_BYTES`] unless
-    /// set.
+    /// Sets the size of the ring: 64 KiB to 256 MiB, rounded up to a power of two. Default: [`RING_BYTES`].
     #[must_use]
     pub fn ring_bytes(mut self, bytes: u64) -> Self {
         let bytes = bytes.clamp(MIN_RING_BYTES, MAX_RING_BYTES);
@@ -40,7 +41,7 @@ impl Config {
         self
     }
 
-    /// Returns the file that it names.
+    /// Returns the path of the file.
     pub fn file(&self) -> PathBuf {
         if !self.path.is_dir() {
             return self.path.clone();
@@ -66,7 +67,7 @@ impl Config {
     }
 }
 
-/// Path with an ending added to it.
+/// Returns the path with an ending added to it.
 pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");

@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Reason why a black box cannot be written or read. A file that it is about was left as it was.
+/// Reason why a black box cannot be written or read. The file was left unchanged.
 #[derive(Debug)]
 pub struct Error {
     path: PathBuf,
@@ -13,13 +13,13 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The file is something else, damaged, or forged.
+    /// The file is not a black box, damaged, or forged.
     Foreign,
-    /// Another process writes to it.
+    /// Another process writes to the file.
     Locked,
-    /// There is no space for it.
+    /// The disk has no space for the file.
     NoSpace,
-    /// Its file system promises no space to a file that is mapped: writing to it could end the process.
+    /// The file system guarantees no space to a mapped file: writing could end the process.
     Unsupported,
     /// Another failure of the operating system.
     Io,
@@ -80,7 +80,7 @@ impl Error {
         }
     }
 
-    /// Returns the file that it is about.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -1,4 +1,4 @@
-//! The last seconds of a process in a ring file that outlives it, and how its last run ended.
+//! The last seconds of a process in a ring file that survives it, and how its last run ended.
 //!
 //! ```
 //! # #[cfg(unix)]
@@ -25,39 +25,43 @@
 //!
 //! # Guarantees
 //!
-//! - What [`BlackBox::record`] wrote before it returned is in the file after `kill -9`, an abort, or a kill for want of memory. After
-//!   a power loss it holds what the kernel had written to the disk, usually all but the last 30 s.
-//! - A record that was being written when the process died is recognized by its checksum, and skipped. No record is read in part.
-//! - Writing makes no system call and takes no lock of this crate (what can block it all the same: see below); threads write at the same time. A line of 200 bytes takes less than 60 ns
-//!   (`cargo bench -p ops-black-box`).
-//! - The file has its full size from the start, mode 0600, and one writer at a time. A file that is no black box is never
-//!   touched.
-//! - How a run ended is said if there is evidence, and [`EndingKind::Unknown`] otherwise.
-//! - The format ([`mod@format`]) is the same on every machine; [`read`] needs no service, and checks all that it reads.
+//! - A record is in the file once [`BlackBox::record`] returns, and survives `kill -9`, an abort, or an OOM kill.
+//!   After a power loss the file has what the kernel had written to the disk, usually all but the last 30 s.
+//! - A record that was being written when the process died is detected
+//!   by its checksum, and skipped. No record is read in part.
+//! - Writing makes no system call and takes no lock of this crate (see below for what can still block it);
+//!   threads write at the same time. A line of 200 bytes takes less than 60 ns (`cargo bench -p ops-black-box`).
+//! - The file has its full size from the start, mode 0600, and one
+//!   writer at a time. A file that is not a black box is never changed.
+//! - The cause of a run's end is reported only with evidence; otherwise it is [`EndingKind::Unknown`].
+//! - The format ([`mod@format`]) is the same on every machine;
+//!   [`read`] needs no service, and checks everything that it reads.
 //!
-//! # What ends a process that writes
+//! # SIGBUS in the writing process
 //!
-//! If somebody truncates the file while it is mapped, the next record ends the process with SIGBUS: the kernel offers no
-//! way to prevent that. Renaming and deleting it harms no process, but the next run finds nothing. Keep it out of reach of `logrotate` with `copytruncate`: it needs no
-//! rotation.
+//! If the file is truncated while it is mapped, the next record ends the process with SIGBUS: the kernel
+//! offers no way to prevent that. Renaming and deleting do not harm the process, but the next run does
+//! not find the file. The file needs no rotation: keep `logrotate` with `copytruncate` away from it.
 //!
-//! So does a page for which the file system finds no space or that it cannot read: file systems that need new space for each change, and
-//! those of other machines, are refused. Not noticed are a copy of the file that shares its blocks (`cp --reflink` on XFS) or a snapshot
-//! below the file system, if the disk is full afterwards; a disk that fails; and such a file system below an overlay.
+//! A page for which the file system finds no space, or that it cannot read, ends the process too. File
+//! systems that need new space for each change, and network file systems, are therefore refused. Not
+//! detected are: a copy of the file that shares its blocks (`cp --reflink` on XFS), or a snapshot below the
+//! file system, if the disk fills up afterwards; a failing disk; and a refused file system below an overlay.
 //!
-//! # What blocks who writes
+//! # Blocking
 //!
-//! Whoever writes the first record to a page since the kernel last wrote it to the disk waits if the file system is frozen (`fsfreeze`,
-//! a snapshot), and until it takes pages again if it is overloaded. On tmpfs (`/run`) nothing of this happens.
+//! The first write to a page after the kernel wrote that page to the disk blocks while the file system is frozen
+//! (`fsfreeze`, a snapshot), or until an overloaded one accepts pages again. On tmpfs (`/run`) this does not happen.
 //!
 //! # Errors
 //!
-//! [`Error`] names the file and the reason. A retry helps once the cause is gone; the process is as well as without a black box.
+//! [`Error`] names the file and the reason. A retry succeeds once the cause
+//! is gone; apart from the missing black box the process is not affected.
 //!
 //! # When not to use it
 //!
-//! For more than some seconds, or for anything that has to survive the loss of the machine. Writing is for Unix, tested on
-//! Linux; reading works everywhere.
+//! For more than a few seconds, or for data that must survive the loss of the
+//! machine. Writing is for Unix, tested on Linux; reading works everywhere.
 
 mod config;
 mod error;

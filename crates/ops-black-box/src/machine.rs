@@ -1,21 +1,21 @@
-//! Reports of the kernel about the machine, and about processes that were killed for want of memory.
+//! Kernel data about the machine, and about processes that the OOM killer killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// The machine now. What it does not report is `None`.
+/// Current state of the machine. Values that it does not report are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Machine {
     pub(crate) now: u64,
     pub(crate) boot: Option<[u8; 16]>,
-    /// Moment of the boot, in nanoseconds since 1970.
+    /// Time of the boot, in nanoseconds since 1970.
     pub(crate) booted: Option<u64>,
     pub(crate) group: Option<[u64; 2]>,
     pub(crate) kills: Kills,
 }
 
-/// Processes that the kernel killed for want of memory.
+/// Number of processes that the kernel's OOM killer killed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kills {
     pub(crate) in_group: Option<u64>,
@@ -57,7 +57,7 @@ fn boot_id() -> Option<[u8; 16]> {
     (digits.len() == 32).then(|| number.to_be_bytes())
 }
 
-/// The control group that accounts for the memory of this process.
+/// Control group that accounts for the memory of this process.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryGroup {
     folder: PathBuf,
@@ -65,7 +65,7 @@ pub(crate) struct MemoryGroup {
 }
 
 impl MemoryGroup {
-    /// Finds it, in version 2 and 1; `root` is where `proc` and `sys` are.
+    /// Finds the group, in cgroup version 2 or 1; `root` is the parent directory of `proc` and `sys`.
     pub(crate) fn find(root: &Path) -> Option<Self> {
         let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
         let mount = root.join("sys/fs/cgroup");
@@ -82,7 +82,7 @@ impl MemoryGroup {
                 }
                 _ => return None,
             };
-            // inside of a container the path may be the host's, and the group is the mount itself
+            // inside a container the path may be the host's; then the group is the mount itself
             let folders = mounts.into_iter().flat_map(|mount| {
                 let own = mount.join(path.trim_start_matches('/'));
                 [own, mount]
@@ -99,7 +99,7 @@ impl MemoryGroup {
         field(&text, "oom_kill")
     }
 
-    /// Device and inode: a group that was made anew is another one, and counts from zero.
+    /// Returns device and inode: a group that was recreated has other ones, and its count starts at zero.
     #[cfg(unix)]
     fn identity(&self) -> Option<[u64; 2]> {
         use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! Ends of a process that its main thread decides: this program runs itself, and ends as a variable says.
+//! Process ends decided by the main thread: this program runs itself, and ends as a variable requests.
 #![cfg(unix)]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test")]
 
@@ -38,7 +38,7 @@ fn end(path: &Path, deed: &str) {
             std::process::exit(143)
         }
         "panic, then a worker" => {
-            // it waits for the main thread, and misses it
+            // it waits for the main thread, whose channel closes
             let (work, wait) = mpsc::channel::<()>();
             let worker = std::thread::spawn(move || wait.recv().unwrap());
             let _joins = Joins(Some(work), Some(worker));
@@ -51,7 +51,7 @@ fn end(path: &Path, deed: &str) {
             std::process::exit(143)
         }
         "many caught" => {
-            // thousands a second would each look up their names
+            // a backtrace for each of thousands per second would be expensive
             for _ in 0..20 {
                 drop(std::panic::catch_unwind(|| panic!("of a handler")));
                 drop(std::thread::spawn(|| panic!("of a worker")).join());
@@ -149,7 +149,7 @@ fn judge() {
     let (_, last) = run("signal, then a panic");
     assert_eq!(last.ending.kind, EndingKind::Panicked, "{last:?}");
 
-    // as of a runtime that waits for a query when it is dropped
+    // as with a runtime that waits for a query when it is dropped
     let (_, last) = run("panic that takes long to unwind");
     assert_eq!(last.ending.kind, EndingKind::Exited, "{last:?}");
     let how = &last.ending.how;

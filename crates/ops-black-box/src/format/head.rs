@@ -1,6 +1,6 @@
 use super::{HEAD_BYTES, MAGIC, MAX_NAME_BYTES, MAX_RING_BYTES, MIN_RING_BYTES, VERSION};
 
-/// The part of the head that is fixed from the start of a run on.
+/// Part of the head that does not change during a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) ring_bytes: u64,
@@ -14,7 +14,7 @@ pub(crate) struct Head {
     pub(crate) service: String,
 }
 
-/// Place of the checksum.
+/// Offset of the checksum.
 const CHECKSUM: usize = 248;
 const NAME: usize = 88;
 
@@ -43,7 +43,7 @@ impl Head {
         bytes
     }
 
-    /// Reads the head; the error is the reason why it is none.
+    /// Parses the head; the error is the reason why it is not valid.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         if bytes.is_empty() {
             return Err("the file is empty".to_owned());
@@ -102,7 +102,7 @@ impl Head {
     }
 }
 
-/// Reads eight bytes; zero where the file does not reach.
+/// Reads eight bytes; zero if the file is too short.
 pub(crate) fn word(bytes: &[u8], at: usize) -> u64 {
     let eight = bytes
         .get(at..at + 8)
@@ -114,7 +114,7 @@ fn put(bytes: &mut [u8], at: usize, number: u64) {
     bytes[at..at + 8].copy_from_slice(&number.to_le_bytes());
 }
 
-/// Cuts a text at a character.
+/// Cuts a text at a character boundary.
 pub(crate) fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }

@@ -1,36 +1,40 @@
-//! Bytes of the file, the same on every machine: numbers are little-endian, words have eight bytes.
+//! Format of the file, the same on every machine: numbers are little-endian, words have eight bytes.
 //!
 //! | bytes | holds |
 //! |---|---|
 //! | 0 | `OPSBBOX\n` |
 //! | 8 | version (1), then the bytes of the head (4096), four bytes each |
 //! | 16 | bytes of the ring, a power of two |
-//! | 24 | number of the run, at random |
+//! | 24 | random number of the run |
 //! | 32 | process id |
 //! | 40 | start, in nanoseconds since 1970 |
 //! | 48 | boot id of the machine, 16 bytes |
 //! | 64 | device and inode of the memory control group, 8 bytes each; 0 if unknown |
 //! | 80 | length of the service's name, then at 88 the name, at most 128 bytes |
-//! | 248 | CRC-32 of the bytes before |
+//! | 248 | CRC-32 of the preceding bytes |
 //! | 512 | position of the next record |
-//! | 576 | last heartbeat in nanoseconds since 1970, then kills for want of memory: in the control group, on the machine; each plus one, 0 if unknown |
-//! | 640 | time and number of the signal that asked for a stop; time and kind of the end: 1 clean, 2 exited; 0 if there was none |
+//! | 576 | last heartbeat in nanoseconds since 1970 |
+//! | 584 | OOM kills in the control group, then on the machine, each plus one; 0 if unknown |
+//! | 640 | time and number of the signal that requested a stop; 0 if there was none |
+//! | 656 | time and kind of the end: 1 clean, 2 exited; 0 if there was none |
 //! | 704 | one byte, `X` after SIGABRT |
-//! | 1024 | length and CRC-32 of the verdict of the next start, four bytes each, then the verdict as JSON, at most 2048 bytes |
+//! | 1024 | length and CRC-32 of the next start's verdict, four bytes each, then the verdict as JSON, at most 2048 bytes |
 //! | 4096 | the ring |
 //!
-//! A record begins at a multiple of eight bytes and goes on at the beginning of the ring where it reaches its end:
+//! A record starts at a multiple of eight bytes, and wraps around at the end of the ring:
 //!
 //! | bytes | holds |
 //! |---|---|
-//! | 0 | position: bytes of all records before it, which is its place in the ring too (modulo the bytes of the ring) |
-//! | 8 | length of the text in the lower 24 bits, then 1 byte kind: 1 line, 2 span, 3 numbers, 4 panic, 5 backtrace, 6 note; then CRC-32 |
+//! | 0 | position: number of bytes of all records before it; modulo the size of the ring, its offset in the ring |
+//! | 8 | length of the text in the lower 24 bits, then one byte for the kind (see below), then CRC-32 |
 //! | 16 | time, in nanoseconds since 1970 |
-//! | 24 | the text, JSON without a newline, filled up with zeros to a multiple of eight bytes |
+//! | 24 | the text, JSON without a newline, padded with zeros to a multiple of eight bytes |
 //!
-//! The CRC-32 (that of zlib) is the one of the text, begun with the lower half of a number that depends on the rest: it is the
-//! run's number at first, and for position, time, and the four bytes of length and kind in turn it becomes `(number ^ word) *
-//! 0x9e3779b97f4a7c15`, of which both halves change places. A record that is torn fails it.
+//! Kinds: 1 line, 2 span, 3 numbers, 4 panic, 5 backtrace, 6 note.
+//!
+//! The CRC-32 (zlib's) covers the text. Its initial value is the lower half of a number that starts as
+//! the run's number; for position, time, and the four bytes of length and kind, in turn, it becomes
+//! `(number ^ word) * 0x9e3779b97f4a7c15` with its halves swapped. A torn record fails the checksum.
 
 pub(crate) mod head;
 pub(crate) mod scan;
@@ -39,20 +43,20 @@ use serde::Serialize;
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"OPSBBOX\n");
 pub(crate) const VERSION: u32 = 1;
-/// Bytes before the ring.
+/// Number of bytes before the ring.
 pub(crate) const HEAD_BYTES: usize = 4096;
-/// Bytes of a record before its text.
+/// Number of bytes in a record before its text.
 pub(crate) const RECORD_HEAD_BYTES: usize = 24;
-/// Length of the text of a record; a longer one is cut, and no JSON any more.
+/// Maximum length of a record's text in bytes; a longer text is cut, and is then not valid JSON.
 pub const MAX_RECORD_BYTES: usize = 256 * 1024;
-/// Smallest ring.
+/// Minimum size of a ring in bytes.
 pub const MIN_RING_BYTES: u64 = 64 * 1024;
-/// Largest ring.
+/// Maximum size of a ring in bytes.
 pub const MAX_RING_BYTES: u64 = 256 * 1024 * 1024;
-/// Length of the service's name in the file; a longer one is cut.
+/// Maximum length of the service's name in the file, in bytes; a longer name is cut.
 pub(crate) const MAX_NAME_BYTES: usize = 128;
 
-/// Places of words that change while the process runs, in words from the beginning of the file.
+/// Offsets of words that change while the process runs, in words from the start of the file.
 pub(crate) mod word {
     pub(crate) const NEXT: usize = 512 / 8;
     pub(crate) const BEAT: usize = 576 / 8;
@@ -66,7 +70,7 @@ pub(crate) mod word {
     pub(crate) const VERDICT: usize = 1024 / 8;
 }
 
-/// Length of a verdict.
+/// Maximum length of a verdict in bytes.
 pub(crate) const MAX_VERDICT_BYTES: usize = 2048;
 /// Values of the word [`word::END`].
 pub(crate) const CLEAN: u64 = 1;
@@ -84,16 +88,16 @@ pub enum Kind {
     Span = 2,
     /// Numbers of the runtime, once a second.
     Numbers = 3,
-    /// Message, place and thread of a panic.
+    /// Message, location and thread of a panic.
     Panic = 4,
-    /// Backtrace of the panic before.
+    /// Backtrace of the preceding panic.
     Backtrace = 5,
-    /// Something about the run itself.
+    /// Information about the run itself.
     Note = 6,
 }
 
 impl Kind {
-    /// Returns the name in JSON.
+    /// Returns the name used in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Line => "line",
@@ -118,18 +122,18 @@ impl Kind {
     }
 }
 
-/// Bytes that a record with a text of this length takes.
+/// Returns the size of a record with a text of this length.
 pub(crate) const fn record_bytes(text: usize) -> usize {
     RECORD_HEAD_BYTES + text.next_multiple_of(8)
 }
 
-/// Length and kind as they stand in a record.
+/// Packs length and kind as in a record.
 pub(crate) fn length_and_kind(text: usize, kind: u8) -> u32 {
     // a text is shorter than 16 MiB
     (text as u32 & 0x00ff_ffff) | u32::from(kind) << 24
 }
 
-/// Begins the checksum of a record, with what is in its head.
+/// Starts the checksum of a record from the fields of its head.
 pub(crate) fn begin_checksum(
     run: u64,
     position: u64,
@@ -143,5 +147,5 @@ pub(crate) fn begin_checksum(
     crc32fast::Hasher::new_with_initial(mixed as u32)
 }
 
-/// Odd number that spreads a difference in any bit over the upper half of a product.
+/// Odd number that spreads a difference in any bit over the upper half of the product.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -3,45 +3,46 @@ use std::borrow::Cow;
 use super::head::word;
 use super::{Kind, MAX_RECORD_BYTES, RECORD_HEAD_BYTES, begin_checksum, record_bytes};
 
-/// A whole record, whose text is in the ring still.
+/// Whole record, whose text is still in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) position: u64,
     pub(crate) kind: Kind,
     /// Nanoseconds since 1970.
     pub(crate) at: u64,
-    /// Place of the text in the ring.
+    /// Offset of the text in the ring.
     begin: usize,
     length: usize,
 }
 
-/// Whole records of a ring, oldest first, and what lies between them.
+/// Whole records of a ring, oldest first, and the gaps between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scanned {
     pub(crate) records: Vec<Found>,
-    /// Places between the oldest and the newest record that hold none: records that were torn.
+    /// Number of gaps between the oldest and the newest record: torn records.
     pub(crate) torn: usize,
-    /// Position behind the newest record.
+    /// Position after the newest record.
     pub(crate) end: u64,
-    /// Records before the oldest one here: there were more than [`MOST`].
+    /// Number of records older than the oldest one here, left out because there were more than [`MOST`].
     pub(crate) left_out: usize,
 }
 
-/// Bytes that are checked altogether, for each byte of the ring: a forged file does not keep a reader busy.
+/// Maximum number of bytes checked in total, per byte of the ring, so that a forged file cannot keep a reader busy.
 const WORK: usize = 16;
-/// Records that are found at most, the newest ones: empty ones of a large ring would take more memory than the file.
+/// Maximum number of records returned, the newest ones: the empty
+/// records of a large ring would take more memory than the file.
 pub(crate) const MOST: usize = 1 << 20;
 
-/// The bytes of a ring, as far as the file has them.
+/// Bytes of a ring, as far as the file has them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ring<'a> {
     pub(crate) bytes: &'a [u8],
-    /// Bytes that it has if nobody truncated it.
+    /// Size of the ring in a file that was not truncated.
     pub(crate) size: usize,
 }
 
 impl Ring<'_> {
-    /// Finds the records. The error is the reason why it is none.
+    /// Finds the records. The error is the reason why the ring is not valid.
     pub(crate) fn scan(self, run: u64) -> Result<Scanned, String> {
         let mut budget = self.bytes.len().saturating_mul(WORK);
         let mut records = Vec::new();
@@ -67,7 +68,7 @@ impl Ring<'_> {
         left_out += keep_newest(&mut records);
         let end_of = |record: &Found| record.position + record_bytes(record.length) as u64;
         let end = records.iter().map(end_of).max().unwrap_or(0);
-        // a writer that was overtaken by a whole lap wrote over newer ones
+        // a writer that fell behind by a whole lap wrote over newer records
         records.retain(|record| record.position + self.size as u64 >= end);
         let pairs = records.windows(2);
         let torn = pairs.filter(|pair| end_of(&pair[0]) != pair[1].position);
@@ -79,7 +80,7 @@ impl Ring<'_> {
         })
     }
 
-    /// Returns the record that begins here, if it is whole.
+    /// Returns the record that starts here, if it is whole.
     fn record(self, at: usize, run: u64, budget: &mut usize) -> Option<Found> {
         let position = word(self.bytes, at);
         if position % self.size as u64 != at as u64 || position > u64::MAX / 2 {
@@ -108,14 +109,15 @@ impl Ring<'_> {
         (checksum.finalize() == (second >> 32) as u32).then_some(found)
     }
 
-    /// Text of a record, up to the end of the ring and from its beginning; `None` if the file lacks a part of it.
+    /// Returns the text of a record in two parts, up to the end of the
+    /// ring and from its start; `None` if the file lacks a part of it.
     fn parts(&self, of: &Found) -> Option<(&[u8], &[u8])> {
         let straight = of.length.min(self.size - of.begin);
         let wrapped = self.bytes.get(..of.length - straight)?;
         Some((self.bytes.get(of.begin..of.begin + straight)?, wrapped))
     }
 
-    /// Text of a record that was found here.
+    /// Returns the text of a record found in this ring.
     pub(crate) fn text(&self, of: &Found) -> Cow<'_, [u8]> {
         match self.parts(of) {
             Some((straight, [])) => Cow::Borrowed(straight),
@@ -125,7 +127,7 @@ impl Ring<'_> {
     }
 }
 
-/// Sorts records, removes the oldest ones, and returns how many.
+/// Sorts the records, removes the oldest ones beyond [`MOST`], and returns how many it removed.
 fn keep_newest(records: &mut Vec<Found>) -> usize {
     records.sort_unstable_by_key(|record| record.position);
     let older = records.len().saturating_sub(MOST);

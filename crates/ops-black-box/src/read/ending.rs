@@ -12,11 +12,11 @@ use crate::machine::{Kills, Machine, duration_nanos};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Ending {
-    /// Kind.
+    /// Kind of the end.
     pub kind: EndingKind,
-    /// One sentence about it, with the evidence.
+    /// One sentence about the end, with the evidence.
     pub how: String,
-    /// Number of the signal that asked for it or caused it, if it is known.
+    /// Number of the signal that requested or caused the end, if known.
     pub signal: Option<i32>,
 }
 
@@ -25,26 +25,27 @@ pub struct Ending {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EndingKind {
-    /// It has not ended.
+    /// The run has not ended.
     Running,
-    /// It was shut down in order.
+    /// The process was shut down cleanly.
     Clean,
-    /// It exited without a shutdown.
+    /// The process exited without a shutdown.
     Exited,
-    /// A panic ended it.
+    /// A panic ended the process.
     Panicked,
-    /// SIGABRT ended it.
+    /// SIGABRT ended the process.
     Aborted,
-    /// The kernel killed it for want of memory, probably.
+    /// The kernel's OOM killer probably killed the process.
     OutOfMemory,
-    /// The machine went down while it ran.
+    /// The machine went down while the process ran.
     MachineRestarted,
-    /// It left no mark, and nothing else tells: SIGKILL or another signal that it does not handle, SIGSEGV, an exit that nobody noted.
+    /// No mark and no other evidence: SIGKILL or another signal
+    /// without a handler, SIGSEGV, or an exit that was not recorded.
     Unknown,
 }
 
 impl EndingKind {
-    /// Returns the name in JSON.
+    /// Returns the name used in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -65,19 +66,22 @@ impl fmt::Display for EndingKind {
     }
 }
 
-/// Longest time between a panic of the main thread and the exit that it causes: destructors run in between.
+/// Maximum time between a panic of the main thread and the exit that it causes: destructors run in between.
 const UNWOUND_WITHIN: Duration = Duration::from_secs(5);
-/// Longest time between a panic of the main thread and an exit that it may have caused: a runtime that is dropped waits for its threads.
+/// Maximum time between a panic of the main thread and an exit that
+/// it may have caused: a dropped runtime waits for its threads.
 const NAMED_WITHIN: Duration = Duration::from_secs(60);
-/// Longest time between a panic that cannot be caught and SIGABRT: a backtrace is printed in between.
+/// Maximum time between a panic that cannot be caught and SIGABRT: a backtrace is printed in between.
 const ABORTED_WITHIN: Duration = Duration::from_secs(10);
-/// Longest time by which a sign of life may lie after the boot that is said to have ended the run: clocks are set in between.
+/// Maximum time by which the last sign of life may be later than
+/// the boot that ended the run: the clock may be set in between.
 const CLOCK_SET_BY: Duration = Duration::from_secs(60);
-/// Longest time between the last sign of life and the next boot, so that the machine is what ended the run.
+/// Maximum time between the last sign of life and the next boot for the end to be attributed to the machine.
 const REBOOTED_WITHIN: Duration = Duration::from_secs(600);
-/// Longest time between the last sign of life and the next start, so that a kill of the group is taken for the run's own.
+/// Maximum time between the last sign of life and the next start
+/// for an OOM kill in the group to be attributed to the run.
 const JUDGED_WITHIN: Duration = Duration::from_secs(600);
-/// Bytes of a panic's message in the sentence about the end.
+/// Maximum length of a panic message in the sentence about the end, in bytes.
 const MAX_SHOWN_BYTES: usize = 300;
 
 /// Words of the head that change while a process runs.
@@ -112,7 +116,7 @@ impl Marks {
         }
     }
 
-    /// Panic that ended the run, of those in the ring, oldest first.
+    /// Returns the panic that ended the run, out of those in the ring, oldest first.
     pub(super) fn fatal<'a>(&self, panics: &'a [PanicReport]) -> Option<&'a PanicReport> {
         if self.has_aborted {
             let mut newest = panics.iter().rev();
@@ -124,16 +128,16 @@ impl Marks {
             return None;
         };
         let panic = panic_of_main(panics, at, UNWOUND_WITHIN)?;
-        // a signal that came later found the process alive: the panic was caught
+        // a later signal was handled by the living process: the panic was caught
         (!self.was_caught(panic)).then_some(panic)
     }
 
     fn was_caught(&self, panic: &PanicReport) -> bool {
-        // a stop without a signal may be what destructors of the unwound thread asked for
+        // a stop without a signal may have been requested by destructors of the unwinding thread
         matches!(self.stop, Some((at, Some(_))) if panic.nanos < at)
     }
 
-    /// Goes from marks of the process itself to evidence of others.
+    /// Judges the end: from marks of the process itself, then from other evidence.
     pub(super) fn judge(&self, panics: &[PanicReport], machine: Option<&Machine>) -> Ending {
         if self.has_aborted {
             return self.aborted(self.fatal(panics));
@@ -223,7 +227,7 @@ impl Marks {
         }
     }
 
-    /// The process left no mark.
+    /// Judges a run without a mark of its end.
     fn unmarked(&self, machine: &Machine) -> Ending {
         let known = self.boot != [0; 16];
         if machine.boot.is_some_and(|boot| known && boot != self.boot) {
@@ -308,7 +312,7 @@ impl Ending {
         Self::new(EndingKind::Running, "its process runs, and writes to it")
     }
 
-    /// Reports whether the run was shut down in order, or has not ended.
+    /// Returns `true` if the run was shut down cleanly, or has not ended.
     pub fn is_clean(&self) -> bool {
         matches!(self.kind, EndingKind::Clean | EndingKind::Running)
     }
@@ -321,7 +325,7 @@ impl Ending {
         )
     }
 
-    /// The verdict of a later start, if there was one.
+    /// Returns the verdict of a later start, if there is one.
     pub(super) fn verdict(bytes: &[u8]) -> Option<Self> {
         let begin = word::VERDICT * 8;
         let both = number(bytes, begin);
@@ -333,7 +337,7 @@ impl Ending {
             .flatten()
     }
 
-    /// Bytes of a verdict, to be written at [`word::VERDICT`].
+    /// Returns the bytes of a verdict, to be written at [`word::VERDICT`].
     #[cfg(unix)]
     pub(crate) fn to_verdict(&self) -> Option<Vec<u8>> {
         let json = serde_json::to_vec(self).ok()?;
@@ -345,15 +349,15 @@ impl Ending {
     }
 }
 
-/// Newest panic of the main thread, if the exit came within this time after it. Those of other threads may follow it: they miss its
-/// channels.
+/// Returns the newest panic of the main thread, if the exit came within this time after it.
+/// Panics of other threads may follow it, because their channels to the main thread are closed.
 fn panic_of_main(panics: &[PanicReport], exit: u64, within: Duration) -> Option<&PanicReport> {
     let panic = panics.iter().rev().find(|panic| panic.is_main)?;
     let since = exit.checked_sub(panic.nanos)?;
     (since <= duration_nanos(within)).then_some(panic)
 }
 
-/// Name of a signal.
+/// Returns the name of a signal.
 fn name(signal: i32) -> String {
     match signal {
         1 => "SIGHUP".to_owned(),

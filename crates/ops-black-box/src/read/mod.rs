@@ -1,4 +1,4 @@
-//! A file as it is found: its records, and how the run ended.
+//! Reading of a file: its records, and how the run ended.
 
 pub(crate) mod ending;
 mod record;
@@ -25,40 +25,42 @@ use ending::Marks;
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Reading {
-    /// Service that wrote it.
+    /// Service that wrote the black box.
     pub service: String,
-    /// Its process id.
+    /// Process id of the run.
     pub process: u64,
-    /// Its start, in milliseconds since 1970 in JSON, as all times here.
+    /// Start of the run; in JSON in milliseconds since 1970, like all times here.
     #[serde(serialize_with = "record::as_millis")]
     pub started: SystemTime,
-    /// Last moment at which it was alive for certain, by its clock: its last record or heartbeat.
+    /// Last proven sign of life, by the clock of the process: its last record or heartbeat.
     #[serde(serialize_with = "record::as_millis")]
     pub last_seen: SystemTime,
-    /// Boot id of the machine that it ran on.
+    /// Boot id of the machine on which the process ran.
     pub boot_id: String,
     /// End of the run.
     pub ending: Ending,
-    /// Panic that ended the run, otherwise the newest one in the ring.
+    /// Panic that ended the run, or else the newest panic in the ring.
     pub panic: Option<PanicReport>,
     /// Whole records, oldest first.
     pub records: Vec<Record>,
-    /// Whole records that are older and were left out: of more than a million, or by [`keep_last`](Self::keep_last).
+    /// Number of older whole records that were left out: beyond the newest
+    /// million (2^20), or removed by [`keep_last`](Self::keep_last).
     pub left_out: usize,
-    /// Places between the records that hold none, because a record was torn or is being written.
+    /// Number of gaps between the records, because a record was torn or is being written.
     pub torn: usize,
-    /// Bytes that the file lacks, because somebody truncated it.
+    /// Number of bytes missing because the file was truncated.
     pub missing_bytes: u64,
 }
 
-/// Reads a black box, of a process that is dead or of one that runs, of this machine or of another one.
+/// Reads a black box of a dead or running process, from this machine or another one.
 ///
-/// If its process left no mark of its end and no later start has judged it, boot id and counters of the kernel are compared with those
-/// of this machine, but only while it has the boot id of the file: it may be another one.
+/// If the process left no mark of its end and no later start has judged it, boot id and
+/// kernel counters are compared with those of this machine, but only if the boot id in
+/// the file is the current one: otherwise the file may come from another machine.
 ///
 /// # Errors
 ///
-/// Fails if the file cannot be read, or is no black box of a version that is known.
+/// Fails if the file cannot be read, or is not a black box of a known version.
 pub fn read(path: impl AsRef<Path>) -> Result<Reading, Error> {
     let path = path.as_ref();
     let raw = Raw::read(path)?;
@@ -69,16 +71,16 @@ pub fn read(path: impl AsRef<Path>) -> Result<Reading, Error> {
     raw.reading(None, None)
 }
 
-/// Reads a black box of this machine, which may have been booted since.
+/// Reads a black box of this machine, which may have been rebooted since.
 ///
 /// # Errors
 ///
-/// Fails as [`read`] does.
+/// Fails like [`read`].
 pub fn read_here(path: impl AsRef<Path>) -> Result<Reading, Error> {
     Raw::read(path.as_ref())?.reading_here(&Machine::look())
 }
 
-/// Reports whether a process has this black box open for writing.
+/// Returns `true` if a process has this black box open for writing.
 fn is_running(path: &Path) -> bool {
     let lock = File::open(crate::config::beside(path, "lock"));
     lock.is_ok_and(|lock| {
@@ -89,11 +91,11 @@ fn is_running(path: &Path) -> bool {
     })
 }
 
-/// A head that is right, and the file that it begins.
+/// Valid head, and the file that starts with it.
 pub(crate) struct Raw<'a> {
     path: &'a Path,
     head: Head,
-    /// Bytes that the file has.
+    /// Head and ring, as far as the file has them.
     bytes: Vec<u8>,
 }
 
@@ -104,7 +106,7 @@ impl<'a> Raw<'a> {
         #[cfg(unix)]
         {
             use std::os::unix::fs::OpenOptionsExt;
-            // a pipe without a writer would be waited for
+            // opening a pipe without a writer must not block
             options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
         }
         let opened = options.open(path);
@@ -137,8 +139,8 @@ impl<'a> Raw<'a> {
         self.reading(Some(machine), None)
     }
 
-    /// Judges the end by the marks in the file, and by the machine if it is the one that the file was written on. With a time and a
-    /// number only the last records are made, see [`Reading::keep_last`].
+    /// Judges the end by the marks in the file and, if given, by the machine on which it was written.
+    /// With a time and a number, only the last records are returned, see [`Reading::keep_last`].
     pub(crate) fn reading(
         self,
         machine: Option<&Machine>,
@@ -152,15 +154,15 @@ impl<'a> Raw<'a> {
         let scanned = ring.scan(head.run);
         let mut scanned = scanned.map_err(|reason| Error::foreign(self.path, reason))?;
         let number = |at: usize| number(&self.bytes, at * 8);
-        // a record that was begun and not ended
+        // a record was started and not finished
         let unfinished = number(word::NEXT) > scanned.end && scanned.end > 0;
         let panics = panics(&scanned, ring);
-        // the clock may have been set back: the last record is the newest one, whatever its time
+        // the clock may have been set back: the last record is the newest, whatever its time
         let last = scanned.records.last().map(|record| record.at);
         let beat = number(word::BEAT).max(head.started);
         let last_seen = match last {
             Some(last) if number(word::NEXT) == scanned.end => last,
-            // later ones were torn, or are missing
+            // later records were torn, or are missing
             last => beat.max(last.unwrap_or(0)),
         };
         let marks = Marks::of(&self.bytes, &head, last_seen);
@@ -197,7 +199,7 @@ impl<'a> Raw<'a> {
 }
 
 impl Reading {
-    /// A run of which only a file of zeros is left.
+    /// Returns the reading of a run that left only a file of zeros.
     #[cfg(unix)]
     pub(crate) fn lost(service: &str, modified: SystemTime) -> Self {
         Self {
@@ -215,14 +217,14 @@ impl Reading {
         }
     }
 
-    /// Keeps the records of this time before the last one, and at most so many of them. Those from before the clock was set back
-    /// count as recent.
+    /// Keeps the records within `time` before the last one, and at most `most`
+    /// of them. Records written before the clock was set back count as recent.
     pub fn keep_last(&mut self, time: Duration, most: usize) {
         self.left_out += keep_last(&mut self.records, |record| record.nanos, time, most);
     }
 }
 
-/// Keeps the last records, and returns how many it removed.
+/// Keeps the last records, and returns the number of removed ones.
 fn keep_last<T>(
     records: &mut Vec<T>,
     nanos: impl Fn(&T) -> u64,
@@ -248,7 +250,8 @@ fn newest_of<'a>(
     newest.map(move |found| Record::of(found, ring))
 }
 
-/// Panics that may have ended the run, oldest first: the newest one, that of the main thread, and that which nothing can catch.
+/// Returns the panics that may have ended the run, oldest first: the newest of
+/// all, the newest of the main thread, and the newest that cannot be caught.
 fn panics(scanned: &Scanned, ring: Ring<'_>) -> Vec<PanicReport> {
     let mut panics: Vec<PanicReport> = Vec::new();
     for record in newest_of(Kind::Panic, scanned, ring) {

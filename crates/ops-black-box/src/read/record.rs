@@ -6,39 +6,40 @@ use serde_json::Value;
 use crate::format::Kind;
 use crate::format::scan::{Found, Ring};
 
-/// A record of the ring.
+/// Record in the ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Record {
-    /// Bytes of all records before it: its sequence number.
+    /// Number of bytes of all records before it; serves as a sequence number.
     pub position: u64,
-    /// Content.
+    /// Kind of content.
     pub kind: Kind,
-    /// Moment at which it was written.
+    /// Time at which it was written.
     #[serde(serialize_with = "as_millis")]
     pub at: SystemTime,
-    /// Its JSON, as it was written. It is no JSON if it was cut, and may be anything in a forged file.
+    /// JSON, as written. Not valid JSON if it was cut; may be anything in a forged file.
     #[serde(serialize_with = "as_json")]
     pub text: String,
     #[serde(skip)]
     pub(crate) nanos: u64,
 }
 
-/// A panic.
+/// Report of a panic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PanicReport {
-    /// Message, without secrets that are known.
+    /// Message, with known secrets removed.
     pub message: String,
     /// File, line and column.
     pub location: Option<String>,
-    /// Name of its thread.
+    /// Name of the thread.
     pub thread: Option<String>,
-    /// It was the main thread.
+    /// `true` for a panic of the main thread.
     pub is_main: bool,
-    /// It could not be caught, and ended the process.
+    /// `true` for a panic that could not be caught and ended the process.
     pub aborts: bool,
-    /// Backtrace, if one was taken: at most every ten seconds of the main thread, and of the others together.
+    /// Backtrace, if one was captured: at most every ten seconds for
+    /// the main thread, and likewise for all other threads together.
     #[serde(default)]
     pub backtrace: Option<String>,
     /// Nanoseconds since 1970.
@@ -46,10 +47,10 @@ pub struct PanicReport {
     pub(crate) nanos: u64,
 }
 
-/// Text of a record of its kind.
+/// Text of a backtrace record.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Backtrace {
-    /// Moment of the panic, in nanoseconds since 1970.
+    /// Time of the panic, in nanoseconds since 1970.
     pub(crate) panic_at: u64,
     pub(crate) backtrace: String,
 }
@@ -74,7 +75,7 @@ impl Record {
         Some(panic)
     }
 
-    /// Text of the backtrace of the panic at this moment.
+    /// Returns the backtrace of the panic at this time, if this record holds it.
     pub(super) fn backtrace(&self, of: u64) -> Option<String> {
         if self.kind != Kind::Backtrace {
             return None;
@@ -94,7 +95,7 @@ pub(super) fn as_millis<S: Serializer>(at: &SystemTime, to: S) -> Result<S::Ok, 
     to.serialize_u64(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
-/// The JSON as JSON, and anything else as a text.
+/// Serializes valid JSON as JSON, and anything else as a string.
 fn as_json<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
     match serde_json::from_str::<Value>(text) {
         Ok(value) => value.serialize(to),

@@ -1,4 +1,4 @@
-//! Locking, keeping and allocating files. Everything here happens while the lock is held.
+//! Locking, keeping and allocating files. All of it runs while the lock is held.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -18,13 +18,14 @@ use crate::format::{HEAD_BYTES, MAX_RING_BYTES, MIN_RING_BYTES, word};
 use crate::machine::Machine;
 use crate::read::{Raw, Reading};
 
-/// Black boxes that are kept of runs that did not end cleanly.
+/// Number of kept black boxes of runs that did not end cleanly.
 pub(crate) const KEPT: usize = 3;
-/// Records of the last run that are kept in memory: those of this time, and at most so many.
+/// Limits for the records of the last run that are kept in memory: time before the last record, and number.
 const LAST: Duration = Duration::from_secs(10);
 const LAST_RECORDS: usize = 1000;
-/// Tries to lock, and the time between two: together they outlast a look at the lock from outside, and a child that was forked while
-/// the lock was held and has it until it becomes another program, which on a busy machine is not at once.
+/// Attempts to lock, and the pause between two. Together they outlast a check of
+/// the lock by a reader, and a forked child that inherited the lock and holds it
+/// until it executes another program, which takes a while on a busy machine.
 const TRIES: usize = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 const IN_THE_WAY: &str = "it is in the way, and no black box";
@@ -32,7 +33,7 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    // nothing that a link points to is touched, and a pipe is not waited for
+    // symbolic links are not followed, and opening a pipe does not block
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     options
         .read(true)
@@ -65,7 +66,8 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
     Ok(lock)
 }
 
-/// Reads the black box of the run before, judges its end, and gives it another name. The run is known also if that fails.
+/// Reads the previous run's black box, judges its end, and
+/// renames the file. `last_run` is set even if the rename fails.
 pub(super) fn keep_previous(
     path: &Path,
     service: &str,
@@ -79,12 +81,12 @@ pub(super) fn keep_previous(
         Ok(raw) => {
             let reading = raw.reading(Some(machine), Some((LAST, LAST_RECORDS)))?;
             if let Some(verdict) = reading.ending.to_verdict() {
-                // it is for readers of the kept file: without space for it they judge themselves
+                // the verdict is for readers of the kept file: if it cannot be written, they judge themselves
                 let _ = file.write_all_at(&verdict, (word::VERDICT * 8) as u64);
             }
             reading
         }
-        // as after a power loss: nobody has to come and delete it
+        // as after a power loss: nobody has to delete the file
         Err(_) if is_lost(&file) => {
             let modified = file.metadata().and_then(|found| found.modified());
             Reading::lost(service, modified.unwrap_or(SystemTime::UNIX_EPOCH))
@@ -100,7 +102,7 @@ pub(super) fn keep_previous(
     Ok(())
 }
 
-/// Gives a black box the name that it is kept as, and returns it.
+/// Renames a black box to the name under which it is kept, and returns that name.
 fn keep(path: &Path, is_clean: bool) -> Result<PathBuf, Error> {
     let renamed = |from: &Path, to: &Path| {
         let renamed = fs::rename(from, to);
@@ -115,7 +117,7 @@ fn keep(path: &Path, is_clean: bool) -> Result<PathBuf, Error> {
     let older = |number: usize| beside(path, &number.to_string());
     let found = (1..=KEPT).map(|number| is_there(&older(number)));
     let found: Vec<_> = found.collect::<Result<_, _>>()?;
-    // those before the first gap make room
+    // the files before the first gap move up
     let there = found.iter().take_while(|there| **there).count();
     for number in (1..=there.min(KEPT - 1)).rev() {
         renamed(&older(number), &older(number + 1))?;
@@ -124,7 +126,7 @@ fn keep(path: &Path, is_clean: bool) -> Result<PathBuf, Error> {
     Ok(older(1))
 }
 
-/// Reports whether there is a black box with this name. The error is another file, which is not replaced.
+/// Returns `true` if a black box has this name. Fails for any other file, which is not replaced.
 fn is_there(path: &Path) -> Result<bool, Error> {
     match open_if_there(path)? {
         None => Ok(false),
@@ -144,7 +146,7 @@ fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
     }
 }
 
-/// Reports whether it has a head, or was ours before a power loss.
+/// Returns `true` if the file has a valid head, or is a black box that lost its content in a power loss.
 fn is_ours(file: &File) -> bool {
     let mut head = [0; HEAD_BYTES];
     let is_file = file.metadata().is_ok_and(|found| found.is_file());
@@ -155,7 +157,8 @@ fn is_ours(file: &File) -> bool {
     is_file && (has_head() || is_lost(file))
 }
 
-/// Reports whether it has the size of a black box, and only zeros: its name was on the disk when the power failed, and it was not.
+/// Returns `true` if the file has the size of a black box, and only zeros:
+/// at the power loss its name was on the disk, but not its content.
 fn is_lost(file: &File) -> bool {
     let sizes = MIN_RING_BYTES..=MAX_RING_BYTES;
     let ring = |length: u64| length.checked_sub(HEAD_BYTES as u64);
@@ -177,13 +180,13 @@ fn is_zeros(file: &File) -> bool {
     }
 }
 
-/// Makes a file with all of its space, and maps it.
+/// Creates a file with all of its space, and maps it.
 pub(super) fn allocate(path: &Path, head: &Head) -> Result<Memory, Error> {
     let draft = Draft::new(beside(path, "new"))?;
     space::check_kind(path, &draft.file)?;
     let filled = fill(&draft.file, head);
     let is_reserved = filled.map_err(|error| Error::io(path, "allocate the file", error))?;
-    // the name never is on the disk before the head: after a power loss the file would be nobody's
+    // the head must be on the disk before the name: otherwise, after a power loss, the file is not recognized
     let synced = draft.file.sync_data();
     synced.map_err(|error| Error::io(path, "write the file to the disk", error))?;
     if !is_reserved {
@@ -195,9 +198,10 @@ pub(super) fn allocate(path: &Path, head: &Head) -> Result<Memory, Error> {
     Ok(memory)
 }
 
-/// Reserves space, then writes every byte: file systems that reserve none have to find it now. Reports whether it is reserved.
+/// Reserves space, then writes every byte, so that file systems without
+/// reservation allocate it now. Returns `true` if the space is reserved.
 fn fill(mut file: &File, head: &Head) -> io::Result<bool> {
-    // first of all, so that what is left of it after a kill is known to be ours
+    // first, so that a draft left by a killed process is recognized
     file.write_all(&head.to_bytes())?;
     let all = HEAD_BYTES as u64 + head.ring_bytes;
     let is_reserved = match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, all) {
@@ -214,9 +218,9 @@ fn fill(mut file: &File, head: &Head) -> io::Result<bool> {
     Ok(is_reserved)
 }
 
-/// Place and identity of a file.
+/// Path and identity of a file.
 pub(super) struct Place {
-    /// Absolute: the process may go to another directory.
+    /// Absolute, because the process may change its directory.
     path: PathBuf,
     identity: (u64, u64),
 }
@@ -230,7 +234,7 @@ impl Place {
         found.map_err(|error| Error::io(path, "look at the file", error))
     }
 
-    /// Returns false if there is no file of this name, or another one. One that cannot be looked at may be there.
+    /// Returns `false` if no file, or another file, has this name; `true` if the file cannot be examined.
     pub(super) fn is_there(&self) -> bool {
         match identity(&self.path) {
             Ok(found) => found == self.identity,
@@ -239,13 +243,13 @@ impl Place {
     }
 }
 
-/// Device and inode.
+/// Returns device and inode.
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let found = path.symlink_metadata()?;
     Ok((found.dev(), found.ino()))
 }
 
-/// A file that is removed again unless it gets its name.
+/// File that is removed again unless it is renamed.
 struct Draft {
     path: PathBuf,
     file: File,
@@ -254,7 +258,7 @@ struct Draft {
 
 impl Draft {
     fn new(path: PathBuf) -> Result<Self, Error> {
-        // under the lock, a draft is one of a process that was killed
+        // under the lock, an existing draft belongs to a process that was killed
         if let Ok(file) = options().open(&path) {
             let is_ours = file.metadata().is_ok_and(|found| found.is_file())
                 && (is_empty_or_zeros(&file) || is_ours(&file));
@@ -284,13 +288,13 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.is_done {
-            // under the lock it is nobody else's
+            // under the lock no other process uses it
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Reports whether nothing of a draft had arrived on the disk, whatever its size.
+/// Returns `true` if nothing of a draft reached the disk, whatever its size.
 fn is_empty_or_zeros(file: &File) -> bool {
     let largest = HEAD_BYTES as u64 + MAX_RING_BYTES;
     let is_small = file.metadata().is_ok_and(|found| found.len() <= largest);

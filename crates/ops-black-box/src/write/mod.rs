@@ -1,4 +1,4 @@
-//! A file that is written to, and what is found in its place.
+//! Writing a black box, and the file of the previous run at its path.
 
 mod file;
 mod memory;
@@ -19,9 +19,9 @@ use crate::machine::{Kills, Machine, MemoryGroup, nanos};
 use crate::{Config, Error, Reading};
 use ring::Ring;
 
-/// The last seconds of this process in a file that outlives it. Cheap to clone.
+/// The last seconds of this process in a file that survives it. Cheap to clone.
 ///
-/// Each call that writes copies a few hundred bytes into mapped memory: no system call, no lock, no allocation.
+/// Each write copies a few hundred bytes into mapped memory: no system call, no lock, no allocation.
 #[derive(Clone)]
 pub struct BlackBox {
     shared: Arc<Shared>,
@@ -32,43 +32,46 @@ struct Shared {
     ring: Ring,
     place: file::Place,
     group: Option<MemoryGroup>,
-    /// Moments of the last backtraces that were taken: of the main thread, and of others.
+    /// Times of the last captured backtraces: of the main thread, and of all other threads.
     main_backtrace_at: AtomicU64,
     backtrace_at: AtomicU64,
-    /// Held until the process was shut down in order, or ends.
+    /// Held until the process was shut down cleanly, or ends.
     lock: File,
 }
 
-/// The outcome of [`open`].
+/// Result of [`open`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// The new black box, or the reason why there is none.
+    /// The new black box, or the reason why it could not be created.
     pub black_box: Result<BlackBox, Error>,
-    /// The run before, if it left a black box.
+    /// Previous run, if it left a black box.
     pub last_run: Option<LastRun>,
 }
 
-/// The run before this one.
+/// Previous run of the service.
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct LastRun {
     /// Its end and its last records.
     #[serde(flatten)]
     pub reading: Reading,
-    /// File that its black box is kept as; the one that it was, if it could not be renamed.
+    /// File under which its black box is kept; the original path if it could not be renamed.
     pub kept: PathBuf,
 }
 
-/// Opens a new black box, and reads and keeps the one of the run before.
+/// Opens a new black box, and reads and keeps the one of the previous run.
 ///
-/// A black box of a clean run is kept as `FILE.clean`, those of the last three runs that ended otherwise as `FILE.1` (the newest) to
-/// `FILE.3`. A file with one of these names that is no black box stays where it is, as it is, and there is no new one; neither is
-/// there if another process writes to it, if the disk has no space for all of it, or if its file system promises none (btrfs, ZFS,
-/// bcachefs, NFS, SMB, 9p, Ceph, FUSE). A file of zeros with the size of a black box
-/// is what a power loss left of one: it is kept as an unreadable run. The new file is written to the disk once, which may take some
-/// milliseconds for each MiB. Before that it blocks the calling thread for up to a second while another process holds the lock, which may
-/// be about to end.
+/// The black box of a clean run is kept as `FILE.clean`; those of the last three
+/// runs that ended otherwise are kept as `FILE.1` (the newest) to `FILE.3`.
+///
+/// A file with one of these names that is not a black box is left unchanged, and then there is no new
+/// black box. The same applies if another process writes to the file, if the disk has no space for all
+/// of it, or if its file system guarantees none (btrfs, ZFS, bcachefs, NFS, SMB, 9p, Ceph, FUSE). A file
+/// of zeros with the size of a black box is the result of a power loss: it is kept as an unreadable run.
+///
+/// The new file is synced to the disk once, which may take some milliseconds for each MiB. Before that,
+/// the call blocks for up to a second while another process, which may be about to end, holds the lock.
 pub fn open(config: &Config) -> Opened {
     let mut last_run = None;
     let black_box = make(config, &mut last_run);
@@ -102,13 +105,13 @@ fn make(config: &Config, last_run: &mut Option<LastRun>) -> Result<BlackBox, Err
 }
 
 impl BlackBox {
-    /// Returns the file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.shared.path
     }
 
-    /// Reports whether its file is where it was made: what is written to one that somebody removed or renamed is not found by the next
-    /// run. It looks at the disk.
+    /// Returns `true` if the file is still where it was created: records in a
+    /// removed or renamed file are not found by the next run. Accesses the disk.
     pub fn is_in_place(&self) -> bool {
         self.shared.place.is_there()
     }
@@ -119,15 +122,15 @@ impl BlackBox {
         self.record(Kind::Line, at, json);
     }
 
-    /// Writes a record: JSON, without a newline and without secrets. What is longer than
-    /// [`MAX_RECORD_BYTES`](crate::MAX_RECORD_BYTES), or than a quarter of the ring, is cut.
+    /// Writes a record: JSON, without a newline and without secrets. It is cut at
+    /// [`MAX_RECORD_BYTES`](crate::MAX_RECORD_BYTES) or a quarter of the ring, whichever is less.
     #[inline]
     pub fn record(&self, kind: Kind, at: SystemTime, json: &[u8]) {
         self.shared.ring.push(kind, nanos(at), json);
     }
 
-    /// Notes that the process is alive, with numbers as JSON, and counts of the kernel: once a second. So a SIGABRT of before was not
-    /// its own, but that of a forked child.
+    /// Records a heartbeat with numbers as JSON and the kernel's counts of OOM kills; to be called once
+    /// a second. Clears the mark of an earlier SIGABRT, which must have been that of a forked child.
     pub fn beat(&self, at: SystemTime, numbers: &[u8]) {
         self.has_not_aborted();
         self.record(Kind::Numbers, at, numbers);
@@ -135,8 +138,8 @@ impl BlackBox {
         self.shared.ring.set(word::BEAT, nanos(at));
     }
 
-    /// Clears the mark of SIGABRT. It is one of a child that was forked, inherited the handler, and aborted before it became another
-    /// program.
+    /// Clears the mark of SIGABRT: it was set by a forked child that
+    /// inherited the handler and aborted before it executed another program.
     fn has_not_aborted(&self) {
         self.shared.ring.set(word::ABORT, 0);
     }
@@ -148,7 +151,7 @@ impl BlackBox {
         ring.set(word::MACHINE_KILLS, plus_one(kills.on_machine));
     }
 
-    /// Notes that the process was asked to stop, by a signal or otherwise. The first one counts.
+    /// Records that the process was asked to stop, by a signal or otherwise. Only the first call counts.
     pub fn stopping(&self, signal: Option<i32>) {
         let ring = &self.shared.ring;
         if ring.get(word::STOP_AT) != 0 {
@@ -159,15 +162,15 @@ impl BlackBox {
         ring.set(word::STOP_AT, nanos(SystemTime::now()));
     }
 
-    /// Notes that the process was shut down in order: whatever ends it from here on was no loss, and another black box may take the
-    /// place of this one, of the next run or of this process.
+    /// Records a clean shutdown: if the process ends in any other way than SIGABRT from now on, the run still counts
+    /// as clean. Releases the lock, so that the next run, or this process, can open a new black box at the same path.
     pub fn close(&self) {
         self.end(CLEAN);
-        // the end of the process gives it back at the latest
+        // released at the end of the process at the latest
         let _ = self.shared.lock.unlock();
     }
 
-    /// Notes that the process exits without a shutdown, unless it was [closed](Self::close).
+    /// Records an exit without a shutdown, unless [closed](Self::close) was called before.
     pub fn exiting(&self) {
         if self.shared.ring.get(word::END) == 0 {
             self.end(EXITED);
@@ -182,16 +185,17 @@ impl BlackBox {
         ring.set(word::END, kind);
     }
 
-    /// Has panics, SIGABRT and the exit of the process noted from here on: once for a black box, from the main thread. SIGABRT and the
-    /// exit are noted in the black box for which this was called last.
+    /// Records panics, SIGABRT and the exit of the process from now on. Call it once per black box, from
+    /// the main thread. SIGABRT and the exit are recorded in the black box for which this was called last.
     ///
-    /// A panic is a record before the hook that was there runs, with its message as `redact` returns it (`None` is the message
-    /// itself), and a backtrace: of the main thread at most every ten seconds, of the others together likewise, and always of one that nothing
-    /// can catch. Both are shortened to what a record of the ring holds. The exit is noted if this was called on the main thread.
+    /// A panic is recorded before the previous hook runs: its message as returned by `redact` (`None`
+    /// leaves it unchanged), and a backtrace, at most every ten seconds for the main thread, likewise
+    /// for all other threads together, and always for a panic that cannot be caught. Both are cut to
+    /// the size of a record. The exit is recorded only if this was called on the main thread.
     ///
     /// # Errors
     ///
-    /// Fails if SIGABRT cannot be watched; the rest is watched all the same.
+    /// Fails if SIGABRT cannot be watched; panics and the exit are still watched.
     pub fn watch_process(
         &self,
         redact: impl Fn(&str) -> Option<String> + Send + Sync + 'static,

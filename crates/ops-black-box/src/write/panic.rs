@@ -11,17 +11,17 @@ use crate::format::{Kind, MAX_RECORD_BYTES};
 use crate::machine::{duration_nanos, nanos};
 use crate::read::{BacktraceText, PanicReport};
 
-/// Time between two backtraces: looking up the names in one takes as long as many requests do.
+/// Minimum time between two backtraces: resolving the names in one takes as long as many requests.
 const BACKTRACE_EVERY: Duration = Duration::from_secs(10);
-/// Texts are cut at this; at less if a record of the ring does not hold them with what JSON adds.
+/// Maximum length of a text in bytes; less if a record cannot hold the text with what JSON adds.
 const MAX_TEXT_BYTES: usize = MAX_RECORD_BYTES / 8;
-/// Beginnings of the messages of panics that nothing can catch, as the standard library has them.
+/// Prefixes of the standard library's messages for panics that cannot be caught.
 const UNCATCHABLE: [&str; 2] = [
     "panic in a function that cannot unwind",
     "panic in a destructor during cleanup",
 ];
 
-/// Adds a hook before the one that is there.
+/// Installs a hook that runs before the existing one.
 pub(super) fn watch(
     black_box: BlackBox,
     redact: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
@@ -47,7 +47,7 @@ fn record(black_box: &BlackBox, info: &PanicHookInfo<'_>, redact: &dyn Fn(&str) 
         backtrace: None,
         nanos: nanos(at),
     };
-    // the message is safe before anything is tried that may fail
+    // the message is recorded before anything that may fail
     write(black_box, Kind::Panic, at, &readable(message), |message| {
         panic.message = message.to_owned();
         serde_json::to_vec(&panic).ok()
@@ -74,7 +74,7 @@ fn record(black_box: &BlackBox, info: &PanicHookInfo<'_>, redact: &dyn Fn(&str) 
     }
 }
 
-/// Writes a record with as much of the text as it holds: JSON that is cut is none.
+/// Writes a record with as much of the text as fits: cut JSON would not be valid.
 fn write(
     black_box: &BlackBox,
     kind: Kind,

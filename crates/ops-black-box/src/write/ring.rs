@@ -6,7 +6,7 @@ use crate::format::{
     HEAD_BYTES, Kind, MAX_RECORD_BYTES, begin_checksum, length_and_kind, record_bytes, word,
 };
 
-/// The mapped file as a ring of records.
+/// Mapped file as a ring of records.
 #[derive(Debug)]
 pub(crate) struct Ring {
     memory: Memory,
@@ -27,9 +27,11 @@ impl Ring {
         }
     }
 
-    /// Writes a record. Threads take turns for one addition only: each then writes to a place of its own.
+    /// Writes a record. Threads synchronize only to reserve space,
+    /// by one atomic addition; each then writes to its own space.
     ///
-    /// The order in which the words of a record arrive does not matter: a reader sees none of it before the checksum is right.
+    /// The order in which the words of a record arrive does not
+    /// matter: a reader ignores it until the checksum is right.
     pub(crate) fn push(&self, kind: Kind, at: u64, text: &[u8]) {
         let text = &text[..text.len().min(self.longest)];
         let words = self.memory.words();
@@ -40,7 +42,7 @@ impl Ring {
         let mut checksum = begin_checksum(self.run, position, at, length_and_kind);
         checksum.update(text);
         let second = u64::from(length_and_kind) | u64::from(checksum.finalize()) << 32;
-        // the ring has a power of two of words
+        // the number of words in the ring is a power of two
         let first = (position / 8) as usize & (ring.len() - 1);
         let size = size / 8;
         let straight = &ring[first..ring.len().min(first + size)];
@@ -67,7 +69,7 @@ impl Ring {
         }
     }
 
-    /// Bytes of the longest text that is not cut.
+    /// Returns the maximum length of a text that is not cut, in bytes.
     pub(crate) fn longest(&self) -> usize {
         self.longest
     }
@@ -82,7 +84,7 @@ impl Ring {
     }
 }
 
-/// Takes this many bytes, and returns where they begin.
+/// Reserves this many bytes, and returns the position where they start.
 fn reserve(next: &AtomicU64, bytes: u64) -> u64 {
     if cfg!(target_endian = "little") {
         return next.fetch_add(bytes, Relaxed);

@@ -1,4 +1,4 @@
-//! Space for a file that is mapped: the kernel ends a process with SIGBUS that writes to a page for which it finds none.
+//! Space for a mapped file: the kernel ends a process with SIGBUS if it writes to a page for which there is no space.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -6,14 +6,14 @@ use std::path::Path;
 
 use crate::error::Error;
 
-/// Kinds of file systems that promise no space to a file that has its size already, by the number that `statfs` has for them.
+/// File systems that guarantee no space to a file that already has its size, by their `statfs` numbers.
 #[cfg(target_os = "linux")]
 const REFUSED: [(u32, &str); 9] = [
-    // each change needs new blocks, also in space that is reserved
+    // each change needs new blocks, even in reserved space
     (0x9123_683e, "btrfs"),
     (0xca45_1a4e, "bcachefs"),
     (0x2fc1_2fc1, "ZFS"),
-    // the space is that of a server, and pages in memory prove none of it
+    // the space is on a server, and pages in memory do not prove that it exists
     (0x6969, "NFS"),
     (0xff53_4d42, "CIFS"),
     (0xfe53_4d42, "SMB"),
@@ -22,12 +22,12 @@ const REFUSED: [(u32, &str); 9] = [
     (0x6573_5546, "FUSE"),
 ];
 
-/// Fails for a file system that promises no space.
+/// Fails for a file system that guarantees no space.
 #[cfg(target_os = "linux")]
 pub(super) fn check_kind(path: &Path, file: &File) -> Result<(), Error> {
     let found = rustix::fs::fstatfs(file);
     let found = found.map_err(|error| Error::io(path, "ask for its file system", error.into()))?;
-    // the number has 32 bits, with or without a sign
+    // the number has 32 bits, signed or unsigned
     let kind = found.f_type as u32;
     match REFUSED.iter().find(|(refused, _)| *refused == kind) {
         None => Ok(()),
@@ -45,7 +45,7 @@ pub(super) fn check_kind(_: &Path, _: &File) -> Result<(), Error> {
     Ok(())
 }
 
-/// Fails unless the file has blocks for all of its bytes: for a file system that reserves none.
+/// Fails unless the file has blocks for all of its bytes; for file systems without reservation.
 pub(super) fn check_blocks(path: &Path, file: &File) -> Result<(), Error> {
     let found = file.metadata();
     let found = found.map_err(|error| Error::io(path, "look at the file", error))?;

@@ -1,4 +1,4 @@
-//! The end of the process, as far as it can be noted while it happens.
+//! Recording of the end of the process while it happens.
 
 use std::cell::RefCell;
 use std::fs::OpenOptions;
@@ -13,14 +13,15 @@ use signal_hook::consts::SIGABRT;
 use super::BlackBox;
 use crate::format::word;
 
-/// Handlers of the black box that is watched: those of one before would end the process before the mark is in this one.
+/// Handlers for the watched black box. The previous ones are unregistered:
+/// they would end the process before the mark is written here.
 static HANDLERS: Mutex<Vec<SigId>> = Mutex::new(Vec::new());
 
-/// Has SIGABRT write one byte into the head, and then do what it did before.
+/// Makes SIGABRT write one byte into the head, and then end the process as by default.
 pub(super) fn aborts(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     let mark = move || {
-        // an error cannot be told to anybody here. `write` would move the position, which a forked child shares
+        // an error cannot be reported from here. `write` would move the position, which a forked child shares
         let _ = rustix::io::pwrite(&file, b"X", (word::ABORT * 8) as u64);
     };
     let mut handlers = HANDLERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,8 +29,8 @@ pub(super) fn aborts(path: &Path) -> io::Result<()> {
         signal_hook::low_level::unregister(handler);
     }
     #[expect(unsafe_code, reason = "nothing safe writes at a place of a file")]
-    // SAFETY: a signal handler may call `pwrite` (POSIX, 2.4.3), which is all that this does: rustix makes the system call itself,
-    // allocates nothing, and cannot panic. The file lives as long as the handler.
+    // SAFETY: a signal handler may call `pwrite` (POSIX, 2.4.3), and this does nothing else: rustix makes
+    // the system call itself, allocates nothing, and cannot panic. The file lives as long as the handler.
     let marks = unsafe { signal_hook::low_level::register(SIGABRT, mark)? };
     handlers.push(marks);
     let always = Arc::new(AtomicBool::new(true));
@@ -38,10 +39,10 @@ pub(super) fn aborts(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Notes the exit when the main thread's own values are dropped, which `exit` does too.
+/// Records the exit when the main thread's thread-locals are dropped, which `exit` does too.
 pub(super) fn exit(black_box: BlackBox) {
     if is_main_thread() {
-        // without storage for it there is no mark, and the end is unknown
+        // without storage for it the exit is not recorded, and the end is unknown
         let _ = AT_EXIT.try_with(|at_exit| at_exit.replace(Some(AtExit(black_box))));
     }
 }

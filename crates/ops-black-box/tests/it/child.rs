@@ -10,7 +10,7 @@ use crate::Place;
 const BOX: &str = "BLACK_BOX_OF_CHILD";
 const DEED: &str = "DEED_OF_CHILD";
 
-/// Starts this program again with one test, which does what a variable says.
+/// Starts this program again with one test, which does what a variable requests.
 pub(crate) fn start(place: &Place, deed: &str) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -23,12 +23,12 @@ pub(crate) fn start(place: &Place, deed: &str) -> Child {
         .unwrap()
 }
 
-/// Runs a deed to its end.
+/// Runs a child to its end.
 pub(crate) fn run(place: &Place, deed: &str) -> ExitStatus {
     start(place, deed).wait().unwrap()
 }
 
-/// Runs a deed with so little room for memory.
+/// Runs a child with limited memory.
 pub(crate) fn run_in(place: &Place, deed: &str, kibibytes: usize) -> ExitStatus {
     let mut command = Command::new("sh");
     command
@@ -45,14 +45,15 @@ pub(crate) fn run_in(place: &Place, deed: &str, kibibytes: usize) -> ExitStatus 
         .unwrap()
 }
 
-/// Numbers that the threads of a child under load have written: of each the calls that returned, and the moment of the last one.
+/// Returns the numbers written by the threads of a child under load: for each
+/// thread, the number of calls that returned, and the time of the last one.
 pub(crate) fn returned(place: &Place) -> Vec<u64> {
     let written = std::fs::read(place.file().with_extension("written")).unwrap();
     let (words, _) = written.as_chunks::<8>();
     words.iter().copied().map(u64::from_le_bytes).collect()
 }
 
-/// Waits until another call of each thread of a child under load has returned.
+/// Waits until each thread of a child under load has returned from another call.
 pub(crate) fn wait_for_calls(place: &Place, child: &mut Child) {
     let started = std::time::Instant::now();
     let before = returned(place);
@@ -84,12 +85,12 @@ pub(crate) fn wait_for_lines(place: &Place, child: &mut Child, least: usize) {
         }
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
         assert!(started.elapsed() < Duration::from_secs(60), "no lines");
-        // who waits does not take the processor of those who write
+        // leaves the processor to the writers
         std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 
-/// Nothing unless it is a child of another test.
+/// Does nothing unless started by another test.
 #[test]
 fn does_what_it_is_told() {
     let (Some(path), Ok(deed)) = (std::env::var_os(BOX), std::env::var(DEED)) else {
@@ -151,7 +152,7 @@ fn does_what_it_is_told() {
     }
 }
 
-/// Has a child abort after it was forked, before it becomes another program.
+/// Makes a forked child abort before it executes another program.
 fn abort_in_a_child() {
     let mut command = Command::new("true");
     #[expect(unsafe_code, reason = "a fork has no other form")]
@@ -166,11 +167,11 @@ fn abort_in_a_child() {
     );
 }
 
-/// Threads that write lines under load.
+/// Number of threads that write lines under load.
 pub(crate) const THREADS: usize = 2;
 
-/// Writes lines by two threads, and numbers, until it is killed. Beside the black box stands of each thread, in two words, how many
-/// calls returned, and the moment of the last line of them in nanoseconds since 1970.
+/// Writes lines from two threads, and numbers, until it is killed. A file beside the black box has two words
+/// for each thread: the number of calls that returned, and the time of its last line in nanoseconds since 1970.
 fn load(black_box: &BlackBox) {
     let written = std::fs::File::create(black_box.path().with_extension("written")).unwrap();
     let written = std::sync::Arc::new(written);
@@ -211,7 +212,7 @@ fn panic_twice() {
     panic!("the first one");
 }
 
-/// Takes memory until there is none.
+/// Allocates memory until none is left.
 fn eat(black_box: &BlackBox) {
     let mut eaten: Vec<Vec<u8>> = Vec::new();
     for piece in 0_u64.. {

@@ -1,4 +1,4 @@
-//! Times that do not agree: of another machine, or of a clock that was set back.
+//! Times that do not agree: from another machine, or from a clock that was set back.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,7 @@ use ops_black_box::{EndingKind, Kind};
 
 use crate::{Place, read, texts};
 
-/// Makes the file one of another boot.
+/// Changes the boot id in the file.
 fn of_another_boot(place: &Place) {
     let mut bytes = fs::read(place.file()).unwrap();
     for byte in &mut bytes[48..64] {
@@ -18,7 +18,7 @@ fn of_another_boot(place: &Place) {
     fs::write(place.file(), bytes).unwrap();
 }
 
-/// Moment at which this machine was booted.
+/// Returns the time at which this machine was booted.
 fn booted() -> Option<SystemTime> {
     let uptime = fs::read_to_string("/proc/uptime").ok()?;
     let seconds = uptime.split_whitespace().next()?.parse().ok()?;
@@ -39,7 +39,7 @@ fn a_restart_of_the_machine_is_told_only_if_it_came_after_the_last_sign_of_life(
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     let ending = judged(booted - minutes(1));
     assert_eq!(ending.kind, EndingKind::MachineRestarted, "{ending:?}");
-    // a clock that was wrong by some seconds
+    // the clock was wrong by some seconds
     let ending = judged(booted + minutes(1) / 2);
     assert_eq!(ending.kind, EndingKind::MachineRestarted, "{ending:?}");
     let ending = judged(booted - minutes(20));
@@ -77,7 +77,7 @@ fn a_panic_that_cannot_be_caught_is_found_after_the_clock_was_set_back() {
     black_box.line(now + Duration::from_secs(3600), b"{}");
     let panic = br#"{"message":"in a destructor","location":null,"thread":null,"is_main":false,"aborts":true}"#;
     black_box.record(Kind::Panic, now, panic);
-    // what another thread's panic adds does not hide it
+    // the panic of another thread does not hide it
     let other =
         br#"{"message":"other","location":null,"thread":null,"is_main":true,"aborts":false}"#;
     black_box.record(Kind::Panic, now, other);

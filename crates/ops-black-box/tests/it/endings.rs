@@ -151,7 +151,7 @@ fn a_long_panic_is_shortened_to_what_a_small_ring_holds_and_has_its_backtrace() 
 
 #[test]
 fn a_mark_of_sigabrt_is_none_once_the_process_shows_that_it_lives() {
-    // what a child writes that was forked and aborted
+    // written by a forked child that aborted
     let aborts = |place: &Place| {
         let file = fs::OpenOptions::new().write(true).open(place.file());
         file.unwrap().write_all_at(b"X", 704).unwrap();
@@ -171,7 +171,7 @@ fn a_mark_of_sigabrt_is_none_once_the_process_shows_that_it_lives() {
     assert_eq!(ending(BlackBox::exiting), EndingKind::Exited);
 }
 
-/// A control group that may have this many bytes; `None` where none can be made.
+/// Creates a control group with this memory limit; `None` if that is not possible here.
 fn memory_group(name: &str, bytes: u64) -> Option<PathBuf> {
     let root = PathBuf::from("/sys/fs/cgroup");
     let (folder, limits) = match root.join("cgroup.controllers").exists() {
@@ -199,7 +199,7 @@ fn a_kill_for_want_of_memory_is_told_by_the_counter_of_the_group() {
         return;
     };
     let place = Place::new();
-    // the shell enters the group, and becomes the program
+    // the shell enters the group, then executes the program
     let program = std::env::current_exe().unwrap();
     let enter = format!(
         "echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"",
@@ -218,10 +218,10 @@ fn a_kill_for_want_of_memory_is_told_by_the_counter_of_the_group() {
         std::os::unix::process::ExitStatusExt::signal(&status),
         Some(9)
     );
-    // the next start is in another group, and so has no evidence
+    // a start in another group has no evidence
     let elsewhere = ops_black_box::read_here(place.file()).unwrap();
     assert_eq!(elsewhere.ending.kind, EndingKind::Unknown);
-    // and in the same one it has
+    // a start in the same group has it
     let status = Command::new("sh")
         .args(["-c", &enter])
         .arg(std::env::current_exe().unwrap())

@@ -191,7 +191,7 @@ fn the_last_three_runs_that_crashed_are_kept_whatever_came_after() {
     );
     let names = ["", ".1", ".2", ".3", ".clean", ".lock"].map(|ending| format!("shop.box{ending}"));
     assert_eq!(place.names(), names);
-    // the verdict of the start after it goes with a file, wherever it is read
+    // the verdict of the next start stays with the file, wherever it is read
     let ending = read(&place.kept("1")).unwrap().ending;
     assert!(ending.how.contains("ended suddenly"), "{ending:?}");
 }
@@ -250,12 +250,12 @@ fn a_file_of_zeros_is_what_a_power_loss_left_and_makes_room_for_the_next_one() {
     assert_eq!(last.kept, place.kept("1"));
     assert_eq!(fs::read(&last.kept).unwrap(), zeros);
     for _ in 0..4 {
-        // it goes the way of all others
+        // it is rotated like all others
         let last = place.next_start();
         assert!(last.reading.ending.how.contains("ended suddenly"));
     }
     assert!(read(&place.kept("3")).is_ok());
-    // with something in it, it is somebody's
+    // with any content it belongs to somebody
     let mut other = zeros;
     other[50_000] = 1;
     fs::write(place.file(), &other).unwrap();

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::{Place, child, is_full, read, texts};
 
-/// Places where the ring begins, and the head of a record ends.
+/// Offset of the ring.
 const RING: usize = 4096;
 
 #[test]
@@ -30,7 +30,7 @@ fn a_record_that_is_torn_at_any_byte_is_skipped_and_those_before_it_are_whole() 
     let record = RING + 80..RING + 80 + 24 + 32;
     let torn = place.folder.path().join("torn");
     for cut in record.clone() {
-        // as far as the bytes arrived, in the order of the file and in the opposite one
+        // the bytes arrived up to here, in file order and in reverse order
         for (from, with) in [(&before, &after), (&after, &before)] {
             let mut bytes = after.clone();
             bytes[record.clone()].copy_from_slice(&from[record.clone()]);
@@ -50,7 +50,7 @@ fn a_record_that_is_torn_at_any_byte_is_skipped_and_those_before_it_are_whole() 
             bytes[at] ^= 1 << bit;
             fs::write(&torn, &bytes).unwrap();
             let reading = read(&torn).unwrap();
-            // what fills the text up to a word is not part of it
+            // padding of the text to a word is not part of it
             let is_filling = at >= RING + 80 + 24 + 26;
             assert_eq!(
                 reading.records.len(),
@@ -125,7 +125,7 @@ fn a_head_that_names_a_large_ring_takes_no_more_memory_than_the_file_has_bytes()
     let reading = read(&place.file()).unwrap();
     assert_eq!(reading.missing_bytes, MAX_RING_BYTES - 100);
     assert_eq!((reading.records.len(), reading.torn), (0, 0));
-    // the start after it has less memory than such a ring
+    // the next start has less memory than such a ring
     assert!(child::run_in(&place, "stop", MAX_RING_BYTES as usize / 1024).success());
     assert!(place.kept("1").exists());
 }
@@ -157,7 +157,7 @@ fn of_a_million_empty_records_no_more_are_read() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Texts of any length, many laps: what is read is the end of what was written, in order and byte for byte.
+    /// Texts of any length, many laps: the records read are the last ones written, in order and byte for byte.
     #[test]
     fn what_is_read_is_the_end_of_what_was_written(lengths in prop::collection::vec(0_usize..3000, 1..400)) {
         let place = Place::new();
@@ -177,7 +177,7 @@ proptest! {
         prop_assert!(kept <= 64 * 1024 && one_more > 64 * 1024);
     }
 
-    /// Any damage costs records, never a wrong one.
+    /// Damage may lose records, but never produces a wrong one.
     #[test]
     fn damage_costs_records_and_makes_none(
         places in prop::collection::vec((0_usize..64 * 1024, any::<u8>()), 1..200),

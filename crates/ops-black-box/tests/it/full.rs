@@ -27,7 +27,7 @@ fn without_space_there_is_no_black_box_and_the_one_before_is_kept() {
         texts(&opened.last_run.unwrap().reading),
         ["{\"event\":\"last words\"}"]
     );
-    // nothing half is left, and the same run is not reported again
+    // no partial file is left, and the same run is not reported again
     assert_eq!(place.names(), ["others", "shop.box.1", "shop.box.lock"]);
     std::fs::remove_file(place.folder.path().join("others")).unwrap();
     let again = open(&place.config());
@@ -54,7 +54,7 @@ fn on_a_disk_that_fills_up_later_the_lines_still_arrive() {
     assert_eq!(reading.records.last().unwrap().text, "{\"number\":9999}");
 }
 
-/// A file system of this kind in a file of its own; `None` where none can be made.
+/// Mounts a file system of this kind from an image file; `None` if that is not possible here.
 fn formatted(place: &Place, image: &Place, kind: &str) -> Option<Mounted> {
     let file = image.folder.path().join("image");
     let made = std::fs::File::create(&file).and_then(|image| image.set_len(128 << 20));
@@ -87,7 +87,7 @@ fn a_file_system_that_promises_no_space_is_refused_with_its_name() {
 
 #[test]
 fn without_reserved_space_a_file_system_has_to_give_blocks() {
-    // ext2 reserves none, and writes in place
+    // ext2 has no reservation, and writes in place
     let (place, image) = (Place::new(), Place::new());
     let Some(_mounted) = formatted(&place, &image, "ext2") else {
         let _ = writeln!(std::io::stderr(), "no ext2 can be made here: not tested");

@@ -5,7 +5,7 @@ use ops_black_box::{EndingKind, Kind};
 
 use crate::{Place, child, is_full};
 
-/// Age of the last line at the kill, if the process gets processor time.
+/// Maximum age of the last line at the kill, if the process gets processor time.
 const FRESH: Duration = Duration::from_millis(10);
 
 #[test]
@@ -16,7 +16,7 @@ fn killed_under_load_the_next_start_has_every_line_up_to_the_last_one_and_names_
     for round in 0..rounds {
         let mut child = child::start(&place, "load");
         child::wait_for_lines(&place, &mut child, 50 + round % 400);
-        // each thread still writes when the kill comes
+        // each thread still writes at the time of the kill
         child::wait_for_calls(&place, &mut child);
         let killed = SystemTime::now();
         child.kill().unwrap();
@@ -35,13 +35,13 @@ fn killed_under_load_the_next_start_has_every_line_up_to_the_last_one_and_names_
                 newest[usize::try_from(thread).unwrap()] = json["number"].as_u64();
             }
         }
-        // what a call returned from is there, whenever the kill came
+        // lines whose call returned are there, whenever the kill came
         let words = child::returned(&place);
         let mut returned = SystemTime::UNIX_EPOCH;
         for (newest, words) in newest.into_iter().zip(words.chunks(2)) {
             let written = words[0];
             returned = returned.max(SystemTime::UNIX_EPOCH + Duration::from_nanos(words[1]));
-            // a thread that got no time for a whole lap has no line in the ring
+            // a thread that got no processor time for a whole lap has no line in the ring
             let is_lapped = newest.is_none() && reading.records[0].position > 0;
             assert!(
                 is_lapped || newest.map_or(0, |newest| newest + 1) >= written,
@@ -49,7 +49,7 @@ fn killed_under_load_the_next_start_has_every_line_up_to_the_last_one_and_names_
                 reading.torn
             );
         }
-        // the newest line that is shown is the one of the last call that returned, or of one that was about to
+        // the newest line is that of the last call that returned, or of one that was about to return
         let at = lines.map(|line| line.at).max().unwrap();
         behind += usize::from(at < returned);
         let age = killed.duration_since(at).unwrap_or_default();
@@ -60,7 +60,7 @@ fn killed_under_load_the_next_start_has_every_line_up_to_the_last_one_and_names_
     ages.sort();
     let [median, most_of_them, most] =
         [rounds / 2, rounds * 99 / 100, rounds - 1].map(|at| ages[at]);
-    // a process that gets no processor time writes no line: that is no line lost
+    // a process without processor time writes no line: no line is lost
     let share = fresh as f64 * 100.0 / rounds as f64;
     let _ = writeln!(
         std::io::stderr(),

@@ -1,4 +1,4 @@
-//! Black boxes as their users meet them. Processes that are killed are this test program itself, run for one test.
+//! Black boxes from the users' view. The killed processes are this test program, run for one test.
 #![cfg(unix)]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use ops_black_box::{BlackBox, Config, LastRun, Reading};
 
-/// A folder of its own for each test.
+/// Separate folder for each test.
 struct Place {
     folder: tempfile::TempDir,
 }
@@ -43,7 +43,7 @@ impl Place {
         ops_black_box::open(&self.config()).black_box.unwrap()
     }
 
-    /// Opens the black box as the next start does.
+    /// Opens the black box like the next start.
     fn next_start(&self) -> LastRun {
         let opened = ops_black_box::open(&self.config());
         opened.black_box.unwrap();
