@@ -21,28 +21,30 @@ use crate::render::static_key::StaticKey;
 use crate::{Level, bind_context, escape};
 use request_id::RequestId;
 
-/// Header that carries a request's id in and out.
+/// Header that carries a request's id, in requests and responses.
 pub const REQUEST_ID: &str = "x-request-id";
 
-/// Header that names the client, unless configured otherwise.
+/// Header that names the client; can be changed.
 pub const CLIENT: &str = "x-client";
 
-/// Maximum length of an id or client in bytes; a longer one is replaced or ignored.
+/// Maximum length of an id or client in bytes; a longer id is replaced, a longer client ignored.
 pub const MAX_ID_BYTES: usize = 64;
 
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 
-/// Observer that binds `request_id` and `client`, and writes `request_completed` when a request is over.
+/// Observer that binds `request_id` and `client`, and writes `request_completed` when a request ends.
 ///
-/// An `x-request-id` of up to 64 letters, digits, `-`, `_` and `.` is kept, else a new one is made; the response
-/// carries it. A client is a slug of `[a-z0-9-]{1,64}` in `x-client`; anything else is ignored. In a tuple of observers
-/// it comes after the one of spans, so that its line has the trace id.
+/// An `x-request-id` of up to 64 letters, digits, `-`, `_` and `.` is kept, otherwise a new one is generated;
+/// the response carries it. A client is a slug of `[a-z0-9-]{1,64}` in `x-client`; anything else is ignored.
+/// In a tuple of observers put it after the observer of spans, so that its line has the trace id.
 ///
-/// The line has the status that was sent, or 499 if the client went away before the end. If handler or body failed, or the server gave
-/// the request up, the line has `error_type` too (`panic`, `service_error`, `body_error`, `cut_off`) and level `error`, whatever status was sent.
+/// The line has the status that was sent, or 499 if the client went away before the end. If handler
+/// or body failed, or the server gave the request up, the line also has `error_type` (`panic`,
+/// `service_error`, `body_error`, `cut_off`) and level `error`, whatever status was sent.
 ///
-/// The line of a gRPC call (feature `grpc`) has `grpc_status` (`NOT_FOUND`) and, if the status has a message, `grpc_message`. Its
-/// level is `error` for the codes that blame the server; `error_type` says why no status was sent.
+/// The line of a gRPC call (feature `grpc`) has `grpc_status` (`NOT_FOUND`) and, if
+/// the status has a message, `grpc_message`. Its level is `error` for codes that
+/// are a failure of the server; `error_type` is the reason why no status was sent.
 #[derive(Clone, Debug)]
 pub struct AccessLog(Arc<Settings>);
 
@@ -55,7 +57,7 @@ struct Settings {
     fields: Option<FieldSource>,
 }
 
-/// Function that returns fields for the lines of a request: names and values.
+/// Function that returns fields for the lines of a request, as names and values.
 pub type FieldSource = fn() -> Vec<(String, String)>;
 
 impl Default for AccessLog {
@@ -91,30 +93,32 @@ impl AccessLog {
         self.with(|settings| settings.route_field = route_field)
     }
 
-    /// Writes no line for these paths, in place of [`QUIET_ROUTES`] and [`QUIET_CALLS`], unless they panic, fail or answer 500. A probe that
-    /// gets 503 did its job.
+    /// Sets the paths without an access line, in place of [`QUIET_ROUTES`] and [`QUIET_CALLS`]; a line
+    /// is still written if they panic, fail or return 500. A probe that returns 503 works as intended.
     #[must_use]
     pub fn quiet(self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.with(|settings| settings.quiet = paths.into_iter().map(Into::into).collect())
     }
 
-    /// Writes to this pipeline, in place of the process's: for tests.
+    /// Writes to this pipeline instead of the global one; for tests.
     #[must_use]
     pub fn pipeline(self, pipeline: &Pipeline) -> Self {
         self.with(|settings| settings.pipeline = pipeline.clone())
     }
 
-    /// Binds what this function returns to all lines of a request: fields that came with its trace context, as baggage does. It is
-    /// called once, before the handler, with the span of an observer before this one as the current one.
+    /// Binds the fields returned by this function to all lines of a request: fields
+    /// that came with its trace context, such as baggage. The function is called once,
+    /// before the handler; the span of an observer before this one is then current.
     ///
-    /// At most 16 fields; each value is cut after 256 bytes. Values are escaped and redacted as those of any field. A name that
-    /// is bound already (`request_id`, `client`, `trace_id`) keeps its value. A panic of the function leaves the line as it is.
+    /// At most 16 fields; each value is cut after 256 bytes. Values are escaped and
+    /// redacted like those of any field. A name that is bound already (`request_id`,
+    /// `client`, `trace_id`) keeps its value. If the function panics, no fields are added.
     #[must_use]
     pub fn fields_from(self, source: FieldSource) -> Self {
         self.with(|settings| settings.fields = Some(source))
     }
 
-    /// Sets the header that names the client, in place of `x-client`.
+    /// Sets the header that names the client, instead of `x-client`.
     #[must_use]
     pub fn client_header(self, name: HeaderName) -> Self {
         self.with(|settings| settings.client_header = name)
@@ -125,17 +129,17 @@ impl AccessLog {
 pub struct RequestScope {
     context: Context,
     late: LateRequest,
-    /// The id that the request came with, or else the one that it was given; it goes into the response.
+    /// Id from the request, or else a generated one; sent in the response.
     id: Option<HeaderValue>,
     client: Option<HeaderValue>,
-    /// Set once the fields are bound: when the request is entered first, and its trace is known.
+    /// Set once the fields are bound: when the request is entered first, because its trace is known then.
     bound: bool,
     uri: Uri,
 }
 
 impl fmt::Debug for RequestScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // a query may hold secrets
+        // a query may contain secrets
         f.debug_struct("RequestScope")
             .field("path", &self.uri.path())
             .finish_non_exhaustive()
@@ -199,7 +203,7 @@ impl Observe for AccessLog {
 
     fn enter<'a>(&'a self, scope: &'a mut RequestScope) -> Scope<'a> {
         if !scope.bound {
-            // the span of an observer before this one is current here, and over when the access line is written
+            // the span of an observer before this one is current here, and has ended when the access line is written
             scope.bind(trace_ids::current());
             let came = self.0.fields.map_or_else(Vec::new, brought);
             if !came.is_empty() {
@@ -239,7 +243,7 @@ impl AccessLog {
             Level::Info
         };
         let _scope = Scope::enter(&mut scope.context);
-        // an event stream is long, not slow
+        // an event stream is long, but not slow
         let head = outcome.time_to_headers.filter(|_| outcome.streamed);
         let took = head.unwrap_or(outcome.elapsed);
         let late = &scope.late;
@@ -284,17 +288,17 @@ impl AccessLog {
     }
 }
 
-/// Maximum number of fields that come with a request; further ones are ignored.
+/// Maximum number of fields from the function; further ones are ignored.
 const MAX_FIELDS: usize = 16;
 
-/// Maximum length of the value of such a field in bytes; a longer one is cut.
+/// Maximum length of the value of such a field in bytes; a longer value is cut.
 const MAX_FIELD_BYTES: usize = 256;
 
 fn brought(source: FieldSource) -> Vec<(String, String)> {
     catch_unwind(source).unwrap_or_default()
 }
 
-/// Binds the fields whose names are not bound.
+/// Binds the fields whose names are not bound yet.
 fn bind_new(fields: Vec<(String, String)>) {
     let bound = current().bound;
     let is_bound = |name: &str| {
@@ -304,7 +308,7 @@ fn bind_new(fields: Vec<(String, String)>) {
     for (name, mut value) in fields.into_iter().take(MAX_FIELDS) {
         if !is_bound(&name) {
             if value.len() > MAX_FIELD_BYTES {
-                // scrubbed before it is cut: of a secret no part is left
+                // redacted before it is cut, so that no part of a secret is left
                 value = scalars::kept(&value, value.len(), MAX_FIELD_BYTES).into_owned();
             }
             bind_context(name, value);
@@ -312,7 +316,7 @@ fn bind_new(fields: Vec<(String, String)>) {
     }
 }
 
-/// Returns the header if its text is of this kind.
+/// Returns the header if its value has 1 to [`MAX_ID_BYTES`] accepted bytes.
 fn header(
     headers: &HeaderMap,
     name: &HeaderName,

@@ -10,7 +10,7 @@ use crate::pipeline::ring::RecentLines;
 use crate::pipeline::{FLUSH_BUDGET, GLOBAL, Pipeline, PipelineRef};
 use crate::{Config, Error, LateLines, Level, LevelRule, Logger, Stats, bridge};
 
-/// Guard of a configured process; flushes when it is dropped.
+/// Guard of the logging configuration; flushes when it is dropped.
 #[must_use = "lines are flushed when this is dropped"]
 #[derive(Debug)]
 pub struct LogGuard(());
@@ -18,7 +18,7 @@ pub struct LogGuard(());
 impl LogGuard {
     /// Waits up to `budget` for pending writes; returns `false` on timeout.
     ///
-    /// Each line is written before the call that logs it returns, so that only other threads' lines are waited for.
+    /// Each line is written before the call that logs it returns, so this waits only for lines of other threads.
     pub fn flush(&self, budget: Duration) -> bool {
         GLOBAL.flush(budget)
     }
@@ -30,12 +30,14 @@ impl Drop for LogGuard {
     }
 }
 
-/// Starts logging, or changes how it is done: existing loggers follow at once. A `tracing` subscriber or `log` logger that was
-/// installed before stays; of a subscriber without [`tracing_layer`](crate::tracing_layer) one line, `tracing_events_elsewhere`, warns.
+/// Starts logging, or changes its configuration: existing loggers follow at once. A `tracing`
+/// subscriber or `log` logger that was installed before stays; if that subscriber has no
+/// [`tracing_layer`](crate::tracing_layer), a warning, `tracing_events_elsewhere`, is logged once.
 ///
 /// # Errors
 ///
-/// Fails if a file cannot be opened, or a variable of the environment cannot be understood; the configuration before stays.
+/// Fails if a file cannot be opened, or an environment variable
+/// is invalid; the previous configuration stays in effect.
 pub fn init(config: Config) -> Result<LogGuard, Error> {
     let config = config.checked()?;
     bridge::follow_levels();
@@ -66,16 +68,17 @@ pub fn init(config: Config) -> Result<LogGuard, Error> {
     Ok(LogGuard(()))
 }
 
-/// The same as [`init`], under the overview's name.
+/// Same as [`init`], under the name used in the overview.
 ///
 /// # Errors
 ///
-/// Fails as [`init`] does.
+/// Fails like [`init`].
 pub fn configure_logging(config: Config) -> Result<LogGuard, Error> {
     init(config)
 }
 
-/// Events of `tracing` go to a subscriber that knows nothing of us: they are no lines, and have neither context nor trace id.
+/// Warns that `tracing` events go to a subscriber without our layer:
+/// they do not become lines, and have neither context nor trace id.
 fn warn_of_subscriber() {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Relaxed) {
@@ -87,8 +90,8 @@ fn warn_of_subscriber() {
     }
 }
 
-/// slog's macros leave finer levels out when they are compiled, as the least of all crates in the build wants it. Our own
-/// macros do not ask; a warning says so to those who log through slog.
+/// Warns if an enabled level is compiled out of slog's macros: any crate in the
+/// build can do that. Only users of slog are affected, not the macros of this crate.
 fn warn_of_caps() {
     let (Some(asked), compiled) = (GLOBAL.levels.most_verbose(), compiled_level()) else {
         return;
@@ -104,7 +107,7 @@ fn warn_of_caps() {
     }
 }
 
-/// The most verbose level that slog's macros are compiled with, found by using them.
+/// Returns the most verbose level compiled into slog's macros, found by using them.
 fn compiled_level() -> Level {
     struct MostVerbose(Arc<AtomicU8>);
 
@@ -132,26 +135,26 @@ fn compiled_level() -> Level {
         .unwrap_or(Level::Critical)
 }
 
-/// Reports whether the root logger would write a line of this level.
+/// Returns `true` if the root logger would write a line of this level.
 pub fn is_enabled(level: Level) -> bool {
     Logger::root().is_enabled(level)
 }
 
-/// Returns the least severe level that is written, of targets without a level of their own.
+/// Returns the minimum level of targets without a level of their own.
 pub fn level() -> Level {
     GLOBAL.levels.base()
 }
 
-/// Returns every level that holds now, the base level first.
+/// Returns every level in effect, the base level first.
 pub fn levels() -> Vec<LevelRule> {
     GLOBAL.levels.rules()
 }
 
-/// Changes from which level on lines of a target are written, for a while; an empty target is everything.
+/// Changes the minimum level of a target for a while; an empty target means all targets.
 ///
-/// It reverts by itself after `ttl`, after [`LEVEL_TTL`](crate::LEVEL_TTL) where that is `None`. The change and its end
-/// are lines that say who asked and why. A second change of a target replaces the first; at most
-/// [`MAX_LEVEL_CHANGES`](crate::MAX_LEVEL_CHANGES) targets are changed at a time.
+/// The change reverts automatically after `ttl`, or after [`LEVEL_TTL`](crate::LEVEL_TTL) if that is
+/// `None`. The change and its end are logged, with `who` and `why`. A second change of a target replaces
+/// the first; at most [`MAX_LEVEL_CHANGES`](crate::MAX_LEVEL_CHANGES) targets can be changed at a time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -162,8 +165,8 @@ pub fn levels() -> Vec<LevelRule> {
 ///
 /// # Errors
 ///
-/// Fails if 64 other targets are changed, or if no thread can be started that takes the change back. Then nothing has
-/// changed.
+/// Fails if 64 other targets are changed, or if the thread that
+/// reverts the change cannot be started. Then nothing has changed.
 pub fn set_level(
     target: &str,
     level: Level,
@@ -174,21 +177,21 @@ pub fn set_level(
     Pipeline::global().set_level(target, level, ttl, who, why)
 }
 
-/// Takes a change of a level back before its time; returns `false` if there is none for this target. A line reports the end of
-/// the change, which follows within milliseconds.
+/// Reverts the change of a level before its time is over; returns `false` if there
+/// is none for this target. The end of the change is logged within milliseconds.
 pub fn revert_level(target: &str) -> bool {
     GLOBAL.levels.end_override(target)
 }
 
-/// Changes for a while which lines are kept for requests, see [`LateLines`](crate::LateLines): requests that begin from here on
-/// follow.
+/// Changes for a while which lines are kept for requests, see
+/// [`LateLines`](crate::LateLines); applies to requests that start from now on.
 ///
-/// The configured choice holds again after `ttl`, after [`LEVEL_TTL`](crate::LEVEL_TTL) where that is `None`. The change and its end
-/// are lines that say who asked and why; a second change replaces the first.
+/// The configured setting applies again after `ttl`, or after [`LEVEL_TTL`](crate::LEVEL_TTL) if that is
+/// `None`. The change and its end are logged, with `who` and `why`; a second change replaces the first.
 ///
 /// # Errors
 ///
-/// Fails if no thread can be started that takes the change back. Then nothing has changed.
+/// Fails if the thread that reverts the change cannot be started. Then nothing has changed.
 pub fn set_late_lines(
     late: LateLines,
     ttl: impl Into<Option<Duration>>,
@@ -198,18 +201,18 @@ pub fn set_late_lines(
     Pipeline::global().set_late_lines(late, ttl, who, why)
 }
 
-/// Takes a change of [`set_late_lines`] back before its time; returns `false` if there is none. A line reports the end of the
-/// change, which follows within milliseconds.
+/// Reverts a change of [`set_late_lines`] before its time is over; returns
+/// `false` if there is none. The end of the change is logged within milliseconds.
 pub fn revert_late_lines() -> bool {
     GLOBAL.levels.end_late()
 }
 
-/// Returns counts of lines so far.
+/// Returns the counts of lines so far.
 pub fn stats() -> Stats {
     GLOBAL.stats()
 }
 
-/// Returns the state of each output. One that is busy with a line is waited for up to 50 ms, and left out then.
+/// Returns the state of each output. Waits up to 50 ms for an output that is busy with a line, then leaves it out.
 pub fn output_health() -> Vec<OutputHealth> {
     GLOBAL.output_health()
 }
@@ -219,8 +222,8 @@ pub fn recent(lines: usize) -> Vec<String> {
     GLOBAL.recent(lines)
 }
 
-/// Returns the lines that followed the one with this number, as far as they are kept: [`RECENT_LINES`](crate::RECENT_LINES)
-/// unless configured. More than these were written if `last - number` is larger than their count.
+/// Returns the lines after the one with this number, as far as they are kept: [`RECENT_LINES`](crate::RECENT_LINES)
+/// unless configured. If `last - number` is larger than the number of returned lines, some were missed.
 pub fn recent_after(number: u64) -> RecentLines {
     GLOBAL.recent_after(number)
 }

@@ -1,5 +1,5 @@
-//! Structured logging on slog, as comfortable as structlog: context that follows threads and tasks, JSON for machines and
-//! lines for people, levels that change while it runs, secrets that stay out.
+//! Structured logging on slog, as convenient as structlog: context that follows threads and tasks, JSON for
+//! machines and readable lines for people, levels that can be changed at run time, and redaction of secrets.
 //!
 //! ```
 //! # fn main() -> Result<(), ops_log::Error> {
@@ -16,7 +16,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! writes, to stdout for people and with `OPS_LOG_FORMAT=json` for machines:
+//! writes to stdout, by default and with `OPS_LOG_FORMAT=json`:
 //!
 //! ```text
 //! 2025-01-15 10:30:00 [info     ] user_logged_in  username=alice ip=127.0.0.1
@@ -25,53 +25,56 @@
 //!
 //! # In a library
 //!
-//! Emit `tracing` events or `log` records, or take a `slog::Logger`: all three become lines here, and none of them ties a
-//! library to this crate. [`Logger::slog`] and [`LineDrain`] are for libraries that log through slog.
+//! Emit `tracing` events or `log` records, or accept a `slog::Logger`: all three become lines here, and none of
+//! them ties a library to this crate. [`Logger::slog`] and [`LineDrain`] are for libraries that log through slog.
 //!
 //! # In an application
 //!
-//! [`init`] once, and keep the guard. It installs a `tracing` subscriber and a `log` logger where none is; a host with a
-//! subscriber of its own adds [`tracing_layer`] to it. Wrap futures that you spawn in [`with_log_context`], or use
-//! `spawn`, and [`carry`] work to other threads. [`Pipeline`] is the same without anything global.
+//! Call [`init`] once, and keep the guard. It installs a `tracing` subscriber and a `log` logger if there are none; a
+//! program with its own subscriber adds [`tracing_layer`] to it. Wrap futures that you spawn in [`with_log_context`],
+//! or use `spawn`, and [`carry`] work to other threads. [`Pipeline`] offers the same without global state.
 //!
 //! # Guarantees
 //!
-//! - A line is one `write` (to a pipe or a terminal, one for each 4 KiB), and a call returns after it: what was returned
-//!   survives `kill -9`. It is valid JSON with one value for each key (the event's, else the logger's, else the context's)
-//!   and one newline at its end, whatever is in it: control characters are escaped, JSON that is logged as JSON is read and
-//!   written anew, a value that panics is `<panic in fmt>`, [`MAX_VALUE_BYTES`], [`MAX_FIELDS`] and [`MAX_LINE_BYTES`] cut
-//!   what is too much. `timestamp`, `level`, `logger` and `event` are ours; a field of such a name gets a `_` behind it.
-//! - Nothing that goes wrong while writing reaches the caller: not a full disk, not a closed pipe, and a reader that stalls
-//!   costs [`STALL_BUDGET`] once, lines of level `error` and `critical` [`ERROR_STALL_BUDGET`]. Lines that were lost are
-//!   counted: `written + dropped` is what was sent ([`stats`]). An output that fails is one warning, `log_output_failed`,
-//!   on the other outputs and else on standard error; once it takes lines again, `log_lines_lost` says how many are
-//!   missing. Clocks, trace id sources, writers and drains of the application that panic cost what they were asked for.
-//! - A log file cannot fill the disk: it is rotated before it is longer than 64 MiB, and four files are kept
-//!   ([`Rotation`]). A file that was renamed or deleted is made again within a second.
-//! - A context is never attributed to another request where it belongs to a scope: a future that was wrapped
-//!   ([`with_log_context`], [`fn@spawn`]), work that was carried ([`carry`]), a request of `http::AccessLog`. A bare
-//!   [`bind_context!`] belongs to the tokio task or, outside of tasks, to the thread that runs it. It is kept for 4096 tasks;
-//!   beyond, the half of them that bound something longest ago lose it. Where several requests share one task (`join!`,
-//!   `FuturesUnordered`, `for_each_concurrent`) or one thread outside of tokio (a pool of threads), they share what was bound
-//!   bare, and lines carry the value that was bound last: wrap each future, carry each piece of work. Without the feature
-//!   `tokio` that holds for all tasks of a thread.
-//! - A level that [`set_level`] changed reverts by itself, after [`LEVEL_TTL`] unless it says otherwise; both are lines.
-//! - Lines that are kept for a request ([`LateLines`]) are redacted before they are kept; a request keeps at most
-//!   [`MAX_LATE_REQUEST_BYTES`], all together [`MAX_LATE_BYTES`]. While none are kept they cost nothing.
-//! - Values of 8 bytes and more given to [`redact`](fn@redact) are in no line, nor in what is left of a value that is cut,
-//!   in none of the forms that JSON, `Debug`, percent-encoding and HTML give them, nested in each other or not, nor in base64 without
-//!   line breaks. Other encodings are not undone. Values under [`DENIED_KEYS`] are in no line either, at any depth, and neither
-//!   are passwords and tokens in URLs, in connection strings and cookies with `;` between their pairs, the password in those of libpq
-//!   (`host=db password=x`; one that stands without `host`, `hostaddr`, `dbname` or `user` is not looked at), and texts in quotes under
-//!   the names of denied fields in what `Debug` shows of structs, maps and pairs.
-//! - Once warm, a line allocates nothing. With 10 fields it takes half of slog-json's time and 0.07 of
-//!   `tracing-subscriber`'s JSON, with 10 bound fields 0.28 of slog-json's, disabled two nanoseconds: `cargo bench -p
-//!   ops-log` measures it.
+//! - A line is one `write` (to a pipe or a terminal, one for each 4 KiB), and the call returns after it: once
+//!   a call returned, its line survives `kill -9`. A line is valid JSON with one value per key (the event's,
+//!   else the logger's, else the context's) and one newline at its end, whatever its values contain: control
+//!   characters are escaped, values logged as JSON are parsed and serialized again, a value that panics
+//!   becomes `<panic in fmt>`, and [`MAX_VALUE_BYTES`], [`MAX_FIELDS`] and [`MAX_LINE_BYTES`] limit its size.
+//!   `timestamp`, `level`, `logger` and `event` are reserved; a field with such a name gets a `_` appended.
+//! - No failure while writing reaches the caller: neither a full disk nor a closed pipe. A stalled reader
+//!   blocks once for [`STALL_BUDGET`], lines of level `error` and `critical` for [`ERROR_STALL_BUDGET`].
+//!   Lost lines are counted: `written + dropped` is the number of lines sent ([`stats`]). A failing
+//!   output is reported by one warning, `log_output_failed`, on the other outputs or else on standard
+//!   error; once it accepts lines again, `log_lines_lost` has the number of missing lines. If a clock,
+//!   trace id source, writer or drain of the application panics, only its own contribution is lost.
+//! - A log file cannot fill the disk: it is rotated before it exceeds 64 MiB, and four files are
+//!   kept ([`Rotation`]). A file that was renamed or deleted is created again within a second.
+//! - A context that belongs to a scope is never attributed to another request. Scopes are: a wrapped future
+//!   ([`with_log_context`], [`fn@spawn`]), carried work ([`carry`]), a request of `http::AccessLog`. A bare
+//!   [`bind_context!`] belongs to the tokio task or, outside of tasks, to the thread that runs it. Bare
+//!   contexts are kept for 4096 tasks; beyond that, the half whose last binding is oldest is dropped. If
+//!   several requests share one task (`join!`, `FuturesUnordered`, `for_each_concurrent`) or one thread
+//!   outside of tokio (a thread pool), they share bare bindings, and lines carry the value bound last: wrap
+//!   each future, carry each piece of work. Without the feature `tokio` this applies to all tasks of a thread.
+//! - A level changed by [`set_level`] reverts automatically, after
+//!   [`LEVEL_TTL`] unless another time is given; both changes are logged.
+//! - Lines that are kept for a request ([`LateLines`]) are redacted before they are kept; a request keeps at
+//!   most [`MAX_LATE_REQUEST_BYTES`], all together [`MAX_LATE_BYTES`]. While none are kept they cost nothing.
+//! - Values of at least 8 bytes given to [`redact`](fn@redact) appear in no line, not even as the rest of a cut
+//!   value, in any of the forms that JSON, `Debug`, percent-encoding and HTML give them, nested or not, nor in base64
+//!   without line breaks. Other encodings are not decoded. Not written either are: values under [`DENIED_KEYS`], at
+//!   any depth; passwords and tokens in URLs, and in connection strings and cookies with `;` between their pairs; the
+//!   password in libpq connection strings (`host=db password=x`; not recognized without `host`, `hostaddr`, `dbname`
+//!   or `user`); and quoted texts under the names of denied fields in the `Debug` output of structs, maps and pairs.
+//! - Once warm, a line allocates nothing. With 10 fields it takes half of slog-json's time
+//!   and 0.07 of `tracing-subscriber`'s JSON, with 10 bound fields 0.28 of slog-json's; a
+//!   disabled line takes two nanoseconds. Measured by `cargo bench -p ops-log`.
 //!
 //! # Errors
 //!
-//! [`init`] fails if a file cannot be opened or a variable of the environment cannot be understood; what was configured
-//! before goes on, and a retry helps once the cause is gone. Logging itself never fails.
+//! [`init`] fails if a file cannot be opened or an environment variable is invalid; the previous
+//! configuration stays in effect, and a retry succeeds once the cause is gone. Logging itself never fails.
 //!
 //! # Feature flags
 //!
@@ -86,8 +89,8 @@
 //!
 //! # When not to use it
 //!
-//! - If a line must not cost a system call: lines are written synchronously, there is no queue.
-//! - If SIGHUP has to end the process although it logs to a file: the signal is taken to open the file again.
+//! - If a line must not cost a system call: lines are written synchronously, without a queue.
+//! - If SIGHUP must end a process that logs to a file: the signal is handled, and reopens the file.
 //! - In a library: see above.
 
 mod bridge;

@@ -1,6 +1,6 @@
-//! Text as it may stand in a line.
+//! Escaping of text for lines.
 
-/// Bytes that end a run which can be copied as it is.
+/// Bytes that may need escaping; all others are copied unchanged.
 const SPECIAL: [bool; 256] = special();
 
 const fn special() -> [bool; 256] {
@@ -14,8 +14,8 @@ const fn special() -> [bool; 256] {
     table
 }
 
-/// The inside of a JSON string: quotes, backslashes, control characters, line separators and marks that change the
-/// direction of text are escaped, everything else stays.
+/// Writes the inside of a JSON string: quotes, backslashes, control characters, line separators
+/// and marks that change the direction of text are escaped, everything else is unchanged.
 #[inline]
 pub(crate) fn json(text: &str, out: &mut Vec<u8>) {
     let plain = plain_prefix(text.as_bytes());
@@ -25,14 +25,14 @@ pub(crate) fn json(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// The longest text that [`short`] copies, in bytes.
+/// Maximum length of a text that [`short`] copies, in bytes.
 pub(crate) const MAX_SHORT_BYTES: usize = 32;
 
-/// Copies text in which nothing has to be escaped, and no URL or query can be, and returns its length; `None` where it is longer
-/// than this or needs a second look.
+/// Copies text that needs no escaping and cannot contain a URL or query, and returns
+/// its length; `None` if it is longer than [`MAX_SHORT_BYTES`] or needs a closer check.
 ///
-/// Copies of a fixed length, which may overlap, are cheaper than calls; and what was just written in pieces is slow to
-/// read as a whole, so all goes from register to line.
+/// Copies of a fixed length, which may overlap, are cheaper than calls. Bytes that were just
+/// written in pieces are slow to read as a whole, so everything goes from registers to the line.
 #[inline(always)]
 pub(crate) fn short(text: &str, out: &mut [u8; MAX_SHORT_BYTES]) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -54,7 +54,7 @@ pub(crate) fn short(text: &str, out: &mut [u8; MAX_SHORT_BYTES]) -> Option<usize
     plain.then_some(bytes.len())
 }
 
-/// Copies `N` to `2 * N` bytes: the first and the last `N` of them.
+/// Copies `N` to `2 * N` bytes: the first `N` and the last `N`.
 #[inline(always)]
 fn copy_ends<'a, const N: usize>(
     bytes: &'a [u8],
@@ -66,13 +66,13 @@ fn copy_ends<'a, const N: usize>(
     Some((first, last))
 }
 
-/// The first and the last `N` bytes, which may overlap.
+/// Returns the first and the last `N` bytes, which may overlap.
 #[inline(always)]
 fn ends<const N: usize>(bytes: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
     Some((bytes.first_chunk()?, bytes.last_chunk()?))
 }
 
-/// Looks at all bytes side by side, which vector instructions do at once.
+/// Checks all bytes without branches, so that the compiler uses vector instructions.
 #[inline(always)]
 fn are_simple<const N: usize>((first, last): (&[u8; N], &[u8; N])) -> bool {
     let mut simple = true;
@@ -82,7 +82,7 @@ fn are_simple<const N: usize>((first, last): (&[u8; N], &[u8; N])) -> bool {
     simple
 }
 
-/// The same as [`short`] at the end of a line, in quotes; false leaves the line as it was.
+/// Appends a text as by [`short`], in quotes; on `false` the line is unchanged.
 #[inline(always)]
 pub(crate) fn quote_short(text: &str, out: &mut Vec<u8>) -> bool {
     const ROOM: usize = 1 + MAX_SHORT_BYTES + 15;
@@ -93,12 +93,13 @@ pub(crate) fn quote_short(text: &str, out: &mut Vec<u8>) -> bool {
         out.truncate(start);
         return false;
     };
-    // the quote behind it is there already
+    // the closing quote is there already
     out.truncate(start + len + 2);
     true
 }
 
-/// Reports whether a byte can stand in a JSON string as it is, and is no `#` and none from `:` to `?`.
+/// Returns `true` for a byte that needs no escaping in a JSON
+/// string, and is neither `#` nor in the range from `:` to `?`.
 #[inline(always)]
 const fn is_simple_byte(byte: u8) -> bool {
     // `"` and `#` differ in one bit
@@ -107,7 +108,7 @@ const fn is_simple_byte(byte: u8) -> bool {
     is_plain & (byte.wrapping_sub(b':') > b'?' - b':')
 }
 
-/// Reports whether text can stand in a JSON string as it is.
+/// Returns `true` if the text needs no escaping in a JSON string.
 #[inline]
 pub(crate) fn is_plain(text: &str) -> bool {
     let (words, tail) = text.as_bytes().as_chunks();
@@ -117,7 +118,8 @@ pub(crate) fn is_plain(text: &str) -> bool {
         && is_plain_word(short_word(tail))
 }
 
-/// Reports whether text can stand in a JSON string as it is, and has no sign of a URL or a query: no `#`, and none from `:` to `?`.
+/// Returns `true` if the text needs no escaping in a JSON string and has
+/// no mark of a URL or a query: neither `#` nor a byte from `:` to `?`.
 #[inline]
 pub(crate) fn is_simple(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -136,8 +138,8 @@ pub(crate) fn is_simple(text: &str) -> bool {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// Reports whether none of eight bytes needs a second look. No sum carries into the next byte unless one is not ASCII, and then
-/// the answer is no anyhow.
+/// Returns `true` if none of eight bytes may need escaping. A sum carries into the
+/// next byte only if a byte is not ASCII, and then the result is `false` anyway.
 #[inline]
 fn is_plain_word(word: u64) -> bool {
     let from_space = word.wrapping_add(ONES * 0x60);
@@ -147,7 +149,8 @@ fn is_plain_word(word: u64) -> bool {
     (word | from_delete | !(from_space & no_quote & no_backslash)) & HIGH == 0
 }
 
-/// The same, and that there is no `#` and none from `:` to `?`: a URL has a colon, a query or a fragment the others.
+/// Like [`is_plain_word`], and `true` only without `#` and bytes from `:`
+/// to `?`: a URL has a colon, a query or a fragment one of the others.
 #[inline]
 fn is_simple_word(word: u64) -> bool {
     let from_colon = word.wrapping_add(ONES * (0x80 - b':' as u64));
@@ -156,7 +159,7 @@ fn is_simple_word(word: u64) -> bool {
     is_plain_word(word) & ((from_colon & !above_question | !no_hash) & HIGH == 0)
 }
 
-/// The same as [`is_plain`], when it is compiled.
+/// Same as [`is_plain`], at compile time.
 pub(crate) const fn is_plain_const(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -169,7 +172,7 @@ pub(crate) const fn is_plain_const(text: &str) -> bool {
     true
 }
 
-/// Number of bytes at the beginning that need no second look.
+/// Returns the number of leading bytes that need no closer check.
 fn plain_prefix(bytes: &[u8]) -> usize {
     let mut at = 0;
     let (words, tail) = bytes.as_chunks::<8>();
@@ -186,7 +189,7 @@ fn plain_prefix(bytes: &[u8]) -> usize {
     }
 }
 
-/// Up to seven bytes, some of them twice, and spaces where there are no more.
+/// Packs up to seven bytes into a word: some bytes may occur twice, and spaces fill the rest.
 #[inline]
 fn short_word(bytes: &[u8]) -> u64 {
     let spaces = ONES * u64::from(b' ');
@@ -234,16 +237,16 @@ fn is_harmless(c: char) -> bool {
         && !c.is_control()
 }
 
-/// `\u001b`; what is escaped is below 0x10000.
+/// Writes an escape such as `\u001b`; escaped characters are below 0x10000.
 fn unicode(code: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\\u");
     out.extend([12, 8, 4, 0].map(|shift| HEX[(code >> shift & 15) as usize]));
 }
 
-/// Digits for bytes.
+/// Hexadecimal digits.
 pub(crate) const HEX: [u8; 16] = *b"0123456789abcdef";
 
-/// Writes up to 16 bytes as their hexadecimal digits, and returns these.
+/// Writes up to 16 bytes as hexadecimal digits, and returns the digits.
 pub(crate) fn hex<'a>(bytes: &[u8], digits: &'a mut [u8; 32]) -> &'a str {
     let (pairs, _) = digits.as_chunks_mut::<2>();
     for (pair, byte) in pairs.iter_mut().zip(bytes) {
@@ -253,7 +256,7 @@ pub(crate) fn hex<'a>(bytes: &[u8], digits: &'a mut [u8; 32]) -> &'a str {
     std::str::from_utf8(&digits[..end]).unwrap_or_default()
 }
 
-/// Reports whether there is a colon, a semicolon, a question mark or a `#` in the text.
+/// Returns `true` if the text has a colon, a semicolon, a question mark or a `#`.
 pub(crate) const fn has_url_marks(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -266,7 +269,7 @@ pub(crate) const fn has_url_marks(text: &str) -> bool {
     false
 }
 
-/// At most this many bytes of a text, cut between two characters.
+/// Returns at most this many bytes of a text, cut at a character boundary.
 pub(crate) fn cut(text: &str, longest: usize) -> &str {
     let mut end = longest.min(text.len());
     while !text.is_char_boundary(end) {

@@ -6,12 +6,12 @@ use http::HeaderValue;
 
 use crate::escape::HEX;
 
-/// `req-`, the microseconds, `-`, the process and the number, each in its hexadecimal digits.
+/// Length of `req-`, the microseconds, `-`, the process id and the counter, all in hexadecimal digits.
 const MAX_BYTES: usize = 4 + 16 + 1 + 8 + 16;
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// An id that is made for a request that came without one.
+/// Id generated for a request that came without one.
 #[derive(Debug)]
 pub(super) struct RequestId {
     bytes: [u8; MAX_BYTES],
@@ -28,9 +28,9 @@ impl Default for RequestId {
 }
 
 impl RequestId {
-    /// Makes an id, unique in this process, and across processes as far as their starts differ.
+    /// Generates an id: time in microseconds, process id and a counter. It is unique in this process.
     pub(super) fn make(&mut self) {
-        // a system call, and the same for each request
+        // once, because it takes a system call
         static PROCESS: LazyLock<String> = LazyLock::new(|| format!("-{:x}", std::process::id()));
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -46,7 +46,7 @@ impl RequestId {
         std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 
-    /// The id as a header.
+    /// Returns the id as a header value.
     pub(super) fn header(&self) -> Option<HeaderValue> {
         ops_http::header_value(&self.bytes[..self.len])
     }
@@ -56,7 +56,7 @@ impl RequestId {
         self.len += bytes.len();
     }
 
-    /// Writes the digits of the number, without zeros in front.
+    /// Writes the digits of the number, without leading zeros.
     fn hex(&mut self, mut number: u64) {
         let digits = (64 - number.leading_zeros()).div_ceil(4).max(1) as usize;
         for digit in self.bytes[self.len..][..digits].iter_mut().rev() {

@@ -10,14 +10,14 @@ use crate::render::bound::BoundFields;
 use crate::render::head::RecordMeta;
 use crate::render::line::Line;
 
-/// Our lines as the drain of any `slog` logger: [`Logger::slog`](crate::Logger::slog), or
+/// Lines of this crate as a drain for any `slog` logger: [`Logger::slog`](crate::Logger::slog), or
 ///
 /// ```
 /// let log = slog::Logger::root(ops_log::LineDrain::named("db"), slog::o!("pool" => 3));
 /// slog::info!(log, "connected"; "host" => "localhost");
 /// ```
 ///
-/// slog hands fields newest first; they are put back in order, and of two with one key the newer one wins.
+/// slog passes fields newest first; they are put back in order, and if two have the same key, the newer one wins.
 #[derive(Clone)]
 pub struct LineDrain {
     pub(crate) handle: PipelineRef,
@@ -25,7 +25,7 @@ pub struct LineDrain {
     pub(crate) bound: Option<Arc<BoundFields>>,
 }
 
-// what is shared is atomics, and locks that a panic releases
+// shared state consists of atomics, and of locks that are released on a panic
 impl UnwindSafe for LineDrain {}
 impl RefUnwindSafe for LineDrain {}
 
@@ -38,20 +38,20 @@ impl LineDrain {
         }
     }
 
-    /// Lines of the logger of this name.
+    /// Returns a drain for lines of the logger with this name.
     pub fn named(name: &str) -> Self {
         Self::new(PipelineRef::Global, Some(name.into()))
     }
 
-    /// Lines of the root logger.
+    /// Returns a drain for lines of the root logger.
     pub fn root() -> Self {
         Self::new(PipelineRef::Global, None)
     }
 
-    /// Reports whether a line of this level would be written, from this module.
+    /// Returns `true` if a line of this level from this module would be written.
     #[inline]
     pub(crate) fn enabled(&self, level: Level, module: &str) -> bool {
-        // most lines of a fine level end here
+        // most disabled lines return here
         if !self.handle.levels.may_be_enabled(level) {
             return false;
         }

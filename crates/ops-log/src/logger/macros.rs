@@ -1,4 +1,4 @@
-/// The fields of an event, in call order: `k = v`, `k = &error`, `k = %display`, `k = ?debug`, `"a.key" = v`.
+/// Fields of an event, in call order: `k = v`, `k = &error`, `k = %display`, `k = ?debug`, `"a.key" = v`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __fields {
@@ -7,7 +7,7 @@ macro_rules! __fields {
     ($key:literal = $($rest:tt)+) => { $crate::__field!(($key) $($rest)+) };
 }
 
-/// One field, and those behind it.
+/// One field, followed by the others.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __field {
@@ -40,7 +40,7 @@ macro_rules! __write {
     ($logger:expr, $level:expr, $event:expr, ($($fields:tt)*)) => {{
         #[allow(unused_imports)]
         use $crate::__private::{ViaBacktrace as _, ViaError as _, ViaNative as _, ViaSlog as _};
-        // the fields come first: one may be awaited, and a future that holds a record cannot leave its thread
+        // fields are evaluated first: a value may be awaited, and a future that holds a record is not `Send`
         $crate::Logger::__log(
             $logger,
             &$crate::__fields!($($fields)*),
@@ -119,14 +119,14 @@ macro_rules! __binding {
     };
 }
 
-/// Binds fields for every line of this thread or task: `bind_context!(request_id = "req-123", user_id = 456)`.
+/// Binds fields to every line of this thread or task: `bind_context!(request_id = "req-123", user_id = 456)`.
 #[macro_export]
 macro_rules! bind_context {
     ($($fields:tt)+) => { $crate::bind_all($crate::__bindings!([] $($fields)+)) };
 }
 
-/// Binds fields until the guard that it returns is dropped, then puts back what was there:
-/// `let _scope = context_scope!(phase = "analyze");`.
+/// Binds fields until the returned guard is dropped, then restores the
+/// previous ones: `let _scope = context_scope!(phase = "analyze");`.
 #[macro_export]
 macro_rules! context_scope {
     ($($fields:tt)+) => { $crate::__private::ContextScope::new($crate::__bindings!([] $($fields)+)) };

@@ -11,18 +11,18 @@ use crate::render::head::RecordMeta;
 use crate::render::macro_fields::FieldList;
 use crate::{Level, Value};
 
-/// Writes lines under a name: a `slog::Logger` whose drain renders our lines. Cheap to clone.
+/// Named logger: a `slog::Logger` whose drain writes the lines of this crate. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Logger {
     inner: slog::Logger<LineDrain>,
-    /// The same one, with what the macros may ask it beyond slog.
+    /// The same drain, for functions of the macros that slog's logger lacks.
     drain: LineDrain,
 }
 
 static ROOT: LazyLock<Logger> =
     LazyLock::new(|| Logger::of(LineDrain::new(PipelineRef::Global, None)));
 
-/// Returns a logger of this name.
+/// Returns a logger with this name.
 pub fn get_logger(name: &str) -> Logger {
     Logger::of(LineDrain::named(name))
 }
@@ -35,12 +35,12 @@ impl Logger {
         }
     }
 
-    /// Returns the root logger, whose name is the service's.
+    /// Returns the root logger, which has the service's name.
     pub fn root() -> Self {
         ROOT.clone()
     }
 
-    /// Returns a logger whose lines all carry this field; it is rendered once.
+    /// Returns a logger with this field on all of its lines; the field is rendered once.
     #[must_use]
     pub fn bind(&self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
         let bound = BoundFields::with(self.drain.bound.as_ref(), key.into(), value.into());
@@ -68,18 +68,18 @@ impl Logger {
         })
     }
 
-    /// Returns its name; `None` for the root logger.
+    /// Returns the name of the logger; `None` for the root logger.
     pub fn name(&self) -> Option<&str> {
         self.drain.name.as_deref()
     }
 
-    /// Reports whether a line of this level would be written.
+    /// Returns `true` if a line of this level would be written.
     #[inline]
     pub fn is_enabled(&self, level: Level) -> bool {
         self.drain.enabled(level, "")
     }
 
-    /// Writes a line; for fields that are known at run time only. The macros cost less.
+    /// Writes a line with fields that are known only at run time. The macros cost less.
     pub fn log(&self, level: Level, event: &str, fields: &[(&str, Value)]) {
         if !self.is_enabled(level) {
             return;
@@ -100,7 +100,7 @@ impl Logger {
         });
     }
 
-    /// Returns a `slog` logger whose records become lines of this one.
+    /// Returns a `slog` logger whose records become lines of this logger.
     pub fn slog(&self) -> slog::Logger {
         self.inner.to_erased()
     }
@@ -120,12 +120,12 @@ impl Logger {
 }
 
 impl Pipeline {
-    /// Its root logger.
+    /// Returns the root logger of this pipeline.
     pub fn root(&self) -> Logger {
         Logger::of(LineDrain::new(self.0.clone(), None))
     }
 
-    /// Returns a logger of this name.
+    /// Returns a logger of this pipeline with this name.
     pub fn logger(&self, name: &str) -> Logger {
         Logger::of(LineDrain::new(self.0.clone(), Some(name.into())))
     }

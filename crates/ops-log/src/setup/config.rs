@@ -15,32 +15,31 @@ use crate::output::slog_output::SlogOutput;
 use crate::redact::deny::{ALLOWED_KEYS, DENIED_KEYS, DenyList};
 use crate::{Error, Filter, JsonForm, LateLines, Level, ParseFilterError, Value};
 
-/// The environment variable for the format: `json` or `console`.
+/// Environment variable for the format.
 const FORMAT: &str = "OPS_LOG_FORMAT";
-/// The environment variable for the format where [`FORMAT`] is not set: `production` has `json`.
+/// Environment variable for the format if [`FORMAT`] is unset: `production` selects `json`.
 const ENV: &str = "OPS_ENV";
-/// The environment variable for the level from which on lines are written.
+/// Environment variable for the minimum level.
 const LEVEL: &str = "OPS_LOG_LEVEL";
-/// The environment variable for levels by target.
+/// Environment variable for levels by target.
 const RUST_LOG: &str = "RUST_LOG";
-/// The environment variable for the rotation of log files.
+/// Environment variable for the rotation of log files.
 const ROTATION: &str = "OPS_LOG_ROTATION";
-/// The environment variable for the limit on the lines of each event.
+/// Environment variable for the limit on the lines of each event.
 const RATE_LIMIT: &str = "OPS_LOG_RATE_LIMIT";
-/// The environment variable for the lines that are kept for each request.
+/// Environment variable for the lines that are kept for each request.
 const LATE_LINES: &str = "OPS_LOG_LATE_LINES";
 
-/// Lines that are kept for the admin page, unless configured otherwise.
+/// Default number of lines kept for the admin page.
 pub const RECENT_LINES: usize = 200;
 
 /// Options for logging.
 ///
 /// In a file the keys are the names of the methods: `service_name`, `format` (`json`, `ecs`, `gcp`, `datadog` or
-/// `console`), `level`, `filter` (as
-/// `RUST_LOG`), `stdout`, `console_context`, `blocking`, `file`, `rotation` (`64MiB x 4` or `off`), `rate_limit`
-/// (`10/s x 50` or `off`), `target_rate_limits` (a map from targets), `sample_traces` (0 to 1), `late_lines`
-/// (`debug > 500ms` or `off`), `fields` (a map), `denied_keys`, `allowed_keys`, `span_id`, `call_site`, `recent_lines`, `panics`,
-/// `install_bridges`. Keys that are not known are refused.
+/// `console`), `level`, `filter` (syntax of `RUST_LOG`), `stdout`, `console_context`, `blocking`, `file`,
+/// `rotation` (`64MiB x 4` or `off`), `rate_limit` (`10/s x 50` or `off`), `target_rate_limits` (a map from
+/// targets), `sample_traces` (0 to 1), `late_lines` (`debug > 500ms` or `off`), `fields` (a map), `denied_keys`,
+/// `allowed_keys`, `span_id`, `call_site`, `recent_lines`, `panics`, `install_bridges`. Unknown keys are refused.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) service_name: String,
@@ -63,14 +62,14 @@ pub struct Config {
     pub(crate) recent: usize,
     pub(crate) panics: bool,
     pub(crate) clock: Option<Clock>,
-    /// Error of a variable of the environment.
+    /// Error of an environment variable or a setter, returned by `init`.
     pub(crate) problem: Option<Arc<Error>>,
     pub(crate) refused: Vec<ParseFilterError>,
-    /// Value of `OPS_ENV`, if that is neither `development` nor `production` and no format is named.
+    /// Value of `OPS_ENV`, if it is neither `development` nor `production` and no format is set.
     pub(crate) unknown_env: Option<String>,
 }
 
-/// Tells the time of a line.
+/// Source of the time of lines.
 #[derive(Clone)]
 pub(crate) struct Clock(pub(crate) Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
@@ -110,27 +109,27 @@ impl Default for Config {
     }
 }
 
-/// A variable, whether its text asks for what holds, and what holds.
+/// A variable, a check if its text matches the value in effect, and that value.
 type Setting<'a> = (&'static str, &'a dyn Fn(&str) -> bool, String);
 
 impl Config {
-    /// Lines for people, from `info` on, to stdout.
+    /// Returns the default: console lines of level `info` and above, to stdout.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads `OPS_LOG_FORMAT` (`json`, `ecs`, `gcp`, `datadog` or `console`; `json` where `OPS_ENV` is `production`), `OPS_LOG_LEVEL`,
-    /// `OPS_LOG_ROTATION` (`64MiB x 4`, `off`), `OPS_LOG_RATE_LIMIT` (`10/s x 50`, `off`), `OPS_LOG_LATE_LINES` (`debug > 500ms`,
-    /// `off`) and `RUST_LOG`.
+    /// Reads `OPS_LOG_FORMAT` (`json`, `ecs`, `gcp`, `datadog` or `console`; `json` if `OPS_ENV` is
+    /// `production`), `OPS_LOG_LEVEL`, `OPS_LOG_ROTATION` (`64MiB x 4`, `off`), `OPS_LOG_RATE_LIMIT`
+    /// (`10/s x 50`, `off`), `OPS_LOG_LATE_LINES` (`debug > 500ms`, `off`) and `RUST_LOG`.
     ///
-    /// A value of ours that cannot be understood is an error of [`init`](crate::init). `RUST_LOG` belongs to others
-    /// too: what is not understood there is a line.
+    /// An invalid value of an `OPS_LOG_*` variable is an error of [`init`](crate::init).
+    /// `RUST_LOG` is shared with other libraries: its invalid parts are only logged.
     pub fn from_env() -> Self {
         Self::default().with_env()
     }
 
-    /// Lets the environment override what is set so far, as for what was read from a file; the variables are those of
-    /// [`from_env`](Self::from_env).
+    /// Overrides the current settings, such as those read from a file, with the
+    /// environment; the variables are those of [`from_env`](Self::from_env).
     #[must_use]
     pub fn with_env(self) -> Self {
         let mut problem = None;
@@ -173,8 +172,8 @@ impl Config {
         config
     }
 
-    /// Returns the variables of [`from_env`](Self::from_env) that ask for something else than this configuration has, each with what
-    /// holds.
+    /// Returns the variables of [`from_env`](Self::from_env) that
+    /// differ from this configuration, each with the value in effect.
     pub fn overruled(&self) -> Vec<(&'static str, String)> {
         let base = self.filter.base;
         let format = match &self.main {
@@ -219,7 +218,7 @@ impl Config {
         other.map(|(name, _, used)| (name, used)).collect()
     }
 
-    /// Reports whether lines for standard output have the format of this name; without that there is none.
+    /// Returns `true` if lines on standard output have the format of this name, or if there is no standard output.
     fn has_format(&self, name: &str) -> bool {
         self.main
             .as_ref()
@@ -235,7 +234,7 @@ impl Config {
             })
     }
 
-    /// Reports whether `RUST_LOG` says the same, whose level of everything is below that of `OPS_LOG_LEVEL`.
+    /// Returns `true` if `RUST_LOG` results in this filter; `OPS_LOG_LEVEL`, if set, overrides its base level.
     fn has_filter(&self, text: &str) -> bool {
         let mut asked = Filter::parse_leniently(text, self.filter.base).0;
         if !variable(LEVEL).trim().is_empty() {
@@ -244,11 +243,11 @@ impl Config {
         asked == self.filter
     }
 
-    /// Sets the format that `OPS_LOG_FORMAT` names, else that of `OPS_ENV`.
+    /// Sets the format from `OPS_LOG_FORMAT`, or else from `OPS_ENV`.
     fn format_from_env(self, problem: &mut Option<Error>) -> Self {
         let text = variable(FORMAT);
         match text.trim().to_ascii_lowercase().as_str() {
-            // the form that is set so far stays
+            // the JSON form set so far stays
             "json" => self.json(true),
             "console" => self.json(false),
             "" => match variable(ENV).trim() {
@@ -272,14 +271,14 @@ impl Config {
         }
     }
 
-    /// The name of the root logger.
+    /// Sets the name of the root logger.
     #[must_use]
     pub fn service_name(mut self, name: impl Into<String>) -> Self {
         self.service_name = name.into();
         self
     }
 
-    /// Writes JSON lines to stdout, instead of lines for people.
+    /// Writes JSON lines to stdout instead of console lines.
     #[must_use]
     pub fn json(mut self, json: bool) -> Self {
         self.unknown_env = None;
@@ -289,23 +288,24 @@ impl Config {
         self
     }
 
-    /// Names of the keys of JSON lines, and the form of their time, on standard output and in files; ours unless set. It does not switch
-    /// JSON on, which [`json`](Self::json) does. Two keys of the same name are an error of [`init`](crate::init).
+    /// Sets the key names of JSON lines, and the format of their time, on standard output and
+    /// in files; default: [`JsonForm::new`]. This does not enable JSON, see
+    /// [`json`](Self::json). Two keys of the same name are an error of [`init`](crate::init).
     #[must_use]
     pub fn json_form(mut self, form: JsonForm) -> Self {
         self.json_form = form;
         self
     }
 
-    /// Adds file and line of the call as `location`; no unless set. Records of the crate `log` and events of `tracing` have one
-    /// if their macros wrote it down.
+    /// Adds file and line of the call as `location`; off by default. Records of the
+    /// crate `log` and events of `tracing` have it only if their macros recorded it.
     #[must_use]
     pub fn call_site(mut self, call_site: bool) -> Self {
         self.call_site = call_site;
         self
     }
 
-    /// Adds logger and context to lines for people.
+    /// Adds logger and context to console lines.
     #[must_use]
     pub fn console_context(mut self, context: bool) -> Self {
         for output in self.main.iter_mut().chain(&mut self.more) {
@@ -314,59 +314,61 @@ impl Config {
         self
     }
 
-    /// The level from which on lines are written; what [`filter`](Self::filter) says about targets stays.
+    /// Sets the minimum level; levels of targets set by [`filter`](Self::filter) stay.
     #[must_use]
     pub fn level(mut self, level: Level) -> Self {
         self.filter = self.filter.with("", level);
         self
     }
 
-    /// Levels for each target.
+    /// Sets the level of each target.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
         self
     }
 
-    /// Appends JSON lines to this file too, see [`Output::file`]. A file that has all of them already stays one output.
+    /// Also appends JSON lines to this file, see [`Output::file`]. If
+    /// an output already writes all of them to it, nothing is added.
     #[must_use]
     pub fn file(self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        // a second one would double each line, and each would rotate the other's file away
+        // a second output would double each line, and each would rotate the other's file away
         match self.more.iter().any(|output| output.has_all_in(&path)) {
             true => self,
             false => self.output(Output::file(path).json(true)),
         }
     }
 
-    /// Limit on the disk space of each log file: 64 MiB times 4 unless set, [`Rotation::off`] for none.
+    /// Limits the disk space of each log file; default: 64 MiB times 4. [`Rotation::off`] removes the limit.
     #[must_use]
     pub fn rotation(mut self, rotation: Rotation) -> Self {
         self.rotation = rotation;
         self
     }
 
-    /// Limit on the lines of each event: a level, a logger, a module and a text. Text that is formatted (by the crate `log`)
-    /// does not count, so that such lines of a module are one event. [`RateLimit::off`] unless set.
+    /// Limits the lines of each event, which is a level, a logger, a module and a text. Formatted text (from the
+    /// crate `log`) is not compared, so all such lines of a module are one event. Default: [`RateLimit::off`].
     #[must_use]
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.rate_limit = limit;
         self
     }
 
-    /// Limit on all lines of a target together, such as `hyper`; those of `hyper::client` belong to it. Of several targets
-    /// that a line belongs to, the one that was set first counts. `my-crate` is `my_crate`.
+    /// Limits all lines of a target together, such as `hyper`, including those of `hyper::client`.
+    /// If a line belongs to several targets, the one set first applies. `my-crate` means `my_crate`.
     #[must_use]
     pub fn target_rate_limit(mut self, target: impl Into<String>, limit: RateLimit) -> Self {
         self.target_rate_limits.push((target.into(), limit));
         self
     }
 
-    /// Share of the traces whose lines of level `info` and below are written, from 0 to 1; all unless set. Of a sampled trace every
-    /// line is, and of any other only those of level `warning` and above. Lines without a trace are always written.
+    /// Sets the share of traces whose lines of level `info` and below are written, from 0
+    /// to 1; default: all. Every line of a sampled trace is written; for other traces
+    /// only lines of level `warning` and above. Lines without a trace are always written.
     ///
-    /// The id of the trace decides, by the rule of OpenTelemetry's sampler by ratio: all processes of a request agree. A number
-    /// outside of 0 to 1 is an error of [`init`](crate::init).
+    /// The trace id decides, by the rule of OpenTelemetry's ratio-based sampler, so all processes
+    /// of a request agree. A number outside of 0 to 1 is an error of [`init`](crate::init).
     #[must_use]
     pub fn sample_traces(mut self, ratio: f64) -> Self {
         if (0.0..=1.0).contains(&ratio) {
@@ -377,14 +379,15 @@ impl Config {
         self
     }
 
-    /// Lines below the level that are kept for each request, and written if it fails or is slow; none unless set.
+    /// Sets the lines below the level that are kept for each
+    /// request, and written if it fails or is slow; default: none.
     #[must_use]
     pub fn late_lines(mut self, late: LateLines) -> Self {
         self.late_lines = late;
         self
     }
 
-    /// Standard output waits for its reader, see [`Output::blocking`]; no unless set.
+    /// Makes standard output wait for its reader, see [`Output::blocking`]; off by default.
     #[must_use]
     pub fn blocking(mut self, blocking: bool) -> Self {
         if let Some(main) = &mut self.main {
@@ -393,14 +396,14 @@ impl Config {
         self
     }
 
-    /// One more place that lines go to.
+    /// Adds an output for lines.
     #[must_use]
     pub fn output(mut self, output: Output) -> Self {
         self.more.push(output);
         self
     }
 
-    /// Writes lines to stdout, or does not; on by default.
+    /// Enables or disables standard output; on by default.
     #[must_use]
     pub fn stdout(mut self, stdout: bool) -> Self {
         match (stdout, &self.main) {
@@ -411,7 +414,7 @@ impl Config {
         self
     }
 
-    /// Hands every record to a drain of slog's too: keys in order, each once, context first.
+    /// Also passes every record to a slog drain: keys in order, each once, context first.
     #[must_use]
     pub fn drain<D>(mut self, drain: D) -> Self
     where
@@ -421,27 +424,28 @@ impl Config {
         self
     }
 
-    /// A field of every line of the process, before the context.
+    /// Adds a field to every line of the process, before the context.
     #[must_use]
     pub fn field(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
         self.fields.push((key.into(), value.into()));
         self
     }
 
-    /// Keys whose values are never written, in place of [`DENIED_KEYS`]. A key that ends in one is one.
+    /// Sets the keys whose values are never written, in place of
+    /// [`DENIED_KEYS`]. Keys that end in one of them are denied too.
     ///
-    /// A key with dots is a path: `user.email` is `email` within `user`, at any depth. It holds for what was bound before
-    /// too: the list that decides is the one that is configured while a line is written. Of a pair, in a list of lists or as an object
-    /// with `name` or `key` and then `value`, the first part is the key. In a text that is a JSON document, such as the body of a
-    /// request, in a connection string and in a cookie, keys alone count, without paths.
+    /// A key with dots is a path: `user.email` is `email` within `user`, at any depth. Fields that were bound before
+    /// are covered too: the list configured while a line is written applies. In a pair, as a list of two within a
+    /// list, or as an object with `name` or `key` and then `value`, the first part is the key. In a text that is a
+    /// JSON document, such as a request body, in a connection string and in a cookie, only keys apply, not paths.
     #[must_use]
     pub fn denied_keys(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.denied = keys.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Exceptions of [`denied_keys`](Self::denied_keys), in place of [`ALLOWED_KEYS`]: whole keys like
-    /// `next_page_token`, or paths like `page.token`.
+    /// Sets exceptions to [`denied_keys`](Self::denied_keys), in place of
+    /// [`ALLOWED_KEYS`]: whole keys like `next_page_token`, or paths like `page.token`.
     #[must_use]
     pub fn allowed_keys(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.allowed = keys.into_iter().map(Into::into).collect();
@@ -452,14 +456,14 @@ impl Config {
         DenyList::new(&self.denied, &self.allowed)
     }
 
-    /// `span_id` behind `trace_id`; no unless set.
+    /// Adds `span_id` after `trace_id`; off by default.
     #[must_use]
     pub fn span_id(mut self, span_id: bool) -> Self {
         self.span_id = span_id;
         self
     }
 
-    /// Number of lines that [`recent`](crate::recent) returns at most; 0 costs least.
+    /// Sets the maximum number of lines that [`recent`](crate::recent) returns; 0 costs least.
     #[must_use]
     pub fn recent_lines(mut self, lines: usize) -> Self {
         self.recent = lines;
@@ -473,16 +477,16 @@ impl Config {
         self
     }
 
-    /// Lets [`init`](crate::init) install a `tracing` subscriber and a `log` logger if there is none; on by default. If there is a
-    /// subscriber without [`tracing_layer`](crate::tracing_layer), its events are no lines, and one line, `tracing_events_elsewhere`,
-    /// says so.
+    /// Lets [`init`](crate::init) install a `tracing` subscriber and a `log` logger if there is none;
+    /// on by default. If there is a subscriber without [`tracing_layer`](crate::tracing_layer), its
+    /// events do not become lines, and a warning, `tracing_events_elsewhere`, is logged.
     #[must_use]
     pub fn install_bridges(mut self, install: bool) -> Self {
         self.install_bridges = install;
         self
     }
 
-    /// Returns itself, or the error of a variable of the environment.
+    /// Returns the configuration, or the error of a variable or setter.
     pub(crate) fn checked(mut self) -> Result<Self, Error> {
         if self.problem.is_none()
             && let Some(key) = self.ambiguous_key()
@@ -496,7 +500,7 @@ impl Config {
         }
     }
 
-    /// Key that names two parts of a line, if one does.
+    /// Returns a key name that is used for two parts of a line.
     fn ambiguous_key(&self) -> Option<String> {
         let outputs = self.main.iter().chain(&self.more);
         let of_outputs = outputs.filter_map(|output| output.form.as_ref());
@@ -512,14 +516,14 @@ impl Config {
     }
 }
 
-/// Returns the value of a variable of the environment, empty if it is not set. Bytes that are not UTF-8 are U+FFFD, which no setting
-/// accepts: such a value is wrong, and not unset.
+/// Returns the value of an environment variable, empty if it is unset. Bytes that are not
+/// UTF-8 become U+FFFD, which no setting accepts: such a value is invalid, not unset.
 fn variable(name: &str) -> String {
     let value = std::env::var_os(name).unwrap_or_default();
     value.to_string_lossy().into_owned()
 }
 
-/// Parses the text of a variable; `None` if it is empty or wrong. An error replaces the one before.
+/// Parses the text of a variable; `None` if it is empty or invalid. An error replaces the previous one.
 fn parsed<T: FromStr>(
     text: &str,
     problem: &mut Option<Error>,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{Config, Filter, JsonForm, LateLines, Level, RateLimit, Rotation, Value};
 
-/// The keys are the names of the methods; `format` is `json` or `console`, `filter` has the syntax of `RUST_LOG`.
+/// Keys as in the file: the names of the methods; `filter` has the syntax of `RUST_LOG`.
 #[derive(Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -67,7 +67,7 @@ impl Format {
     }
 }
 
-/// A map in the order of the file: of several targets that a line belongs to, the first one counts.
+/// Map in the order of the file: if a line belongs to several targets, the first one applies.
 struct InOrder<T>(Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for InOrder<T> {
@@ -94,7 +94,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for InOrder<T> {
     }
 }
 
-/// A limit on the lines of a target.
+/// Rate limit of a target.
 struct OneRateLimit(RateLimit);
 
 impl<'de> Deserialize<'de> for OneRateLimit {
@@ -103,7 +103,7 @@ impl<'de> Deserialize<'de> for OneRateLimit {
     }
 }
 
-/// A value of a field.
+/// Value of a field.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a text, a number, true or false")]
 enum Scalar {
@@ -132,7 +132,7 @@ fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
     deserializer.deserialize_str(Parsed(PhantomData)).map(Some)
 }
 
-/// Parses while the deserializer still knows where it is, so that an error can say the line.
+/// Parses while the deserializer still knows its position, so that an error can name the line.
 struct Parsed<T>(PhantomData<T>);
 
 impl<T: FromStr<Err: Display>> Visitor<'_> for Parsed<T> {

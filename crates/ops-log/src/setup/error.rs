@@ -7,45 +7,45 @@ use crate::{
     ParseFilterError, ParseLateLinesError, ParseLevelError, ParseRateLimitError, ParseRotationError,
 };
 
-/// Error of starting to log, or of changing a level. The configuration before stays.
+/// Error of starting to log, or of changing a level. The previous configuration stays in effect.
 #[non_exhaustive]
 pub enum Error {
     /// The log file cannot be opened for appending.
     File {
-        /// Its path.
+        /// Path of the file.
         path: PathBuf,
         /// Error of the operating system.
         source: std::io::Error,
     },
-    /// An environment variable names no level.
+    /// An environment variable is not a valid level.
     Level {
         /// The variable.
         variable: &'static str,
         /// Reason, with the accepted values.
         source: ParseLevelError,
     },
-    /// An environment variable names no format.
+    /// An environment variable is not a valid format.
     Format {
         /// The variable.
         variable: &'static str,
         /// Value of the variable.
         text: String,
     },
-    /// An environment variable is no rotation.
+    /// An environment variable is not a valid rotation.
     Rotation {
         /// The variable.
         variable: &'static str,
         /// Reason, with the accepted values.
         source: ParseRotationError,
     },
-    /// An environment variable is no rate limit.
+    /// An environment variable is not a valid rate limit.
     RateLimit {
         /// The variable.
         variable: &'static str,
         /// Reason, with the accepted values.
         source: ParseRateLimitError,
     },
-    /// An environment variable names no late lines.
+    /// An environment variable is not a valid setting for late lines.
     LateLines {
         /// The variable.
         variable: &'static str,
@@ -54,21 +54,21 @@ pub enum Error {
     },
     /// Two keys of JSON lines have the same name.
     JsonKeys {
-        /// The name.
+        /// The shared name.
         key: String,
     },
-    /// A share of traces is not between 0 and 1.
+    /// The share of sampled traces is not between 0 and 1.
     Sampling {
-        /// The share.
+        /// Configured share.
         ratio: f64,
     },
-    /// A filter cannot be understood.
+    /// A filter is invalid.
     Filter(ParseFilterError),
-    /// Error that [`Config::from_env`](crate::Config::from_env) found, of a configuration that was cloned.
+    /// Error found by [`Config::from_env`](crate::Config::from_env), in a configuration that was cloned.
     Environment(Arc<Self>),
-    /// No thread could be started that takes a change of level back.
+    /// The thread that reverts a change of level cannot be started.
     Revert(std::io::Error),
-    /// [`MAX_LEVEL_CHANGES`](crate::MAX_LEVEL_CHANGES) other targets have a changed level already.
+    /// The levels of [`MAX_LEVEL_CHANGES`](crate::MAX_LEVEL_CHANGES) other targets are already changed.
     TooManyChanges,
 }
 
@@ -76,9 +76,9 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting is refused.
+    /// A setting is invalid.
     Config,
-    /// A file or a thread could not be had.
+    /// A file cannot be opened or a thread cannot be started.
     Io,
     /// A limit is reached; the same call may succeed later.
     Limit,
@@ -103,7 +103,7 @@ impl Error {
     }
 }
 
-/// Message and causes, each once, so that a `main` that returns this error ends with a readable line.
+/// Formats message and causes, each once, so that a `main` that returns this error ends with a readable line.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)?;
@@ -154,7 +154,7 @@ impl std::error::Error for Error {
         match self {
             Self::File { source, .. } | Self::Revert(source) => Some(source),
             Self::Environment(source) => source.source(),
-            // the reason is a part of the message
+            // the reason is part of the message
             Self::Level { .. }
             | Self::Rotation { .. }
             | Self::RateLimit { .. }

@@ -1,4 +1,4 @@
-//! Configuration, and the errors of its use.
+//! Configuration and its errors.
 
 pub(crate) mod config;
 mod config_file;
