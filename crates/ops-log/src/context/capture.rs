@@ -1,6 +1,6 @@
 use parking_lot::Mutex;
 
-/// Lines that were logged while they were captured.
+/// Captured lines.
 #[derive(Debug, Default)]
 pub(crate) struct Capture(Mutex<Vec<String>>);
 
@@ -10,7 +10,7 @@ impl Capture {
         self.0.lock().push(line);
     }
 
-    /// Takes what was kept.
+    /// Takes the captured lines.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock())
     }

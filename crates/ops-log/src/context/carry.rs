@@ -1,4 +1,4 @@
-//! Contexts that go along with work: futures, threads, blocking tasks.
+//! Contexts passed on to other work: futures, threads, blocking tasks.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,9 +9,9 @@ use pin_project_lite::pin_project;
 use crate::context::{Context, Scope, current};
 
 pin_project! {
-    /// A future with a context of its own: made by [`with_log_context`].
+    /// Future with its own context, returned by [`with_log_context`].
     ///
-    /// The context is in place while it is polled, and while it is dropped.
+    /// The context is current while the future is polled, and while it is dropped.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct WithLogContext<F> {
@@ -29,7 +29,7 @@ pin_project! {
     }
 }
 
-/// Gives a future a context of its own, which begins as a copy of the current one and follows it across threads.
+/// Gives a future its own context: a copy of the current one, which follows it across threads.
 pub fn with_log_context<F: Future>(future: F) -> WithLogContext<F> {
     WithLogContext::new(future, current())
 }
@@ -45,7 +45,7 @@ impl<F> WithLogContext<F> {
 
 /// [`with_log_context`] as a method: `future.with_log_context()`.
 pub trait LogContextExt: Future + Sized {
-    /// Gives this future a context of its own, which begins as a copy of the current one.
+    /// Gives this future its own context, a copy of the current one.
     fn with_log_context(self) -> WithLogContext<Self> {
         with_log_context(self)
     }
@@ -59,14 +59,14 @@ impl<F: Future> Future for WithLogContext<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
         let this = self.project();
         let _scope = Scope::enter(this.context);
-        // taken out by its drop only
+        // `None` only after its drop
         this.inner
             .as_pin_mut()
             .map_or(Poll::Pending, |inner| inner.poll(cx))
     }
 }
 
-/// Lets work for another thread run under a copy of the current context.
+/// Returns work that runs under a copy of the current context, for another thread.
 pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     let mut context = current();
     move || {
@@ -75,7 +75,7 @@ pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     }
 }
 
-/// A value and a copy of the context in which it was wrapped: a message in a channel, an item in a queue.
+/// Value with a copy of the context in which it was wrapped, such as a message in a channel or an item in a queue.
 #[derive(Clone, Debug)]
 pub struct Carried<T> {
     value: T,
@@ -91,13 +91,13 @@ impl<T> Carried<T> {
         }
     }
 
-    /// Calls the function with the value, under the context in which it was wrapped.
+    /// Calls the function with the value, under that context.
     pub fn in_scope<R>(mut self, work: impl FnOnce(T) -> R) -> R {
         let _scope = Scope::enter(&mut self.context);
         work(self.value)
     }
 
-    /// Returns the value, without its context.
+    /// Returns the value without its context.
     pub fn into_inner(self) -> T {
         self.value
     }
@@ -111,13 +111,13 @@ impl<T> std::ops::Deref for Carried<T> {
     }
 }
 
-/// Threads that begin with a copy of the current context.
+/// Threads that start with a copy of the current context.
 pub mod thread {
-    /// [`std::thread::spawn`], under a copy of the current context.
+    /// Starts a thread like [`std::thread::spawn`], under a copy of the current context.
     ///
     /// # Panics
     ///
-    /// Panics if the operating system gives no thread, like [`std::thread::spawn`].
+    /// Panics if the operating system cannot create a thread, like [`std::thread::spawn`].
     pub fn spawn<T: Send + 'static>(
         work: impl FnOnce() -> T + Send + 'static,
     ) -> std::thread::JoinHandle<T> {
@@ -125,7 +125,7 @@ pub mod thread {
     }
 }
 
-/// `tokio::spawn`, under a copy of the current context.
+/// Spawns a future like `tokio::spawn`, under a copy of the current context.
 ///
 /// # Panics
 ///
@@ -139,7 +139,7 @@ where
     tokio::spawn(with_log_context(future))
 }
 
-/// `tokio::task::spawn_blocking`, under a copy of the current context.
+/// Runs work like `tokio::task::spawn_blocking`, under a copy of the current context.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! Lines of a request that are written only if it turns out to matter.
+//! Lines of a request that are written only if it fails or is slow.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::Level;
 use crate::level::late_lines::{LateLines, MAX_LATE_BYTES, MAX_LATE_REQUEST_BYTES};
 use crate::render::line_buffers::RenderedLine;
 
-/// Lines that all requests of a pipeline keep, and what became of those before.
+/// Size of the lines kept by all requests of a pipeline, and counts of earlier ones.
 #[derive(Debug, Default)]
 pub(crate) struct LateTotals {
     bytes: AtomicUsize,
@@ -19,14 +19,14 @@ pub(crate) struct LateTotals {
     pub(crate) cut: AtomicU64,
 }
 
-/// Lines of one request, the oldest first. Whatever is left when it is dropped counts as dropped.
+/// Lines of one request, oldest first. Lines left when it is dropped count as dropped.
 #[derive(Debug)]
 pub(crate) struct LateBuffer {
     pub(crate) rule: Arc<LateLines>,
     pub(crate) totals: Arc<LateTotals>,
-    /// Cleared when the request is over.
+    /// Cleared when the request ends.
     is_open: AtomicBool,
-    /// Set when its lines are written: those that follow belong to them.
+    /// Set when its lines are written, so that the following lines of the request are written too.
     is_written: AtomicBool,
     kept: Mutex<Kept>,
 }
@@ -57,13 +57,13 @@ impl LateBuffer {
         self.is_written.load(Ordering::Relaxed)
     }
 
-    /// Reports whether a line of this level is kept, for a target's name and an optional second name.
+    /// Returns `true` if a line of this level is kept, by its target and an optional second name.
     pub(crate) fn wants(&self, level: Level, target: &str, other: Option<&str>) -> bool {
         let filter = self.rule.filter.as_ref();
         self.is_open() && filter.is_some_and(|filter| filter.passes(level, target, other))
     }
 
-    /// Keeps a line. Older ones give way to it; it is cut if there is no room even so.
+    /// Keeps a line, in place of older ones if necessary; it is cut if there is still no room.
     pub(crate) fn keep(&self, line: RenderedLine) {
         let size = line.bytes();
         let mut kept = self.kept.lock();
@@ -111,7 +111,7 @@ impl LateBuffer {
         self.totals.cut.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Ends the request for its lines to be written: returns them, and how many were cut before. Nothing is kept from here on.
+    /// Ends the request and returns its lines to be written, and the number of cut ones. No more lines are kept.
     pub(crate) fn take(&self) -> (VecDeque<RenderedLine>, u64) {
         self.is_written.store(true, Ordering::Relaxed);
         self.close()
@@ -125,7 +125,7 @@ impl LateBuffer {
         (kept.lines, kept.cut)
     }
 
-    /// Ends a request whose lines nobody needs.
+    /// Ends a request and drops its lines.
     pub(crate) fn discard(&self) {
         let (lines, _) = self.close();
         let count = lines.len() as u64;

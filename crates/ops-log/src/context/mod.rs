@@ -14,12 +14,12 @@ use crate::context::late::LateBuffer;
 use crate::context::owner::{BareTasks, Owner};
 use crate::render::bound::{BoundFields, bind};
 
-/// Bound fields and capture of a thread or a task.
+/// Bound fields and capture of a thread or task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Context {
     pub(crate) bound: Option<Arc<BoundFields>>,
     pub(crate) capture: Option<Arc<Capture>>,
-    /// Buffer for lines of a request that are below the level.
+    /// Buffer for lines of the request that are below the level.
     pub(crate) late: Option<Arc<LateBuffer>>,
     pub(crate) owner: Owner,
 }
@@ -34,15 +34,15 @@ thread_local! {
     static CURRENT: RefCell<Context> = const { RefCell::new(Context { bound: None, capture: None, late: None, owner: Owner::NOBODY }) };
 }
 
-/// Contexts of tasks that have no scope.
+/// Contexts of tasks without a scope.
 static BARE_TASKS: BareTasks<Context> = BareTasks::new();
 
-/// Returns the context of the caller; that of the thread, or of another task, is not returned to a task.
+/// Returns the context of the caller; a task never gets the context of the thread or of another task.
 pub(crate) fn current() -> Context {
     with_current(Context::clone).unwrap_or_default()
 }
 
-/// The same, looked at where it is: meanwhile nobody may bind anything.
+/// Calls `look` with the current context in place, without a copy; `look` must not bind fields.
 #[inline]
 pub(crate) fn with_current<R>(look: impl FnOnce(&Context) -> R) -> Option<R> {
     CURRENT
@@ -57,14 +57,14 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Context) -> R) -> Option<R> {
         .flatten()
 }
 
-/// Looks at what a bare task bound: apart, so that lines of scopes and threads do not carry it along.
+/// Reads the context of a bare task. A separate function, so that lines of scopes and threads do not pay for it.
 #[cold]
 #[inline(never)]
 fn with_bare<R>(look: impl FnOnce(&Context) -> R) -> Option<R> {
     BARE_TASKS.current().map(|context| look(&context))
 }
 
-/// Reports whether lines of this thread or task are captured.
+/// Returns `true` if lines of this thread or task are captured.
 pub(crate) fn is_captured() -> bool {
     CURRENT
         .try_with(|current| {
@@ -74,7 +74,8 @@ pub(crate) fn is_captured() -> bool {
         .unwrap_or_default()
 }
 
-/// Binds a field for every line of this thread or task from here on; [`bind_context!`](macro@crate::bind_context) binds several.
+/// Binds a field to every following line of this thread or task;
+/// [`bind_context!`](macro@crate::bind_context) binds several.
 pub fn bind_context(key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
     bind_all([(key.into(), value.into())]);
 }
@@ -99,7 +100,7 @@ pub fn clear_context() {
     change(Vec::clear);
 }
 
-/// Returns the value of a field that is bound now.
+/// Returns the value of a bound field.
 pub fn context_value(key: &str) -> Option<Value> {
     let bound = current().bound?;
     let (_, value) = bound.pairs.iter().find(|(known, _)| known == key)?;
@@ -116,9 +117,9 @@ fn change(change: impl FnOnce(&mut Vec<(Cow<'static, str>, Value)>)) {
     replace(context);
 }
 
-/// Puts something else in the place of the current context.
+/// Replaces the current context.
 fn replace(mut context: Context) {
-    // values are dropped after the borrow: their end may be a line of its own
+    // the previous values are dropped after the borrow ends: their `Drop` may log
     let _before = CURRENT.try_with(|current| {
         let mut current = current.borrow_mut();
         context.owner = current.owner;
@@ -134,7 +135,8 @@ fn replace(mut context: Context) {
     });
 }
 
-/// While it lives, this context is the thread's; dropping it puts back what was there and keeps what was bound.
+/// Guard that makes a context the current one of the thread;
+/// dropping it restores the previous one and keeps the bound fields.
 #[derive(Debug)]
 #[must_use = "the context is left again when this is dropped"]
 pub struct Scope<'a> {
@@ -159,8 +161,8 @@ fn swap(context: &mut Context) {
     let _ = CURRENT.try_with(|current| std::mem::swap(&mut *current.borrow_mut(), context));
 }
 
-/// Binds fields until it is dropped, then puts back what was bound under these keys before: made by
-/// [`context_scope!`](crate::context_scope).
+/// Guard that binds fields until it is dropped, then restores the previous
+/// values of these keys; returned by [`context_scope!`](crate::context_scope).
 #[derive(Debug)]
 #[must_use = "the fields are unbound again when this is dropped"]
 pub struct ContextScope {

@@ -1,7 +1,7 @@
-//! Owner of the context that a thread holds: a worker thread is shared by many tasks.
+//! Owner of the context that a thread holds, because many tasks share a worker thread.
 //!
-//! A future that was wrapped brings its context along each time it is polled. What a bare task binds is kept under the id of the
-//! task: on the thread the next task would find it, and the task itself may go on on another one.
+//! A wrapped future brings its context along each time it is polled. Fields bound by a bare task are kept under
+//! the task's id: on the thread the next task would find them, and the task itself may continue on another thread.
 
 #[cfg(feature = "tokio")]
 mod tasks {
@@ -12,11 +12,11 @@ mod tasks {
     use parking_lot::RwLock;
     use tokio::task::{Id, try_id};
 
-    /// Bare tasks that something is kept for. Beyond, the half of them that bound something longest ago lose it: nobody says that a
-    /// task ended.
+    /// Maximum number of bare tasks whose fields are kept. Beyond it, the half
+    /// whose last binding is oldest is dropped: the end of a task is not reported.
     const MAX_BARE_TASKS: usize = 4096;
 
-    /// The task whose context a thread holds; `None` for the thread's own.
+    /// Task whose context a thread holds; `None` for the thread itself.
     #[derive(Clone, Copy, Debug, Default)]
     pub(crate) struct Owner(Option<Id>);
 
@@ -33,15 +33,15 @@ mod tasks {
         }
     }
 
-    /// Map of what bare tasks have bound.
+    /// Values bound by bare tasks.
     pub(crate) struct BareTasks<T> {
-        /// Set while there is any: most processes ask no further.
+        /// Set while there are any, so that most processes check only this.
         any: AtomicBool,
         kept: LazyLock<RwLock<Kept<T>>>,
     }
 
     struct Kept<T> {
-        /// Values, each with the number of its binding.
+        /// Values, each with the number of its last binding.
         of: HashMap<Id, (u64, T)>,
         bindings: u64,
     }
@@ -59,7 +59,7 @@ mod tasks {
             }
         }
 
-        /// Returns what the task that runs has bound.
+        /// Returns the value of the current task.
         #[inline]
         pub(crate) fn current(&self) -> Option<T> {
             self.any.load(Relaxed).then(|| self.look_up()).flatten()
@@ -71,11 +71,12 @@ mod tasks {
             self.kept.read().of.get(&id).map(|(_, kept)| kept.clone())
         }
 
-        /// Keeps this for the task that runs; `is_empty` frees its place. Returns what was there, for the caller to drop.
+        /// Keeps a value for the current task; `is_empty` removes
+        /// it. Returns the replaced values, for the caller to drop.
         ///
         /// # Errors
         ///
-        /// Fails, and gives it back, if no task runs.
+        /// Fails, and returns the value, outside of a task.
         pub(crate) fn keep(&self, what: T, is_empty: bool) -> Result<Vec<T>, T> {
             let Some(id) = try_id() else {
                 return Err(what);
@@ -99,7 +100,7 @@ mod tasks {
     }
 
     impl<T> Kept<T> {
-        /// Returns what was kept for the task, and what there is no room for any more.
+        /// Returns the previous value of the task, and values that are dropped for lack of room.
         fn put(&mut self, id: Id, what: T) -> Vec<T> {
             let mut gone = Vec::new();
             if self.of.len() >= MAX_BARE_TASKS && !self.of.contains_key(&id) {
@@ -121,7 +122,7 @@ mod tasks {
 mod threads {
     use std::marker::PhantomData;
 
-    /// Without tokio a thread has one owner.
+    /// Without tokio a thread is its only owner.
     #[derive(Clone, Copy, Debug, Default)]
     pub(crate) struct Owner(());
 
@@ -138,7 +139,7 @@ mod threads {
         }
     }
 
-    /// Nothing: there are no tasks.
+    /// Empty, because there are no tasks.
     pub(crate) struct BareTasks<T>(PhantomData<fn() -> T>);
 
     impl<T> BareTasks<T> {

@@ -6,18 +6,18 @@ use strsim::osa_distance;
 
 use crate::Level;
 
-/// From which level on lines are written, in the syntax of `RUST_LOG`: `info,my_crate::db=debug,hyper=off`.
+/// Minimum level of lines by target, in the syntax of `RUST_LOG`: `info,my_crate::db=debug,hyper=off`.
 ///
-/// A bare level is everything's; a target without a level is written from `trace` on; `off` is no line at all. The
-/// longest target that a logger's name or module begins with decides.
+/// A level without a target applies to all targets; a target without a level means `trace`; `off` disables
+/// a target. If several targets are prefixes of a logger's name or module, the longest one applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     pub(crate) base: Threshold,
-    /// The longest target first.
+    /// Longest target first.
     directives: Vec<(String, Threshold)>,
 }
 
-/// A level and whatever is more severe, or nothing.
+/// Minimum level, or nothing at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Threshold(pub(crate) u8);
 
@@ -32,7 +32,7 @@ impl Threshold {
         level as u8 >= self.0
     }
 
-    /// The most verbose level that passes; `None` where none does.
+    /// Returns the most verbose level that passes; `None` if no level passes.
     pub(crate) fn level(self) -> Option<Level> {
         Level::ALL.get(self.0 as usize).copied()
     }
@@ -50,7 +50,7 @@ impl Threshold {
 }
 
 impl Filter {
-    /// Everything from this level on.
+    /// Returns a filter that passes this level and above for all targets.
     pub fn new(level: Level) -> Self {
         Self {
             base: Threshold::from(level),
@@ -58,7 +58,7 @@ impl Filter {
         }
     }
 
-    /// The same with another level for what is named `target` or begins with it; an empty target is everything.
+    /// Sets another level for targets that start with `target`; an empty target means all targets.
     #[must_use]
     pub fn with(mut self, target: &str, level: Level) -> Self {
         self.set(target, Threshold::from(level));
@@ -75,7 +75,8 @@ impl Filter {
         self.sort();
     }
 
-    /// The same with these thresholds besides. Each target is named once; the filter is sorted once, however many there are.
+    /// Returns a copy with these thresholds added. Each target occurs
+    /// once; the filter is sorted once, whatever the number of changes.
     pub(crate) fn overridden<'a>(
         &self,
         changes: impl Iterator<Item = (&'a str, Threshold)>,
@@ -104,7 +105,7 @@ impl Filter {
             .sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
     }
 
-    /// The directive that decides about a target, if one does.
+    /// Returns the directive that applies to a target, if there is one.
     pub(crate) fn directive(&self, target: &str) -> Option<(&str, Threshold)> {
         self.directives
             .iter()
@@ -124,7 +125,7 @@ impl Filter {
         self.thresholds().fold(self.base, Ord::max)
     }
 
-    /// Reports whether a line passes, by its target's name and an optional second name.
+    /// Returns `true` if a line passes, by its target and an optional second name.
     pub(crate) fn passes(&self, level: Level, target: &str, other: Option<&str>) -> bool {
         self.directive(target)
             .or_else(|| self.directive(other?))
@@ -136,14 +137,14 @@ impl Filter {
         self.directives.iter().map(|(_, threshold)| *threshold)
     }
 
-    /// Reads what can be understood of a text, and returns what cannot.
+    /// Parses the valid parts of a text, and returns the invalid ones.
     pub(crate) fn parse_leniently(text: &str, base: Threshold) -> (Self, Vec<ParseFilterError>) {
         let mut filter = Self {
             base,
             directives: Vec::new(),
         };
         let mut refused = Vec::new();
-        // env_logger's regular expression about messages follows the first slash
+        // a regular expression for messages, as in env_logger, follows the first slash
         let (directives, regex) = match text.split_once('/') {
             Some((directives, regex)) => (directives, Some(regex)),
             None => (text, None),
@@ -169,12 +170,12 @@ impl Filter {
     }
 }
 
-/// Reports whether two targets are one: package names have `-` where module names have `_`.
+/// Returns `true` if two targets are the same: package names have `-` where module names have `_`.
 pub(crate) fn is_same(target: &str, other: &str) -> bool {
     target.len() == other.len() && begins_with(target, other)
 }
 
-/// Reports whether a target begins with another.
+/// Returns `true` if a target starts with another.
 pub(crate) fn begins_with(target: &str, prefix: &str) -> bool {
     let fold = |byte: u8| if byte == b'-' { b'_' } else { byte };
     target.len() >= prefix.len()
@@ -188,14 +189,15 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
     if directive.contains(char::REPLACEMENT_CHARACTER) {
         return Err(Reason::NotText);
     }
-    // a variable that nobody replaced
+    // an unexpanded variable
     if directive.contains(['$', '%']) {
         return Err(Reason::Unknown);
     }
     if directive.contains(['[', ']', '{', '}']) {
         return Err(Reason::Span);
     }
-    // quotes that a file of variables keeps, separators, patterns and negations of others: no target has them
+    // quotes kept from an env file, and separators, patterns and
+    // negations of other syntaxes: targets do not contain them
     let is_foreign = directive.contains(['"', '\'', '`', ';', '|', '*', '!', '<', '>', '(', ')']);
     if is_foreign || (directive.contains(char::is_whitespace) && !directive.contains('=')) {
         return Err(Reason::Unknown);
@@ -209,7 +211,7 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
         },
         None => match Threshold::parse(directive) {
             Some(threshold) => Ok(("", threshold)),
-            // no module's name begins so: `500ms`, `1`
+            // module names do not start with a digit: `500ms`, `1`
             None if directive.starts_with(|first: char| first.is_ascii_digit()) => {
                 Err(Reason::Digit)
             }
@@ -222,13 +224,13 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
     }
 }
 
-/// Reports whether a level stands behind a single colon, as in `my_crate:debug`.
+/// Returns `true` if a level follows a single colon, as in `my_crate:debug`.
 fn ends_in_a_level(directive: &str) -> bool {
     let parts = directive.rsplit_once(':');
     parts.is_some_and(|(target, level)| !target.ends_with(':') && Threshold::parse(level).is_some())
 }
 
-/// The level that a word means elsewhere; such a word is no target.
+/// Returns the level that a word means in other systems; such a word is not accepted as a target.
 fn level_of_others(word: &str) -> Option<&'static str> {
     Some(match word.to_ascii_lowercase().as_str() {
         "all" | "any" | "everything" => "trace",
@@ -241,7 +243,7 @@ fn level_of_others(word: &str) -> Option<&'static str> {
     })
 }
 
-/// The level that a word is a slip of the pen from; such a word is no target.
+/// Returns the level of which a word is probably a typo; such a word is not accepted as a target.
 fn almost_a_level(word: &str) -> Option<&'static str> {
     const NAMES: [&str; 10] = [
         "trace", "debug", "info", "warning", "warn", "error", "critical", "crit", "fatal", "off",
@@ -272,7 +274,7 @@ impl fmt::Display for Filter {
     }
 }
 
-/// A part of a filter that cannot be understood.
+/// Invalid part of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseFilterError {
     directive: String,
@@ -282,15 +284,15 @@ pub struct ParseFilterError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
     Unknown,
-    /// It was not UTF-8, and stands for another one.
+    /// The text was not UTF-8, and contains replacement characters.
     NotText,
-    /// A word that is nearly a level.
+    /// A word similar to a level.
     AlmostLevel(&'static str),
-    /// A word that begins with a digit.
+    /// A word that starts with a digit.
     Digit,
-    /// A filter by span or field, as tracing-subscriber has it.
+    /// A filter by span or field, as in tracing-subscriber.
     Span,
-    /// A regular expression about messages, as env_logger has it.
+    /// A regular expression for messages, as in env_logger.
     Regex,
 }
 

@@ -4,25 +4,26 @@ use std::time::Duration;
 
 use crate::{Filter, Level};
 
-/// Duration from which on a request is slow, unless set: 1 second.
+/// Default duration from which a request is slow: 1 second.
 pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
 
-/// Maximum size of the lines that are kept for one request, in bytes: 64 KiB. The oldest ones give way to newer ones, and are
-/// counted as cut.
+/// Maximum size of the lines kept for one request, in bytes: 64 KiB.
+/// Beyond it the oldest lines are discarded, and counted as cut.
 pub const MAX_LATE_REQUEST_BYTES: usize = 64 * 1024;
 
-/// Maximum size of the lines that are kept for all requests together, in bytes: 16 MiB. Beyond, a request keeps a new line only in
-/// place of older ones of its own.
+/// Maximum size of the lines kept for all requests together, in bytes: 16 MiB.
+/// Beyond it, a request keeps a new line only in place of its own older lines.
 pub const MAX_LATE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Lines below the level that are kept for each request until it is over. If it failed or was slow they are written, each with
-/// `late` and the time at which it was logged, before the access line; otherwise they are dropped.
+/// Lines below the level that are kept for each request until it ends. If it failed or was slow they are written
+/// before the access line, each with `late` and the time at which it was logged; otherwise they are dropped.
 ///
-/// A line is rendered and redacted when it is logged. Kept are lines of a context that began in a request of
-/// `http::AccessLog`, across `.await`, in work that was spawned with its context, and from threads that it was carried to; work
-/// that outlives its request keeps nothing more. A line that any output takes at once is not kept, and outputs with a filter of
-/// their own get no late lines. As text, in a configuration file and in `OPS_LOG_LATE_LINES`: `debug`, `info,my_crate=debug >
-/// 500ms` (slow from half a second on), `debug > never` (for failed requests only), or `off`, which `none` is too.
+/// A line is rendered and redacted when it is logged. Lines are kept if their context belongs to a
+/// request of `http::AccessLog`: across `.await`, in work that was spawned with its context, and on
+/// threads to which it was carried. Work that outlives its request keeps no more lines. A line that
+/// any output writes at once is not kept, and outputs with a filter of their own get no late lines. As
+/// text, in a configuration file and in `OPS_LOG_LATE_LINES`: `debug`, `info,my_crate=debug > 500ms`
+/// (slow from 500 ms), `debug > never` (for failed requests only), or `off`, also written `none`.
 ///
 /// ```
 /// use ops_log::{Config, LateLines, Level};
@@ -32,13 +33,13 @@ pub const MAX_LATE_BYTES: usize = 16 * 1024 * 1024;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LateLines {
-    /// `None` if no line is kept.
+    /// `None` if no lines are kept.
     pub(crate) filter: Option<Filter>,
     pub(crate) slow: Option<Duration>,
 }
 
 impl LateLines {
-    /// Keeps lines that pass a level or a [`Filter`]; requests are slow from [`SLOW_REQUEST`] on.
+    /// Keeps lines that pass a level or a [`Filter`]; requests are slow from [`SLOW_REQUEST`].
     pub fn new(filter: impl Into<Filter>) -> Self {
         Self {
             filter: Some(filter.into()),
@@ -46,7 +47,7 @@ impl LateLines {
         }
     }
 
-    /// Keeps nothing.
+    /// Keeps no lines.
     pub const fn off() -> Self {
         Self {
             filter: None,
@@ -54,15 +55,15 @@ impl LateLines {
         }
     }
 
-    /// Duration from which on a request is slow; `None` if only failed requests count. Of a response without a declared length
-    /// the time to its head counts: an event stream is long, not slow.
+    /// Sets the duration from which a request is slow; `None` if only failed requests count. For a response
+    /// without a declared length the time to its head counts: an event stream is long, but not slow.
     #[must_use]
     pub fn slow(mut self, from: impl Into<Option<Duration>>) -> Self {
         self.slow = from.into();
         self
     }
 
-    /// Reports whether a request of this duration is slow.
+    /// Returns `true` if a request of this duration is slow.
     pub(crate) fn is_slow(&self, elapsed: Duration) -> bool {
         self.slow.is_some_and(|from| elapsed >= from)
     }
@@ -110,7 +111,7 @@ impl FromStr for LateLines {
     }
 }
 
-/// Reads `500ms`, `2s` or `never`.
+/// Parses `500ms`, `2s` or `never`.
 fn duration(text: &str) -> Option<Option<Duration>> {
     let text = text.trim();
     if text.eq_ignore_ascii_case("never") {
@@ -126,11 +127,11 @@ fn duration(text: &str) -> Option<Option<Duration>> {
     )))
 }
 
-/// Text that names no late lines.
+/// Text that is not a valid setting for late lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseLateLinesError {
     text: String,
-    /// Reason, if it is the filter that is wrong.
+    /// Reason, if the filter is invalid.
     reason: Option<String>,
 }
 

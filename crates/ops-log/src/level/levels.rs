@@ -9,22 +9,23 @@ use crate::level::filter::{Threshold, is_same};
 use crate::level::late_lines::LateLines;
 use crate::{Filter, Level};
 
-/// Time after which a changed level reverts, unless the change says otherwise: 15 minutes.
+/// Default time after which a changed level reverts: 15 minutes.
 pub const LEVEL_TTL: Duration = Duration::from_secs(15 * 60);
 
-/// Maximum time that a changed level lasts: 24 hours; longer ones are cut to it.
+/// Maximum duration of a changed level: 24 hours; longer ones are cut to it.
 pub const MAX_LEVEL_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Maximum number of targets whose level is changed at a time: 64. One more is refused; a second change of a target
-/// replaces its first.
+/// Maximum number of targets whose level is changed at a time: 64. Further
+/// changes are refused; a second change of a target replaces the first.
 pub const MAX_LEVEL_CHANGES: usize = 64;
 
-/// Decides whether a line is written. What every line asks is one atomic; only where targets differ there is more.
+/// Decides which lines are written. The common case is one
+/// atomic load; the filter is evaluated only if targets differ.
 #[derive(Debug)]
 pub(crate) struct Levels {
-    /// The most verbose threshold of all targets, and the most severe above it.
+    /// Threshold of the most verbose target, and above it that of the most severe one.
     level_bounds: AtomicU16,
-    /// `None` before anything was configured.
+    /// `None` before the first configuration.
     filter: ArcSwapOption<Filter>,
     /// Set while lines are kept for requests.
     keeps_late: AtomicBool,
@@ -36,18 +37,18 @@ pub(crate) struct Levels {
 #[derive(Debug)]
 struct State {
     configured: Option<Filter>,
-    /// Filters of single outputs, which no override changes.
+    /// Filters of single outputs, which overrides do not change.
     of_outputs: Vec<Filter>,
     overrides: Vec<Override>,
     late: LateLines,
     late_override: Option<LateOverride>,
-    /// Set while a thread waits for the next override to end.
+    /// Set while a thread waits for the end of the next override.
     reverting: bool,
-    /// Captures that are going on: they see every level.
+    /// Number of active captures: they see every level.
     captures: usize,
 }
 
-/// A level that is changed for a while.
+/// Level that is changed for a while.
 #[derive(Clone, Debug)]
 pub(crate) struct Override {
     pub(crate) target: String,
@@ -58,7 +59,7 @@ pub(crate) struct Override {
     pub(crate) why: String,
 }
 
-/// Late lines that are changed for a while.
+/// Setting for late lines that is changed for a while.
 #[derive(Clone, Debug)]
 pub(crate) struct LateOverride {
     pub(crate) late: LateLines,
@@ -67,33 +68,33 @@ pub(crate) struct LateOverride {
     pub(crate) why: String,
 }
 
-/// The end of a change, and what holds from here on.
+/// End of a change, and the setting from then on.
 pub(crate) enum Reverted {
     Level(Override, &'static str),
     Late(LateOverride, LateLines),
 }
 
-/// A level that holds for a target now.
+/// Level in effect for a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LevelRule {
-    /// Beginning of the names of loggers and modules that it holds for; empty for everything.
+    /// Prefix of the loggers and modules to which it applies; empty for all.
     pub target: String,
-    /// Least severe level that is written; `None` if none is.
+    /// Minimum level that is written; `None` if no lines are written.
     pub level: Option<Level>,
-    /// Remaining time, author and reason of an override; `None` if the level was configured.
+    /// Remaining time, author and reason of a temporary change; `None` if the level was configured.
     pub temporary: Option<Temporary>,
 }
 
-/// About a change that will revert.
+/// Details of a change that will revert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Temporary {
     /// Time until it reverts.
     pub remaining: Duration,
-    /// Person or program that asked for it.
+    /// Person or program that requested the change.
     pub who: String,
-    /// Reason that was given.
+    /// Reason given for the change.
     pub why: String,
 }
 
@@ -122,7 +123,7 @@ impl Levels {
         }
     }
 
-    /// Decides about a level that is written for every target or for none; `None` if targets differ.
+    /// Returns the decision for a level that is written for all targets or for none; `None` if targets differ.
     #[inline]
     pub(crate) fn decided(&self, level: Level) -> Option<bool> {
         let level_bounds = self.level_bounds.load(Relaxed);
@@ -136,7 +137,7 @@ impl Levels {
         }
     }
 
-    /// Reports whether a line of this level could be written for any target.
+    /// Returns `true` if a line of this level could be written for some target.
     #[inline]
     pub(crate) fn may_be_enabled(&self, level: Level) -> bool {
         level as u16 >= self.level_bounds.load(Relaxed) & 0xff
@@ -153,14 +154,14 @@ impl Levels {
             .map_or(filter.base, |(_, threshold)| threshold)
     }
 
-    /// Length and level of the directive that decides about a target; `None` if the base level does.
+    /// Returns length and level of the directive that applies to a target; `None` if the base level applies.
     pub(crate) fn named(&self, target: &str) -> Option<(usize, Threshold)> {
         let filter = self.filter.load();
         let (prefix, threshold) = filter.as_ref()?.directive(target)?;
         Some((prefix.len(), threshold))
     }
 
-    /// The level of everything that has no level of its own.
+    /// Returns the level of targets without a level of their own.
     pub(crate) fn base(&self) -> Level {
         let filter = self.filter.load();
         let base = filter
@@ -169,23 +170,23 @@ impl Levels {
         base.level().unwrap_or(Level::Critical)
     }
 
-    /// The most verbose level that any target is written from.
+    /// Returns the most verbose level of any target.
     pub(crate) fn most_verbose(&self) -> Option<Level> {
         Threshold((self.level_bounds.load(Relaxed) & 0xff) as u8).level()
     }
 
-    /// Reports whether the context of a line decides too: it is captured, or belongs to a request.
+    /// Returns `true` if the context of a line matters too: because it is captured, or belongs to a request.
     pub(crate) fn asks_context(&self) -> bool {
         self.keeps_late() || self.state.lock().captures > 0
     }
 
-    /// Reports whether lines are kept for requests.
+    /// Returns `true` if lines are kept for requests.
     #[inline]
     pub(crate) fn keeps_late(&self) -> bool {
         self.keeps_late.load(Relaxed)
     }
 
-    /// The lines that are kept for requests that begin now.
+    /// Returns the setting for requests that start now.
     #[inline]
     pub(crate) fn late(&self) -> Option<Arc<LateLines>> {
         if self.keeps_late() {
@@ -195,7 +196,7 @@ impl Levels {
         }
     }
 
-    /// Starts over. Returns the temporary changes that end with it.
+    /// Replaces the configuration. Returns the temporary changes that end with it.
     pub(crate) fn configure(
         &self,
         filter: Filter,
@@ -228,8 +229,8 @@ impl Levels {
         self.apply(&state);
     }
 
-    /// Changes a level for a while. True where a thread has to be started that takes it back; `None` if
-    /// [`MAX_LEVEL_CHANGES`] other targets are changed.
+    /// Changes a level for a while. Returns `true` with it if a thread must be started
+    /// that reverts the change; `None` if [`MAX_LEVEL_CHANGES`] other targets are changed.
     pub(crate) fn set_override(&self, mut change: Override) -> Option<(Override, bool)> {
         let mut state = self.state.lock();
         change.before = self.threshold(&change.target, None).as_str();
@@ -245,8 +246,8 @@ impl Levels {
         Some((change, start))
     }
 
-    /// Changes for a while which lines are kept for requests; returns what was kept before, and `true` if a thread has to be
-    /// started that takes it back.
+    /// Changes for a while which lines are kept for requests; returns the previous
+    /// setting, and `true` if a thread must be started that reverts the change.
     pub(crate) fn set_late(&self, change: LateOverride) -> (LateLines, bool) {
         let mut state = self.state.lock();
         let before = state.late_now().clone();
@@ -257,7 +258,7 @@ impl Levels {
         (before, start)
     }
 
-    /// Lets a change of the late lines end now; returns `false` if there is none.
+    /// Ends a change of the late lines now; returns `false` if there is none.
     pub(crate) fn end_late(&self) -> bool {
         let mut state = self.state.lock();
         let Some(change) = &mut state.late_override else {
@@ -268,7 +269,7 @@ impl Levels {
         true
     }
 
-    /// Takes the changes back whose thread could not be started: those of a target, or the late lines.
+    /// Removes a change whose thread could not be started: of a target, or of the late lines.
     pub(crate) fn forget(&self, target: Option<&str>) {
         let mut state = self.state.lock();
         match target {
@@ -281,7 +282,7 @@ impl Levels {
         self.apply(&state);
     }
 
-    /// Lets an override end now; returns `false` if there is none. The thread that waits for its end takes it back.
+    /// Ends an override now; returns `false` if there is none. The thread that waits for its end reverts it.
     pub(crate) fn end_override(&self, target: &str) -> bool {
         let mut state = self.state.lock();
         let mut overrides = state.overrides.iter_mut();
@@ -293,7 +294,7 @@ impl Levels {
         true
     }
 
-    /// Waits until a change is over and takes it back; `None` where no change is left.
+    /// Waits until a change ends and reverts it; `None` if no change is left.
     pub(crate) fn next_reverted(&self) -> Option<Reverted> {
         let mut state = self.state.lock();
         loop {
@@ -350,7 +351,7 @@ impl Levels {
             .store(level_bounds(most_verbose, most_severe), Relaxed);
     }
 
-    /// Everything that holds now, everything's level first.
+    /// Returns all levels in effect, the base level first.
     pub(crate) fn rules(&self) -> Vec<LevelRule> {
         let state = self.state.lock();
         let filter = self.filter.load();

@@ -6,26 +6,26 @@ pub(crate) mod rate_limit;
 use std::fmt;
 use std::str::FromStr;
 
-/// Severity of a line, under the names that are printed.
+/// Severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Level {
-    /// Finest detail.
+    /// Most detailed information.
     Trace,
-    /// Detail for whoever looks for a fault.
+    /// Information for debugging.
     Debug,
     /// Normal course of events.
     Info,
-    /// Unexpected, and handled.
+    /// Unexpected, but handled.
     Warning,
     /// An operation failed.
     Error,
-    /// The process cannot do its job.
+    /// The process cannot fulfill its purpose.
     Critical,
 }
 
 impl Level {
-    /// All, the most verbose first.
+    /// All levels, the most verbose first.
     pub const ALL: [Self; 6] = [
         Self::Trace,
         Self::Debug,
@@ -35,7 +35,7 @@ impl Level {
         Self::Critical,
     ];
 
-    /// The printed name: `trace`, `debug`, `info`, `warning`, `error` or `critical`.
+    /// Returns the printed name: `trace`, `debug`, `info`, `warning`, `error` or `critical`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Trace => "trace",
@@ -47,7 +47,7 @@ impl Level {
         }
     }
 
-    /// The level of this name in slog.
+    /// Returns slog's level of this name.
     pub const fn slog(self) -> slog::Level {
         match self {
             Self::Trace => slog::Level::Trace,
@@ -79,7 +79,7 @@ impl From<slog::Level> for Level {
     }
 }
 
-/// A text that names no level.
+/// Text that is not a valid level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseLevelError {
     text: String,

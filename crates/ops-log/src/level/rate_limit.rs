@@ -1,11 +1,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Maximum rate of lines: a token bucket that holds `burst` lines and gains `per_second` lines a second.
+/// Maximum rate of lines: a token bucket that holds `burst` lines and is refilled with `per_second` lines a second.
 ///
-/// A line over the limit is not written; the next line of the same event has the field `suppressed` with the number of
-/// lines that are missing before it, and [`Stats::suppressed`](crate::Stats) counts them all. As text, in a configuration
-/// file and in `OPS_LOG_RATE_LIMIT`: `10/s x 50` (a burst of 50), or `off`.
+/// A line over the limit is not written; the next line of the same event has the field `suppressed` with
+/// the number of lines missing before it, and [`Stats::suppressed`](crate::Stats) counts all of them. As
+/// text, in a configuration file and in `OPS_LOG_RATE_LIMIT`: `10/s x 50` (a burst of 50), or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// 0 if there is no limit.
@@ -14,7 +14,7 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// At least 1 line a second, and a burst of at least 1.
+    /// Returns a limit of at least 1 line a second, and a burst of at least 1.
     pub const fn new(per_second: u32, burst: u32) -> Self {
         Self {
             per_second: if per_second == 0 { 1 } else { per_second },
@@ -22,7 +22,7 @@ impl RateLimit {
         }
     }
 
-    /// No limit.
+    /// Returns no limit.
     pub const fn off() -> Self {
         Self {
             per_second: 0,
@@ -63,7 +63,7 @@ impl FromStr for RateLimit {
     }
 }
 
-/// Text that is no rate limit.
+/// Text that is not a valid rate limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseRateLimitError {
     text: String,

@@ -12,7 +12,7 @@ use crate::render::head::LineFormat;
 use crate::setup::config::Clock;
 use crate::{Config, Error};
 
-/// An applied configuration. Never changed, only replaced.
+/// Applied configuration. Never changed, only replaced.
 pub(crate) struct ActiveConfig {
     pub(crate) service: String,
     pub(crate) format: LineFormat,
@@ -52,14 +52,15 @@ impl ActiveConfig {
         })
     }
 
-    /// Reports whether threads may keep it when another one is applied: its output can be closed, and it holds nothing else of the
-    /// application. What it says once holds for good.
+    /// Returns `true` if threads may keep this after it is replaced: its outputs can
+    /// be closed, and it holds no clock of the application. The result never changes.
     #[inline]
     pub(crate) fn may_be_kept(&self) -> bool {
         self.clock.is_none() && self.outputs.can_be_closed()
     }
 
-    /// The time of a line, by the clock of the application if that may be asked. One that panics is passed over.
+    /// Returns the time of a line, from the application's clock
+    /// if that may be called; a clock that panics is ignored.
     #[inline(always)]
     pub(crate) fn now(&self, asks_others: bool) -> SystemTime {
         match &self.clock {

@@ -1,4 +1,4 @@
-//! The configuration that is applied, as threads that log find it.
+//! The applied configuration, as seen by threads that log.
 
 use std::cell::Cell;
 use std::sync::atomic::{
@@ -14,22 +14,22 @@ use crate::Config;
 use crate::output::closing::Closings;
 use crate::pipeline::active::ActiveConfig;
 
-/// The configuration that lines are written by, until it is replaced.
+/// Configuration by which lines are written, until it is replaced.
 ///
-/// Each thread keeps the one that it wrote its last line by, so that it need not ask for it. An idle thread may keep it for long:
-/// for its output to end all the same, who replaces it closes that.
+/// Each thread caches the configuration of its last line, so that it does not have to load
+/// it. An idle thread may hold it for long, so its outputs are closed when it is replaced.
 pub(super) struct Applied {
     config: ArcSwapOption<ActiveConfig>,
-    /// Number of the configuration; each of the process has one of its own.
+    /// Number of the configuration, unique in the process.
     version: AtomicU64,
     closings: LazyLock<Arc<Closings>>,
 }
 
-/// A configuration that was replaced: its output is closed when the next one holds in all its parts.
+/// Replaced configuration: its outputs are closed once the next one is fully in effect.
 #[must_use]
 pub(super) struct Replaced(Option<Arc<ActiveConfig>>);
 
-/// A configuration that was applied when its state had this version.
+/// Cached configuration, with the version for which it is valid.
 struct Kept {
     version: u64,
     config: Arc<ActiveConfig>,
@@ -39,7 +39,7 @@ thread_local! {
     static KEPT: Cell<Option<Kept>> = const { Cell::new(None) };
 }
 
-/// Before any is applied: lines for people on stdout.
+/// Configuration before the first one is applied: console lines on stdout.
 static UNCONFIGURED: LazyLock<Option<Arc<ActiveConfig>>> =
     LazyLock::new(|| ActiveConfig::open(&Config::default()).ok().map(Arc::new));
 
@@ -52,7 +52,7 @@ impl Applied {
         }
     }
 
-    /// Puts this one in the place of the one before.
+    /// Replaces the configuration.
     pub(super) fn replace(&self, config: ActiveConfig) -> Replaced {
         static VERSIONS: AtomicU64 = AtomicU64::new(1);
         let before = self.config.swap(Some(Arc::new(config)));
@@ -61,24 +61,25 @@ impl Applied {
         Replaced(before)
     }
 
-    /// Closes the output of one that was replaced, if threads may keep it.
+    /// Closes the outputs of a replaced configuration, if threads may keep it.
     pub(super) fn close(&self, Replaced(config): Replaced) {
         if let Some(config) = config.filter(|config| config.may_be_kept()) {
             config.outputs.close(&self.closings);
         }
     }
 
-    /// Waits for outputs that were busy when they were closed; false on timeout.
+    /// Waits for outputs that were busy when they were closed; returns `false` on timeout.
     pub(super) fn wait_for_closings(&self, budget: Duration) -> bool {
         self.closings.wait(budget)
     }
 
-    /// The one that was applied; `None` before any was.
+    /// Returns the applied configuration; `None` before the first one.
     pub(super) fn load(&self) -> Guard<Option<Arc<ActiveConfig>>> {
         self.config.load()
     }
 
-    /// Works with the one that is applied, or with that of a process that has none; `None` where that cannot be opened.
+    /// Calls `work` with the applied configuration, or with the
+    /// default before the first one; `None` if that cannot be opened.
     #[inline(always)]
     pub(super) fn with<R>(&self, work: impl FnOnce(&ActiveConfig) -> R) -> Option<R> {
         let version = self.version.load(Acquire);
@@ -87,7 +88,7 @@ impl Applied {
             _ => self.look_up(version)?,
         };
         let result = work(found.config()?);
-        // what was replaced meanwhile is not kept
+        // a configuration that was replaced meanwhile is not cached
         if let Found::Kept(kept) = found
             && self.version.load(Relaxed) == version
         {
@@ -112,7 +113,7 @@ impl Applied {
     }
 }
 
-/// The configuration of a line, and what holds it meanwhile.
+/// Configuration for one line, and its owner meanwhile.
 enum Found {
     Kept(Kept),
     Loaded(Guard<Option<Arc<ActiveConfig>>>),

@@ -1,4 +1,4 @@
-//! Lines for a test, in place of outputs.
+//! Capturing of lines in tests, in place of outputs.
 
 use std::future::Future;
 use std::ops::Index;
@@ -11,24 +11,24 @@ use crate::output::slog_output::Parsed;
 use crate::pipeline::{GLOBAL, PipelineRef};
 use crate::{Level, Value};
 
-/// One line that was captured: `line["status"]` is a field of it.
+/// Captured line: `line["status"]` is one of its fields.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CapturedLine {
-    /// Its level.
+    /// Level of the line.
     pub level: Level,
-    /// The name of its logger.
+    /// Name of the logger.
     pub logger: String,
     /// Text of the event.
     pub event: String,
-    /// Context, then its own fields.
+    /// Fields of the context, then of the line.
     pub fields: Vec<(String, Value)>,
-    /// The whole line.
+    /// Whole line as JSON.
     pub json: String,
 }
 
 impl CapturedLine {
-    /// A field; `None` where there is none of this name.
+    /// Returns a field; `None` if there is no field of this name.
     pub fn get(&self, key: &str) -> Option<&Value> {
         let (_, value) = self.fields.iter().find(|(known, _)| known == key)?;
         Some(value)
@@ -47,7 +47,7 @@ impl CapturedLine {
     }
 }
 
-/// A field, or `null` where there is none of this name.
+/// Returns a field, or `null` if there is no field of this name.
 impl Index<&str> for CapturedLine {
     type Output = Value;
 
@@ -56,7 +56,7 @@ impl Index<&str> for CapturedLine {
     }
 }
 
-/// While it lives, the process's pipeline lets every level pass to those who capture.
+/// Guard that makes the global pipeline pass every level to captures.
 struct Listening;
 
 impl Listening {
@@ -88,10 +88,10 @@ fn lines(of: &Capture) -> Vec<CapturedLine> {
         .collect()
 }
 
-/// Runs `work` and returns the lines it logged, of every level; none of them is written anywhere.
+/// Runs `work` and returns the lines that it logged, of every level; they are not written to any output.
 ///
-/// Spawned work is captured if the context goes along. Tests that run at the same time do not see each other's lines,
-/// and loggers that exist already are captured too.
+/// Spawned work is captured if it inherits the context. Tests that run at the same
+/// time do not see each other's lines, and existing loggers are captured too.
 ///
 /// ```
 /// let lines = ops_log::capture_logs(|| ops_log::info!("user_logged_in", username = "alice"));
@@ -110,7 +110,7 @@ pub fn capture_logs(work: impl FnOnce()) -> Vec<CapturedLine> {
     lines(&capture)
 }
 
-/// The same for a future; its output comes along.
+/// Runs a future like [`capture_logs`]; returns its output and its lines.
 pub async fn capture_logs_of<F: Future>(future: F) -> (F::Output, Vec<CapturedLine>) {
     let capture = Arc::<Capture>::default();
     let listening = Listening::start();

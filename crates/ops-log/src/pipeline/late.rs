@@ -1,4 +1,4 @@
-//! Lines that are kept until their request is over.
+//! Lines that are kept until their request ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::render::scalars;
 use crate::{Error, LEVEL_TTL, Level, MAX_LEVEL_TTL};
 
 impl State {
-    /// Keeps a line that is not written at once: one below the level, or of a trace that is not sampled. Returns `false` for any
-    /// other line, and if the caller has no request.
+    /// Keeps a line that is not written at once because it is below the level, or its trace is
+    /// not sampled. Returns `false` for any other line, and if the caller is not in a request.
     #[cold]
     pub(super) fn keep(
         &self,
@@ -63,7 +63,7 @@ impl State {
         true
     }
 
-    /// Reports whether the request of the caller keeps such lines.
+    /// Returns `true` if the caller's request keeps such lines.
     pub(super) fn is_kept(&self, level: Level, target: &str, other: Option<&str>) -> bool {
         let is_kept = |late: &Arc<LateBuffer>| {
             Arc::ptr_eq(&late.totals, &self.late) && late.wants(level, target, other)
@@ -73,7 +73,7 @@ impl State {
                 .unwrap_or_default()
     }
 
-    /// Writes what was kept for a request, each line with its own time.
+    /// Writes the lines kept for a request, each with its own time.
     fn write_late(&self, buffer: &LateBuffer) {
         let (lines, cut) = buffer.take();
         if cut > 0 {
@@ -102,20 +102,20 @@ impl State {
     }
 }
 
-/// A request whose lines are kept, if any are. What is left when it is dropped is dropped too, even if work that it spawned goes
-/// on.
+/// Request whose lines are kept, if lines are kept at all. When it is dropped
+/// the remaining lines are dropped, even if work that it spawned continues.
 #[derive(Debug)]
 pub(crate) struct LateRequest(Option<Arc<LateBuffer>>);
 
 impl LateRequest {
-    /// Begins to keep lines of this context, unless they are captured.
+    /// Starts to keep lines of this context, unless they are captured.
     pub(crate) fn begin(state: &State, context: &mut Context) -> Self {
         let rule = state.levels.late().filter(|_| context.capture.is_none());
         context.late = rule.map(|rule| Arc::new(LateBuffer::new(rule, &state.late)));
         Self(context.late.clone())
     }
 
-    /// Ends the request, in its scope: lines are written if it failed or took too long.
+    /// Ends the request, in its scope: its lines are written if it failed or was slow.
     pub(crate) fn end(&self, state: &State, failed: bool, took: Duration) {
         let Some(buffer) = &self.0 else { return };
         if failed || buffer.rule.is_slow(took) {
@@ -134,8 +134,8 @@ impl Drop for LateRequest {
     }
 }
 
-/// Runs a future with [`LateLines`] of its own, as for a request: a job, a message of a queue. They are written if its output
-/// has failed, if it panics, or if it took as long as a slow request.
+/// Runs a future with its own [`LateLines`], like a request; for jobs or messages of a queue.
+/// They are written if `failed` returns `true` for its output, if it panics, or if it was slow.
 ///
 /// ```
 /// # async fn save() -> Result<(), std::io::Error> { Ok(()) }
@@ -156,7 +156,7 @@ pub async fn with_late_lines<F: Future>(
     output
 }
 
-/// A future that keeps lines; its panic is a failure.
+/// Running future that keeps lines; its panic counts as a failure.
 struct Running(LateRequest, Instant);
 
 impl Drop for Running {
@@ -198,7 +198,7 @@ impl PipelineRef {
         Ok(())
     }
 
-    /// A line whatever the level is, as for a level.
+    /// Logs a change whatever the level is, like [`log_override`](Self::log_override).
     pub(super) fn log_late(
         &self,
         event: &str,

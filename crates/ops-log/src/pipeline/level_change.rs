@@ -1,4 +1,4 @@
-//! Changes of a level for a while, and their reports.
+//! Temporary changes of a level, and their log lines.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ impl PipelineRef {
         self.levels.end_override(target)
     }
 
-    /// Starts the thread that takes changes back; without one, the change of this target is taken back now.
+    /// Starts the thread that reverts changes; if that fails, the change of this target is reverted now.
     pub(super) fn start_reverting(&self, target: Option<&str>) -> Result<(), Error> {
         let pipeline = self.clone();
         std::thread::Builder::new()
@@ -81,14 +81,14 @@ impl PipelineRef {
         }
     }
 
-    /// Notifies others who cache levels.
+    /// Notifies the bridge, which caches levels.
     pub(crate) fn levels_changed(&self) {
         if let (Self::Global, Some(hook)) = (self, LEVELS_CHANGED.get()) {
             hook();
         }
     }
 
-    /// A line whatever the level is: who reads the log has to know why there is more or less of it.
+    /// Logs a change whatever the level is: readers of the log must know why there are more or fewer lines.
     fn log_override(&self, event: &str, change: &Override, to: &str, ttl_seconds: Option<f64>) {
         let target = if change.target.is_empty() {
             "*"

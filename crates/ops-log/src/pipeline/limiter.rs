@@ -10,10 +10,10 @@ use crate::level::filter::begins_with;
 use crate::level::rate_limit::RateLimit;
 use crate::render::head::RecordMeta;
 
-/// Events and targets that are limited one by one; while so many others are, a new one is not limited.
+/// Maximum number of events and targets that are limited separately; beyond it, new ones are not limited.
 pub const MAX_LIMITED_EVENTS: usize = 4096;
 
-/// Limits of a configuration, and the buckets of what was seen.
+/// Configured limits, and the buckets of events and targets seen so far.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     events: RateLimit,
@@ -29,16 +29,16 @@ struct Bucket {
     suppressed: u64,
 }
 
-/// Answer about a line.
+/// Decision about a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is written; so many lines before it were not.
+    /// The line is written; this number of lines before it were suppressed.
     Write(u64),
     Suppress,
 }
 
 impl Limiter {
-    /// `None` if nothing is limited.
+    /// Returns `None` if nothing is limited.
     pub(crate) fn new(events: RateLimit, targets: &[(String, RateLimit)]) -> Option<Self> {
         let targets: Vec<_> = targets
             .iter()
@@ -53,7 +53,7 @@ impl Limiter {
         })
     }
 
-    /// Lines of level `critical` and reports of our own are always written.
+    /// Decides about a line. Lines of level `critical` and this crate's own reports are always written.
     pub(crate) fn decide(&self, meta: &RecordMeta<'_>, logger: &str, at: SystemTime) -> Verdict {
         if meta.always || meta.level == Level::Critical {
             return Verdict::Write(0);
@@ -75,7 +75,7 @@ impl Limiter {
         if self.events.is_off() {
             return Verdict::Write(hidden);
         }
-        // text that is formatted is different each time: such lines of a module are one event
+        // formatted text differs each time: such lines of a module are one event
         let event = (meta.level, logger, meta.module, meta.event.limited());
         match self.take(self.hasher.hash_one(event), self.events, at) {
             Verdict::Write(before) => Verdict::Write(hidden + before),
@@ -83,7 +83,7 @@ impl Limiter {
                 if let Some((key, _)) = target
                     && let Some(bucket) = self.buckets.lock().get_mut(&key)
                 {
-                    // for the next line that is written
+                    // counted in the next line that is written
                     bucket.suppressed += hidden;
                 }
                 Verdict::Suppress
@@ -95,7 +95,7 @@ impl Limiter {
         let burst = f64::from(limit.burst);
         let mut buckets = self.buckets.lock();
         if buckets.len() >= MAX_LIMITED_EVENTS && !buckets.contains_key(&key) {
-            // a bucket that is full again remembers nothing
+            // a full bucket has no state to keep
             let refilled = Duration::from_secs(u64::from(limit.burst / limit.per_second) + 1);
             buckets.retain(|_, bucket| {
                 bucket.suppressed > 0 || at.duration_since(bucket.at).unwrap_or_default() < refilled
@@ -109,7 +109,7 @@ impl Limiter {
             at,
             suppressed: 0,
         });
-        // a clock that was set back gains nothing
+        // setting the clock back does not add tokens
         let passed = at.duration_since(bucket.at).unwrap_or_default();
         bucket.tokens =
             (bucket.tokens + passed.as_secs_f64() * f64::from(limit.per_second)).min(burst);

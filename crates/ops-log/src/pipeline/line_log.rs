@@ -1,4 +1,5 @@
-//! The lines so far. Each thread notes its own in a part that it rarely shares, so that threads that log do not wait for each other.
+//! Counts of lines, and the newest lines. Each thread uses a part that it
+//! rarely shares, so that threads that log do not wait for each other.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -8,22 +9,22 @@ use crate::pipeline::ring::{RecentLines, Ring, text};
 use crate::pipeline::stats::Counts;
 use crate::{Level, RECENT_LINES};
 
-/// Number of parts; a power of two. Further threads share them.
+/// Number of parts; a power of two. If there are more threads, they share parts.
 const PARTS: usize = 16;
 
-/// A value on cache lines of its own: processors fetch two of 64 bytes together.
+/// Value on its own cache lines: processors fetch two of 64 bytes together.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// Counts and newest lines of a process.
+/// Counts and newest lines of a pipeline.
 #[derive(Debug)]
 pub(crate) struct LineLog {
     parts: [Apart<Mutex<Part>>; PARTS],
-    /// Number of the newest line that was kept. It is counted within the lock of a part: all lines up to it are there for
-    /// whoever holds all parts.
+    /// Number of the newest kept line. It is incremented under the lock of
+    /// a part, so a thread that holds all parts sees all lines up to it.
     last: Apart<AtomicU64>,
-    /// Number of lines that are kept; it is changed while all parts are held.
+    /// Number of lines that are kept; changed only while all parts are locked.
     capacity: AtomicUsize,
 }
 
@@ -47,7 +48,7 @@ impl LineLog {
         self.parts[thread % PARTS].0.lock()
     }
 
-    /// Counts a line that was handed over, and keeps it, and then lines of our own about it.
+    /// Counts a line that was passed to the outputs, and keeps it and then our warnings about outputs.
     #[inline(always)]
     pub(crate) fn note(
         &self,
@@ -81,7 +82,7 @@ impl LineLog {
         self.last.0.fetch_add(1, Relaxed) + 1
     }
 
-    /// Counts a line, of which nothing is kept.
+    /// Counts a line without keeping it.
     pub(crate) fn count(&self, thread: usize, level: Level, taken: bool) {
         self.part(thread).counts.count(level, taken);
     }
@@ -98,7 +99,7 @@ impl LineLog {
         self.parts.each_ref().map(|part| part.0.lock())
     }
 
-    /// Returns the counts of all threads at one moment.
+    /// Returns a consistent snapshot of the counts of all threads.
     pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts::new();
         for part in self.all() {
@@ -107,7 +108,7 @@ impl LineLog {
         counts
     }
 
-    /// Makes room for this many from here on, and keeps the newest of those that are there.
+    /// Sets the number of lines to keep, and discards the oldest ones beyond it.
     pub(crate) fn resize(&self, capacity: usize) {
         let mut parts = self.all();
         self.capacity.store(capacity, Relaxed);

@@ -39,7 +39,8 @@ use crate::render::line_buffers::{LineBuffers, with_buffers};
 use crate::render::losses::Counters;
 use crate::{Config, Error, Filter, LateLines, Level, LevelRule, Stats};
 
-/// From a record to its outputs: what [`init`](crate::init) sets up for the process, and a test for itself.
+/// All steps from a record to its outputs: [`init`](crate::init)
+/// configures the global one, tests may create their own.
 ///
 /// ```
 /// use ops_log::{Config, Level, Pipeline};
@@ -53,7 +54,7 @@ use crate::{Config, Error, Filter, LateLines, Level, LevelRule, Stats};
 #[derive(Clone)]
 pub struct Pipeline(pub(crate) PipelineRef);
 
-/// The process's pipeline, or one of its own.
+/// The global pipeline, or a separate one.
 #[derive(Clone)]
 pub(crate) enum PipelineRef {
     Global,
@@ -66,23 +67,23 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
     line_log: LineLog,
     late: LazyLock<Arc<LateTotals>>,
-    /// Held while a change of level is made and reported, so that its end is reported after it.
+    /// Held while a level is changed and the change is logged, so that its end is logged afterwards.
     reporting: ReentrantMutex<()>,
 }
 
 /// Time that the end of a process waits for pending writes.
 pub(crate) const FLUSH_BUDGET: Duration = Duration::from_secs(1);
 
-/// Hook for others who cache the levels of the process.
+/// Hook for the bridge, which caches the global levels.
 static LEVELS_CHANGED: OnceLock<fn()> = OnceLock::new();
 
-/// Sets the hook that is called whenever a level of the process changed.
+/// Sets the hook that is called after each change of a global level.
 pub(crate) fn on_levels_changed(hook: fn()) {
-    // there is one bridge, and so one hook
+    // the only bridge sets the only hook
     let _ = LEVELS_CHANGED.set(hook);
 }
 
-/// State that [`init`](crate::init) configures.
+/// State configured by [`init`](crate::init).
 pub(crate) static GLOBAL: State = State::new();
 
 impl Deref for PipelineRef {
@@ -109,7 +110,7 @@ impl State {
         }
     }
 
-    /// Returns the changes of levels that end with the configuration before.
+    /// Returns the level changes that end with the previous configuration.
     fn configure(&self, config: &Config) -> Result<Vec<Reverted>, Error> {
         let active = ActiveConfig::open(config)?;
         self.line_log.resize(config.recent);
@@ -123,7 +124,7 @@ impl State {
         Ok(reverted)
     }
 
-    /// Renders one line and hands it to every output. Never fails: what cannot be written is counted.
+    /// Renders a line and passes it to every output. Never fails: lines that cannot be written are counted.
     pub(crate) fn write(
         &self,
         meta: &RecordMeta<'_>,
@@ -133,12 +134,13 @@ impl State {
         self.write_by(meta, bound, fill, true);
     }
 
-    /// The same within a panic: code of the application that panics now would end the process, and is not run.
+    /// Writes a line within a panic. Code of the application is
+    /// not called: if it panicked now, the process would abort.
     pub(crate) fn write_panic(&self, meta: &RecordMeta<'_>, fill: &mut dyn FnMut(&mut Line<'_>)) {
         self.write_by(meta, &[], fill, false);
     }
 
-    /// Reports whether an output runs code of the application.
+    /// Returns `true` if an output runs code of the application.
     pub(crate) fn runs_code_of_others(&self) -> bool {
         let run = |active: &ActiveConfig| active.outputs.run_code_of_others();
         self.active.with(run).unwrap_or_default()
@@ -202,7 +204,7 @@ impl State {
         }
         let logger = meta.logger.unwrap_or(&active.service);
         let letterhead = active.letterhead(at);
-        // an output that logs while it writes would wait for itself
+        // an output that logs while it writes would deadlock
         let delivered = reentry::guarded(|| {
             let outputs = &active.outputs;
             let is_wanted = |filter: Option<&Filter>| self.is_wanted(meta, logger, filter);
@@ -224,7 +226,7 @@ impl State {
                 return self.hand_over(buffers, meta.level, asks_others, &is_wanted);
             }
             None => {
-                // outputs scrub what they write, and this line went to none
+                // outputs redact what they write, but this line reached none
                 scrub(buffers, &active.format);
                 false
             }
@@ -235,7 +237,7 @@ impl State {
         self.note(buffers, meta.level, taken);
     }
 
-    /// Hands a rendered line over to the configuration that is applied, and to each after it that is closed meanwhile.
+    /// Passes a rendered line to the applied configuration, and to its successors if that is closed meanwhile.
     #[cold]
     fn hand_over(
         &self,
@@ -271,7 +273,7 @@ impl State {
         }
     }
 
-    /// Shows a line of the process to whoever wants to see each.
+    /// Shows a line of the global pipeline to the tap, if there is one.
     #[inline(always)]
     fn show(&self, at: SystemTime, buffers: &LineBuffers) {
         if tap::is_set() {
@@ -286,7 +288,7 @@ impl State {
         }
     }
 
-    /// Counts a line that was handed over, and keeps it among the recent ones.
+    /// Counts a line that was passed to the outputs, and keeps it among the recent ones.
     #[inline(always)]
     fn note(&self, buffers: &mut LineBuffers, level: Level, taken: bool) {
         let (line, warnings) = (&mut buffers.fields.json, &mut buffers.warnings);
@@ -294,7 +296,8 @@ impl State {
             .note(buffers.thread, level, taken, line, warnings);
     }
 
-    /// Asks for the trace of a line. Warnings and worse and reports of our own are always written.
+    /// Returns `true` if the trace of a line is sampled, or sampling does
+    /// not apply: to warnings and above, and to this crate's own reports.
     #[cold]
     fn sampled(
         &self,
@@ -310,11 +313,11 @@ impl State {
             (context.bound.clone(), is_written)
         });
         let (context, is_written) = of_context.unwrap_or_default();
-        // the access line belongs to the lines that were written before it
+        // the access line belongs to the late lines that were written before it
         is_written || sampling.keeps(bound, context.as_deref())
     }
 
-    /// Asks the limits, and counts a line that is over them.
+    /// Applies the rate limits, and counts a line that exceeds them.
     #[cold]
     fn limited(
         &self,
@@ -331,7 +334,7 @@ impl State {
         verdict
     }
 
-    /// Reports whether lines of this level are written, for a target's name and an optional second name.
+    /// Returns `true` if lines of this level are written, by their target and an optional second name.
     #[inline]
     pub(crate) fn enabled(&self, level: Level, target: &str, other: Option<&str>) -> bool {
         self.levels
@@ -350,13 +353,13 @@ impl State {
             })
     }
 
-    /// Decides about one output, if outputs have filters of their own; `None` is the filter of the configuration.
+    /// Decides for one output, if outputs have their own filters; `None` stands for the filter of the configuration.
     #[cold]
     fn is_wanted(&self, meta: &RecordMeta<'_>, logger: &str, filter: Option<&Filter>) -> bool {
         if meta.always {
             return true;
         }
-        // as `enabled` is asked: the root logger goes by the module, and by the service's name
+        // same order as in `enabled`: the root logger uses the module, then the service's name
         let (target, other) = match (meta.logger, meta.module) {
             (None, Some(module)) => (module, Some(logger)),
             (_, module) => (logger, module),
@@ -376,12 +379,12 @@ impl State {
         )
     }
 
-    /// Waits for lines that are on their way, those to outputs of an earlier configuration included; false on timeout.
+    /// Waits for pending lines, also to outputs of an earlier configuration; returns `false` on timeout.
     pub(crate) fn flush(&self, budget: Duration) -> bool {
         let started = Instant::now();
         let is_flushed = self.active.load().as_ref().is_none_or(|active| {
             let letterhead = active.letterhead(SystemTime::now());
-            // it runs a writer of the application, whose lines would wait for the lock that it has
+            // it runs a writer of the application, whose own lines would wait for the lock that it holds
             reentry::guarded(|| active.outputs.flush(budget, &letterhead)).unwrap_or(false)
         });
         let left = budget.saturating_sub(started.elapsed());
@@ -408,7 +411,7 @@ impl State {
     }
 }
 
-/// Adds everything that is bound; returns who captures the line.
+/// Adds all bound fields; returns the capture of the line, if there is one.
 #[inline(always)]
 fn bind_all(
     line: &mut Line<'_>,
@@ -451,11 +454,11 @@ impl PipelineRef {
 }
 
 impl Pipeline {
-    /// Creates a pipeline that nobody else writes to. It neither installs bridges nor hooks.
+    /// Creates a separate pipeline. It installs neither bridges nor hooks.
     ///
     /// # Errors
     ///
-    /// Fails as [`init`](crate::init) does.
+    /// Fails like [`init`](crate::init).
     pub fn new(config: Config) -> Result<Self, Error> {
         let state = Arc::new(State::new());
         let config = config.checked()?;
@@ -463,25 +466,25 @@ impl Pipeline {
         Ok(Self(PipelineRef::Own(state)))
     }
 
-    /// Returns the pipeline of the process.
+    /// Returns the global pipeline.
     pub fn global() -> Self {
         Self(PipelineRef::Global)
     }
 
-    /// Changes how lines are written: existing loggers follow at once.
+    /// Replaces the configuration: existing loggers follow at once.
     ///
     /// # Errors
     ///
-    /// Fails as [`init`](crate::init) does; the configuration before stays.
+    /// Fails like [`init`](crate::init); the previous configuration stays in effect.
     pub fn configure(&self, config: Config) -> Result<(), Error> {
         self.0.configure(&config.checked()?)
     }
 
-    /// As [`set_level`](crate::set_level).
+    /// Changes a level for a while, see [`set_level`](crate::set_level).
     ///
     /// # Errors
     ///
-    /// Fails as [`set_level`](crate::set_level) does.
+    /// Fails like [`set_level`](crate::set_level).
     pub fn set_level(
         &self,
         target: &str,
@@ -493,21 +496,21 @@ impl Pipeline {
         self.0.set_level(target, level, ttl.into(), who, why)
     }
 
-    /// As [`levels`](crate::levels).
+    /// Returns every level in effect, see [`levels`](crate::levels).
     pub fn levels(&self) -> Vec<LevelRule> {
         self.0.levels.rules()
     }
 
-    /// As [`revert_level`](crate::revert_level).
+    /// Reverts the change of a level, see [`revert_level`](crate::revert_level).
     pub fn revert_level(&self, target: &str) -> bool {
         self.0.revert_level(target)
     }
 
-    /// As [`set_late_lines`](crate::set_late_lines).
+    /// Changes which lines are kept for requests, see [`set_late_lines`](crate::set_late_lines).
     ///
     /// # Errors
     ///
-    /// Fails as [`set_late_lines`](crate::set_late_lines) does.
+    /// Fails like [`set_late_lines`](crate::set_late_lines).
     pub fn set_late_lines(
         &self,
         late: LateLines,
@@ -518,17 +521,17 @@ impl Pipeline {
         self.0.set_late_lines(late, ttl.into(), who, why)
     }
 
-    /// As [`revert_late_lines`](crate::revert_late_lines).
+    /// Reverts a change of the late lines, see [`revert_late_lines`](crate::revert_late_lines).
     pub fn revert_late_lines(&self) -> bool {
         self.0.levels.end_late()
     }
 
-    /// Returns counts of its lines so far.
+    /// Returns the counts of its lines so far.
     pub fn stats(&self) -> Stats {
         self.0.stats()
     }
 
-    /// As [`output_health`](crate::output_health).
+    /// Returns the state of each output, see [`output_health`](crate::output_health).
     pub fn output_health(&self) -> Vec<OutputHealth> {
         self.0.output_health()
     }
@@ -538,7 +541,7 @@ impl Pipeline {
         self.0.recent(lines)
     }
 
-    /// As [`recent_after`](crate::recent_after).
+    /// Returns the lines after the one with this number, see [`recent_after`](crate::recent_after).
     pub fn recent_after(&self, number: u64) -> RecentLines {
         self.0.recent_after(number)
     }

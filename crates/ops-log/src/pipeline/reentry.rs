@@ -13,7 +13,7 @@ impl Drop for Reset {
     }
 }
 
-/// Runs this, unless this thread is within it already; `None` where it did not run, or panicked.
+/// Runs `work`, unless this thread is already inside it; `None` if it did not run, or panicked.
 #[inline]
 pub(crate) fn guarded<R>(work: impl FnOnce() -> R) -> Option<R> {
     if WRITING.try_with(|writing| writing.replace(true)) == Ok(true) {

@@ -1,15 +1,15 @@
 use crate::escape;
 
-/// Longer lines are kept up to here.
+/// Maximum length of a kept recent line in bytes; longer lines are cut.
 pub const MAX_RECENT_BYTES: usize = 8 * 1024;
 
-/// Initial capacity of a buffer; most lines fit.
+/// Initial capacity of a line buffer in bytes; most lines fit.
 const USUAL_BYTES: usize = 512;
 
-/// Those of the newest lines that some threads wrote; their buffers are used again.
+/// Newest lines of some threads; buffers are reused.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    /// In the order of their numbers, from `next` on and round.
+    /// Circular, in the order of their numbers starting at `next`.
     slots: Vec<Slot>,
     next: usize,
 }
@@ -20,13 +20,13 @@ struct Slot {
     line: Vec<u8>,
 }
 
-/// Lines that followed another one.
+/// Recent lines after a given one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecentLines {
     /// Number of the newest line; the others count down from it. The first line of a process has number 1.
     pub last: u64,
-    /// The lines as JSON, oldest first.
+    /// Lines as JSON, oldest first.
     pub lines: Vec<String>,
 }
 
@@ -38,13 +38,13 @@ impl Ring {
         }
     }
 
-    /// Keeps a line without its newline. What is left in its buffer is an older line, or nothing.
+    /// Keeps a line without its newline. Its buffer is left empty or with an older line.
     #[inline(always)]
     pub(crate) fn push(&mut self, number: u64, line: &mut Vec<u8>, capacity: usize) {
         let slot = self.slot(number, capacity);
         slot.number = number;
         if line.len() <= MAX_RECENT_BYTES && line.capacity() <= 2 * MAX_RECENT_BYTES {
-            // the buffers change places: nothing is copied
+            // swapping the buffers copies nothing
             std::mem::swap(&mut slot.line, line);
             if slot.line.last() == Some(&b'\n') {
                 slot.line.pop();
@@ -52,13 +52,13 @@ impl Ring {
         } else {
             let whole = line.strip_suffix(b"\n").unwrap_or(line);
             slot.line.clear();
-            // one byte more tells that it is longer
+            // one byte more than the maximum marks a cut line
             slot.line
                 .extend_from_slice(&whole[..whole.len().min(MAX_RECENT_BYTES + 1)]);
         }
     }
 
-    /// The slot of the oldest line if that is none of the newest any more, otherwise another one.
+    /// Returns the slot of the oldest line if that is no longer among the newest ones, otherwise a new slot.
     #[inline(always)]
     fn slot(&mut self, number: u64, capacity: usize) -> &mut Slot {
         let gone = number.saturating_sub(capacity as u64);
@@ -85,21 +85,21 @@ impl Ring {
         self.next
     }
 
-    /// Removes the lines up to the one with this number.
+    /// Removes all lines up to this number.
     pub(crate) fn remove_up_to(&mut self, number: u64) {
         self.slots.rotate_left(self.next);
         self.slots.retain(|slot| slot.number > number);
         self.next = self.slots.len();
     }
 
-    /// The lines after the one with this number, each with its own.
+    /// Returns the lines after this number, each with its own number.
     pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = (u64, &[u8])> {
         let fresh = self.slots.iter().filter(move |slot| slot.number > number);
         fresh.map(|slot| (slot.number, &slot.line[..]))
     }
 }
 
-/// A line that was kept, as text.
+/// Returns a kept line as text.
 pub(crate) fn text(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     if line.len() <= MAX_RECENT_BYTES {

@@ -8,36 +8,38 @@ use crate::render::losses::Counters;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Lines that every output took.
+    /// Number of lines that every output accepted.
     pub written: u64,
-    /// Lines that an output did not take as a whole.
+    /// Number of lines that some output did not accept completely.
     pub dropped: u64,
-    /// Lines over a [`RateLimit`](crate::RateLimit), which were not sent.
+    /// Number of lines over a [`RateLimit`](crate::RateLimit), which were not sent.
     pub suppressed: u64,
-    /// Lines of traces that are not sampled, see [`Config::sample_traces`](crate::Config::sample_traces), which were not sent.
+    /// Number of lines of traces that are not sampled, see
+    /// [`Config::sample_traces`](crate::Config::sample_traces), which were not sent.
     pub unsampled: u64,
-    /// Lines that were kept for a request and written late, see [`LateLines`](crate::LateLines). They are among the written ones too.
+    /// Number of lines that were kept for a request and written late, see
+    /// [`LateLines`](crate::LateLines). Included in `written` or `dropped`.
     pub late_written: u64,
-    /// Lines that were kept for a request and dropped, since it neither failed nor was slow.
+    /// Number of lines that were kept for a request and dropped, because it neither failed nor was slow.
     pub late_dropped: u64,
-    /// Lines that were kept for a request and gave way to newer ones, or found no room.
+    /// Number of lines that were kept for a request and discarded for newer ones, or did not fit.
     pub late_cut: u64,
-    /// Values that were cut and fields that were left out, because they were too long or too many.
+    /// Number of values that were cut and fields that were left out, because they were too long or too many.
     pub truncated: u64,
-    /// Values that panicked or failed while they were formatted.
+    /// Number of values that panicked or failed while they were formatted.
     pub value_errors: u64,
-    /// Lines of each level, in the order of [`Level::ALL`].
+    /// Number of lines of each level, in the order of [`Level::ALL`].
     events: [u64; Level::ALL.len()],
 }
 
 impl Stats {
-    /// Returns the number of lines of this level, whether outputs took them or not.
+    /// Returns the number of lines of this level, accepted by the outputs or not.
     pub fn events(&self, level: Level) -> u64 {
         self.events[level as usize]
     }
 }
 
-/// Counts of lines, while they are counted.
+/// Counts of lines of one part.
 #[derive(Debug)]
 pub(crate) struct Counts {
     written: u64,
@@ -91,7 +93,7 @@ impl Counts {
     }
 }
 
-/// Tells the `metrics` recorder the totals so far.
+/// Reports the totals to the `metrics` recorder.
 #[cfg(feature = "metrics")]
 pub fn publish_metrics() {
     let stats = crate::pipeline::GLOBAL.stats();

@@ -8,15 +8,17 @@ use crate::render::callback::caught;
 
 type Tap = Box<dyn Fn(SystemTime, &[u8]) + Send + Sync>;
 
-/// Most processes have none, and ask no further.
+/// Set if there is a tap, so that most processes check only this.
 static HAS_TAP: AtomicBool = AtomicBool::new(false);
 static TAP: ArcSwapOption<Tap> = ArcSwapOption::const_empty();
 
-/// Shows this function each line of the process after its outputs took it, or failed to: its moment, and its JSON without a
-/// newline and without secrets, as [`recent`](crate::recent) keeps it, but in full.
+/// Sets a function that is called with each line of the global pipeline after its
+/// outputs accepted it, or failed to: with the time and the JSON of the line, without
+/// newline and secrets. Unlike the lines of [`recent`](crate::recent) it is not cut.
 ///
-/// It runs on the thread that logs, so it must not wait. A line that it logs itself is dropped, and one of a panic is not shown: code of
-/// the application that panics within a panic would end the process. A second function replaces the first.
+/// The function runs on the thread that logs, so it must not block. Lines that it logs
+/// itself are dropped. It is not called for the line of a panic: application code that
+/// panics within a panic would abort the process. A second function replaces the first.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -6,30 +6,30 @@ use arc_swap::{ArcSwapOption, Cache};
 
 use crate::render::callback::caught;
 
-/// The span that is current while a line is written.
+/// Span that is current while a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceIds {
-    /// The trace.
+    /// Id of the trace.
     pub trace_id: [u8; 16],
-    /// The span in it.
+    /// Id of the span.
     pub span_id: [u8; 8],
 }
 
 type Reader = Box<dyn Fn() -> Option<TraceIds> + Send + Sync>;
 
-/// Most processes without traces ask no further.
+/// Set if there is a reader, so that processes without traces check only this.
 static HAS_READER: AtomicBool = AtomicBool::new(false);
 static READER: ArcSwapOption<Reader> = ArcSwapOption::const_empty();
 
 type Known = Cache<&'static ArcSwapOption<Reader>, Option<Arc<Reader>>>;
 
 thread_local! {
-    /// The reader that the thread asked before, so that it need not count the users of it.
+    /// Reader last used by the thread, cached to avoid reference counting.
     static KNOWN: Cell<Option<Known>> = const { Cell::new(None) };
 }
 
-/// Sets the source that is asked for the current span whenever a line is written. One that was set before is not asked again; it is dropped when
-/// each thread that asked it has written another line, or ended.
+/// Sets the source of the current span, which is called for each line. A previous source is not
+/// called any more; it is dropped once each thread that used it has written another line, or ended.
 pub fn set_trace_id_source(reader: impl Fn() -> Option<TraceIds> + Send + Sync + 'static) {
     READER.store(Some(Arc::new(Box::new(reader))));
     HAS_READER.store(true, Relaxed);
@@ -42,7 +42,7 @@ pub(crate) fn current() -> Option<TraceIds> {
 
 #[inline(never)]
 fn read() -> Option<TraceIds> {
-    // a line that the reader writes finds none, and makes its own
+    // a line that the reader logs finds no cache, and creates its own
     let known = KNOWN.try_with(Cell::take).ok().flatten();
     let mut known = known.unwrap_or_else(|| Cache::new(&READER));
     let reader = known.load();

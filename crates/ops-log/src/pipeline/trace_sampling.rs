@@ -4,25 +4,25 @@ use crate::Value;
 use crate::pipeline::trace_ids;
 use crate::render::bound::BoundFields;
 
-/// Decides by the trace of a line, so that all lines of a trace share the answer.
+/// Sampling decision by the trace of a line, the same for all lines of a trace.
 #[derive(Debug)]
 pub(crate) struct TraceSampling {
-    /// Bound of the last 64 bits of a trace id without the lowest one: numbers below it are sampled, as samplers of
-    /// OpenTelemetry decide by ratio.
+    /// Bound for the last 64 bits of a trace id, without the lowest bit:
+    /// ids below it are sampled, as by OpenTelemetry's ratio-based sampler.
     below: u64,
 }
 
 impl TraceSampling {
-    /// `None` if every trace is sampled.
+    /// Returns `None` if every trace is sampled.
     pub(crate) fn new(ratio: f64) -> Option<Self> {
         (ratio < 1.0).then(|| Self {
             below: (ratio.max(0.0) * (1_u64 << 63) as f64) as u64,
         })
     }
 
-    /// Reports whether the trace of a line is sampled; lines without a trace are.
+    /// Returns `true` if the trace of a line is sampled, or the line has no trace.
     pub(crate) fn keeps(&self, bound: &[&Arc<BoundFields>], context: Option<&BoundFields>) -> bool {
-        // a bound trace id is the one that the line shows, whatever trace is current
+        // a bound trace id is the one shown in the line, whatever trace is current
         let layers = bound.iter().rev().map(|layer| &***layer).chain(context);
         let trace = layers.filter_map(trace_of).next();
         let trace = trace.or_else(|| {
@@ -33,7 +33,7 @@ impl TraceSampling {
     }
 }
 
-/// The last 64 bits of the trace id that is bound.
+/// Returns the last 64 bits of the bound trace id.
 fn trace_of(bound: &BoundFields) -> Option<u64> {
     let (_, value) = bound.pairs().iter().find(|(key, _)| key == "trace_id")?;
     let Value::Text(text) = value else {
