@@ -17,7 +17,7 @@ pub(super) fn install() {
 }
 
 pub(super) fn levels_changed() {
-    // another logger's level is not ours to set
+    // another logger's maximum level must not be changed
     if std::ptr::addr_eq(log::logger(), &raw const FACADE) {
         log::set_max_level(match GLOBAL.levels.most_verbose() {
             None => log::LevelFilter::Off,

@@ -1,4 +1,4 @@
-//! Events of others, as lines of ours.
+//! Events of other logging crates as lines.
 
 mod facade;
 mod noise;
@@ -11,9 +11,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::pipeline;
 
-/// Returns a layer that turns `tracing` events into lines, named by their target, for a host that composes its own subscriber.
+/// Returns a layer that turns `tracing` events into lines, named
+/// by their target, for a program with its own subscriber.
 ///
-/// It filters for itself: other layers see what they ask for. Fields of spans come before the event's own.
+/// It filters separately: other layers are not affected. Fields of spans come before the event's own.
 pub fn tracing_layer<S>() -> impl Layer<S> + Send + Sync + 'static
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
@@ -22,19 +23,19 @@ where
     subscriber::layer()
 }
 
-/// From here on others hear of changed levels.
+/// Notifies the bridges of changed levels from now on.
 pub(crate) fn follow_levels() {
     pipeline::on_levels_changed(levels_changed);
 }
 
-/// Installs both bridges; a subscriber or logger that was installed before stays. Returns false if that subscriber makes no lines
-/// of ours.
+/// Installs both bridges; an existing subscriber or logger stays.
+/// Returns `false` if that subscriber has no layer of this crate.
 pub(crate) fn install() -> bool {
     facade::install();
     subscriber::install()
 }
 
-/// Makes others ask again about levels that they remember.
+/// Makes other crates evaluate cached levels again.
 fn levels_changed() {
     facade::levels_changed();
     tracing::callsite::rebuild_interest_cache();

@@ -1,10 +1,10 @@
-//! Which lines of other crates are written.
+//! Filter for lines of other crates.
 
 use crate::Level;
 use crate::pipeline::GLOBAL;
 
-/// Crates that are logged from this level on only, unless a longer or equal target of the filter says otherwise. The
-/// OpenTelemetry SDK repeats for each batch what ops-trace says once.
+/// Crates with a minimum level, unless a target of the filter that is at least as long sets
+/// another one. The OpenTelemetry SDK repeats for each batch what ops-trace logs once.
 const NOISY: [(&str, Level); 16] = [
     ("hyper", Level::Warning),
     ("hyper_util", Level::Warning),
@@ -24,11 +24,11 @@ const NOISY: [(&str, Level); 16] = [
     ("mio", Level::Warning),
 ];
 
-/// The same for families of crates, by the beginning of their names.
+/// Families of crates with a minimum level, by prefix.
 const NOISY_FAMILIES: [(&str, Level); 2] =
     [("aws_", Level::Warning), ("opentelemetry", Level::Critical)];
 
-/// Reports whether a line of another crate is written.
+/// Returns `true` if a line of another crate is written.
 pub(crate) fn enabled(level: Level, target: &str) -> bool {
     GLOBAL.levels.may_be_enabled(level)
         && !is_noise(level, target)

@@ -1,4 +1,4 @@
-//! A panic is a line.
+//! Logging of panics.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write;
@@ -20,7 +20,7 @@ const FLUSH_BUDGET: Duration = Duration::from_millis(500);
 
 static WANTED: AtomicBool = AtomicBool::new(false);
 
-/// Lines for panics from here on, or none. The hook that was there before still runs.
+/// Enables or disables lines for panics. The previous hook still runs.
 pub(crate) fn watch(wanted: bool) {
     static INSTALLED: Once = Once::new();
     WANTED.store(wanted, Relaxed);
@@ -33,21 +33,21 @@ pub(crate) fn watch(wanted: bool) {
             if !WANTED.load(Relaxed) {
                 return before(info);
             }
-            // where panics abort, even one of a callback is logged: it ends the process
+            // if panics abort, even one of a callback is logged, because it ends the process
             if cfg!(panic = "unwind") && callback::is_quiet() {
                 return;
             }
             log_panic(info);
             match info.payload_as_str().and_then(redacted) {
                 None => before(info),
-                // the hook before would print what nobody may read
+                // the previous hook would print the secret
                 Some(message) => print_scrubbed(info, &message),
             }
         }));
     });
 }
 
-/// Prints a panic as the standard library does, with a backtrace where `RUST_BACKTRACE` asks for one.
+/// Prints a panic like the standard library, with a backtrace if `RUST_BACKTRACE` requests it.
 fn print_scrubbed(info: &PanicHookInfo<'_>, message: &str) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
@@ -74,7 +74,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     if !GLOBAL.runs_code_of_others() {
         return panic.log();
     }
-    // a writer that panics within a panic would end the process: on another thread it costs its line
+    // a writer that panics within a panic would abort the process: on another thread only its line is lost
     let (done, finished) = mpsc::channel();
     let work = carry(move || panic.log());
     let spawned = std::thread::Builder::new()
@@ -88,7 +88,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     }
 }
 
-/// Message and place of a panic.
+/// Message and location of a panic.
 struct Panic {
     message: String,
     location: Option<String>,

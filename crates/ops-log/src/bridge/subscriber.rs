@@ -1,4 +1,4 @@
-//! Events of the `tracing` crate, with the fields of the spans that they are in.
+//! Events of the `tracing` crate, with the fields of their spans.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -20,7 +20,7 @@ use crate::render::head::{Event, RecordMeta};
 use crate::render::serialize::{Chain, TracingFields};
 use crate::{Level, Value};
 
-/// The layer, and what it lets through.
+/// Returns the layer with its filter.
 pub(super) fn layer<S>() -> impl Layer<S> + Send + Sync + 'static
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
@@ -29,15 +29,16 @@ where
     Lines(PhantomData::<fn(S)>).with_filter(Wanted)
 }
 
-/// Installs a subscriber with the layer; one that was installed before stays. Returns false if no subscriber has the layer.
+/// Installs a subscriber with the layer; an existing subscriber
+/// stays. Returns `false` if no subscriber has the layer.
 pub(super) fn install() -> bool {
-    // ours may live on for a moment in a thread that looks at it
+    // counted first, because the layer below may outlive a failed call for a moment in another thread
     let has_layers = LAYERS.load(Ordering::Relaxed) > 0;
     let ours = tracing_subscriber::registry().with(layer());
     tracing::subscriber::set_global_default(ours).is_ok() || has_layers
 }
 
-/// Layers that are not dropped: those of subscribers, and those that wait for one.
+/// Number of existing layers: in subscribers, or not yet added to one.
 static LAYERS: AtomicUsize = AtomicUsize::new(0);
 
 fn level(of: &tracing::Level) -> Level {
@@ -50,7 +51,7 @@ fn level(of: &tracing::Level) -> Level {
     }
 }
 
-/// Lets through what is written now.
+/// Filter by the current levels.
 struct Wanted;
 
 impl<S> Filter<S> for Wanted {
@@ -59,7 +60,8 @@ impl<S> Filter<S> for Wanted {
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // what is captured or kept depends on who asks, and what tracing-log makes of `log` records on the record
+        // captured and kept lines depend on the caller, and those
+        // that tracing-log makes of `log` records on the record
         if metadata.target() == "log" || GLOBAL.levels.asks_context() {
             Interest::sometimes()
         } else if noise::enabled(level(metadata.level()), metadata.target()) {
@@ -78,7 +80,7 @@ impl<S> Drop for Lines<S> {
     }
 }
 
-/// A span's fields, rendered.
+/// Rendered fields of a span.
 struct SpanFields(Mutex<Arc<BoundFields>>);
 
 impl<S> Layer<S> for Lines<S>
@@ -100,7 +102,7 @@ where
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
-        // a value may log while it is formatted: nothing is locked meanwhile
+        // a value may log while it is formatted: no lock may be held meanwhile
         let mut recorded = Pairs::default();
         values.record(&mut recorded);
         let Some(span) = context.span(id) else { return };
@@ -153,7 +155,7 @@ where
     }
 }
 
-/// Text of an event, and the name of its call site: text that is formatted is different each time.
+/// Text of an event, and the name of its call site, because formatted text differs each time.
 struct Message<'a> {
     text: &'a str,
     call_site: &'static str,
@@ -177,7 +179,7 @@ impl Event for Message<'_> {
 #[derive(Default)]
 struct Origin {
     message: Option<String>,
-    /// Target of the record that `tracing-log` made the event of.
+    /// Target of the record from which `tracing-log` made the event.
     target: Option<String>,
 }
 
@@ -203,7 +205,7 @@ fn text_of(value: &dyn fmt::Debug) -> String {
     formatted_text(&format_args!("{value:?}"), &GLOBAL.counters)
 }
 
-/// Fields of a span, to be kept.
+/// Fields of a span, to be stored.
 #[derive(Default)]
 struct Pairs(Vec<(std::borrow::Cow<'static, str>, Value)>);
 

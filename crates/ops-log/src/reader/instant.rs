@@ -3,19 +3,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: i64 = 86_400;
 
-/// Text that is no instant.
+/// Text that is not an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseInstantError {
     text: String,
 }
 
-/// Reads an instant as RFC 3339 has it, with any offset and precision, or a day, which begins in UTC:
-/// `2025-01-15T10:30:00.123456Z`, `2025-01-15 12:30:00+02:00`, `2025-01-15`. Digits below a nanosecond are ignored. `23:59:60` in
-/// UTC, a leap second, is the beginning of the next day.
+/// Parses an instant of RFC 3339, with any offset and precision, or a day, which starts in
+/// UTC: `2025-01-15T10:30:00.123456Z`, `2025-01-15 12:30:00+02:00`, `2025-01-15`. Digits below
+/// a nanosecond are ignored. `23:59:60` in UTC, a leap second, is the start of the next day.
 ///
 /// # Errors
 ///
-/// Fails if the text has another form, no offset, or a day or a time that does not exist.
+/// Fails if the text has another format, no offset, or a day or time that does not exist.
 pub fn parse_instant(text: &str) -> Result<SystemTime, ParseInstantError> {
     let refused = || ParseInstantError {
         text: text.chars().take(64).collect(),
@@ -55,7 +55,7 @@ fn read(text: &[u8]) -> Option<SystemTime> {
     }
 }
 
-/// The nanoseconds of `.123`, and what is behind them.
+/// Returns the nanoseconds of `.123`, and the rest.
 fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     let Some((b'.', text)) = text.split_first() else {
         return Some((0, text));
@@ -72,7 +72,7 @@ fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     Some((nanos, zone))
 }
 
-/// Seconds that a clock of this zone is ahead of UTC.
+/// Returns the seconds by which this zone is ahead of UTC.
 fn offset(zone: &[u8]) -> Option<i64> {
     match *zone {
         [b'Z' | b'z'] => Some(0),
@@ -102,7 +102,7 @@ fn days_of(year: i64, month: i64) -> i64 {
     }
 }
 
-/// The inverse of the date of a day, by Howard Hinnant's `days_from_civil`.
+/// Returns the number of a day, by Howard Hinnant's `days_from_civil`.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);

@@ -1,18 +1,18 @@
 use std::io::{self, Read};
 
-/// Maximum length of a line that is read, in bytes; the rest of a longer line is dropped, and the line is counted.
+/// Maximum length of a line in bytes; the rest of a longer line is dropped, and the line is counted.
 pub const MAX_STORED_LINE_BYTES: usize = 8 * 1024 * 1024;
 
-/// Bytes of one read.
+/// Number of bytes per read.
 const PIECE: usize = 64 * 1024;
 
-/// Bytes that tell what was read from what stands in its place later: longer than most lines, whose times differ.
+/// Number of bytes compared to detect replaced content: longer than most lines, whose times differ.
 pub(super) const LAST_BYTES: usize = 1024;
 
-/// Lines of an input that does not grow: a pipe, or what was compressed.
+/// Lines of an input that does not grow: a pipe, or decompressed data.
 ///
-/// A line ends with `\n`, `\r\n`, `\r`, or NULs, which a crash of the machine leaves in files. A mark of byte order is skipped.
-/// Bytes that are not UTF-8 are replaced.
+/// A line ends with `\n`, `\r\n`, `\r`, or NULs, which a crash of the machine
+/// leaves in files. A byte order mark is skipped. Invalid UTF-8 is replaced.
 ///
 /// ```
 /// use ops_log::reader::Lines;
@@ -32,13 +32,13 @@ pub struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
-    /// Reads from the beginning of this input.
+    /// Reads from the start of this input.
     pub fn new(input: R) -> Self {
         let buffer = LineBuffer::default();
         Self { input, buffer }
     }
 
-    /// Returns the next line, without its end, or `None` after the last one.
+    /// Returns the next line without its line end, or `None` after the last one.
     ///
     /// # Errors
     ///
@@ -56,28 +56,29 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Reports whether the next line is in memory, so that [`next_line`](Self::next_line) does not wait for the input.
+    /// Returns `true` if the next line is in memory, so that
+    /// [`next_line`](Self::next_line) does not wait for the input.
     pub fn has_line(&self) -> bool {
         self.buffer.has_line()
     }
 
-    /// Number of lines whose end was dropped, because they are longer than [`MAX_STORED_LINE_BYTES`].
+    /// Returns the number of lines that were cut, because they are longer than [`MAX_STORED_LINE_BYTES`].
     pub fn cut_lines(&self) -> u64 {
         self.buffer.cut_lines
     }
 }
 
-/// Bytes that were read, and are not returned as lines yet.
+/// Bytes that were read, but not yet returned as lines.
 #[derive(Debug, Default)]
 pub(super) struct LineBuffer {
     bytes: Vec<u8>,
-    /// Start of the first line that was not returned.
+    /// Start of the first line not yet returned.
     start: usize,
-    /// End of what was searched for the end of that line.
+    /// End of the bytes searched for the end of that line.
     searched: usize,
-    /// The line is longer than the limit: bytes up to its end are dropped.
+    /// The line exceeds the limit: bytes up to its end are dropped.
     overlong: bool,
-    /// The last line ended with `\r` or a NUL: a `\n` belongs to it.
+    /// The last line ended with `\r` or a NUL: a following `\n` belongs to it.
     split: bool,
     pub(super) cut_lines: u64,
 }
@@ -96,7 +97,7 @@ impl LineBuffer {
         read
     }
 
-    /// Makes these the last bytes that were read, of which the last read brought so many.
+    /// Updates the last bytes read; the last read returned `read` bytes.
     pub(super) fn keep_last(&self, read: usize, last: &mut Vec<u8>) {
         let read = read.min(LAST_BYTES);
         let kept = last.len().min(LAST_BYTES - read);
@@ -104,7 +105,7 @@ impl LineBuffer {
         last.extend_from_slice(&self.bytes[self.bytes.len() - read..]);
     }
 
-    /// Takes the next line whose end is there.
+    /// Takes the next line whose end was read.
     pub(super) fn take_line(&mut self) -> Option<String> {
         self.skip();
         let Some(end) = self.end() else {
@@ -121,7 +122,7 @@ impl LineBuffer {
         Some(line)
     }
 
-    /// Takes the last line if nothing ends it.
+    /// Takes the last line if it has no line end.
     pub(super) fn finish(&mut self) -> Option<String> {
         self.skip();
         let rest = self.text(self.bytes.len());
@@ -133,7 +134,7 @@ impl LineBuffer {
         self.end().is_some()
     }
 
-    /// Ends the line of which there is only a beginning.
+    /// Ends an incomplete line.
     pub(super) fn end_line(&mut self) {
         if self.start < self.bytes.len() || self.overlong {
             self.bytes.push(b'\n');
@@ -141,7 +142,7 @@ impl LineBuffer {
         self.split = false;
     }
 
-    /// Drops what was not returned.
+    /// Drops everything not yet returned.
     pub(super) fn clear(&mut self) {
         *self = Self {
             cut_lines: self.cut_lines,
@@ -154,7 +155,7 @@ impl LineBuffer {
         memchr::memchr3(b'\n', b'\r', 0, rest).map(|end| self.searched + end)
     }
 
-    /// Skips what belongs to the end of the line before.
+    /// Skips the rest of the previous line end.
     fn skip(&mut self) {
         if self.overlong {
             return;
@@ -170,7 +171,7 @@ impl LineBuffer {
         self.searched = self.searched.max(self.start);
     }
 
-    /// The line up to here.
+    /// Returns the line up to `end`.
     fn text(&mut self, end: usize) -> String {
         let line = &self.bytes[self.start..end];
         let kept = &line[..line.len().min(MAX_STORED_LINE_BYTES)];
@@ -180,7 +181,7 @@ impl LineBuffer {
         text.trim_start_matches('\u{feff}').to_owned()
     }
 
-    /// Keeps no more of a line without end than its beginning.
+    /// Limits a line without end to its start.
     fn bound(&mut self) {
         self.searched = self.bytes.len();
         if self.bytes.len() - self.start > MAX_STORED_LINE_BYTES {

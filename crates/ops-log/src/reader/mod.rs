@@ -1,4 +1,5 @@
-//! JSON lines read back: parsed, selected, followed through rotation, shown as lines for people. What cannot be read is counted.
+//! JSON lines read back: parsed, selected, followed through
+//! rotation, printed for people. Unreadable lines are counted.
 //!
 //! ```
 //! use ops_log::reader::{Selection, StoredLine};

@@ -1,4 +1,4 @@
-//! Files of a rotated log, in the order of their numbers.
+//! Files of a rotated log, by their numbers.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 
 use crate::output::rotation::behind_links;
 
-/// Numbers in a row without a file that end the search: during a rotation one is missing.
+/// Number of consecutive missing files that ends the search: during a rotation one is missing.
 const MAX_HOLE: u32 = 3;
-/// Files that are open before and behind the one that is read, each.
+/// Maximum number of open files before the current one, and after it.
 pub(super) const MAX_OPEN: usize = 64;
-/// Times that files are looked for while they are rotated.
+/// Maximum number of attempts to list files that are being rotated.
 const MAX_TRIES: usize = 20;
 
-/// Returns the files of a rotated log that are there, the oldest first and `path` last: `app.log.2`, `app.log.1`, `app.log`.
+/// Returns the existing files of a rotated log, the oldest
+/// first and `path` last: `app.log.2`, `app.log.1`, `app.log`.
 ///
-/// If `path` is a link, the older files are beside the file that it leads to. One or two missing numbers are passed over, and so is what is no regular file.
+/// If `path` is a link, the older files are beside its target. One or two
+/// missing numbers are skipped, and so is anything that is not a regular file.
 pub fn with_rotated(path: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = numbered(path).filter(|file| file != path).collect();
     files.reverse();
@@ -23,7 +25,7 @@ pub fn with_rotated(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Regular files of these names that are there, the newest first.
+/// Returns the existing regular files of these names, the newest first.
 fn numbered(path: &Path) -> impl Iterator<Item = PathBuf> {
     let (mut number, mut hole) = (0_u32, 0);
     std::iter::from_fn(move || {
@@ -40,7 +42,7 @@ fn numbered(path: &Path) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// A pipe would wait for its writer.
+/// Opens a regular file only, because opening a pipe would block.
 fn open_regular(name: &Path) -> Option<File> {
     if !std::fs::metadata(name).is_ok_and(|metadata| metadata.is_file()) {
         return None;
@@ -57,17 +59,17 @@ fn name(path: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// Files that are newer than another one, at most [`MAX_OPEN`], the newest first.
+/// Files newer than a given one, at most [`MAX_OPEN`], the newest first.
 #[derive(Default)]
 pub(super) struct Newer {
     pub(super) files: Vec<File>,
-    /// The other one has a name of the log still.
+    /// Set if the given file still has a name of the log.
     pub(super) is_there: bool,
-    /// A file that is known to be older has one.
+    /// Set if a file known to be older has one.
     pub(super) has_older: bool,
 }
 
-/// Opens the files that follow on `last`. `None` if they are rotated so quickly that their order cannot be told.
+/// Opens the files that follow `last`. `None` if they are rotated too quickly to determine their order.
 pub(super) fn newer_than(path: &Path, last: &File, older: &[File]) -> io::Result<Option<Newer>> {
     let last = Identity::of(&last.metadata()?);
     let mut known = Vec::with_capacity(older.len());
@@ -76,7 +78,7 @@ pub(super) fn newer_than(path: &Path, last: &File, older: &[File]) -> io::Result
     }
     let newest = [path.to_owned(), name(path, 1)];
     for _ in 0..MAX_TRIES {
-        // while they are open, no other file has their inodes
+        // while they are open, their inodes are not reused
         let before = newest.each_ref().map(|name| open_regular(name));
         let newer = scan(path, &last, &known)?;
         let is_still = |(file, name): (&Option<File>, &PathBuf)| {
@@ -95,7 +97,7 @@ fn scan(path: &Path, last: &Identity, known: &[Identity]) -> io::Result<Newer> {
     let mut newer = Newer::default();
     let mut seen: Vec<Identity> = Vec::new();
     for name in numbered(path) {
-        // renamed since it was seen: it is found under the next number
+        // renamed since it was listed: it is found under the next number
         let file = match File::open(&name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             file => file?,
@@ -120,7 +122,7 @@ fn scan(path: &Path, last: &Identity, known: &[Identity]) -> io::Result<Newer> {
     Ok(newer)
 }
 
-/// Opens the newest of the files that are older than the one of this name, the oldest first.
+/// Opens the newest of the files older than `path`, the oldest first.
 pub(super) fn older_than(path: &Path) -> Vec<File> {
     let older = numbered(path).filter(|name| name != path);
     let mut older: Vec<File> = older
@@ -131,7 +133,7 @@ pub(super) fn older_than(path: &Path) -> Vec<File> {
     older
 }
 
-/// Reports whether a file has a name still; without names it only takes space.
+/// Returns `true` if a file still has a name; otherwise it only takes up space.
 #[cfg(unix)]
 pub(super) fn has_name(file: &File) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -143,7 +145,7 @@ pub(super) fn has_name(_: &File) -> bool {
     false
 }
 
-/// Identity of a file that is open, whatever its name.
+/// Identity of an open file, independent of its name.
 #[derive(Clone, Copy, Debug)]
 struct Identity {
     inode: (u64, u64),
@@ -159,7 +161,7 @@ impl Identity {
     }
 
     fn is(&self, other: &Self) -> bool {
-        // without inodes a file is taken as the same while it does not become shorter
+        // without inodes a file counts as the same as long as it does not become shorter
         self.inode == other.inode && (cfg!(unix) || self.len >= other.len)
     }
 }

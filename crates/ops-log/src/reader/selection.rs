@@ -5,7 +5,7 @@ use super::stored_line::StoredLine;
 use super::trace_id::TraceId;
 use crate::Level;
 
-/// Conditions that a line has to meet, all of them. An empty selection takes every line.
+/// Conditions that a line must meet, all of them. An empty selection matches every line.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     level: Option<Level>,
@@ -18,55 +18,55 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Takes every line.
+    /// Creates a selection that matches every line.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes lines of this level and more severe ones. A line without a level of ours is not taken.
+    /// Selects lines of this level and above. A line without a known level is not selected.
     #[must_use]
     pub fn level(mut self, level: Level) -> Self {
         self.level = Some(level);
         self
     }
 
-    /// Takes lines with this value of a field, such as `request_id`, `event` or `logger`; numbers as they are written, a `level` by any
-    /// of its names.
+    /// Selects lines with this value of a field, such as `request_id`, `event`
+    /// or `logger`; numbers as written, a `level` by any of its names.
     #[must_use]
     pub fn field(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.fields.push((key.into(), value.into()));
         self
     }
 
-    /// Takes lines with a field that is written `KEY=VALUE`; if there are several `=`, each of them may be the one between.
+    /// Selects lines with a field given as `KEY=VALUE`; if there are several `=`, each of them may be the separator.
     #[must_use]
     pub fn pair(mut self, pair: impl Into<String>) -> Self {
         self.pairs.push(pair.into());
         self
     }
 
-    /// Takes lines of this trace; upper and lower case are the same.
+    /// Selects lines of this trace, ignoring case.
     #[must_use]
     pub fn trace(mut self, id: TraceId) -> Self {
         self.trace = Some(id);
         self
     }
 
-    /// Takes lines in whose event, logger, keys or values this text is found, upper and lower case being different.
+    /// Selects lines that contain this text in event, logger, keys or values; case-sensitive.
     #[must_use]
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
         self
     }
 
-    /// Takes lines that were written at this instant or later. A line whose instant cannot be read is not taken.
+    /// Selects lines written at this instant or later. A line without a readable instant is not selected.
     #[must_use]
     pub fn since(mut self, instant: SystemTime) -> Self {
         self.since = Some(instant);
         self
     }
 
-    /// Takes lines that were written before this instant. A line whose instant cannot be read is not taken.
+    /// Selects lines written before this instant. A line without a readable instant is not selected.
     #[must_use]
     pub fn until(mut self, instant: SystemTime) -> Self {
         self.until = Some(instant);
@@ -78,7 +78,8 @@ impl Selection {
         self.judge(line) == Ok(true)
     }
 
-    /// Judges the line, or says which condition cannot be asked of it. Another one that it does not meet is reason enough.
+    /// Returns if the line matches. The error is a condition that
+    /// cannot be evaluated for it, unless another condition is not met.
     pub(super) fn judge(&self, line: &StoredLine) -> Result<bool, Unjudged> {
         let is_traced = |id: &TraceId| {
             let found = line.field("trace_id");

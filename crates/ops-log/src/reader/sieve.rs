@@ -3,7 +3,7 @@ use std::fmt;
 use super::selection::Selection;
 use super::stored_line::StoredLine;
 
-/// Takes the lines of a selection, and counts those of which it cannot be known if they belong to it.
+/// Filter that takes the lines of a selection, and counts the lines for which the selection cannot be evaluated.
 ///
 /// ```
 /// use ops_log::Level;
@@ -22,7 +22,7 @@ pub struct Sieve {
     left_out: LeftOut,
 }
 
-/// Line that a [`Sieve`] took.
+/// Line taken by a [`Sieve`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Taken<'a> {
@@ -32,20 +32,20 @@ pub enum Taken<'a> {
     Text(&'a str),
 }
 
-/// Numbers of lines that a [`Sieve`] left out because it could not judge them. `Display` is a text such as
-/// `2 lines that are not JSON, 1 line whose time cannot be read`; empty for none.
+/// Numbers of lines that a [`Sieve`] left out because it could not evaluate them. `Display` is a text
+/// such as `2 lines that are not JSON, 1 line whose time cannot be read`; empty if there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeftOut {
-    /// Not JSON, which has no level, no fields and no time. Blank lines are not counted.
+    /// Number of lines that are not JSON, so they have no level, fields or time. Blank lines are not counted.
     pub not_json: u64,
-    /// Asked for a time, of which they have none, or none that can be read.
+    /// Number of lines without a readable time, if the selection requires one.
     pub without_instant: u64,
-    /// Asked for a level, of which they have none, or one of another system.
+    /// Number of lines without a known level, if the selection requires one.
     pub without_level: u64,
 }
 
-/// Condition that cannot be asked of a line.
+/// Condition that cannot be evaluated for a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unjudged {
     NotJson,
@@ -54,7 +54,7 @@ pub(super) enum Unjudged {
 }
 
 impl Sieve {
-    /// Takes the lines of this selection.
+    /// Creates a filter for this selection.
     pub fn new(selection: Selection) -> Self {
         Self {
             selection,
@@ -62,14 +62,14 @@ impl Sieve {
         }
     }
 
-    /// Takes no line that is not JSON.
+    /// Leaves out lines that are not JSON.
     #[must_use]
     pub fn json_only(mut self, json_only: bool) -> Self {
         self.json_only = json_only;
         self
     }
 
-    /// Takes a line, unless the selection leaves it out, or it cannot be judged, which is counted.
+    /// Takes a line, unless the selection does not match, or cannot be evaluated; the latter is counted.
     pub fn take<'a>(&mut self, line: &'a str) -> Option<Taken<'a>> {
         let (judged, taken) = match StoredLine::parse(line) {
             Ok(stored) => (self.selection.judge(&stored), Taken::Line(stored)),
@@ -91,7 +91,7 @@ impl Sieve {
         }
     }
 
-    /// Numbers of lines that could not be judged, so far.
+    /// Returns the numbers of lines so far that could not be evaluated.
     pub fn left_out(&self) -> LeftOut {
         self.left_out
     }

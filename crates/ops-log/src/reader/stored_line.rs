@@ -14,16 +14,16 @@ use crate::render::raw::{Entries, Raw};
 use crate::render::timestamp::Timestamps;
 use crate::{Level, escape};
 
-/// Whoever wrote a line has hidden what is not to be read.
+/// Empty list, because stored lines are redacted already.
 static SHOW_ALL: LazyLock<DenyList> = LazyLock::new(|| DenyList::new([""; 0], [""; 0]));
 
-/// A line that was written as one JSON object. `Display` is the form for people, without colors.
+/// Line that was written as one JSON object. `Display` is the console form, without colors.
 ///
-/// Fields keep their order. Control characters and marks that change the direction of text stay escaped, also if another
-/// program wrote the line.
+/// Fields keep their order. Control characters and marks that change the
+/// direction of text stay escaped, even if another program wrote the line.
 pub struct StoredLine {
     timestamp: String,
-    /// As it was written, by our name if it is a level of ours.
+    /// The level as written, or its name in this crate if it is known.
     level_text: String,
     level: Option<Level>,
     event: String,
@@ -31,29 +31,30 @@ pub struct StoredLine {
     fields: Vec<(String, Box<RawValue>)>,
 }
 
-/// Failure to read a line: it is not one JSON object.
+/// Error for a line that is not one JSON object.
 #[derive(Debug)]
 pub struct ParseLineError(serde_json::Error);
 
 impl StoredLine {
-    /// Reads a line in our form, or in the one of a vendor that [`JsonForm`] knows: it is told by its keys. Keys besides `timestamp`,
-    /// `level`, `event` and `logger` are fields, by our names; a missing one of those is empty, and so is a `null`. NULs and a mark of
-    /// byte order before the line are skipped.
+    /// Parses a line in this crate's form, or in the form of a vendor supported by
+    /// [`JsonForm`], which is recognized by its keys. Keys other than `timestamp`, `level`,
+    /// `event` and `logger` are fields, under this crate's names; if one of these four is
+    /// missing or `null`, it is empty. NULs and a byte order mark before the line are skipped.
     ///
     /// # Errors
     ///
-    /// Fails if the text is not one JSON object: a stack trace, the beginning of a line that was cut off.
+    /// Fails if the text is not one JSON object, such as a stack trace or a cut line.
     pub fn parse(text: &str) -> Result<Self, ParseLineError> {
         let Entries(entries) = entries(text)?;
         let form = JsonForm::recognized(&entries);
         Ok(Self::of(entries, &form))
     }
 
-    /// Reads a line in this form, whose keys may be one's own.
+    /// Parses a line in this form, which may have custom keys.
     ///
     /// # Errors
     ///
-    /// Fails as [`parse`](Self::parse) does.
+    /// Fails like [`parse`](Self::parse).
     pub fn parse_with(text: &str, form: &JsonForm) -> Result<Self, ParseLineError> {
         let Entries(entries) = entries(text)?;
         Ok(Self::of(entries, form))
@@ -68,7 +69,7 @@ impl StoredLine {
             logger: String::new(),
             fields: Vec::new(),
         };
-        // file and line of the call, and their place among the fields
+        // file and line of the call, and their position among the fields
         let (mut file, mut number, mut place) = (None, None, None);
         for (key, value) in entries {
             if value.get() == "null" && form.is_head(&key) {
@@ -106,28 +107,28 @@ impl StoredLine {
         line
     }
 
-    /// Instant of the line as it was written, such as `2025-01-15T10:30:00.123Z`; empty if it has none.
+    /// Returns the time of the line as written, such as `2025-01-15T10:30:00.123Z`; empty if there is none.
     pub fn timestamp(&self) -> &str {
         &self.timestamp
     }
 
-    /// Instant of the line; `None` if it has none that [`parse_instant`] reads.
+    /// Returns the time of the line; `None` if there is none, or [`parse_instant`] cannot parse it.
     pub fn instant(&self) -> Option<SystemTime> {
         parse_instant(&self.timestamp).ok()
     }
 
-    /// Level of the line; `None` if it has none, or one of another system.
+    /// Returns the level of the line; `None` if there is none, or it is one of another system.
     pub fn level(&self) -> Option<Level> {
         self.level
     }
 
-    /// Event of the line.
+    /// Returns the event of the line.
     pub fn event(&self) -> &str {
         &self.event
     }
 
-    /// Returns a field as text: a string without its quotes, anything else as JSON. The last one counts if a key is there
-    /// twice. `timestamp`, `level`, `event` and `logger` are the parts of the line, unless they are empty.
+    /// Returns a field as text: a string without its quotes, anything else as JSON. If a key occurs twice, the last
+    /// one counts. `timestamp`, `level`, `event` and `logger` are the parts of the line, unless they are empty.
     pub fn field(&self, key: &str) -> Option<String> {
         let found = self.fields.iter().rfind(|(name, _)| name == key);
         let part = self.part(key).map(str::to_owned);
@@ -145,7 +146,7 @@ impl StoredLine {
         Some(text.as_str()).filter(|text| !text.is_empty())
     }
 
-    /// Reports whether a part or a field has this value; levels have several names.
+    /// Returns `true` if a part or a field has this value; levels have several names.
     pub(super) fn has(&self, key: &str, value: &str) -> bool {
         let is_level = || self.level.is_some() && value.parse().ok() == self.level;
         self.part(key)
@@ -157,9 +158,9 @@ impl StoredLine {
                 .is_some_and(|(_, found)| plain(found) == value)
     }
 
-    /// The instant to the second, in UTC; as it was written if it cannot be read.
+    /// Returns the time to the second, in UTC; as written if it cannot be parsed.
     fn shown_instant(&self) -> Vec<u8> {
-        // an instant before 1970 is written as 1970
+        // a time before 1970 would be written as 1970
         let instant = self.instant().filter(|instant| *instant >= UNIX_EPOCH);
         let text = instant.map(Timestamps::text);
         match text.as_deref().and_then(|text| text.get(..19)) {
@@ -168,7 +169,7 @@ impl StoredLine {
         }
     }
 
-    /// The line for people, without a newline; with colors for terminals if `color` is set.
+    /// Returns the line for the console, without a newline; `color` adds colors for terminals.
     pub fn console(&self, color: bool) -> String {
         let fields: Vec<_> = self
             .fields
@@ -215,18 +216,18 @@ fn json_escaped(text: &str) -> Vec<u8> {
     out
 }
 
-/// A value as JSON without characters that move a cursor.
+/// Returns a value as JSON without characters that move the cursor.
 fn shown_value(key: &str, value: &RawValue) -> Vec<u8> {
     let mut json = Vec::new();
     let raw = Raw::to_show(value.get());
     match Nested::write(&raw, key.as_bytes(), &SHOW_ALL, &mut json) {
-        // JSON, and more than we would write: a number beyond all numbers, or deeper lists
+        // valid JSON beyond our limits: a number out of range, or deeper nesting
         Written::Failed => escaped(value.get()).into_bytes(),
         _ => json,
     }
 }
 
-/// Text of a line that is not JSON, with control characters escaped so that none moves a cursor; tabs stay.
+/// Returns a line that is not JSON with control characters escaped, so that none moves the cursor; tabs are kept.
 pub fn escaped(text: &str) -> String {
     let stays = ['\t', '"', '\\'];
     let mut out = Vec::with_capacity(text.len());

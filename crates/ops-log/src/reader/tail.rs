@@ -6,30 +6,31 @@ use std::path::{Path, PathBuf};
 use super::lines::{LAST_BYTES, LineBuffer};
 use super::rotated::{MAX_OPEN, has_name, newer_than, older_than};
 
-/// Reader of a log file that goes on with the next file after a rotation.
+/// Reader of a log file that continues with the next file after a rotation.
 ///
-/// A file that was renamed is read to its end first. A file that was emptied is read from its beginning, also if it has grown again
-/// since, as logrotate's `copytruncate` leaves it. Of a file that was removed or moved away, the next of its name is read; older
-/// files never are. Lines that may have been lost between two reads are counted as a [gap](Self::gaps). A line is returned once its
-/// end is there, as [`Lines`](super::Lines) has it; at the end of an input that does not grow, [`finish`](Self::finish) returns what
-/// is left.
+/// A renamed file is read to its end first. A truncated file is read from its start, also if it has grown
+/// again since, as with logrotate's `copytruncate`. If a file was removed or moved away, the next file of
+/// its name is read; older files never are. Each time that lines may have been lost between two reads
+/// counts as a [gap](Self::gaps). A line is returned once its end was read, as by [`Lines`](super::Lines);
+/// at the end of an input that does not grow, [`finish`](Self::finish) returns the rest.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
     file: File,
     position: u64,
-    /// Bytes before the position, as they were read.
+    /// Last bytes read before the position.
     read_last: Vec<u8>,
     buffer: LineBuffer,
-    /// Files that follow, the newest first; open, so that no rotation takes them away.
+    /// Files that follow, the newest first; kept open, so that a rotation cannot remove them.
     ahead: Vec<File>,
-    /// Files that were read, or are older than the first one that was, the newest last; open, so that none is taken for a new one.
+    /// Files that were read, or are older than the first one read, the
+    /// newest last; kept open, so that none is taken for a new file.
     older: VecDeque<File>,
     gaps: u64,
 }
 
 impl Tail {
-    /// Opens a file at its beginning.
+    /// Opens a file at its start.
     ///
     /// # Errors
     ///
@@ -49,16 +50,16 @@ impl Tail {
         })
     }
 
-    /// Name of the file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the next line without its end, or `None` if there is none yet. Bytes that are not UTF-8 are replaced.
+    /// Returns the next line without its line end, or `None` if there is none yet. Invalid UTF-8 is replaced.
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be read. A missing file is not an error: it may be in the middle of a rotation.
+    /// Fails if the file cannot be read. A missing file is not an error, because a rotation may be in progress.
     pub fn next_line(&mut self) -> io::Result<Option<String>> {
         loop {
             if let Some(line) = self.buffer.take_line() {
@@ -70,37 +71,38 @@ impl Tail {
         }
     }
 
-    /// Reports whether the next line is in memory, so that [`next_line`](Self::next_line) does not wait for a pipe.
+    /// Returns `true` if the next line is in memory, so that [`next_line`](Self::next_line) does not wait for a pipe.
     pub fn has_line(&self) -> bool {
         self.buffer.has_line()
     }
 
-    /// Returns the last line if nothing ends it.
+    /// Returns the last line if it has no line end.
     pub fn finish(&mut self) -> Option<String> {
         self.buffer.finish()
     }
 
-    /// Reports whether more can come after the end: `false` for a pipe, whose end is its last one.
+    /// Returns `true` if the input may still grow at its end; `false` for a pipe.
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be looked at.
+    /// Fails if the metadata of the file cannot be read.
     pub fn can_grow(&self) -> io::Result<bool> {
         Ok(self.file.metadata()?.is_file())
     }
 
-    /// Number of times that lines may have been removed before they were read: the file was emptied, or it and all that were
-    /// older were gone while newer ones had been rotated.
+    /// Returns how often lines may have been removed before they were read: the file was
+    /// truncated, or it and all older files were gone although newer ones had been rotated.
     pub fn gaps(&self) -> u64 {
         self.gaps
     }
 
-    /// Number of lines whose end was dropped, because they are longer than [`MAX_STORED_LINE_BYTES`](super::MAX_STORED_LINE_BYTES).
+    /// Returns the number of lines that were cut, because they are longer
+    /// than [`MAX_STORED_LINE_BYTES`](super::MAX_STORED_LINE_BYTES).
     pub fn cut_lines(&self) -> u64 {
         self.buffer.cut_lines
     }
 
-    /// Reads what is there; `false` at the end.
+    /// Reads once; returns `false` at the end.
     fn read_piece(&mut self) -> io::Result<bool> {
         if self.was_emptied()? {
             self.file.seek(SeekFrom::Start(0))?;
@@ -118,7 +120,8 @@ impl Tail {
         Ok(read > 0)
     }
 
-    /// Reports whether the file is shorter than what was read of it, or has something else in that place. Reads up to the position.
+    /// Returns `true` if the file is shorter than the position, or its
+    /// content before it has changed. Leaves the file at the position.
     fn was_emptied(&mut self) -> io::Result<bool> {
         let metadata = self.file.metadata()?;
         // a pipe has no length
@@ -139,7 +142,7 @@ impl Tail {
         }
     }
 
-    /// Goes on with the file that follows; `false` if there is none.
+    /// Continues with the next file; `false` if there is none.
     fn go_on(&mut self) -> io::Result<bool> {
         if self.ahead.is_empty() && self.can_grow()? {
             self.look_ahead()?;
@@ -147,7 +150,7 @@ impl Tail {
         if self.ahead.is_empty() {
             return Ok(false);
         }
-        // what was written between the last read and the rename
+        // bytes written between the last read and the rename
         if self.read_piece()? {
             return Ok(true);
         }
@@ -163,7 +166,7 @@ impl Tail {
         self.position = 0;
         self.read_last.clear();
         if self.ahead.is_empty() {
-            // before a rotation takes away what is there
+            // before a rotation removes the files that exist now
             self.look_ahead()?;
         }
         Ok(true)
@@ -175,7 +178,7 @@ impl Tail {
         let Some(newer) = newer_than(&self.path, &self.file, older)? else {
             return Ok(());
         };
-        // a rotation removes the oldest file first, and leaves at least two of which one was renamed
+        // a rotation removes the oldest file first, and leaves at least two files, one of them renamed
         let is_swept = !newer.is_there && !newer.has_older && newer.files.len() > 1;
         self.gaps += u64::from(is_swept);
         self.ahead = newer.files;

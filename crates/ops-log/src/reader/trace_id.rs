@@ -1,9 +1,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Id of a trace: 32 hexadecimal digits, not all of them 0.
+/// Trace id: 32 hexadecimal digits, not all of them 0.
 ///
-/// Read from such digits in any case, and from a whole `traceparent`.
+/// Parsed from such digits in any case, or from a whole `traceparent`.
 ///
 /// ```
 /// use ops_log::reader::TraceId;
@@ -16,14 +16,14 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceId(String);
 
-/// Text that has no id of a trace.
+/// Text without a valid trace id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseTraceIdError {
     text: String,
 }
 
 impl TraceId {
-    /// The 32 digits, in lower case.
+    /// Returns the 32 digits, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -37,7 +37,7 @@ impl FromStr for TraceId {
         let parts: Vec<&str> = text.split('-').collect();
         let id = match parts[..] {
             [id] => Some(id),
-            // later versions may have more behind the flags
+            // later versions may append more after the flags
             [version, id, span, flags, ..] => {
                 let is_header = is_hex(version, 2) && is_hex(span, 16) && is_hex(flags, 2);
                 is_header.then_some(id)

@@ -3,8 +3,8 @@ use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwapOption;
 
-/// Keys whose values are never written, unless configured otherwise: the last word of a key decides, whatever digits and
-/// signs follow it (`password_2`, `token[]`).
+/// Default keys whose values are never written. The last word of a key decides,
+/// regardless of digits and punctuation after it (`password_2`, `token[]`).
 pub const DENIED_KEYS: &[&str] = &[
     "password",
     "passwords",
@@ -39,7 +39,7 @@ pub const DENIED_KEYS: &[&str] = &[
     "connection_string",
 ];
 
-/// Keys whose values are written although their last word is denied, unless configured otherwise.
+/// Default keys whose values are written although their last word is denied.
 pub const ALLOWED_KEYS: &[&str] = &[
     "next_page_token",
     "page_token",
@@ -55,15 +55,15 @@ pub const ALLOWED_KEYS: &[&str] = &[
     "compass",
 ];
 
-/// The list of the process, once one was configured.
+/// List of the process, once one was configured.
 static CURRENT: ArcSwapOption<DenyList> = ArcSwapOption::const_empty();
 
-/// Makes this the list of the process.
+/// Sets the list of the process.
 pub(crate) fn set_current(list: DenyList) {
     CURRENT.store(Some(Arc::new(list)));
 }
 
-/// The list of the process.
+/// Calls `work` with the list of the process.
 pub(crate) fn with_current<R>(work: impl FnOnce(&DenyList) -> R) -> R {
     static DEFAULT: LazyLock<DenyList> =
         LazyLock::new(|| DenyList::new(DENIED_KEYS.iter(), ALLOWED_KEYS.iter()));
@@ -73,17 +73,17 @@ pub(crate) fn with_current<R>(work: impl FnOnce(&DenyList) -> R) -> R {
     }
 }
 
-/// Decides by its key if a value may be written.
+/// List of keys whose values must not be written.
 #[derive(Clone, Debug)]
 pub(crate) struct DenyList {
     words: Arc<[Box<[u8]>]>,
     allowed: Arc<[Box<[u8]>]>,
-    /// Lists that decide alike have the same one.
+    /// Equal for lists with the same words.
     id: u64,
-    /// The last three letters of all words: most keys are let through after one look. All are set if a word has fewer
-    /// letters.
+    /// Bit table of the last three letters of all words, so that most keys
+    /// pass after one lookup. All bits are set if a word has fewer letters.
     endings: [u64; ENDING_WORDS],
-    /// The last four letters of all words, and all words of three.
+    /// Bit tables of the last four letters of longer words, and of words with three letters.
     fours: [u64; ENDING_WORDS],
     threes: [u64; ENDING_WORDS],
     /// Set if a word has fewer letters: then every key is compared.
@@ -92,7 +92,7 @@ pub(crate) struct DenyList {
 }
 
 impl DenyList {
-    /// Words with a dot are paths: `user.email` is `email` within `user`.
+    /// Creates a list. Words with a dot are paths: `user.email` is `email` within `user`.
     pub(crate) fn new<T: AsRef<str>>(
         denied: impl IntoIterator<Item = T>,
         allowed: impl IntoIterator<Item = T>,
@@ -123,32 +123,32 @@ impl DenyList {
         }
     }
 
-    /// Equal for lists that decide alike.
+    /// Returns an id that is equal for lists with the same words.
     #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    /// Reports whether the key is a word of the list, or ends in one: `db_password`, `X-API-Key`, `privateKey`.
+    /// Returns `true` if the key is a word of the list, or ends in one: `db_password`, `X-API-Key`, `privateKey`.
     #[inline]
     pub(crate) fn has(&self, key: &[u8]) -> bool {
         self.has_with(key, ending(key))
     }
 
-    /// The same for a key whose ending is known.
+    /// Same as [`has`](Self::has), for a key whose ending is known.
     #[inline]
     pub(crate) fn has_with(&self, key: &[u8], ending: Ending) -> bool {
         self.may_have(ending) && self.denies(key, key)
     }
 
-    /// Reports whether the list may have a key of this ending. Most keys are let through after one look.
+    /// Returns `true` if the list may have a key with this ending. Most keys pass after one lookup.
     #[inline]
     pub(crate) fn may_have(&self, ending: Ending) -> bool {
         let Place { word, bit } = ending.three;
         self.endings[word % ENDING_WORDS] & bit != 0 && self.may_have_four(ending)
     }
 
-    /// The same for a key within a value, whose path of keys ends with it.
+    /// Same as [`has`](Self::has), for a key within a value; `path` is the path of keys to it, itself included.
     pub(crate) fn has_within(&self, key: &[u8], path: &[u8]) -> bool {
         (self.has_paths || self.may_have_four(ending(key))) && self.denies(key, path)
     }
@@ -176,12 +176,12 @@ impl DenyList {
     }
 }
 
-/// The part of a text before a word that it ends with, as it is or before the digits and signs at its end.
+/// Returns the part of a text before a word at its end, with or without digits and punctuation after the word.
 fn before_end<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
     before_word(text, word).or_else(|| before_word(without_tail(text), word))
 }
 
-/// The part of a text before a word that it ends with; dashes within it do not count.
+/// Returns the part of a text before a word at its end, ignoring dashes within the word.
 fn before_word<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
     let (mut text, mut word) = (text, word);
     while let [rest @ .., letter] = word {
@@ -209,17 +209,18 @@ fn normalized<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> Arc<[Box<[u8
         .collect()
 }
 
-/// Two bytes are equal if they differ in case only.
+/// Returns the byte in lower case, for comparisons that ignore case.
 const fn fold(byte: u8) -> u8 {
     byte.to_ascii_lowercase()
 }
 
-/// `api_key`, `api-key` and `apiKey` are one word.
+/// Returns `true` for word separators: `api_key`, `api-key` and `apiKey` are the same word.
 const fn is_dash(byte: u8) -> bool {
     matches!(byte, b'_' | b'-' | b' ')
 }
 
-/// The text without the digits and signs at its end: `password_2` and `token[]` are a password and a token.
+/// Returns the text without digits and punctuation at its end,
+/// so that `password_2` is a password and `token[]` a token.
 const fn without_tail(text: &[u8]) -> &[u8] {
     let mut rest = text;
     while let [before @ .., last] = rest {
@@ -231,17 +232,17 @@ const fn without_tail(text: &[u8]) -> &[u8] {
     rest
 }
 
-/// 1024 bits.
+/// Size of a bit table: 1024 bits.
 const ENDING_WORDS: usize = 16;
 
-/// The last letters of a key, four and three of them, before the digits and signs at its end.
+/// Last four and last three letters of a key, before digits and punctuation at its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending {
     four: Place,
     three: Place,
 }
 
-/// A bit in a table; the first one, which decides nothing, if the key has fewer letters.
+/// Bit in a table; the first bit, without significance, if the key has fewer letters.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     word: usize,

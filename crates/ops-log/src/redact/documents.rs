@@ -1,4 +1,5 @@
-//! JSON that is text, such as the body of a request: `{"user":"ada","password":"x"}`; and what `Debug` shows of structs, maps and pairs.
+//! JSON within text, such as a request body: `{"user":"ada","password":"x"}`;
+//! and `Debug` output of structs, maps and pairs.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,30 +9,30 @@ use crate::redact::REDACTED;
 use crate::redact::deny::DenyList;
 use crate::redact::scrub::{self, token_len};
 
-/// Length of the longest escape of `Debug`, in bytes: `\u{10ffff}`.
+/// Maximum length of an escape of `Debug`, in bytes: `\u{10ffff}`.
 const LONGEST_ESCAPE: usize = 10;
 
-/// Documents within each other that are read. Each one doubles the escapes of what is in it, however they were written; what is deeper is
-/// hidden as a whole.
+/// Maximum depth of documents within documents that are read. Each level doubles the escapes
+/// of its content, however they were written; deeper documents are hidden as a whole.
 const MAX_DEPTH: u32 = 6;
 
-/// The longest name of a field or key that is looked at in a text, in bytes.
+/// Maximum length of a field name or key that is checked in a text, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Reports whether a text begins as a JSON document does, has one in quotes, or has a denied field as `Debug` shows it.
+/// Returns `true` if a text starts like a JSON document, has one in quotes, or has a denied field in `Debug` form.
 #[inline]
 pub(crate) fn has_one(text: &[u8], deny: &DenyList) -> bool {
     begins(text) || is_beside_a_quote(text, deny)
 }
 
-/// Few texts have quotes: what is done at each of them is no part of its callers.
+/// Not inlined, because few texts have quotes.
 #[inline(never)]
 fn is_beside_a_quote(text: &[u8], deny: &DenyList) -> bool {
     memchr::memchr_iter(b'"', text)
         .any(|quote| begins(&text[quote + 1..]) || may_be_denied(&text[..quote], deny))
 }
 
-/// The same for the texts of JSON, whose own values under denied keys are hidden already.
+/// Same as [`has_one`], for the strings in JSON whose own values under denied keys are hidden already.
 pub(crate) fn is_within(json: &[u8], deny: &DenyList) -> bool {
     memchr::memchr_iter(b'"', json).any(|quote| {
         let (before, behind) = (&json[..quote], &json[quote + 1..]);
@@ -39,15 +40,15 @@ pub(crate) fn is_within(json: &[u8], deny: &DenyList) -> bool {
     })
 }
 
-/// Reports whether what follows may be what `Debug` shows of a value whose name is denied.
+/// Returns `true` if the `Debug` output of a value with a denied name may follow.
 fn may_be_denied(before: &[u8], deny: &DenyList) -> bool {
     let before = without_openings(without_slashes(before));
     is_denied_field(before, deny) || is_denied_pair(before, deny)
 }
 
-/// Reports whether what follows is the value of a denied field of a struct or a denied key of a map, as `Debug` shows them:
-/// `Login { password: `, `{"x-api-key": `. Elsewhere a name and a colon may be words of a sentence. What opens a value, such as `Some(`
-/// and `[`, is no part of what stands before.
+/// Returns `true` if the value of a denied field of a struct or a denied key of a map follows, as
+/// in `Debug` output: `Login { password: `, `{"x-api-key": `. Elsewhere a name and a colon may be
+/// words of a sentence. Openings of a value, such as `Some(` and `[`, must be removed before.
 fn is_denied_field(before: &[u8], deny: &DenyList) -> bool {
     let Some(field) = before
         .strip_suffix(b" ")
@@ -68,7 +69,7 @@ fn is_denied_field(before: &[u8], deny: &DenyList) -> bool {
     behind.is_some_and(is_first_or_next) && deny.has(name)
 }
 
-/// Reports whether what follows is the second text of a pair whose first one is a denied key: `("x-api-key", `.
+/// Returns `true` if the second string of a pair follows whose first one is a denied key: `("x-api-key", `.
 fn is_denied_pair(before: &[u8], deny: &DenyList) -> bool {
     let before = without_blanks(before);
     let Some(key) = before.strip_suffix(b"\",").map(without_slashes) else {
@@ -78,7 +79,7 @@ fn is_denied_pair(before: &[u8], deny: &DenyList) -> bool {
     let opening = key[..key.len() - name.len()].strip_suffix(b"\"");
     match opening.map(|before| without_blanks(without_slashes(before))) {
         Some([before @ .., b'(']) => {
-            // neither the arguments of a call nor the fields of a tuple struct nor the columns of a table: `"users" ("password", "name")`
+            // not arguments of a call, fields of a tuple struct or columns of a table: `"users" ("password", "name")`
             let is_of_name = !last_name(before).is_empty() || before.ends_with(b"\" ");
             !is_of_name && deny.has(name)
         }
@@ -86,21 +87,22 @@ fn is_denied_pair(before: &[u8], deny: &DenyList) -> bool {
     }
 }
 
-/// Reports whether a pair ends here, or the text was cut.
+/// Returns `true` if a pair ends here, or the text was cut.
 fn is_end_of_pair(behind: &[u8]) -> bool {
     let is_between = |byte: &&u8| byte.is_ascii_whitespace() || **byte == b',';
     let between = behind.iter().take_while(is_between).count();
     matches!(behind.get(between), None | Some(b')'))
 }
 
-/// Reports whether this stands between two texts of a list: `, `, `), Some(`.
+/// Returns `true` for text that separates two strings of a list: `, `, `), Some(`.
 fn is_within_list(between: &[u8]) -> bool {
     let opening = without_openings(between).trim_ascii_end();
     let is_closing = |byte: &u8| byte.is_ascii_whitespace() || b")],".contains(byte);
     opening.ends_with(b",") && opening.iter().all(is_closing)
 }
 
-/// The text without what opens a value at its end: `Some(`, `[None, `, `Mutex { data: `, and `b` before bytes.
+/// Returns the text without openings of a value at its end:
+/// `Some(`, `[None, `, `Mutex { data: `, and `b` before bytes.
 fn without_openings(mut text: &[u8]) -> &[u8] {
     if let [before @ .., b'b'] = text
         && last_name(before).is_empty()
@@ -119,7 +121,7 @@ fn without_openings(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// The text without a cell or a lock that begins at its end, as `Debug` shows them.
+/// Returns the text without the `Debug` opening of a cell or a lock at its end.
 fn without_cell(text: &[u8]) -> Option<&[u8]> {
     let field = text.strip_suffix(b":")?;
     let (field, kinds): (_, [&[u8]; 2]) = match field.strip_suffix(b"value") {
@@ -132,7 +134,7 @@ fn without_cell(text: &[u8]) -> Option<&[u8]> {
     is_known.then(|| &before[..before.len() - kind.len()])
 }
 
-/// The text without white space at its end, which may be escaped.
+/// Returns the text without white space at its end, which may be escaped.
 fn without_blanks(mut text: &[u8]) -> &[u8] {
     loop {
         text = text.trim_ascii_end();
@@ -160,7 +162,7 @@ fn without_slashes(text: &[u8]) -> &[u8] {
     &text[..text.len() - slashes.count()]
 }
 
-/// Reports whether a text begins as a JSON document does, behind white space, which may be escaped.
+/// Returns `true` if a text starts like a JSON document, after white space, which may be escaped.
 #[inline]
 fn begins(mut text: &[u8]) -> bool {
     loop {
@@ -179,15 +181,16 @@ fn begins(mut text: &[u8]) -> bool {
     }
 }
 
-/// The text of a field without registered values, credentials in URLs and values under denied keys of JSON documents: of one that it
-/// is, or the beginning of, and of those that stand in it in quotes; `None` if it has none.
+/// Returns the text of a field without registered values, credentials in URLs and
+/// values under denied keys of JSON documents: of the document, also a cut one, that
+/// the text is, and of documents in its quotes. `None` if there is nothing to hide.
 #[cold]
 pub(crate) fn hidden(text: &str, deny: &DenyList) -> Option<String> {
     hidden_at(text, deny, 0)
 }
 
 fn hidden_at(text: &str, deny: &DenyList, depth: u32) -> Option<String> {
-    // one that is registered as a whole is hidden as a whole
+    // a text that is registered as a whole is hidden as a whole
     let scrubbed = scrub::text(text, deny);
     let known = scrubbed.as_deref().unwrap_or(text);
     let rewritten = match known.as_bytes() {
@@ -198,27 +201,27 @@ fn hidden_at(text: &str, deny: &DenyList, depth: u32) -> Option<String> {
     rewritten.or(scrubbed)
 }
 
-/// The same for JSON in which values under denied keys are hidden already: only its texts are read.
+/// Same as [`hidden`], for JSON in which values under denied keys are hidden already: only its strings are read.
 #[cold]
 pub(crate) fn hidden_within(json: &str, deny: &DenyList) -> Option<String> {
     rewritten(json, Own::Hidden, deny, 0)
 }
 
-/// Values that may be denied in a text, besides those within the texts in its quotes.
+/// Values of a text that may be denied, in addition to those within its quoted strings.
 #[derive(Clone, Copy)]
 enum Own {
-    /// It is hidden already.
+    /// None: they are hidden already.
     Hidden,
-    /// Texts in quotes that are fields, as `Debug` shows them.
+    /// Quoted strings that are fields in `Debug` output.
     Fields,
-    /// Values of all kinds, as the text is a document.
+    /// Values of all kinds, because the text is a document.
     Document,
 }
 
 fn rewritten(text: &str, own: Own, deny: &DenyList, depth: u32) -> Option<String> {
     let json = text.as_bytes();
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
-    // end of the last text of a denied field
+    // end of the last string of a denied field
     let mut field = None;
     while at < json.len() {
         let end = at + token_len(&json[at..]);
@@ -231,7 +234,7 @@ fn rewritten(text: &str, own: Own, deny: &DenyList, depth: u32) -> Option<String
                     Some(Denied::Value(value)) => Some((value.start, value.end)),
                     Some(Denied::Text { is_of_field }) => {
                         field = is_of_field.then_some(end);
-                        // an empty one says nothing
+                        // an empty string reveals nothing
                         (token.len() > 2).then_some((at, end))
                     }
                     None => None,
@@ -254,16 +257,16 @@ fn rewritten(text: &str, own: Own, deny: &DenyList, depth: u32) -> Option<String
     (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
-/// Part that is denied at a text in quotes.
+/// Denied part at a quoted string.
 enum Denied {
-    /// The value behind it: it is a key.
+    /// Value after the string, which is a key.
     Value(Range<usize>),
-    /// The text itself.
+    /// The string itself.
     Text { is_of_field: bool },
 }
 
 impl Own {
-    /// Looks at a text in quotes; the end of the last one that was of a denied field is known.
+    /// Checks a quoted string; `field` is the end of the last string of a denied field.
     fn place(
         self,
         text: &[u8],
@@ -291,7 +294,7 @@ impl Own {
     }
 }
 
-/// The place of the value behind a string that is a denied key.
+/// Returns the range of the value after a string that is a denied key.
 fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range<usize>> {
     let value = value_behind(json, key.end)?;
     let key: Cow<'_, str> = serde_json::from_slice(&json[key]).ok()?;
@@ -299,7 +302,7 @@ fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range
         .then(|| hidden_to(json, value).map(|end| value..end))?
 }
 
-/// A text that has documents, or the beginning of one that was cut, without what is denied, in its quotes.
+/// Returns a quoted string without denied content, if it has documents, or the start of a cut one.
 fn within(token: &[u8], deny: &DenyList, depth: u32) -> Option<String> {
     memchr::memchr3(b'{', b'[', b':', token).or_else(|| memchr::memchr(b'(', token))?;
     let text = unescaped(token);
@@ -315,7 +318,7 @@ fn within(token: &[u8], deny: &DenyList, depth: u32) -> Option<String> {
     String::from_utf8(quoted).ok()
 }
 
-/// The text of a string of JSON, or of one that `Debug` wrote, which may be cut. What is no escape stays as it is.
+/// Returns the text of a string of JSON or of `Debug` output, which may be cut. Invalid escapes are unchanged.
 fn unescaped(token: &[u8]) -> String {
     let (mut text, mut rest) = (Vec::with_capacity(token.len()), &token[1..]);
     while let Some(slash) = memchr::memchr(b'\\', rest) {
@@ -323,7 +326,7 @@ fn unescaped(token: &[u8]) -> String {
         text.extend_from_slice(plain);
         let (sign, len) = escaped(escape).unwrap_or(('\\', 1));
         match escape.get(1) {
-            // maybe of a character of several bytes
+            // possibly part of a character of several bytes
             Some(b'x') => text.push(sign as u8),
             _ => text.extend_from_slice(sign.encode_utf8(&mut [0; 4]).as_bytes()),
         }
@@ -333,7 +336,7 @@ fn unescaped(token: &[u8]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The character, or the byte, of the escape that stands here, and its length.
+/// Returns the character, or the byte, of the escape at the start, and the length of the escape.
 fn escaped(text: &[u8]) -> Option<(char, usize)> {
     let number = |digits: &[u8]| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
     let sign = match text.get(1)? {
@@ -374,7 +377,7 @@ fn escaped(text: &[u8]) -> Option<(char, usize)> {
     Some((sign, 2))
 }
 
-/// The place of the value behind a key that ends here; `None` if it is none.
+/// Returns the position of the value after a key that ends here; `None` if it is not a key.
 fn value_behind(json: &[u8], end: usize) -> Option<usize> {
     let colon = end + blanks(json, end);
     if json.get(colon) != Some(&b':') {
@@ -390,7 +393,7 @@ fn blanks(json: &[u8], from: usize) -> usize {
         .count()
 }
 
-/// The end of the value that begins here, if it says anything.
+/// Returns the end of the value that starts here, if it reveals anything.
 fn hidden_to(json: &[u8], from: usize) -> Option<usize> {
     let first = *json.get(from)?;
     let (mut at, mut depth) = (from, 0_u32);

@@ -1,16 +1,17 @@
-//! Percent-encoding, entities of HTML and escapes of JSON, taken back level by level.
+//! Percent-encoding, HTML entities and JSON escapes, decoded level by level.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Levels of percent-encoding that are taken back: an address may be a parameter of another one.
+/// Number of levels of percent-encoding that are decoded: a URL may be a parameter of another one.
 pub(super) const PERCENT_LEVELS: usize = 3;
-/// Levels of entities that are taken back.
+/// Number of levels of entities that are decoded.
 pub(super) const ENTITY_LEVELS: usize = 2;
-/// Backslashes before one sign: four levels of JSON within JSON. Of more, the last ones count.
+/// Maximum number of backslashes before one character: four levels
+/// of JSON within JSON. If there are more, the last ones count.
 const MAX_SLASHES: usize = 15;
 
-/// Names and numbers of characters in HTML and XML, and what they stand for.
+/// Names and numbers of characters in HTML and XML, and the characters.
 pub(super) const ENTITIES: [(&str, char); 17] = [
     ("amp", '&'),
     ("lt", '<'),
@@ -31,17 +32,17 @@ pub(super) const ENTITIES: [(&str, char); 17] = [
     ("#x2f", '/'),
 ];
 
-/// Text of which some levels of an encoding were taken back.
+/// Text of which some levels of an encoding were decoded.
 pub(super) struct Decoded<'a> {
     pub(super) bytes: Cow<'a, [u8]>,
-    /// For each byte its end in the text.
+    /// For each byte, its end in the original text.
     pub(super) ends: Vec<usize>,
-    /// The byte that a code begins with: `%`, `&` or `\`.
+    /// First byte of a code: `%`, `&` or `\`.
     mark: u8,
 }
 
 impl<'a> Decoded<'a> {
-    /// Takes nothing back yet; `None` if there is nothing to take back.
+    /// Wraps a text without decoding it; `None` if it has no code.
     pub(super) fn new(text: &'a [u8], mark: u8) -> Option<Self> {
         text.contains(&mark).then(|| Self {
             bytes: Cow::Borrowed(text),
@@ -50,7 +51,7 @@ impl<'a> Decoded<'a> {
         })
     }
 
-    /// Takes one level back; `None` if there is none.
+    /// Decodes one level; `None` if there is none.
     pub(super) fn next(&self) -> Option<Decoded<'static>> {
         let len = self.bytes.len();
         let (mut bytes, mut ends) = (Vec::with_capacity(len), Vec::with_capacity(len));
@@ -75,14 +76,14 @@ impl<'a> Decoded<'a> {
         })
     }
 
-    /// The place in the text of what stands here after decoding.
+    /// Returns the range in the original text of a range in the decoded text.
     pub(super) fn source(&self, place: Range<usize>) -> Range<usize> {
         let end = |count: usize| count.checked_sub(1).map_or(0, |last| self.ends[last]);
         end(place.start)..end(place.end)
     }
 }
 
-/// The byte that the text begins with, and the length of its code.
+/// Returns the byte encoded at the start of the text, and the length of its code.
 fn code(text: &[u8]) -> Option<(u8, usize)> {
     if text.first() == Some(&b'\\') {
         return escaped_sign(text);
@@ -98,14 +99,14 @@ fn code(text: &[u8]) -> Option<(u8, usize)> {
     })
 }
 
-/// The byte that has these hexadecimal digits.
+/// Returns the byte with these hexadecimal digits.
 fn byte_of(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-/// The sign that JSON escapes, `\/` or `\u0026`, behind as many backslashes as JSON within JSON has: encoders differ in which
-/// ones they escape.
+/// Decodes a JSON escape, `\/` or `\u0026`, after as many backslashes as
+/// JSON within JSON has: encoders differ in which characters they escape.
 fn escaped_sign(text: &[u8]) -> Option<(u8, usize)> {
     let slashes = text.iter().take(MAX_SLASHES);
     let slashes = slashes.take_while(|byte| **byte == b'\\').count();
@@ -116,10 +117,10 @@ fn escaped_sign(text: &[u8]) -> Option<(u8, usize)> {
     let [a, b, c, d] = *rest.strip_prefix(b"u")?.first_chunk::<4>()?;
     let number = u16::from_be_bytes([byte_of(a, b)?, byte_of(c, d)?]);
     let sign = match char::from_u32(u32::from(number)) {
-        // as it stands, it ends a URL
+        // left encoded, it ends a URL
         Some(sign) if sign.is_control() || (sign != ' ' && sign.is_whitespace()) => return None,
         Some(sign) if sign.is_ascii() => sign as u8,
-        // a sign of another alphabet, or half of one beyond them: no mark of URLs, and no end of one
+        // a character outside ASCII, or half of a surrogate pair: neither a mark nor the end of a URL
         _ => b'_',
     };
     Some((sign, slashes + 5))

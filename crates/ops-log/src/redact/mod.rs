@@ -1,4 +1,4 @@
-//! Values that must not be in any line.
+//! Redaction of values that must not appear in any line.
 
 mod base64;
 pub(crate) mod deny;
@@ -26,22 +26,22 @@ pub const MIN_REDACTED_BYTES: usize = 8;
 /// Replacement for a hidden value.
 pub const REDACTED: &str = "[REDACTED]";
 
-/// Set while any value is registered.
+/// Set while values are registered.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
-/// Set when the values have changed since the patterns were built.
+/// Set when the values changed after the patterns were built.
 static STALE: AtomicBool = AtomicBool::new(false);
 static PATTERNS: ArcSwapOption<Patterns> = ArcSwapOption::const_empty();
-/// Registered values, each with its place in the order of registration.
+/// Registered values, each with its number in the order of registration.
 static VALUES: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::default);
 
-/// Scrubs this value from every line from here on, in each form that escaping gives it: JSON and `Debug`, nested in each
-/// other, percent-encoding (up to three times), HTML and base64 (of it alone or with something around it, but for a few signs at its
-/// ends, and without line breaks). Each line of a value with several lines is scrubbed too, and so are the
-/// secrets within it: what a JSON document has under [`DENIED_KEYS`](crate::DENIED_KEYS), and passwords and tokens in URLs and
-/// connection strings.
+/// Redacts this value in all lines from now on, in each form that escaping gives it: JSON and `Debug`, also
+/// nested, percent-encoding (up to three times), HTML and base64 (also as part of larger data, except for a
+/// few characters at its ends, and without line breaks). The lines of a value with several lines are redacted
+/// separately too, and so are the secrets within it: values under [`DENIED_KEYS`](crate::DENIED_KEYS) in a
+/// JSON document, and passwords and tokens in URLs and connection strings.
 ///
-/// A value shorter than [`MIN_REDACTED_BYTES`] is ignored. The next line that is written builds the search anew, once for all values
-/// that are registered then: some 10 to 40 µs for each of them, in which other lines wait. Register many of them together.
+/// A value shorter than [`MIN_REDACTED_BYTES`] is ignored. The next line rebuilds the search once for all values
+/// registered by then, which takes 10 to 40 µs per value and blocks other lines: register many values together.
 pub fn redact(value: &str) {
     if value.len() < MIN_REDACTED_BYTES {
         return;
@@ -53,7 +53,7 @@ pub fn redact(value: &str) {
     ACTIVE.store(true, Ordering::Release);
 }
 
-/// Stops scrubbing this value.
+/// Stops redacting this value.
 pub fn unredact(value: &str) {
     let mut values = VALUES.lock();
     if values.remove(value).is_some() {
@@ -62,15 +62,16 @@ pub fn unredact(value: &str) {
     }
 }
 
-/// Lets the search be built anew: the list of denied keys is another one.
+/// Marks the search as outdated, because the list of denied keys changed.
 pub(crate) fn outdate() {
-    // a search that is being built with the old list must not count as the new one
+    // a search that is being built with the old list must not count as up to date
     let _values = VALUES.lock();
     STALE.store(true, Ordering::Release);
 }
 
-/// Returns the text as a field of a line would have it: without registered values, credentials in URLs, connection strings and
-/// cookies, and without what is under denied keys in JSON and in what `Debug` shows; `None` if it holds none.
+/// Returns the text as a field of a line would contain it: without registered
+/// values, credentials in URLs, connection strings and cookies, and values under
+/// denied keys in JSON and `Debug` output. `None` if there is nothing to redact.
 pub fn redacted(text: &str) -> Option<String> {
     if !scrub::may_be_needed_in(text) {
         return None;
@@ -78,19 +79,19 @@ pub fn redacted(text: &str) -> Option<String> {
     deny::with_current(|deny| documents::hidden(text, deny))
 }
 
-/// Reports whether any value is registered.
+/// Returns `true` if values are registered.
 #[inline]
 fn is_active() -> bool {
     ACTIVE.load(Ordering::Acquire)
 }
 
-/// The patterns of the registered values, built anew if values were registered or retired since.
+/// Returns the patterns of the registered values, rebuilt if the values changed.
 fn patterns() -> Option<Arc<Patterns>> {
     if !is_active() {
         return None;
     }
     if STALE.load(Ordering::Acquire) {
-        // other threads wait meanwhile: no line gets by with the old patterns
+        // other threads wait meanwhile, so that no line is checked with the old patterns
         let values = VALUES.lock();
         if STALE.load(Ordering::Acquire) {
             PATTERNS.store(Patterns::new(values.keys()).map(Arc::new));
@@ -100,9 +101,9 @@ fn patterns() -> Option<Arc<Patterns>> {
     PATTERNS.load_full()
 }
 
-/// Number of bytes that the longest form of a registered value may take; 0 if none is registered.
+/// Returns the maximum length of a form of a registered value in bytes; 0 if none is registered.
 ///
-/// A value that is cut keeps this much more until it has been scrubbed.
+/// A value that is cut keeps this many more bytes until it is redacted.
 #[inline]
 pub(crate) fn longest_form() -> usize {
     if !is_active() {

@@ -1,15 +1,15 @@
-//! Passwords and tokens in lists of `name=value` with `;` between them: connection strings and cookies.
+//! Passwords and tokens in lists of `name=value` separated by `;`: connection strings and cookies.
 
 use std::ops::Range;
 
 use crate::redact::deny::DenyList;
 use crate::redact::url;
 
-/// The longest name of a pair, in bytes.
+/// Maximum length of a name in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Adds the places of values whose names are denied. The first pair of a list begins with a word and has a `;` behind it; paths and
-/// addresses with parameters begin otherwise.
+/// Adds the ranges of values whose names are denied. The first pair of a list starts
+/// with a word and is followed by `;`; paths and URLs with parameters start differently.
 pub(super) fn in_lists(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
     let mut list = List {
         text,
@@ -27,20 +27,20 @@ pub(super) fn in_lists(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>
     }
 }
 
-/// A list while it is read.
+/// State of reading a list.
 struct List<'a> {
     text: &'a str,
-    /// Start of the text that is no other one.
+    /// Start of the enclosing text.
     start: usize,
-    /// Its end: a list goes beyond it in quotes only.
+    /// End of the enclosing text; only a quoted value may extend beyond it.
     end: usize,
-    /// Cleared once a quote or brace was not closed: this is looked for once.
+    /// Cleared once a quote or brace was not closed, so that the search for it is not repeated.
     may_close: bool,
 }
 
 impl List<'_> {
-    /// Returns the place from which on another list may begin, as in `cannot connect; host=db;password=x`; from the first place on to
-    /// the second one there was no more of one.
+    /// Returns the position from which another list may start, as in
+    /// `cannot connect; host=db;password=x`, after the list from `from` to `behind`.
     fn next(&self, from: usize, behind: usize) -> usize {
         if behind >= self.end {
             return self.end + 1;
@@ -51,7 +51,7 @@ impl List<'_> {
         match (is_mark, is_path) {
             (false, _) => behind,
             (true, false) => behind + 1,
-            // parameters of paths and addresses are no list
+            // parameters of paths and URLs are not a list
             (true, true) => {
                 let rest = &self.text[behind..self.end];
                 behind + rest.find(' ').unwrap_or(rest.len()) + 1
@@ -59,7 +59,7 @@ impl List<'_> {
         }
     }
 
-    /// Returns the place from which on there is none of the list that begins here.
+    /// Reads the list that starts at `from`, and returns the position at which it ends.
     fn read(&mut self, from: usize, deny: &DenyList, found: &mut Vec<Range<usize>>) -> usize {
         let (mut at, mut is_first, mut is_whole, mut closing) = (from, true, false, None);
         loop {
@@ -79,7 +79,7 @@ impl List<'_> {
                 if is_first {
                     return mark;
                 }
-                // a word alone, such as `HttpOnly`
+                // a word without a value, such as `HttpOnly`
                 at = mark + 1;
                 continue;
             }
@@ -96,12 +96,12 @@ impl List<'_> {
             let (value, behind) = self.value(mark + 1, is_whole, closing);
             let goes_on = self.text[behind..].starts_with(';');
             if url::is_denied(name, deny) {
-                // a first one alone is no list
+                // a single pair is not a list
                 found.extend(
                     Some(value).filter(|value| !value.is_empty() && (goes_on || !is_first)),
                 );
             } else if self.text[..value.start].ends_with(['"', '\'', '{']) {
-                // a list of its own
+                // the value is a list itself
                 let own = found.len();
                 in_lists(&self.text[value.clone()], deny, found);
                 for place in &mut found[own..] {
@@ -119,8 +119,8 @@ impl List<'_> {
         self.text[..self.start].ends_with('"')
     }
 
-    /// The place of the value that begins here, and what follows it. The last one of a list that other words stand before ends with a
-    /// word, and that of a list behind a sign with the counterpart of that.
+    /// Returns the range of the value that starts here, and the position after it. If other words precede the list,
+    /// its last value is one word; if an opening character precedes it, its last value ends at the closing one.
     fn value(
         &mut self,
         from: usize,
@@ -132,10 +132,10 @@ impl List<'_> {
         let quote = text.len() - text[start..].trim_start_matches('\\').len();
         let inside = quote + 1;
         let closed = match text.as_bytes().get(quote) {
-            // one without a backslash rather ends a list that is in quotes itself
+            // an unescaped quote more likely ends a list that is itself quoted
             Some(b'"') if quote > start || !self.is_quoted() => {
                 let closed = closing_quote(text, inside, quote - start);
-                // one that is not closed was cut
+                // an unclosed value was cut
                 Some(closed.unwrap_or_else(|from| end_of_text(text, from)) - inside)
             }
             Some(sign @ (b'\'' | b'{')) if self.may_close && inside <= self.end => {
@@ -164,17 +164,17 @@ impl List<'_> {
         });
         let mut value = rest[..len].trim_end();
         if text[start + len..].starts_with('"') {
-            // of the escape of the quote
+            // backslashes that escape the quote
             value = value.trim_end_matches('\\');
         }
-        // without a `;` there is no other list
+        // without a `;` no other list follows
         let behind = end.map_or(self.end, |len| start + len);
         (start..start + value.len(), behind)
     }
 }
 
-/// The place of the quote that has as many backslashes before it as the one before this place; two of them stand for one within the
-/// value. If there is none, the place behind the last two.
+/// Returns the position of the quote with as many backslashes before it as the opening one; two such quotes
+/// stand for one within the value. If there is none, the error is the position after the last such pair.
 fn closing_quote(text: &str, from: usize, slashes: usize) -> Result<usize, usize> {
     let (mut at, mut within) = (from, from);
     loop {
@@ -193,7 +193,7 @@ fn closing_quote(text: &str, from: usize, slashes: usize) -> Result<usize, usize
     }
 }
 
-/// The place of the sign that ends a value; two of them stand for one within it.
+/// Returns the position of the character that ends a value; two of them stand for one within the value.
 pub(super) fn closing(value: &str, sign: char) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -218,7 +218,8 @@ fn is_name(text: &str, is_word: bool) -> bool {
     (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_sign)
 }
 
-/// The sign that ends a text before which this stands: an angle bracket or a backtick may also be part of a password.
+/// Returns the character that closes the text opened at the end of
+/// `before`; elsewhere that character may be part of a password.
 fn counterpart(before: &str) -> Option<char> {
     match before.as_bytes().last()? {
         b'<' => Some('>'),
@@ -228,7 +229,7 @@ fn counterpart(before: &str) -> Option<char> {
     }
 }
 
-/// The first sign from here on that stands around a text within another one, whatever is in it.
+/// Returns the position of the next quote or control character, which ends an embedded text.
 fn end_of_text(text: &str, from: usize) -> usize {
     let is_end = |c: char| c.is_ascii_control() || c == '"';
     text[from..]

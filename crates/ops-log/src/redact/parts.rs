@@ -1,12 +1,12 @@
-//! Secrets within a secret: the passwords of a JSON document or of a URL, which is registered as a whole.
+//! Secrets within a secret that is registered as a whole: the passwords of a JSON document or of a URL.
 
 use serde_json::Value;
 
 use crate::redact::deny::DenyList;
 use crate::redact::url;
 
-/// Returns the values under denied keys, and the credentials of URLs; not those that the same value has in the clear, too, such as a
-/// password that is the user's name: words of that kind are in lines that have nothing to do with it.
+/// Returns the values under denied keys, and the credentials of URLs. A part that also occurs unprotected in the
+/// value, such as a password equal to the user's name, is left out, because such words occur in unrelated lines.
 pub(super) fn of(value: &str, deny: &DenyList) -> Vec<String> {
     let mut parts = Parts::default();
     let document = value.trim_start().starts_with(['{', '[']);
@@ -26,7 +26,8 @@ struct Parts {
 }
 
 impl Parts {
-    /// An object under a denied key decides by its own keys: it has names of regions and of kinds, too.
+    /// Collects the parts of a document. An object under a denied key is
+    /// judged by its own keys, because it also has names of regions and kinds.
     fn of_json(&mut self, json: &Value, is_denied: bool, deny: &DenyList) {
         match json {
             Value::Object(entries) => entries.iter().for_each(|(key, value)| {
@@ -40,7 +41,7 @@ impl Parts {
             }
             Value::String(text) if is_denied => {
                 self.secret.push(text.clone());
-                // nothing of it is in the clear
+                // no part of a denied value counts as unprotected
                 let mut within = Self::default();
                 within.of_text(text, deny);
                 self.secret.append(&mut within.secret);
@@ -58,7 +59,7 @@ impl Parts {
             clear_from = place.end;
             let encoded = &text[place];
             let decoded = url::percent_decoded(encoded);
-            // in a connection string it is no code, and one that is no text is found as it is encoded here
+            // connection strings do not decode it, and a value that does not decode to text occurs encoded as here
             if decoded != encoded {
                 self.secret.push(encoded.to_owned());
             }

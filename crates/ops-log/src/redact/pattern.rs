@@ -1,4 +1,4 @@
-//! Registered values, found in each form that escaping gives them.
+//! Search for registered values in each form that escaping gives them.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -9,38 +9,40 @@ use crate::redact::deny::{self, DenyList};
 use crate::redact::encoding::{Decoded, ENTITIES, ENTITY_LEVELS, PERCENT_LEVELS};
 use crate::redact::{MIN_REDACTED_BYTES, base64, parts};
 
-/// Beginnings are this long if the value allows it.
+/// Desired length of an anchor, which is the start of a form, in bytes.
 const ANCHOR_BYTES: usize = 8;
-/// Length of a beginning that is found rarely enough.
+/// Length of an anchor that occurs rarely enough.
 const ENOUGH_BYTES: usize = 3;
-/// Length of a beginning that is found rarely enough if a sign of it is encoded.
+/// Length of an anchor that occurs rarely enough if one of its characters is encoded.
 const ENCODED_BYTES: usize = 5;
-/// Beginnings of one value, at most, and twice as many if they are short; with more they get shorter.
+/// Maximum number of anchors per value, and twice as many while they are short; beyond it anchors get shorter.
 const MAX_ANCHORS: usize = 32;
-/// Beginnings of all values up to which the search takes the faster form, which needs the memory of a few megabytes.
+/// Maximum number of anchors of all values for which the search
+/// uses the faster form, which takes a few megabytes of memory.
 const MAX_FAST_ANCHORS: usize = 400;
-/// Longest form of one byte: percent-encoding has three, `\u00e9` six, and each level of nesting doubles backslashes.
+/// Maximum length of the form of one byte: percent-encoding takes
+/// three, `\u00e9` six, and each level of nesting doubles backslashes.
 const FORM_BYTES: usize = 8;
-/// Length of the longest form of one character behind the start of a match that is encoded.
+/// Maximum length of an encoded form of one character, after the start of a match.
 const MAX_ENCODED_BYTES: usize = 64;
-/// Length of what is decoded first of a text that begins like a value; then it is twice as long each time.
+/// Number of bytes decoded first if a text starts like a value; doubled each time.
 const FIRST_DECODED_BYTES: usize = 2 * MAX_ENCODED_BYTES;
-/// Upper limit of what is kept of a value that is cut, until it has been scrubbed.
+/// Upper limit of the bytes kept of a cut value until it is redacted.
 const MAX_FORM_BYTES: usize = 64 * 1024;
 
-/// All registered values, and a search for their beginnings.
+/// All registered values, and a search for their anchors.
 pub(crate) struct Patterns {
     patterns: Vec<Pattern>,
     finder: AhoCorasick,
-    /// Finds one of a few beginnings with vector instructions, if the processor has them.
+    /// Search for a few anchors with vector instructions, if the processor has them.
     quick: Option<packed::Searcher>,
-    /// For each beginning the patterns that it belongs to.
+    /// For each anchor, the patterns to which it belongs.
     owners: Vec<Vec<u32>>,
     longest_form: usize,
 }
 
 impl Patterns {
-    /// Builds the search; `None` if there is no value.
+    /// Builds the search; `None` without values.
     pub(crate) fn new<'a>(values: impl Iterator<Item = &'a String>) -> Option<Self> {
         let mut patterns: Vec<Pattern> =
             deny::with_current(|deny| values.flat_map(|value| Pattern::of(value, deny)).collect());
@@ -80,7 +82,7 @@ impl Patterns {
         self.longest_form
     }
 
-    /// Reports whether any value may be in the text.
+    /// Returns `true` if the text may contain a value.
     #[inline]
     pub(crate) fn may_match(&self, text: &[u8]) -> bool {
         match &self.quick {
@@ -89,7 +91,7 @@ impl Patterns {
         }
     }
 
-    /// Adds the places of all values; they may overlap.
+    /// Adds the ranges of all values; they may overlap.
     pub(crate) fn find(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
         for anchor in self.finder.find_overlapping_iter(text) {
             for owner in &self.owners[anchor.pattern().as_usize()] {
@@ -101,13 +103,13 @@ impl Patterns {
     }
 }
 
-/// A value, or a part of it that is as secret.
+/// Value, or a part of it that is equally secret.
 struct Pattern(Box<[char]>);
 
 impl Pattern {
-    /// The value, the same without the white space around it, and each of its lines and of the secrets in it that is long enough, and
-    /// base64 of all but the lines; the frame lines of a PEM file are no secret. Variables hold a file in one line, with `\\n` for the
-    /// line breaks, which its reader puts back.
+    /// Returns the patterns of a value: the value, also without surrounding white space, each of its lines and of
+    /// the secrets in it that is long enough, and base64 of all but the lines. The frame lines of a PEM file are not
+    /// secret. Variables may hold a file in one line, with `\\n` for the line breaks, which its reader restores.
     fn of(value: &str, deny: &DenyList) -> Vec<Self> {
         let parts = parts::of(value, deny);
         let lines = value
@@ -134,7 +136,7 @@ impl Pattern {
             .filter(is_long)
             .chain(encoded.iter().map(String::as_str))
             .collect();
-        // a value of one line is its line, too
+        // a value of one line equals its line
         texts.sort_unstable();
         texts.dedup();
         texts
@@ -143,9 +145,9 @@ impl Pattern {
             .collect()
     }
 
-    /// Beginnings of which every form has one.
+    /// Returns anchors such that every form starts with one of them.
     fn anchors(&self) -> Vec<Vec<u8>> {
-        // most go on with the next character, and those that end with an encoded one do not
+        // most anchors grow by the next character; those that end with an encoded character do not
         let (mut anchors, mut ended) = (vec![Vec::new()], Vec::new());
         for (index, c) in self.0.iter().enumerate() {
             let have = |bytes| anchors.iter().all(|anchor| anchor.len() >= bytes);
@@ -158,14 +160,14 @@ impl Pattern {
                 }
                 continue;
             }
-            // behind the first character backslashes may stand here, any number of them
+            // after the first character, any number of backslashes may precede this one
             let may_be_escaped = may_be_escaped(*c) && index >= ENOUGH_BYTES;
             if index > 0 && (takes_backslash(*c) || may_be_escaped) {
                 break;
             }
             let mut forms = forms(*c);
             if index > 0 && by_number(*c) {
-                // a break here would leave too little: the usual depths of JSON in JSON
+                // stopping here would leave the anchor too short: add the usual depths of JSON in JSON
                 let code = *c as u32;
                 for slashes in [1, 2, 4, 8, 16].map(|slashes| "\\".repeat(slashes)) {
                     forms.push(format!("{slashes}u{code:04x}").into_bytes());
@@ -173,7 +175,7 @@ impl Pattern {
                 }
                 forms.dedup();
             }
-            // short ones are in many texts: better more of them
+            // short anchors occur in many texts: allow more of them
             let at_most = if have(ENOUGH_BYTES) {
                 MAX_ANCHORS
             } else {
@@ -189,7 +191,7 @@ impl Pattern {
                 for form in &forms {
                     let mut grown = [anchor.as_slice(), form].concat();
                     if form != raw && grown.len() >= ENCODED_BYTES {
-                        // what the forms have in common is enough
+                        // the common start of the forms is enough
                         grown.truncate(ENCODED_BYTES.max(anchor.len() + 1));
                         ended.push(grown);
                     } else {
@@ -201,7 +203,7 @@ impl Pattern {
             ended.sort();
             ended.dedup();
             if !c.is_ascii() {
-                // an escape of several pieces, of which only the first one is known to follow
+                // an escape of several pieces, of which only the first is certain to follow
                 break;
             }
         }
@@ -209,10 +211,10 @@ impl Pattern {
         anchors
     }
 
-    /// The end of the match that begins here, if one does.
+    /// Returns the end of the match that starts here, if there is one.
     fn match_at(&self, text: &[u8], start: usize) -> Option<usize> {
         let escaped = [&b"\\"[..], b"5c", b"5C"];
-        // backslashes before a match belong to the escape that it begins with
+        // backslashes before a match belong to the escape at its start
         let escaped = escaped.iter().any(|end| text[..start].ends_with(end));
         let found = escaped_at(&self.0, text, start, escaped);
         found
@@ -221,8 +223,8 @@ impl Pattern {
     }
 }
 
-/// Matches the value as it stands in a URL or in a page, encoded more than once, and escaped before. Most of what begins like a
-/// value is none, so no more is decoded than a few times what matches.
+/// Matches the value as in a URL or an HTML page, encoded several times, and escaped before. Most
+/// texts that start like a value do not match, so only a few times the matching length is decoded.
 fn encoded_at(value: &[char], text: &[u8], start: usize, escaped: bool) -> Option<usize> {
     let longest = value.len().saturating_mul(MAX_ENCODED_BYTES);
     let whole = &text[start..text.len().min(start.saturating_add(longest))];
@@ -237,10 +239,10 @@ fn encoded_at(value: &[char], text: &[u8], start: usize, escaped: bool) -> Optio
     }
 }
 
-/// The part ends where it might still matter.
+/// The part ends before the result is certain.
 struct Cut;
 
-/// The end of the value in this part of a text, which begins with it if it has it.
+/// Returns the end of the value in this part of a text, if the part starts with it.
 fn encoded_in(
     value: &[char],
     part: &[u8],
@@ -254,7 +256,7 @@ fn encoded_in(
         };
         is_cut && looked_at + MAX_ENCODED_BYTES > text.len()
     };
-    // what is encoded may come after a long beginning that is not
+    // encoded characters may follow a long start that is not encoded
     if is_too_short(escaped_at(value, part, 0, escaped), part) {
         return Err(Cut);
     }
@@ -277,11 +279,11 @@ fn encoded_in(
     Ok(None)
 }
 
-/// A text that is not the value: the place of the first difference, behind the backslashes that belong to it.
+/// Text that differs from the value: the position of the first difference, after the backslashes that belong to it.
 #[derive(Clone, Copy)]
 struct Differs(usize);
 
-/// Matches the value as it is, or behind any number of levels of escaping.
+/// Matches the value unchanged, or with any number of levels of escaping.
 fn escaped_at(
     value: &[char],
     text: &[u8],
@@ -291,7 +293,7 @@ fn escaped_at(
     let mut at = start;
     for c in value {
         if *c == '\\' {
-            // a level of escaping doubles them, and so they are one run
+            // each level of escaping doubles backslashes, so they are compared as one run
             let run = backslashes(text, at);
             if run == 0 && !escaped {
                 return Err(Differs(at));
@@ -300,19 +302,19 @@ fn escaped_at(
             escaped = true;
             continue;
         }
-        // half of a sign has as many again
+        // the second half of a surrogate pair has as many backslashes
         at = unit_end(*c, text, at, escaped).ok_or(Differs(at + 2 * backslashes(text, at)))?;
         escaped = false;
     }
     Ok(at)
 }
 
-/// Reports whether some encoding puts a backslash before this character.
+/// Returns `true` if some encoding puts a backslash before this character.
 fn takes_backslash(c: char) -> bool {
     matches!(c, '"' | '\'' | '\\' | '/' | '`' | '$') || c.is_ascii_control() || !c.is_ascii()
 }
 
-/// The same, or that some encoder of JSON writes its number.
+/// Same as [`takes_backslash`], or some JSON encoder writes the character as a number.
 fn may_be_escaped(c: char) -> bool {
     takes_backslash(c) || by_number(c)
 }
@@ -321,7 +323,7 @@ fn by_number(c: char) -> bool {
     matches!(c, '&' | '<' | '>' | '=' | '+')
 }
 
-/// All forms of a character, without the backslashes before it.
+/// Returns all forms of a character, without backslashes before it.
 fn forms(c: char) -> Vec<Vec<u8>> {
     let mut raw = [0; 4];
     let raw = c.encode_utf8(&mut raw).as_bytes();
@@ -370,7 +372,7 @@ fn forms(c: char) -> Vec<Vec<u8>> {
     forms
 }
 
-/// The letter behind the backslash of a short escape.
+/// Returns the letter of a short escape, after the backslash.
 fn letter(c: char) -> Option<u8> {
     Some(match c {
         '\n' => b'n',
@@ -390,7 +392,7 @@ fn backslashes(text: &[u8], at: usize) -> usize {
     text[at..].iter().take_while(|byte| **byte == b'\\').count()
 }
 
-/// The end of one character of a value, as it is or escaped.
+/// Returns the end of one character of a value, unchanged or escaped.
 fn unit_end(c: char, text: &[u8], at: usize, escaped: bool) -> Option<usize> {
     let mut raw = [0; 4];
     let raw = c.encode_utf8(&mut raw).as_bytes();
@@ -442,7 +444,7 @@ fn unit_end(c: char, text: &[u8], at: usize, escaped: bool) -> Option<usize> {
     }
 }
 
-/// The end of a sequence of escapes of one kind; the backslashes of the first one are passed already.
+/// Returns the end of a sequence of escapes of one kind; the backslashes of the first one are before `start`.
 fn escapes(
     text: &[u8],
     start: usize,

@@ -1,4 +1,4 @@
-//! Lines and texts without what nobody may read.
+//! Redaction of lines and texts.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,36 +11,36 @@ use crate::redact::deny::DenyList;
 use crate::redact::pattern::Patterns;
 use crate::redact::{REDACTED, is_active, patterns, url, words};
 
-/// Keys of the line itself, whose names stay.
+/// Keys of the parts of a line, which are never redacted.
 const OWN_KEYS: [&[u8]; 4] = [b"\"timestamp\"", b"\"level\"", b"\"logger\"", b"\"event\""];
-/// Those of them whose values stay too.
+/// Number of these keys whose values are not redacted either.
 const OWN_VALUES: usize = 2;
 
-/// One pass over all forms of a line.
+/// Redaction of one line, in all of its forms.
 pub(crate) struct Scrub<'a> {
     patterns: Option<Arc<Patterns>>,
     deny: &'a DenyList,
 }
 
 impl<'a> Scrub<'a> {
-    /// Reports whether a line has to be looked at; who rendered it knows if it [`has_url`].
+    /// Returns `true` if a line must be checked; its renderer knows if it [`has_url`].
     #[inline]
     pub(crate) fn may_be_needed(has_url: bool) -> bool {
         has_url || is_active()
     }
 
-    /// Decides by the JSON form if there is anything to do.
+    /// Decides from the JSON form if there is anything to redact.
     pub(crate) fn needed(json: &[u8], has_url: bool, deny: &'a DenyList) -> Option<Self> {
         let patterns = patterns().filter(|patterns| patterns.may_match(json));
         (patterns.is_some() || has_url).then_some(Self { patterns, deny })
     }
 
-    /// Scrubs the strings and numbers of a JSON line; the result is JSON again.
+    /// Redacts the strings and numbers of a JSON line; the result is valid JSON.
     #[cold]
     pub(crate) fn json(&self, json: &mut Vec<u8>, spare: &mut Vec<u8>) {
         spare.clear();
         let mut rest = &json[..];
-        // for each container that is open: an object, or a list
+        // for each open container, `true` for an object and `false` for a list
         let mut objects = Vec::new();
         let (mut is_key, mut own_value, mut changed_keys) = (false, false, 0_u32);
         while let [first, ..] = rest {
@@ -56,7 +56,7 @@ impl<'a> Scrub<'a> {
                     if changed && is_key {
                         changed_keys += 1;
                         if changed_keys > 1 {
-                            // keys that only differed in what is gone now
+                            // keys that differed only in the redacted part
                             spare.pop();
                             spare.extend_from_slice(format!("_{changed_keys}\"").as_bytes());
                         }
@@ -79,7 +79,7 @@ impl<'a> Scrub<'a> {
         std::mem::swap(json, spare);
     }
 
-    /// Scrubs text without structure, from here on.
+    /// Redacts unstructured text from `from` on.
     #[cold]
     pub(crate) fn text(&self, text: &mut Vec<u8>, from: usize) {
         let from = from.min(text.len());
@@ -92,7 +92,7 @@ impl<'a> Scrub<'a> {
         }
     }
 
-    /// A string token without values; true if it had some.
+    /// Writes a string token without values; returns `true` if it had some.
     fn string(&self, token: &[u8], out: &mut Vec<u8>) -> bool {
         let scrubbed = Some(token)
             .filter(|token| self.may_match(token) || has_url(token))
@@ -124,7 +124,7 @@ impl<'a> Scrub<'a> {
         Some(replaced(known, &credentials))
     }
 
-    /// Finds the places of values, from left to right; those that overlap or touch are one.
+    /// Returns the ranges of values, from left to right; overlapping and adjacent ones are merged.
     fn found(&self, text: &[u8]) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         if let Some(patterns) = &self.patterns {
@@ -142,13 +142,13 @@ impl<'a> Scrub<'a> {
     }
 }
 
-/// Reports whether a text may have anything to scrub, by one look: most have not.
+/// Returns `true` if a text may need redaction. One check, which is `false` for most texts.
 pub(crate) fn may_be_needed_in(text: &str) -> bool {
     let may_match = |patterns: Arc<Patterns>| patterns.may_match(text.as_bytes());
     !escape::is_simple(text) || patterns().is_some_and(may_match)
 }
 
-/// Scrubs a text of its own; `None` if there is nothing to scrub.
+/// Redacts a separate text; `None` if there is nothing to redact.
 pub(crate) fn text(text: &str, deny: &DenyList) -> Option<String> {
     let patterns = patterns();
     Scrub { patterns, deny }.scrubbed(text)
@@ -157,7 +157,7 @@ pub(crate) fn text(text: &str, deny: &DenyList) -> Option<String> {
 fn replaced(text: &str, places: &[Range<usize>]) -> String {
     let (mut out, mut copied) = (String::with_capacity(text.len()), 0);
     for place in places {
-        // a match begins and ends with whole characters, or with ASCII
+        // a match starts and ends with whole characters, or with ASCII
         out.push_str(text.get(copied..place.start).unwrap_or_default());
         out.push_str(REDACTED);
         copied = place.end;
@@ -166,7 +166,7 @@ fn replaced(text: &str, places: &[Range<usize>]) -> String {
     out
 }
 
-/// Reports whether there may be a URL, a query or a connection string in the text.
+/// Returns `true` if the text may contain a URL, a query or a connection string.
 pub(crate) fn has_url(text: &[u8]) -> bool {
     static SCHEME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
     SCHEME_END.find(text).is_some()
@@ -176,13 +176,13 @@ pub(crate) fn has_url(text: &[u8]) -> bool {
         || words::has_password(text)
 }
 
-/// Reports whether there is a `:\/` or the number of a mark of URLs, as JSON that is text here may have them; the first backslash is
-/// known.
+/// Returns `true` if the text has `:\/` or the number of a URL
+/// character, as in JSON within text; `first` is the first backslash.
 #[cold]
 fn has_escaped_url(text: &[u8], first: usize) -> bool {
     let escapes = &text[first..];
     let has_number = memmem::find_iter(escapes, b"\\u00").any(|at| {
-        // `#` and `/`, and `:`, `;` and `?`
+        // codes of `#` and `/`, and of `:`, `;` and `?`
         matches!(escapes.get(at + 4), Some(b'2' | b'3'))
     });
     if has_number {
@@ -199,14 +199,14 @@ fn has_escaped_url(text: &[u8], first: usize) -> bool {
     false
 }
 
-/// The same for text with a `;`: a query, a fragment, or a pair, as in `GET /cart;jsessionid=ID` and in connection strings; the names
-/// of browsers have none of these.
+/// Returns `true` for text with a `;` that may have a query, a fragment, or a pair, as in
+/// `GET /cart;jsessionid=ID` and in connection strings. User agents of browsers have none of these.
 #[cold]
 fn has_query_or_pair(text: &[u8]) -> bool {
     memchr::memchr3(b'?', b'#', b'=', text).is_some()
 }
 
-/// The length of the token that JSON text begins with: a string, a number, or one byte.
+/// Returns the length of the first token of JSON text: a string, a number, or one byte.
 pub(crate) fn token_len(json: &[u8]) -> usize {
     match json {
         [b'"', inner @ ..] => {

@@ -1,4 +1,5 @@
-//! Credentials in URLs: `postgres://user:PASSWORD@host`, `https://TOKEN@host`, `?api_key=KEY`; and in connection strings.
+//! Credentials in URLs, `postgres://user:PASSWORD@host`,
+//! `https://TOKEN@host`, `?api_key=KEY`, and in connection strings.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -9,10 +10,11 @@ use crate::redact::encoding::{Decoded, PERCENT_LEVELS};
 use crate::redact::pairs;
 use crate::redact::words;
 
-/// Ends of the names of parameters that sign a URL, which is a credential then.
+/// Last words of the names of parameters that sign a URL; such a signature is a credential.
 const SIGNATURES: [&str; 3] = ["sig", "signature", "SharedAccessSignature"];
 
-/// The places of all credentials, from left to right; also of URLs in JSON that is text here, where signs may be escaped.
+/// Returns the ranges of all credentials, from left to right; also
+/// in URLs within JSON in the text, whose characters may be escaped.
 pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
     let mut found = credentials_within(text, deny, PERCENT_LEVELS);
     let unescaped = Decoded::new(text.as_bytes(), b'\\').and_then(|text| text.next());
@@ -26,11 +28,12 @@ pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
     found
 }
 
-/// The same, also of a URL that is the value of a parameter, behind this many levels of percent-encoding.
+/// Same as [`credentials`] without JSON escapes; a URL that is
+/// the value of a parameter is decoded up to this many levels.
 fn credentials_within(text: &str, deny: &DenyList, levels: usize) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     words::in_lists(text, deny, &mut found);
-    // most texts are no URLs: one look shows it
+    // most texts contain no URL, as one check shows
     let has_paths = memchr::memchr(b';', text.as_bytes()).is_some();
     if !has_paths && memchr::memchr3(b':', b'?', b'#', text.as_bytes()).is_none() {
         join(&mut found);
@@ -44,7 +47,7 @@ fn credentials_within(text: &str, deny: &DenyList, levels: usize) -> Vec<Range<u
     let mut last_at = None;
     while let Some(at) = text[from..].find("://") {
         let (scheme_end, authority) = (from + at, from + at + 3);
-        // once for each word, however often it has what looks like a scheme; an apostrophe may end it earlier
+        // once per word, however many schemes it seems to have; an apostrophe may end it earlier
         let is_new = authority > word_end;
         if is_new || text[from..scheme_end].contains('\'') {
             let rest = &text[authority..];
@@ -68,7 +71,7 @@ fn credentials_within(text: &str, deny: &DenyList, levels: usize) -> Vec<Range<u
     found
 }
 
-/// Sorts the places; those that overlap are one.
+/// Sorts the ranges, and merges overlapping ones.
 fn join(found: &mut Vec<Range<usize>>) {
     found.sort_by_key(|range| range.start);
     found.dedup_by(|next, before| {
@@ -80,8 +83,8 @@ fn join(found: &mut Vec<Range<usize>>) {
     });
 }
 
-/// The password between `://` and `@`; the user's name stays, unless it is all there is of a web address. The last `@` of the
-/// word was looked for.
+/// Returns the range of the password between `://` and `@`; the user's name stays,
+/// unless a web address has only that. `last_at` is the last `@` of the word.
 fn in_authority(
     word: &str,
     start: usize,
@@ -91,7 +94,7 @@ fn in_authority(
     let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
     let userinfo = match authority.rfind('@') {
         Some(at) => &authority[..at],
-        // a password may hold a character that ends an authority; a port is digits only
+        // a password may contain a character that ends an authority; a port has digits only
         None if is_bracketed(authority) => return None,
         None => {
             let (_, port) = authority.split_once(':')?;
@@ -109,7 +112,7 @@ fn in_authority(
     .filter(|range| !range.is_empty())
 }
 
-/// Reports whether this is an IPv6 address in brackets, whose colons are no port's.
+/// Returns `true` for an IPv6 address in brackets, whose colons do not separate a port.
 fn is_bracketed(authority: &str) -> bool {
     let parts = authority
         .strip_prefix('[')
@@ -121,7 +124,7 @@ fn is_bracketed(authority: &str) -> bool {
     })
 }
 
-/// Reports whether the text ends with `http` or `https`, in whatever case.
+/// Returns `true` if the text ends with `http` or `https`, ignoring case.
 fn is_web(text: &str) -> bool {
     let is_end = |scheme: &str| {
         let at = text.len().checked_sub(scheme.len());
@@ -131,7 +134,8 @@ fn is_web(text: &str) -> bool {
     is_end("http") || is_end("https")
 }
 
-/// Values of parameters whose names are denied, behind `?`, `&`, `;` or `#`; letters of the names may be percent-encoded.
+/// Adds the values of parameters with denied names, after `?`,
+/// `&`, `;` or `#`; letters of the names may be percent-encoded.
 fn parameters(text: &str, deny: &DenyList, levels: usize, found: &mut Vec<Range<usize>>) {
     let (mut from, mut quotes) = (0, Quotes::default());
     while let Some(mark) = text[from..].find(['?', '#']) {
@@ -144,7 +148,7 @@ fn parameters(text: &str, deny: &DenyList, levels: usize, found: &mut Vec<Range<
                 let len = rest.find(|c| is_end(c) || matches!(c, '&' | ';' | '#'));
                 end = at + len.unwrap_or(rest.len());
             }
-            // a value that is a URL may have a query of its own
+            // a value that is a URL may have its own query
             let query = text[at..end].find('?').map_or(end, |len| at + len);
             let denied = match text[at..query].contains('=') {
                 true => denied_value(&text[at..end], at, deny),
@@ -169,7 +173,8 @@ fn parameters(text: &str, deny: &DenyList, levels: usize, found: &mut Vec<Range<
     }
 }
 
-/// The place of the value of `name=value`, which stands here, if it is percent-encoded and has credentials: a URL to go on to.
+/// Returns the range of the value of this `name=value`, if it is
+/// percent-encoded and has credentials, such as a URL to continue to.
 fn encoded_value(
     parameter: &str,
     at: usize,
@@ -190,7 +195,7 @@ fn encoded_value(
     None
 }
 
-/// Values of parameters of paths that have no scheme and no host before them.
+/// Adds the values of parameters in paths without scheme and host.
 fn paths(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
     let mut start = 0;
     for word in text.split(is_end_of_word) {
@@ -202,8 +207,9 @@ fn paths(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// The same of parameters behind a `;` before any query: `/cart;jsessionid=ID`, `jdbc:sqlserver://host;password=PASSWORD`. Those
-/// of a web address end with their part of the path; elsewhere a value in braces may hold a `;`.
+/// Adds the values of parameters after a `;` before any query: `/cart;jsessionid=ID`,
+/// `jdbc:sqlserver://host;password=PASSWORD`. In a web address they end with the path
+/// segment; elsewhere a value in braces may contain a `;`.
 fn path_parameters(
     word: &str,
     start: usize,
@@ -225,7 +231,7 @@ fn path_parameters(
             let value = brace + 2;
             match pairs::closing(&rest[value..], '}') {
                 Some(end) => len = value + end + 1,
-                // nor does a later one: this is looked for once
+                // the search is not repeated: a later brace is not closed either
                 None => may_close = false,
             }
         }
@@ -234,7 +240,7 @@ fn path_parameters(
     }
 }
 
-/// The place of the value of `name=value`, which stands here, if the name is denied.
+/// Returns the range of the value of this `name=value`, if the name is denied.
 fn denied_value(parameter: &str, at: usize, deny: &DenyList) -> Option<Range<usize>> {
     let equals = parameter.find('=')?;
     let name = &percent_decoded(&parameter[..equals]);
@@ -242,14 +248,14 @@ fn denied_value(parameter: &str, at: usize, deny: &DenyList) -> Option<Range<usi
     (has_value && is_denied(name, deny)).then_some(at + equals + 1..at + parameter.len())
 }
 
-/// Reports whether the value of a parameter of this name is a credential.
+/// Returns `true` if the value of a parameter with this name is a credential.
 pub(super) fn is_denied(name: &str, deny: &DenyList) -> bool {
     let last_word = name.rsplit(['-', '_']).next().unwrap_or(name);
     let mut signatures = SIGNATURES.iter();
     deny.has(name.as_bytes()) || signatures.any(|known| known.eq_ignore_ascii_case(last_word))
 }
 
-/// The text with one level of percent-encoding taken back; what is no UTF-8 then is replaced.
+/// Decodes one level of percent-encoding; invalid UTF-8 is replaced.
 pub(super) fn percent_decoded(text: &str) -> Cow<'_, str> {
     match Decoded::new(text.as_bytes(), b'%').and_then(|text| text.next()) {
         Some(decoded) => Cow::Owned(String::from_utf8_lossy(&decoded.bytes).into_owned()),
@@ -257,8 +263,8 @@ pub(super) fn percent_decoded(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// An apostrophe may be part of a URL: it ends one that stands behind another one in its word. Places are asked for from left to
-/// right.
+/// Quotes seen so far: an apostrophe may be part of a URL, but ends a URL that follows
+/// another apostrophe in its word. Positions must be passed from left to right.
 #[derive(Default)]
 struct Quotes {
     looked_to: usize,
@@ -266,7 +272,7 @@ struct Quotes {
 }
 
 impl Quotes {
-    /// White space and what stands around a URL in text, at this place of which it is.
+    /// Returns a test for the characters that end a URL at this position: white space and delimiters.
     fn end_at(&mut self, text: &str, place: usize) -> impl Fn(char) -> bool + Copy + use<> {
         let before = &text[self.looked_to.min(place)..place];
         let word = before.rfind(is_end_of_word);

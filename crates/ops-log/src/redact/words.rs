@@ -1,5 +1,5 @@
-//! Passwords in lists of `name=value` with white space between them, as libpq and the clients after it take them: `host=db user=app
-//! password=PASSWORD`.
+//! Passwords in lists of `name=value` separated by white space, as in
+//! libpq and compatible clients: `host=db user=app password=PASSWORD`.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -8,11 +8,11 @@ use memchr::memmem::Finder;
 
 use crate::redact::deny::DenyList;
 
-/// Names of such a list. One of them tells it from other words: `password=` alone may stand in any sentence.
+/// Names, at least one of which a list must have: `password=` alone may occur in any sentence.
 const NAMES: [&str; 4] = ["host", "hostaddr", "dbname", "user"];
 const PASSWORD: &str = "password";
 
-/// Reports whether there may be such a list with a password in the text.
+/// Returns `true` if the text may have such a list with a password.
 pub(super) fn has_password(text: &[u8]) -> bool {
     static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(PASSWORD));
     let is_before_sign = |at: usize| {
@@ -22,7 +22,7 @@ pub(super) fn has_password(text: &[u8]) -> bool {
     memchr::memchr(b'=', text).is_some() && FINDER.find_iter(text).any(is_before_sign)
 }
 
-/// Adds the places of passwords in lists that have one of the [`NAMES`], before the password or behind it.
+/// Adds the ranges of passwords in lists that have one of the [`NAMES`], before or after the password.
 pub(super) fn in_lists(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
     if !has_password(text.as_bytes()) || !deny.has(PASSWORD.as_bytes()) {
         return;
@@ -55,12 +55,12 @@ pub(super) fn in_lists(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>
     list.end(found);
 }
 
-/// A list while it is read.
+/// State of reading a list.
 #[derive(Default)]
 struct List {
     passwords: Vec<Range<usize>>,
     is_known: bool,
-    /// It begins within double quotes, and ends with them.
+    /// The list starts within double quotes, and ends at the closing one.
     is_quoted: bool,
 }
 
@@ -73,8 +73,8 @@ impl List {
         self.is_known = false;
     }
 
-    /// The place of the value that begins here, without quotes around it, and what follows it; white space is before it only if it
-    /// was before the sign, too. A password in single quotes that are not closed was cut.
+    /// Returns the range of the value that starts here, without quotes around it, and the position after it; white
+    /// space may precede it only if it precedes the `=` too. A password in single quotes that are not closed was cut.
     fn value(
         &self,
         text: &str,
@@ -94,7 +94,7 @@ impl List {
         }
         let quote = text.len() - text[start..].trim_start_matches('\\').len();
         if text[quote..].starts_with('"') && (quote > start || !self.is_quoted) {
-            // of another list, or text within which there is one
+            // a quote of another list, or of text that contains a list
             let inside = quote + 1;
             let closed = text[inside..].find('"').filter(|_| is_password);
             return closed.map_or((start..start, start), |len| {
@@ -106,8 +106,9 @@ impl List {
         (start..end, end)
     }
 
-    /// The place of what ends a value, and whether it is this. What has a backslash before it does not, or several of them, as in a
-    /// text that is escaped itself; a double quote does, unless a letter or digit is behind it.
+    /// Returns the position of the end of a value, and `true` if `is_end` matched there.
+    /// Escaped characters, also with several backslashes in text that is itself escaped,
+    /// do not end a value; a double quote does, unless a letter or digit follows.
     fn end_of(&self, text: &str, from: usize, is_end: impl Fn(u8) -> bool) -> (usize, bool) {
         let bytes = text.as_bytes();
         let mut at = from;
