@@ -1,4 +1,4 @@
-//! Outputs that end as soon as the line is written that they are busy with.
+//! Closing of outputs once the line that they are busy with is written.
 
 use std::sync::Arc;
 use std::thread;
@@ -13,11 +13,12 @@ pub(crate) struct Closings {
     closed: Condvar,
 }
 
-/// One of them.
+/// Output that is being closed.
 struct Closing(Arc<Closings>);
 
 impl Closings {
-    /// Closes an output on a thread of its own. Where none can be started, it ends with the last one that has it.
+    /// Closes an output on a separate thread. If no thread can be started,
+    /// `close` is dropped, and the output ends with its last owner.
     pub(super) fn later(self: &Arc<Self>, close: impl FnOnce() + Send + 'static) {
         *self.open.lock() += 1;
         let closing = Closing(Arc::clone(self));
@@ -29,7 +30,7 @@ impl Closings {
         drop(thread.spawn(work));
     }
 
-    /// Waits for all of them; false on timeout.
+    /// Waits for all of them; returns `false` on timeout.
     pub(crate) fn wait(&self, budget: Duration) -> bool {
         let mut open = self.open.lock();
         let is_open = |open: &mut usize| *open > 0;

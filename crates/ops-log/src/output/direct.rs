@@ -1,4 +1,4 @@
-//! Lines past the lock of their output.
+//! Writing of lines without the lock of their output.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,32 +11,32 @@ use std::sync::atomic::{
 use crate::output::stream;
 use crate::output::writer::Writer;
 
-/// A device that takes a line as a whole, whoever writes to it at the same time, as the null device does. While nothing is
-/// wrong with it, threads do not wait for each other there.
+/// Device, such as the null device, that accepts lines as a whole even if several
+/// threads write. While there is no failure, threads do not wait for each other.
 pub(super) struct Direct {
     file: Arc<File>,
     state: AtomicU8,
 }
 
-/// Lines go past the lock.
+/// Lines bypass the lock.
 const CLEAR: u8 = 0;
-/// Lines go through the lock until nothing is wrong any more.
+/// Lines go through the lock until there is no failure any more.
 const TROUBLED: u8 = 1;
-/// Lines go through the lock for good.
+/// Lines go through the lock permanently.
 const OFF: u8 = 2;
 
-/// Outcome of a line that was to be written while other threads write theirs.
+/// Result of writing a line while other threads write theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passed {
     Whole,
-    /// It was written in part, and has to be written again.
+    /// The line was written in part, and must be written again.
     Torn,
-    /// Nothing of it was written.
+    /// Nothing was written.
     Not,
 }
 
 impl Direct {
-    /// `None` for a writer that needs its lock.
+    /// Returns `None` for a writer that needs its lock.
     pub(super) fn of(writer: &Writer) -> Option<Self> {
         match writer {
             Writer::Device(file) if stream::is_device(file) => Some(Self {
@@ -65,13 +65,13 @@ impl Direct {
         passed
     }
 
-    /// Lets lines past the lock again; called with the lock held, when nothing is wrong.
+    /// Lets lines bypass the lock again; called with the lock held, when there is no failure.
     pub(super) fn clear(&self) {
         let _ = (self.state).compare_exchange(TROUBLED, CLEAR, Release, Relaxed);
     }
 }
 
-/// Writes a line by one call, and returns how many bytes of it were taken: what was wrong is seen again under the lock.
+/// Writes a line by one call, and returns the number of bytes accepted: an error will occur again under the lock.
 #[inline]
 pub(super) fn write_once(mut file: &File, line: &[u8]) -> usize {
     file.write(line).unwrap_or(0)

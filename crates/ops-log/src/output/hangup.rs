@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Flag that SIGHUP sets: files are opened again then.
+/// Flag set by SIGHUP, after which files are reopened.
 pub(crate) struct Hangup {
     came: Arc<AtomicBool>,
     #[cfg(unix)]

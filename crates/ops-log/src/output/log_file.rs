@@ -1,4 +1,4 @@
-//! A file that is appended to, and cannot fill the disk.
+//! File that lines are appended to, with limited size.
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
@@ -12,28 +12,28 @@ use crate::output::notice::Trouble;
 use crate::output::rotation::{Rotation, behind_links};
 use crate::output::stream;
 
-/// Interval at which a file is looked at: if it was renamed or deleted it is opened again, and failures are retried.
+/// Interval at which the file's name is checked: a renamed or deleted file is reopened, and failures are retried.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A regular file that is open.
+/// Open regular file.
 pub(crate) struct LogFile {
     path: PathBuf,
     file: File,
     identity: Option<Identity>,
-    /// Set if its file system appends one line after the other, whoever writes at the same time.
+    /// Set if its file system appends lines one after the other, even if several processes or threads write.
     takes_whole_lines: bool,
     len: AtomicU64,
-    /// Set if a line was written in part beside those of other threads, until its end is looked at.
+    /// Set after a line was written in part beside those of other threads, until the end of the file is checked.
     is_torn: AtomicBool,
     rotation: Rotation,
     looked: Instant,
-    /// Reason while it cannot be opened again: said once.
+    /// Reason why it cannot be reopened, which is reported once.
     cannot_reopen: Option<String>,
-    /// Reason while it cannot be rotated: said once.
+    /// Reason why it cannot be rotated, which is reported once.
     cannot_rotate: Option<String>,
 }
 
-/// Which file it is, whatever its name.
+/// Identity of a file, whatever its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity(u64, u64);
 
@@ -65,20 +65,20 @@ impl LogFile {
         })
     }
 
-    /// Which file is open now.
+    /// Returns the identity of the open file.
     pub(super) fn identity(&self) -> Option<Identity> {
         self.identity
     }
 
-    /// Reason why lines do not go to the file of this name, or why it grows beyond its limit.
+    /// Returns the reason why lines do not go to the file of this name, or why it grows beyond its limit.
     pub(crate) fn problem(&self) -> Option<&str> {
         self.cannot_reopen
             .as_deref()
             .or(self.cannot_rotate.as_deref())
     }
 
-    /// Makes room for a line of this length, and sees to it that the file is the one of its name. What goes wrong is
-    /// returned once; lines go on to the file that is open.
+    /// Makes room for a line of this length, and makes sure that the open file is the one
+    /// with its name. A failure is returned once; lines then continue to go to the open file.
     pub(crate) fn prepare(&mut self, line: usize, asked: bool) -> Option<Trouble> {
         let mut trouble = None;
         if asked || self.looked.elapsed() >= LOOK_EVERY {
@@ -109,12 +109,12 @@ impl LogFile {
         trouble
     }
 
-    /// Opens the file again if its name belongs to another one, or to none.
+    /// Reopens the file if its name belongs to another file, or does not exist.
     fn look(&mut self, asked: bool) -> io::Result<()> {
         let found = std::fs::metadata(&self.path);
         match &found {
             Ok(metadata) if self.identity.is_some() && identity(metadata) == self.identity => {
-                // others may append to it too, or empty it
+                // others may append to it or truncate it
                 self.len = metadata.len().into();
                 Ok(())
             }
@@ -139,13 +139,14 @@ impl LogFile {
         Ok(())
     }
 
-    /// Renames the file and its older ones, and begins a new one; `false` while another process holds the lock of the file. If that
-    /// fails, or lasts, it grows up to the size of all files together, and is emptied then.
+    /// Renames the file and its older ones, and starts a new file; returns `false` while
+    /// another process holds the lock of the file. If rotation fails, or is blocked for
+    /// long, the file grows up to the size of all files together, and is then truncated.
     fn rotate(&mut self, limit: u64) -> io::Result<bool> {
         let most = limit.saturating_mul(u64::from(self.rotation.files()));
         let before = self.identity;
         let error = match self.file.try_lock() {
-            // of several processes with this file one rotates it; the others find another file under its name
+            // if several processes use this file, one rotates it; the others find another file under its name
             Err(TryLockError::WouldBlock) => {
                 self.look(false)?;
                 if *self.len.get_mut() < most {
@@ -204,7 +205,7 @@ impl LogFile {
         Ok(written)
     }
 
-    /// Writes a line beside those of other threads, if the file has room for it and need not be looked at.
+    /// Writes a line beside those of other threads, if the file has room for it and need not be checked.
     #[inline]
     pub(super) fn write_beside(&self, line: &[u8]) -> Passed {
         if !self.takes_whole_lines || self.looked.elapsed() >= LOOK_EVERY {
@@ -225,7 +226,7 @@ impl LogFile {
         outcome
     }
 
-    /// Reports whether a line was written in part since the last call of [`take_torn`](Self::take_torn).
+    /// Returns `true` if a line was written in part since the last call of [`take_torn`](Self::take_torn).
     #[inline]
     pub(super) fn is_torn(&self) -> bool {
         self.is_torn.load(Relaxed)
@@ -236,7 +237,7 @@ impl LogFile {
         std::mem::take(self.is_torn.get_mut())
     }
 
-    /// Reports whether the file that is open ends within a line; `true` if nobody can tell, as a blank line does no harm.
+    /// Returns `true` if the open file ends within a line, or if that is unknown, because a blank line does no harm.
     pub(super) fn ends_within_a_line(&self) -> bool {
         let look = || {
             let file = open_to_read(&self.path)?;
@@ -253,20 +254,20 @@ fn older(name: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// Opens a path for appending, without waiting for a reader, and makes it and its directories if they are missing.
+/// Opens a path for appending, without waiting for a reader, and creates it and its directories if they are missing.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     match parent.map_or(Ok(()), std::fs::create_dir_all) {
-        // a file is in the place of one of them, which is what opening says
+        // a file has the name of one of the directories, which opening reports
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
     open_to_append(path, true)
 }
 
-/// Opens a pipe or a device of this name again, and makes no file if there is none.
+/// Opens a pipe or a device of this name again, without creating a file.
 pub(crate) fn open_existing(path: &Path) -> io::Result<File> {
     open_to_append(path, false)
 }
@@ -278,12 +279,12 @@ fn open_to_append(path: &Path, create: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Reports whether a file ends within a line, as one of a killed process does.
+/// Returns `true` if a file ends within a line, like that of a killed process.
 pub(crate) fn ends_within_a_line(path: &Path) -> io::Result<bool> {
     ends_within(open_to_read(path)?)
 }
 
-/// Opens a path for reading, without waiting if it is a pipe by now.
+/// Opens a path for reading, without waiting if it is now a pipe.
 fn open_to_read(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true);

@@ -1,4 +1,4 @@
-//! The places that take lines.
+//! Outputs: the places that lines are written to.
 
 pub(crate) mod closing;
 mod direct;
@@ -24,23 +24,23 @@ use crate::output::rotation::{Rotation, behind_links};
 use crate::output::sink::Target;
 use crate::{Filter, JsonForm, Level};
 
-/// A place that lines go to, and how they look there: for people unless set.
+/// Place that lines are written to, and their form: console lines unless set otherwise.
 #[derive(Clone, Debug)]
 pub struct Output {
     pub(crate) place: Place,
     pub(crate) json: bool,
-    /// The form of the configuration applies unless set.
+    /// `None` for the form of the configuration.
     pub(crate) form: Option<JsonForm>,
     pub(crate) color: Option<bool>,
     pub(crate) context: bool,
     pub(crate) blocking: bool,
-    /// The rotation of the configuration applies unless set.
+    /// `None` for the rotation of the configuration.
     pub(crate) rotation: Option<Rotation>,
-    /// The filter of the configuration applies unless set.
+    /// `None` for the filter of the configuration.
     pub(crate) filter: Option<Filter>,
 }
 
-/// See [`Output`].
+/// Place of an [`Output`].
 #[derive(Clone)]
 pub(crate) enum Place {
     Stdout,
@@ -60,10 +60,10 @@ impl fmt::Debug for Place {
     }
 }
 
-/// Returns the place to which a path leads, whether anything is there or not: links to the file and to its directories lead to the same.
+/// Returns the real path of a file that may not exist: links to the file and to its directories are resolved.
 fn place_of(path: &Path) -> Option<PathBuf> {
     let path = behind_links(&std::path::absolute(path).ok()?);
-    // directories that are missing are made once the file is opened: links are looked for before them
+    // missing directories are created when the file is opened, so only existing ones are resolved
     let real = path.ancestors().skip(1).find_map(|there| {
         let rest = path.strip_prefix(there).ok()?;
         Some(std::fs::canonicalize(there).ok()?.join(rest))
@@ -72,7 +72,7 @@ fn place_of(path: &Path) -> Option<PathBuf> {
 }
 
 impl Output {
-    /// The file that it is, if it is one.
+    /// Returns the path, if the output is a file.
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::File(path) => Some(path),
@@ -80,7 +80,7 @@ impl Output {
         }
     }
 
-    /// Reports whether it writes each line as JSON to this file.
+    /// Returns `true` if it writes each line as JSON to this file.
     pub(crate) fn has_all_in(&self, path: &Path) -> bool {
         let is_same = |own: &Path| {
             own == path || place_of(own).is_some_and(|own| place_of(path) == Some(own))
@@ -101,41 +101,42 @@ impl Output {
         }
     }
 
-    /// Standard output.
+    /// Returns standard output.
     pub fn stdout() -> Self {
         Self::to(Place::Stdout)
     }
 
-    /// Standard error.
+    /// Returns standard error.
     pub fn stderr() -> Self {
         Self::to(Place::Stderr)
     }
 
-    /// A file that is appended to, and made if it is missing. It is rotated by size, see [`Rotation`], and opened again on
-    /// SIGHUP and once it was renamed or deleted.
+    /// Returns a file that lines are appended to, created if missing. It is rotated by
+    /// size, see [`Rotation`], and reopened on SIGHUP and after it was renamed or deleted.
     ///
-    /// A path may stand for a pipe or a device, as `/dev/stdout` does: that is written to as standard output is, and a
-    /// named pipe without a reader is waited for by nobody.
+    /// The path may name a pipe or a device, such as `/dev/stdout`, which is written
+    /// to like standard output. A named pipe without a reader does not block.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::to(Place::File(path.into()))
     }
 
-    /// Each line is one `write` to this. A line that is logged meanwhile, by the writer itself, is dropped.
+    /// Returns an output to a writer; each line is one `write`.
+    /// Lines that the writer itself logs meanwhile are dropped.
     pub fn writer(writer: impl Write + Send + 'static) -> Self {
         Self::to(Place::Given(Arc::new(RwLock::new(Target::given(
             Box::new(writer),
         )))))
     }
 
-    /// Writes JSON lines, instead of lines for people.
+    /// Writes JSON lines instead of console lines.
     #[must_use]
     pub fn json(mut self, json: bool) -> Self {
         self.json = json;
         self
     }
 
-    /// Writes JSON lines in this form. Unless set, standard streams and files have the form of
-    /// [`Config::json_form`](crate::Config::json_form), and writers have ours.
+    /// Writes JSON lines in this form. Unless set, standard streams and files have the form
+    /// of [`Config::json_form`](crate::Config::json_form), and writers the default form.
     #[must_use]
     pub fn json_form(mut self, form: JsonForm) -> Self {
         self.json = true;
@@ -143,38 +144,38 @@ impl Output {
         self
     }
 
-    /// Colors on lines for people, in place of what terminal, `NO_COLOR` and `FORCE_COLOR` say.
+    /// Enables or disables colors of console lines, overriding terminal detection, `NO_COLOR` and `FORCE_COLOR`.
     #[must_use]
     pub fn color(mut self, color: bool) -> Self {
         self.color = Some(color);
         self
     }
 
-    /// Sets the least severe level that this output takes, in place of the levels of the configuration.
+    /// Sets the minimum level of this output, in place of the levels of the configuration.
     #[must_use]
     pub fn level(self, level: Level) -> Self {
         self.filter(Filter::new(level))
     }
 
-    /// Sets levels for each target that hold for this output, in place of those of the configuration.
+    /// Sets the level of each target for this output, in place of those of the configuration.
     ///
-    /// The filter of an output alone decides what it takes: [`set_level`](crate::set_level) changes outputs without
-    /// one. [`recent`](crate::recent) and [`levels`](crate::levels) know nothing of it: the former has every line that some
-    /// output took, the latter the levels of the configuration.
+    /// An output with its own filter is not affected by [`set_level`](crate::set_level).
+    /// [`recent`](crate::recent) has every line that some output accepted, and
+    /// [`levels`](crate::levels) has the levels of the configuration only.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = Some(filter);
         self
     }
 
-    /// Limit on the disk space of this file, in place of that of the configuration.
+    /// Limits the disk space of this file, in place of the limit of the configuration.
     #[must_use]
     pub fn rotation(mut self, rotation: Rotation) -> Self {
         self.rotation = Some(rotation);
         self
     }
 
-    /// Waits for a reader that stalls, for as long as it takes, instead of dropping lines after
+    /// Waits without limit for a reader that stalls, instead of dropping lines after
     /// [`STALL_BUDGET`](crate::STALL_BUDGET): for command-line programs, whose output is their purpose.
     #[must_use]
     pub fn blocking(mut self, blocking: bool) -> Self {
@@ -182,7 +183,7 @@ impl Output {
         self
     }
 
-    /// Adds logger and context to lines for people.
+    /// Adds logger and context to console lines.
     #[must_use]
     pub fn context(mut self, context: bool) -> Self {
         self.context = context;

@@ -1,4 +1,4 @@
-//! Lines of our own about an output.
+//! Log lines of this crate about outputs.
 
 use std::io;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use crate::render::line_buffers::{LineBuffers, Style};
 use crate::render::losses::Counters;
 use crate::render::scalars::integer;
 
-/// Something that went wrong with an output, to be said once.
+/// Failure of an output, to be reported once.
 pub(crate) struct Trouble {
     pub(crate) event: &'static str,
     pub(crate) error: io::Error,
@@ -23,7 +23,7 @@ impl Trouble {
     }
 }
 
-/// Form and time of lines of our own.
+/// Form and time of lines of this crate.
 #[derive(Clone, Copy)]
 pub(crate) struct Letterhead<'a> {
     pub(crate) format: &'a LineFormat,
@@ -32,7 +32,7 @@ pub(crate) struct Letterhead<'a> {
 }
 
 impl Letterhead<'_> {
-    /// A warning that an output is in trouble.
+    /// Returns a warning that an output failed.
     pub(crate) fn trouble(&self, output: &str, trouble: &Trouble, style: Option<Style>) -> Vec<u8> {
         self.line(trouble.event, style, &mut |line| {
             line.field("output", |line| line.text(output));
@@ -40,7 +40,7 @@ impl Letterhead<'_> {
         })
     }
 
-    /// A warning that lines are missing before this one.
+    /// Returns a warning that lines are missing before this one.
     pub(crate) fn lost(&self, output: &str, lines: u64, style: Option<Style>) -> Vec<u8> {
         self.line("log_lines_lost", style, &mut |line| {
             line.field("output", |line| line.text(output));
@@ -70,7 +70,7 @@ impl Letterhead<'_> {
     }
 }
 
-/// Takes the values out that nobody may read, in each form of the line.
+/// Removes secrets from each form of the line.
 #[inline]
 pub(crate) fn scrub(buffers: &mut LineBuffers, format: &LineFormat) {
     if Scrub::may_be_needed(buffers.has_url) {

@@ -17,7 +17,7 @@ use crate::render::head::{EventSpan, LineFormat};
 use crate::render::line_buffers::LineBuffers;
 use crate::{Filter, JsonForm, Level, Output};
 
-/// Everyone who takes the lines of a configuration.
+/// All outputs of a configuration.
 pub(crate) struct Outputs {
     sinks: Vec<Sink>,
     drain: Option<SlogOutput>,
@@ -26,7 +26,7 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    /// Opens them all; the error comes with the output that it is about.
+    /// Opens all outputs; the error comes with the output that failed.
     pub(crate) fn open<'a>(
         outputs: impl Iterator<Item = &'a Output>,
         drain: Option<SlogOutput>,
@@ -45,38 +45,38 @@ impl Outputs {
         })
     }
 
-    /// Reports whether any of them runs code of the application.
+    /// Returns `true` if an output runs code of the application.
     pub(crate) fn run_code_of_others(&self) -> bool {
         self.drain.is_some() || self.sinks.iter().any(Sink::runs_code_of_others)
     }
 
-    /// Returns the state of each; one that is busy is left out.
+    /// Returns the state of each output; a busy one is left out.
     pub(crate) fn health(&self) -> Vec<OutputHealth> {
         self.sinks.iter().filter_map(Sink::health).collect()
     }
 
-    /// Filters of single outputs.
+    /// Returns the filters of single outputs.
     pub(crate) fn filters(&self) -> impl Iterator<Item = &Filter> {
         self.sinks.iter().filter_map(|sink| sink.filter.as_ref())
     }
 
-    /// Reports whether they can be closed: where a line has one way only, it goes there or, once that is closed, to an output of the
-    /// next configuration.
+    /// Returns `true` if the outputs can be closed, which requires at most one sink: then
+    /// a line goes to it or, once it is closed, to an output of the next configuration.
     pub(crate) fn can_be_closed(&self) -> bool {
         let is_whole = self.drain.is_none() && self.sinks.len() <= 1;
         is_whole && self.sinks.iter().all(Sink::can_be_closed)
     }
 
-    /// Closes them: they take no line from here on.
+    /// Closes the outputs: they accept no more lines.
     pub(crate) fn close(&self, closings: &Arc<Closings>) {
         for sink in &self.sinks {
             sink.close(closings);
         }
     }
 
-    /// Hands a rendered line to everyone who wants it, and returns whether all of them took it; `None` if they are closed.
-    /// `is_wanted` is asked with the filter of an output, or with none for that of the configuration. Warnings about outputs are
-    /// left with the line.
+    /// Passes a line to every output that wants it, and returns `true` if all of them accepted it;
+    /// `None` if they are closed. `is_wanted` is called with the filter of an output, or with
+    /// `None` for the filter of the configuration. Warnings about outputs are stored with the line.
     #[inline]
     pub(crate) fn deliver(
         &self,
@@ -91,7 +91,7 @@ impl Outputs {
         self.hand_over(buffers, level, letterhead, is_wanted)
     }
 
-    /// Renders a line in each form that is taken, and scrubs them all.
+    /// Renders a line in each form that is needed, and redacts all of them.
     #[inline(always)]
     pub(crate) fn render(
         &self,
@@ -101,14 +101,14 @@ impl Outputs {
         logger: &str,
         format: &LineFormat,
     ) {
-        // before the scrub: lines for people are made from places in the line, which no longer hold after it
+        // before redaction: console lines are made from positions in the line, which redaction changes
         for style in self.sinks.iter().filter_map(|sink| sink.style) {
             console::render(buffers, event_span, level, logger, style);
         }
         scrub(buffers, format);
     }
 
-    /// Hands a line over that was rendered and scrubbed before; `None` as above.
+    /// Passes on a line that was rendered and redacted before; `None` if the outputs are closed.
     #[inline(always)]
     pub(crate) fn hand_over(
         &self,
@@ -156,7 +156,7 @@ impl Outputs {
         }
     }
 
-    /// Says once what is wrong with an output: to the others, to standard error if no other one takes it.
+    /// Reports a failure of an output once: to the other outputs, or to standard error if none accepts it.
     #[cold]
     fn warn(&self, at: usize, trouble: &Trouble, letterhead: &Letterhead<'_>) -> Vec<u8> {
         let name = self.sinks[at].name();
@@ -176,7 +176,7 @@ impl Outputs {
             if ready {
                 let text = format!("ops_log: {}: {name}: {}\n", trouble.event, trouble.error);
                 let text = redact::redacted(&text).unwrap_or(text);
-                // there is nowhere left to say that this failed too
+                // a failure here cannot be reported anywhere
                 let _ = stderr.write_all(text.as_bytes());
             }
         }

@@ -2,17 +2,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Size of a log file at which it is rotated, unless configured otherwise: 64 MiB.
+/// Default size at which a log file is rotated: 64 MiB.
 pub const ROTATION_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Number of files that a rotated log takes, unless configured otherwise: the current one and three older ones.
+/// Default number of files of a rotated log: the current one and three older ones.
 pub const ROTATION_FILES: u32 = 4;
 
-/// Limit on the disk space that a log file takes.
+/// Limit on the disk space of a log file.
 ///
-/// A line that would make `app.log` longer than the limit renames it to `app.log.1` first, that to `app.log.2`, and so on;
-/// the oldest file is replaced. On by default, with [`ROTATION_BYTES`] and [`ROTATION_FILES`]. As text, in a configuration
-/// file and in `OPS_LOG_ROTATION`: `64MiB x 4`, or `off`.
+/// Before a line would make `app.log` longer than the limit, it is renamed to `app.log.1`, that to
+/// `app.log.2`, and so on; the oldest file is replaced. On by default, with [`ROTATION_BYTES`] and
+/// [`ROTATION_FILES`]. As text, in a configuration file and in `OPS_LOG_ROTATION`: `64MiB x 4`, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
     /// 0 if there is no limit.
@@ -21,7 +21,8 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// Rotates before a file is longer than `bytes`, and keeps `files` files with the current one; at least 1 of each.
+    /// Rotates before a file is longer than `bytes`, and keeps
+    /// `files` files including the current one; at least 1 of each.
     pub const fn new(bytes: u64, files: u32) -> Self {
         Self {
             bytes: if bytes == 0 { 1 } else { bytes },
@@ -29,12 +30,12 @@ impl Rotation {
         }
     }
 
-    /// No limit: the file grows until somebody else rotates it.
+    /// Sets no limit: the file grows until another program rotates it.
     pub const fn off() -> Self {
         Self { bytes: 0, files: 1 }
     }
 
-    /// Maximum length of the current file; `None` if there is no limit.
+    /// Returns the maximum length of the current file; `None` without a limit.
     pub const fn max_bytes(&self) -> Option<u64> {
         match self.bytes {
             0 => None,
@@ -42,7 +43,7 @@ impl Rotation {
         }
     }
 
-    /// Number of files with the current one.
+    /// Returns the number of files, including the current one.
     pub const fn files(&self) -> u32 {
         self.files
     }
@@ -67,7 +68,7 @@ impl fmt::Display for Rotation {
     }
 }
 
-/// The largest first.
+/// Units, the largest first.
 const UNITS: [(&str, u64); 4] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -106,10 +107,11 @@ impl FromStr for Rotation {
     }
 }
 
-/// The name of the file that a path leads to, whether it is there or not: a file is rotated under this name, and links to it stay.
+/// Returns the path of the file behind links, whether it exists or
+/// not: a file is rotated under this name, and links to it stay.
 pub(crate) fn behind_links(path: &Path) -> PathBuf {
     let mut place = path.to_owned();
-    // links beyond that are no names that a kernel follows
+    // a kernel does not follow more links
     for _ in 0..40 {
         let Ok(target) = std::fs::read_link(&place) else {
             break;
@@ -120,10 +122,10 @@ pub(crate) fn behind_links(path: &Path) -> PathBuf {
     place
 }
 
-/// Files that a text may ask for.
+/// Maximum number of files in a text.
 const MAX_FILES: u32 = 1000;
 
-/// A text that is no rotation.
+/// Text that is not a valid rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseRotationError {
     text: String,

@@ -1,4 +1,4 @@
-//! Places that take lines.
+//! Writing to a single output.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -21,17 +21,17 @@ use crate::render::callback::caught;
 use crate::render::line_buffers::Style;
 use crate::{Filter, JsonForm, Level};
 
-/// A place that takes lines in one format.
+/// Output for lines in one form.
 pub(crate) struct Sink {
-    /// `None` is JSON.
+    /// `None` for JSON.
     pub(crate) style: Option<Style>,
-    /// Form of JSON lines, if it is not ours.
+    /// Form of JSON lines, if it is not the default.
     form: Option<JsonForm>,
-    /// The filter of the configuration applies if it has none of its own.
+    /// `None` for the filter of the configuration.
     pub(crate) filter: Option<Filter>,
-    /// Threads share the lock for lines to a file with which nothing is wrong.
+    /// Threads share this lock to write to a file while there is no failure.
     target: Arc<RwLock<Target>>,
-    /// The way past the lock, if there is one.
+    /// Way to bypass the lock, if there is one.
     direct: Option<Direct>,
     name: String,
     is_file: bool,
@@ -40,19 +40,19 @@ pub(crate) struct Sink {
 
 pub(crate) struct Target {
     writer: Writer,
-    /// The last line was written in part only: the next one begins on a line of its own.
+    /// Set if the last line was written only in part: the next one starts on a new line.
     torn: bool,
-    /// A line in another form.
+    /// Buffer for a line in another form.
     formed: Vec<u8>,
-    /// Number of lines that it did not take since the last `log_lines_lost`.
+    /// Number of lines not accepted since the last `log_lines_lost`.
     lost: u64,
-    /// Set from a failure on until a line is written: it was said once.
+    /// Set from a failure until a line is written, so that it is reported once.
     is_failing: bool,
-    /// Reason of that failure.
+    /// Reason of the last failure.
     failure: Option<String>,
-    /// Number of lines that it did not take, in all.
+    /// Total number of lines not accepted.
     lost_in_all: u64,
-    /// Set when the file is to be opened again at the next line.
+    /// Set if the file is to be reopened at the next line.
     reopen: bool,
 }
 
@@ -100,7 +100,7 @@ impl Sink {
             form: form.cloned(),
             filter: output.filter.clone(),
             target,
-            // a line in another form is made within the lock
+            // a line in another form is created under the lock
             direct: direct.filter(|_| form.is_none()),
             name,
             is_file,
@@ -112,8 +112,8 @@ impl Sink {
         &self.name
     }
 
-    /// Writes one line, and returns whether it was written as a whole; `None` if this is closed. What is wrong for the first
-    /// time is added.
+    /// Writes a line, and returns `true` if it was written as a whole;
+    /// `None` if the output is closed. New failures are added to `troubles`.
     #[inline]
     pub(crate) fn write(
         &self,
@@ -135,7 +135,7 @@ impl Sink {
         }
     }
 
-    /// Writes a line under the lock alone.
+    /// Writes a line under the exclusive lock.
     #[inline(never)]
     fn write_alone(
         &self,
@@ -157,7 +157,7 @@ impl Sink {
         Some(is_written)
     }
 
-    /// The lock for one alone, after a look at lines that were written in part.
+    /// Returns the exclusive lock, after checking for lines that were written in part.
     fn alone(&self) -> RwLockWriteGuard<'_, Target> {
         let mut target = self.target.write();
         target.settle_torn();
@@ -191,22 +191,22 @@ impl Sink {
         })
     }
 
-    /// Reports whether this can be closed: nobody else has its target, and nobody can get it.
+    /// Returns `true` if this can be closed: its target has no other owner, and cannot get one.
     pub(crate) fn can_be_closed(&self) -> bool {
         Arc::strong_count(&self.target) == 1
     }
 
-    /// Takes no line from here on, and lets go of the place where they went, as soon as a line is written that is on its way there.
+    /// Accepts no more lines, and releases the target as soon as a pending line is written.
     pub(crate) fn close(&self, closings: &Arc<Closings>) {
         if let Some(target) = self.target.try_write() {
             return Target::close(target);
         }
-        // the writer itself may have called this: waiting for its lock here would never end
+        // the writer itself may have called this: waiting for its lock here would deadlock
         let target = Arc::clone(&self.target);
         closings.later(move || Target::close(target.write()));
     }
 
-    /// Writes a line of our own, which nobody counts; returns whether it was written.
+    /// Writes a line of this crate, which is not counted; returns `true` if it was written.
     pub(crate) fn write_notice(&self, line: &[u8], letterhead: &Letterhead<'_>) -> bool {
         let mut target = self.alone();
         let write = |target: &mut Target, line: &[u8]| {
@@ -218,7 +218,7 @@ impl Sink {
         }
     }
 
-    /// Says how many lines are missing; fails if not even that is taken.
+    /// Reports the number of missing lines; fails if that line is not accepted.
     #[cold]
     fn report_lost(
         &self,
@@ -240,7 +240,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Returns its state; `None` if it is busy with a line that nobody reads.
+    /// Returns the state; `None` if it is busy with a line that is not read.
     pub(crate) fn health(&self) -> Option<OutputHealth> {
         let target = self.target.try_write_for(Duration::from_millis(50))?;
         let of_file = match &target.writer {
@@ -264,12 +264,12 @@ impl Sink {
         self.is_given
     }
 
-    /// Opens the file of this name again before the next line: after a rotation it is another one.
+    /// Reopens the file of this name before the next line: after a rotation it is another file.
     pub(crate) fn reopen(&self) {
         self.target.write().reopen = true;
     }
 
-    /// Waits for lines that are on their way, and says how many were lost; false on timeout.
+    /// Waits for pending lines, and reports how many were lost; returns `false` on timeout.
     pub(crate) fn flush(&self, budget: Duration, letterhead: &Letterhead<'_>) -> bool {
         let started = Instant::now();
         let Some(mut target) = self.target.try_write_for(budget) else {
@@ -282,7 +282,7 @@ impl Sink {
                     .patience
                     .grant(budget.saturating_sub(started.elapsed()));
             }
-            // what stays lost is in its state
+            // if it fails, the lines stay counted as lost
             let _ = self.report_lost(&mut target, Level::Error, letterhead, &mut Vec::new());
         }
         match &mut target.writer {
@@ -293,7 +293,7 @@ impl Sink {
 }
 
 impl Target {
-    /// Whatever the application gave.
+    /// Returns a target for a writer of the application.
     pub(crate) fn given(writer: Box<dyn Write + Send>) -> Self {
         Self::new(Writer::Given(Mutex::new(writer)))
     }
@@ -307,7 +307,7 @@ impl Target {
     fn file(path: &Path, rotation: Rotation, blocking: bool) -> io::Result<Self> {
         let mut target = Self::new(Writer::open(path, rotation, blocking)?);
         if matches!(target.writer, Writer::File(_)) {
-            // what a killed process left of its last line stays on a line of its own
+            // the rest of a killed process's last line stays on its own line
             target.torn = log_file::ends_within_a_line(path).unwrap_or(false);
         }
         Ok(target)
@@ -329,16 +329,16 @@ impl Target {
     fn close(mut target: RwLockWriteGuard<'_, Self>) {
         let writer = std::mem::replace(&mut target.writer, Writer::Closed);
         drop(target);
-        // a writer of the application may log at its end, or panic
+        // a writer of the application may log or panic in its `Drop`
         caught(|| drop(writer));
     }
 
-    /// Reports whether nothing is wrong that the next line has to know of.
+    /// Returns `true` if there is no failure that affects the next line.
     fn is_clear(&self) -> bool {
         !self.torn && !self.is_failing && self.lost == 0
     }
 
-    /// Writes a line while other threads write theirs, if nothing is wrong.
+    /// Writes a line while other threads write theirs, if there is no failure.
     #[inline]
     fn write_beside(&self, line: &[u8]) -> Passed {
         match &self.writer {
@@ -349,8 +349,9 @@ impl Target {
         }
     }
 
-    /// Looks at lines that were written in part beside those of other threads, before anything else is written. If the file ends with
-    /// a line, one came right after such a part: it is no line of its own, and so is lost, whoever wrote it. There may be more of them.
+    /// Checks, before anything else is written, if lines were written in part beside those of other
+    /// threads. If the file ends with a whole line, that line directly follows a part: it is not on
+    /// its own line, and so is lost, whichever thread wrote it. There may be several of them.
     #[inline]
     fn settle_torn(&mut self) {
         if let Writer::File(file) = &mut self.writer
@@ -371,7 +372,7 @@ impl Target {
         }
     }
 
-    /// Writes a line in another form than ours.
+    /// Writes a line in a form other than the default.
     #[cold]
     fn formed<R>(
         &mut self,
@@ -443,7 +444,7 @@ impl Target {
     }
 }
 
-/// A reader that stalls gets the number of lines later, and one that went away wants none.
+/// Returns `false` for a reader that stalls, which gets the number of lines later, and for one that went away.
 fn is_worth_a_warning(error: &io::Error) -> bool {
     !matches!(
         error.kind(),

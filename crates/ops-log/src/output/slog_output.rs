@@ -1,4 +1,4 @@
-//! Lines as records for a drain of slog's.
+//! Lines as records for a slog drain.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,12 +13,12 @@ use slog::{
 
 use crate::{Level, Value};
 
-/// Maximum number of key names, which slog keeps for ever; further ones are written as `other`.
+/// Maximum number of key names, which slog keeps forever; further ones are written as `other`.
 const MAX_KEYS: usize = 4096;
 
 static KEYS: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
 
-/// A drain of slog's that takes what is logged.
+/// Slog drain that receives log lines.
 #[derive(Clone)]
 pub(crate) struct SlogOutput(
     pub(crate) Arc<dyn SendSyncRefUnwindSafeDrain<Ok = (), Err = slog::Never>>,
@@ -30,7 +30,7 @@ impl fmt::Debug for SlogOutput {
     }
 }
 
-/// A line that was rendered, taken apart again.
+/// Rendered line, parsed again.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parsed {
     pub(crate) fields: Vec<(String, Value)>,
@@ -89,7 +89,7 @@ impl slog::KV for Parsed {
     }
 }
 
-/// The key for as long as the process lives: slog asks for no less.
+/// Returns the key with a static lifetime, which slog requires.
 fn kept(key: &str) -> &'static str {
     let mut keys = KEYS.lock();
     if let Some(known) = keys.get(key) {
@@ -111,7 +111,7 @@ static LOCATION: RecordLocation = RecordLocation {
     module: "",
 };
 
-/// Hands a line over; false where it could not be.
+/// Passes a line to the drain; returns `false` if that fails.
 #[cold]
 pub(crate) fn log(
     drain: &dyn slog::SendSyncRefUnwindSafeDrain<Ok = (), Err = slog::Never>,
@@ -121,7 +121,7 @@ pub(crate) fn log(
     let Some(mut line) = Parsed::new(json) else {
         return false;
     };
-    // the drain stamps and names levels itself
+    // the drain adds time and level itself
     line.take("timestamp");
     line.take("level");
     let event = line.take("event");

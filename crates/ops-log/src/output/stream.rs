@@ -1,4 +1,4 @@
-//! Standard streams without the buffers that std puts in front of them.
+//! Standard streams without the buffers of the standard library.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -7,34 +7,34 @@ use std::time::{Duration, Instant};
 
 use crate::Level;
 
-/// Time that lines wait for a reader that stalls: 100 ms. Until it reads again, further lines are dropped at once, and a
-/// line says how many.
+/// Time that lines wait for a reader that stalls: 100 ms. Until it reads again,
+/// further lines are dropped at once; their number is logged afterwards.
 pub const STALL_BUDGET: Duration = Duration::from_millis(100);
 
 /// Time that lines of level `error` and `critical` wait for a reader that stalls: 1 s.
 pub const ERROR_STALL_BUDGET: Duration = Duration::from_secs(1);
 
-/// Pause before a write to what said that it has room, and had none.
+/// Pause before writing again to a stream that reported room, but had none.
 const REST: Duration = Duration::from_millis(1);
 
-/// Budget for a reader that stalls.
+/// Time budget for a reader that stalls.
 pub(crate) struct Patience {
-    /// Wait for as long as it takes.
+    /// Set to wait without limit.
     blocking: bool,
-    /// Rest of the budgets until it reads again.
+    /// Remaining budgets until it reads again.
     left: Duration,
     left_for_errors: Duration,
-    /// Set from a write that found no room on until one finds some at once.
+    /// Set from a write that found no room until one finds room at once.
     was_full: bool,
-    /// Set if only the system's answer that there is room keeps a write from waiting.
+    /// Set if a write must be preceded by `poll`, because it could block.
     must_ask: bool,
 }
 
-/// Outcome of a write that does not wait.
+/// Result of a write that does not block.
 pub(crate) enum AtOnce {
     Written(usize),
     Full,
-    /// The system cannot write to this without waiting.
+    /// The system cannot write to this without blocking.
     Unsupported,
 }
 
@@ -49,15 +49,16 @@ impl Patience {
         }
     }
 
-    /// Waits for this long once more.
+    /// Allows waiting for this time once more.
     pub(crate) fn grant(&mut self, budget: Duration) {
         self.left_for_errors = budget;
     }
 
-    /// Writes a chunk, or a part of it, as soon as the reader takes it; fails with `TimedOut` if that takes too long.
+    /// Writes a chunk, or a part of it, as soon as the reader
+    /// accepts it; fails with `TimedOut` if that takes too long.
     #[inline]
     pub(crate) fn write(&mut self, file: &File, chunk: &[u8], level: Level) -> io::Result<usize> {
-        // a pipe that was full may have room for a short line before it has any for the next long one
+        // a full pipe may have room for a short line before it has room for the next long one
         let asks = self.was_full || self.must_ask;
         if (!asks || is_writable(file, Duration::ZERO)?)
             && let Some(written) = self.write_at_once(file, chunk)?
@@ -79,7 +80,7 @@ impl Patience {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// Writes without waiting; `None` if that is not to be had.
+    /// Writes without blocking; `None` if that is not possible now.
     #[inline]
     fn write_at_once(&mut self, file: &File, chunk: &[u8]) -> io::Result<Option<usize>> {
         if self.must_ask {
@@ -99,14 +100,14 @@ impl Patience {
         })
     }
 
-    /// Waits until the reader takes a chunk; false if it takes too long.
+    /// Waits until the reader accepts a chunk; returns `false` on timeout.
     #[cold]
     fn wait(&mut self, file: &File, level: Level) -> io::Result<bool> {
         let started = Instant::now();
         loop {
             let budget = self.budget(level).saturating_sub(started.elapsed());
             let is_writable = match is_writable(file, budget) {
-                // by a signal: what is left of the time stays what it is
+                // interrupted by a signal: the remaining time is unchanged
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && !budget.is_zero() => {
                     continue;
                 }
@@ -120,7 +121,7 @@ impl Patience {
         }
     }
 
-    /// Pauses where there is room, but none for a line, as in a terminal that is almost full; false if that takes too long.
+    /// Pauses if there is room, but not for a line, as in an almost full terminal; returns `false` on timeout.
     #[cold]
     fn rest(&mut self, level: Level) -> bool {
         if self.budget(level).is_zero() {
@@ -156,7 +157,7 @@ mod unix {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::fs::OFlags;
 
-    /// A pipe is not waited for, neither to be opened nor to take a line.
+    /// Makes sure that opening a pipe and writing to it do not block.
     pub(crate) fn without_waiting(options: &mut OpenOptions) {
         // the bits of a flag fit
         options.custom_flags(OFlags::NONBLOCK.bits() as i32);
@@ -188,11 +189,11 @@ mod unix {
         Some((own.or_else(|| duplicate(stream))?, terminal))
     }
 
-    /// Opens a terminal once more: it says that it has room although a line does not fit, and would then be waited for, but to a file
-    /// of our own we need not wait.
+    /// Opens a terminal again: it reports room although a line does not fit, and a
+    /// write would then block. Only a separately opened file can be made non-blocking.
     #[cfg(target_os = "linux")]
     fn opened_again(terminal: BorrowedFd<'_>) -> Option<File> {
-        // `/dev/tty`, `/dev/console` and `/dev/ptmx`: opened again, they may be another terminal
+        // `/dev/tty`, `/dev/console` and `/dev/ptmx` may be another terminal when opened again
         const ALIASES: u32 = 5;
 
         if rustix::fs::major(rustix::fs::fstat(terminal).ok()?.st_rdev) == ALIASES {
@@ -210,7 +211,7 @@ mod unix {
         None
     }
 
-    /// Reports whether there is a reader at the other end, which may stall.
+    /// Returns `true` if there is a reader at the other end, which may stall.
     pub(crate) fn may_stall(file: &File) -> bool {
         file.metadata().is_ok_and(|metadata| {
             let kind = metadata.file_type();
@@ -223,7 +224,7 @@ mod unix {
         metadata.is_ok_and(|metadata| metadata.file_type().is_char_device())
     }
 
-    /// Kinds of file systems that append what is written at once as a whole, by the number that `statfs` has for them.
+    /// File systems that append the bytes of one write as a whole, by their `statfs` numbers.
     #[cfg(target_os = "linux")]
     const LOCAL: [u32; 7] = [
         0xef53,      // ext2 to ext4
@@ -235,10 +236,10 @@ mod unix {
         0x794c_7630, // overlayfs
     ];
 
-    /// Reports whether lines that are appended to a file at the same time stay apart.
+    /// Returns `true` if lines appended to a file at the same time stay separate.
     #[cfg(target_os = "linux")]
     pub(crate) fn is_on_local_disk(file: &File) -> bool {
-        // the number has 32 bits, with or without a sign
+        // the number has 32 bits, signed or unsigned
         rustix::fs::fstatfs(file).is_ok_and(|found| LOCAL.contains(&(found.f_type as u32)))
     }
 
@@ -247,7 +248,7 @@ mod unix {
         false
     }
 
-    /// Writes as much as is taken now, even to a file that was opened to wait.
+    /// Writes as much as is accepted now, even if the file was opened in blocking mode.
     #[cfg(target_os = "linux")]
     #[inline]
     pub(crate) fn write_at_once(file: &File, bytes: &[u8]) -> io::Result<AtOnce> {
@@ -257,7 +258,7 @@ mod unix {
         match rustix::io::pwritev2(file, &bytes, u64::MAX, ReadWriteFlags::NOWAIT) {
             Ok(written) => Ok(AtOnce::Written(written)),
             Err(Errno::AGAIN) => Ok(AtOnce::Full),
-            // older systems, files that cannot, and filters of system calls
+            // older kernels, unsupported files, and system call filters
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
                 Ok(AtOnce::Unsupported)
             }
@@ -270,7 +271,7 @@ mod unix {
         Ok(AtOnce::Unsupported)
     }
 
-    /// Waits until it takes a chunk; returns `false` on timeout.
+    /// Waits until it accepts a chunk; returns `false` on timeout.
     pub(crate) fn is_writable(file: &File, budget: Duration) -> io::Result<bool> {
         let budget = Timespec {
             tv_sec: budget.as_secs() as _,

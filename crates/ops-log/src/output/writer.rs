@@ -1,4 +1,5 @@
-//! The ways to write a line: to a file, to a device, to something with a reader at its other end, or by code of the application.
+//! Ways to write a line: to a file, to a device, to a stream with
+//! a reader at its other end, or through code of the application.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,44 +15,44 @@ use crate::output::rotation::Rotation;
 use crate::output::stream::{self, Patience};
 use crate::render::callback::caught;
 
-/// A pipe or a terminal takes this much at once, or says that it cannot.
+/// Number of bytes that a pipe or a terminal accepts at once, or else reports that it cannot.
 const PIPE_BYTES: usize = 4096;
 
-/// Interval at which a pipe that nobody reads is opened again.
+/// Interval at which a pipe without a reader is reopened.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) enum Writer {
-    /// A file: it never blocks for long.
+    /// A file, which never blocks for long.
     File(LogFile),
     /// A standard stream that is a file or a device.
     Device(Arc<File>),
-    /// Something with a reader at its other end, which may stall.
+    /// A stream with a reader at its other end, which may stall.
     Stream(Stream),
-    /// Whatever the application gave.
+    /// A writer of the application.
     Given(Mutex<Box<dyn Write + Send>>),
-    /// The stream was closed before we started.
+    /// The stream was closed before the process started.
     Gone,
-    /// Another configuration is applied, whose outputs have the lines.
+    /// Another configuration was applied, whose outputs get the lines.
     Closed,
 }
 
-/// A pipe, a socket or a terminal.
+/// Pipe, socket or terminal.
 pub(super) struct Stream {
-    /// `None` while nobody reads a named pipe.
+    /// `None` while a named pipe has no reader.
     file: Option<File>,
     path: Option<PathBuf>,
     opened: Instant,
     pub(super) patience: Patience,
 }
 
-/// A failure, after how much was written.
+/// Failure, with the number of bytes written before.
 pub(super) struct Failed {
     pub(super) written: usize,
     pub(super) error: io::Error,
 }
 
 impl Writer {
-    /// The writer of a standard stream, and `true` if that is a terminal.
+    /// Returns the writer of a standard stream, and `true` if that is a terminal.
     pub(super) fn standard(stream: Option<(File, bool)>, blocking: bool) -> (Self, bool) {
         match stream {
             Some((file, terminal)) => (Self::of(file, None, blocking), terminal),
@@ -61,11 +62,11 @@ impl Writer {
 
     /// Opens a path: a file, or a pipe or device of that name.
     pub(super) fn open(path: &Path, rotation: Rotation, blocking: bool) -> io::Result<Self> {
-        // the process may move to another directory
+        // the process may change its directory
         let path = &std::path::absolute(path)?;
         let file = match log_file::open(path) {
             Ok(file) => file,
-            // a pipe that nobody reads yet
+            // a pipe without a reader yet
             Err(error) if stream::is_pipe(path) && stream::has_no_reader(&error) => {
                 return Ok(Self::Stream(Stream::new(None, Some(path), blocking)));
             }
@@ -103,10 +104,11 @@ impl Writer {
     }
 }
 
-/// Returns `true` for a name like `/dev/stdout`, also behind links: what it stands for is not ours to rename or to empty.
+/// Returns `true` for a name like `/dev/stdout`, also behind
+/// links: the file behind it must not be renamed or truncated.
 fn is_of_system(path: &Path) -> bool {
     let mut path = path.to_owned();
-    // links beyond that are no names that a kernel follows
+    // a kernel does not follow more links
     for _ in 0..40 {
         let is_device = path.starts_with("/dev") && !path.starts_with("/dev/shm");
         if is_device || path.starts_with("/proc") {
@@ -153,7 +155,7 @@ impl Stream {
             && failed.error.kind() == io::ErrorKind::BrokenPipe
             && self.path.is_some()
         {
-            // another reader may come
+            // another reader may open it later
             *file = None;
         }
         result

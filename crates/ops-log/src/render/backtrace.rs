@@ -1,4 +1,4 @@
-//! Errors that know where they arose.
+//! Errors with a backtrace.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error;
@@ -8,11 +8,11 @@ use crate::render::macro_fields::{AutorefValue, Common, FieldValue};
 use crate::render::serialize::Chain;
 use crate::render::static_key::StaticKey;
 
-/// An error with a backtrace: `error = &e` writes it as `backtrace`, behind the chain of causes.
+/// Error with a backtrace: `error = &e` writes it as `backtrace`, after the chain of causes.
 ///
-/// The standard library has no stable way to ask any error for its backtrace, so that an error type of one's own says so here.
-/// `anyhow::Error` needs the feature `anyhow`. A backtrace that was not captured is not written: `RUST_BACKTRACE` or
-/// `RUST_LIB_BACKTRACE` decides.
+/// The standard library has no stable way to get the backtrace of any error, so implement
+/// this for your own error types. `anyhow::Error` needs the feature `anyhow`. Only a captured
+/// backtrace is written: `RUST_BACKTRACE` or `RUST_LIB_BACKTRACE` enables capturing.
 ///
 /// ```
 /// use std::backtrace::Backtrace;
@@ -36,7 +36,7 @@ use crate::render::static_key::StaticKey;
 /// assert!(lines[0].get("backtrace").is_some());
 /// ```
 pub trait Backtraced: Error {
-    /// Returns the backtrace of where the error arose, if there is one.
+    /// Returns the backtrace of the error, if there is one.
     fn backtrace(&self) -> Option<&Backtrace>;
 }
 
@@ -46,14 +46,14 @@ impl<T: Backtraced + ?Sized> Backtraced for &T {
     }
 }
 
-/// An error, written with the chain of its causes and its backtrace.
+/// Error, written with the chain of its causes and its backtrace.
 pub struct BacktracedValue<'a, T>(&'a T);
 
-/// Chooses errors with a backtrace.
+/// Selection of errors with a backtrace.
 pub trait ViaBacktrace<'a> {
-    /// The type behind the reference.
+    /// Type of the value.
     type Target;
-    /// Takes it.
+    /// Wraps the value.
     fn encode_kind(&self) -> BacktracedValue<'a, Self::Target>;
 }
 
@@ -83,7 +83,7 @@ impl Common for anyhow::Error {
     }
 }
 
-/// A field for a backtrace, if it was captured.
+/// Field for a backtrace, if it was captured.
 impl Common for Backtrace {
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>) {
         if self.status() == BacktraceStatus::Captured {

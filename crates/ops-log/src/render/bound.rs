@@ -8,26 +8,26 @@ use crate::redact::deny::{self, DenyList};
 use crate::redact::scrub::has_url;
 use crate::render::fields::Fields;
 
-/// Bound fields: rendered once, then shared and never changed.
+/// Bound fields: rendered once, then shared and not changed.
 #[derive(Debug, Default)]
 pub(crate) struct BoundFields {
     pub(crate) fields: Fields,
     pub(crate) pairs: Vec<(Cow<'static, str>, Value)>,
-    /// Set if there may be a URL or a query in them.
+    /// Set if they may contain a URL or a query.
     pub(crate) has_url: bool,
-    /// The deny list that they were rendered by.
+    /// Id of the deny list by which they were rendered.
     deny_id: u64,
-    /// The same rendered by the list that was asked for last.
+    /// The same fields rendered by another deny list, the last one requested.
     other: Mutex<Option<Arc<Self>>>,
 }
 
 impl BoundFields {
-    /// Renders them by the list of the process.
+    /// Renders the fields by the list of the process.
     pub(crate) fn new(pairs: Vec<(Cow<'static, str>, Value)>) -> Arc<Self> {
         deny::with_current(|deny| Self::by(pairs, deny))
     }
 
-    /// Renders them by this list.
+    /// Renders the fields by this list.
     pub(crate) fn by(pairs: Vec<(Cow<'static, str>, Value)>, deny: &DenyList) -> Arc<Self> {
         let fields = Fields::of(&pairs, deny);
         Arc::new(Self {
@@ -39,7 +39,7 @@ impl BoundFields {
         })
     }
 
-    /// Empties the rendered fields, to be filled by this list again; the pairs stay, to be overwritten.
+    /// Clears the rendered fields, to be filled again by this list; the pairs stay, to be overwritten.
     #[cfg(feature = "http")]
     pub(crate) fn begin(&mut self, deny: &DenyList) {
         self.fields.clear();
@@ -48,7 +48,7 @@ impl BoundFields {
         *self.other.get_mut() = None;
     }
 
-    /// The same fields as this list wants them; `None` if they are.
+    /// Returns the fields rendered by this list; `None` if they already are.
     #[inline]
     pub(crate) fn unless_by(&self, deny: &DenyList) -> Option<Arc<Self>> {
         (self.deny_id != deny.id()).then(|| self.again(deny))
@@ -67,7 +67,7 @@ impl BoundFields {
         &self.pairs
     }
 
-    /// These fields and one more, which replaces the one of its name.
+    /// Returns these fields and another one, which replaces a field of the same name.
     pub(crate) fn with(of: Option<&Arc<Self>>, key: Cow<'static, str>, value: Value) -> Arc<Self> {
         let mut pairs = of.map_or_else(Vec::new, |layer| layer.pairs.clone());
         bind(&mut pairs, key, value);
@@ -75,7 +75,7 @@ impl BoundFields {
     }
 }
 
-/// Adds a pair, in the place of the one of its key.
+/// Adds a pair, or replaces the value of its key.
 pub(crate) fn bind(
     pairs: &mut Vec<(Cow<'static, str>, Value)>,
     key: Cow<'static, str>,

@@ -1,4 +1,4 @@
-//! Bound fields of requests that are over, which are filled again: the fields of most requests cost no allocation.
+//! Bound fields of finished requests, kept for reuse: most requests need no allocation for their fields.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -12,22 +12,22 @@ use crate::render::bound::{BoundFields, bind};
 use crate::render::scalars;
 use crate::render::static_key::StaticKey;
 
-/// Maximum number of bound fields that a thread keeps.
+/// Maximum number of bound fields kept per thread.
 const MAX_KEPT: usize = 64;
-/// Larger ones are not kept: at most 64 KiB of text for each thread.
+/// Maximum size of kept fields in bytes: at most 64 KiB of text per thread.
 const MAX_KEPT_BYTES: usize = 1024;
 const MAX_KEPT_FIELDS: usize = 4;
-/// Number of kept ones above which those that somebody holds are given up.
+/// Number of kept fields beyond which a set that is still in use is dropped instead of kept waiting.
 const MAX_WAITING: usize = 4;
 
 thread_local! {
     static KEPT: RefCell<VecDeque<Arc<BoundFields>>> = const { RefCell::new(VecDeque::new()) };
 }
 
-/// A field whose text needs no escapes and cannot be part of a URL.
+/// Field whose text needs no escaping and cannot be part of a URL.
 pub(crate) type PlainField<'a> = (&'static StaticKey, &'a str);
 
-/// Returns these fields and those that were bound before; the texts are plain.
+/// Returns these fields and the previously bound ones; the texts must be plain.
 pub(crate) fn bound(
     before: Option<&Arc<BoundFields>>,
     fields: &[PlainField<'_>],
@@ -46,7 +46,7 @@ pub(crate) fn bound(
     bound
 }
 
-/// Takes back what a request had bound, once the request is over.
+/// Keeps the fields of a finished request for reuse.
 pub(crate) fn keep(bound: Arc<BoundFields>) {
     let is_small =
         bound.pairs.len() <= MAX_KEPT_FIELDS && bound.fields.json.capacity() <= MAX_KEPT_BYTES;
@@ -62,8 +62,8 @@ pub(crate) fn keep(bound: Arc<BoundFields>) {
     });
 }
 
-/// Returns fields that nobody else holds. The last line of a thread still holds its own: these wait until the next one. Fields
-/// that went along with a task that goes on are given up.
+/// Returns fields that are not in use. The last line of a thread still uses its own,
+/// which wait until the next call. Fields in use by a task that continues are dropped.
 fn taken() -> Arc<BoundFields> {
     let oldest = KEPT.try_with(|kept| {
         let mut kept = kept.try_borrow_mut().ok()?;

@@ -1,4 +1,4 @@
-//! Code of others that runs while a line is made.
+//! Application code that runs while a line is created.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs user code whose panic the caller catches and reports: the panic hook ignores it.
+/// Runs application code; its panic is caught and reported by the caller, and ignored by the panic hook.
 #[inline]
 pub(crate) fn quietly<R>(work: impl FnOnce() -> R) -> R {
     let before = QUIET.try_with(|quiet| quiet.replace(true));
@@ -18,13 +18,13 @@ pub(crate) fn quietly<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Runs code of the application; `None` if it panicked, which the panic hook ignores.
+/// Runs application code; `None` if it panicked. The panic hook ignores that panic.
 #[inline]
 pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Option<R> {
     quietly(|| catch_unwind(AssertUnwindSafe(work))).ok()
 }
 
-/// Reports whether a panic now is one that [`quietly`] takes care of.
+/// Returns `true` inside [`quietly`].
 pub(crate) fn is_quiet() -> bool {
     QUIET.try_with(Cell::get).unwrap_or(false)
 }

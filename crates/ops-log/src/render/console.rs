@@ -1,4 +1,4 @@
-//! A line for people, made of the JSON of its bound_layers: what was escaped there cannot move a cursor here.
+//! Console lines, made from the JSON of the line: text that was escaped there cannot move the cursor here.
 
 use crate::Level;
 use crate::render::head::EventSpan;
@@ -28,7 +28,7 @@ impl Painter<'_> {
     }
 }
 
-/// `2025-01-15 10:30:00 [info     ] event  key=value key=value`
+/// Renders `2025-01-15 10:30:00 [info     ] event  key=value key=value`.
 pub(crate) fn render(
     buffers: &mut LineBuffers,
     event_span: &EventSpan,
@@ -73,18 +73,18 @@ pub(crate) fn render(
     buffers.console_renderings[at].text = out;
 }
 
-/// The beginning of a line, escaped as in JSON but for the logger.
+/// Parts of a line before its fields, escaped as in JSON except for the logger.
 pub(crate) struct Parts<'a> {
-    /// To the second, which is enough for people.
+    /// Time to the second.
     pub(crate) timestamp: &'a [u8],
-    /// The text is that of a level that is none of ours, escaped.
+    /// `Err` has the escaped text of an unknown level.
     pub(crate) level: Result<Level, &'a [u8]>,
     pub(crate) event: &'a [u8],
     /// Left out if empty.
     pub(crate) logger: &'a str,
 }
 
-/// Writes a line without its newline; returns where the event begins.
+/// Writes a line without its newline; returns the position of the event.
 pub(crate) fn line<'a>(
     out: &mut Vec<u8>,
     color: bool,
@@ -143,7 +143,7 @@ fn level_color(level: Level) -> &'static [u8] {
     }
 }
 
-/// Bare where it is one plain word, else as the JSON string that it is.
+/// Writes a plain word without quotes, anything else as a JSON string.
 fn word(escaped: &[u8], out: &mut Vec<u8>) {
     let special = |byte: &u8| *byte <= b' ' || matches!(byte, b'"' | b'\'' | b'=' | b'\\' | 0x7f);
     if escaped.is_empty() || escaped.iter().any(special) {
@@ -155,7 +155,7 @@ fn word(escaped: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// An event's text as it is, unless something in it has to stay escaped.
+/// Writes the text of an event unescaped, unless a part of it must stay escaped.
 fn plain(escaped: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     let mut rest = escaped;

@@ -11,62 +11,62 @@ use crate::render::raw::Raw;
 use crate::render::scalars::{self, boolean, float, integer, text};
 use crate::render::static_key::StaticKey;
 
-/// Fields of one line; more are counted in its field `fields_dropped`.
+/// Maximum number of fields per line; further fields are counted in `fields_dropped`.
 pub const MAX_FIELDS: usize = 256;
 
-/// Rendered fields, each `,"key":value`, in one buffer, no key twice.
+/// Rendered fields, each as `,"key":value`, in one buffer, without duplicate keys.
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
     pub(crate) json: Vec<u8>,
     pub(crate) spans: Vec<FieldSpan>,
-    /// One bit for the keys in it: where a key's bit is missing, the key is.
+    /// Bloom filter of the keys: a key whose bit is not set is not present.
     pub(crate) mask: u64,
-    /// Set if any span is overridden.
+    /// Set if a span is overridden.
     pub(crate) has_overridden: bool,
-    /// Fields that were left out, as there were too many.
+    /// Number of fields that were left out because there were too many.
     pub(crate) dropped: u64,
 }
 
-/// Place of a field in its buffer.
+/// Position of a field in its buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FieldSpan {
     pub(crate) start: u32,
     pub(crate) end: u32,
     key_len: u32,
-    /// Set where a later field of the same key won.
+    /// Set if a later field with the same key replaced this one.
     pub(crate) overridden: bool,
 }
 
-/// A key that is written and waits for its value.
+/// Field whose key is written, but not yet its value.
 #[derive(Clone, Copy)]
 pub(crate) struct PendingField {
     pub(crate) start: usize,
     key_len: usize,
     pub(crate) bit: u64,
-    /// Its value may not be written.
+    /// Set if the value must not be written.
     pub(crate) denied: bool,
 }
 
 impl FieldSpan {
-    /// The key, escaped.
+    /// Returns the key, escaped.
     pub(crate) fn key<'a>(&self, json: &'a [u8]) -> &'a [u8] {
         let at = self.start as usize + 2;
         &json[at..at + self.key_len as usize]
     }
 
-    /// The value as JSON.
+    /// Returns the value as JSON.
     pub(crate) fn value<'a>(&self, json: &'a [u8]) -> &'a [u8] {
         &json[self.start as usize + self.key_len as usize + 4..self.end as usize]
     }
 
-    /// The whole field.
+    /// Returns the whole field.
     pub(crate) fn bytes<'a>(&self, json: &'a [u8]) -> &'a [u8] {
         &json[self.start as usize..self.end as usize]
     }
 }
 
 impl PendingField {
-    /// A field whose key is known.
+    /// Returns a field with a static key.
     #[inline(always)]
     pub(crate) fn of(start: usize, key: &StaticKey) -> Self {
         Self {
@@ -77,19 +77,19 @@ impl PendingField {
         }
     }
 
-    /// The place of the key in its buffer.
+    /// Returns the range of the key in its buffer.
     pub(crate) fn key_range(&self) -> Range<usize> {
         self.start + 2..self.start + 2 + self.key_len
     }
 
-    /// The key, escaped.
+    /// Returns the key, escaped.
     pub(crate) fn key<'a>(&self, json: &'a [u8]) -> &'a [u8] {
         &json[self.start + 2..self.start + 2 + self.key_len]
     }
 }
 
 impl Fields {
-    /// Writes a key and the colon behind it.
+    /// Writes a key and its colon.
     #[inline]
     pub(crate) fn begin(&mut self, key: &str, deny: &DenyList) -> PendingField {
         let key = match key.len() {
@@ -113,8 +113,8 @@ impl Fields {
         }
     }
 
-    /// The same for a key that was looked at when it was compiled; with the quote that text begins with, unless the
-    /// value may not be written.
+    /// Same as [`begin`](Self::begin) for a static key; also writes the
+    /// opening quote of a text, unless the value must not be written.
     #[cfg(feature = "http")]
     #[inline]
     pub(crate) fn begin_static(&mut self, key: &StaticKey, deny: &DenyList) -> PendingField {
@@ -127,7 +127,7 @@ impl Fields {
         PendingField { denied, ..pending }
     }
 
-    /// The same for a key that is cut; its whole text decides if the value may be written.
+    /// Same as [`begin`](Self::begin) for a key that is cut; the whole key decides if the value may be written.
     #[cold]
     fn begin_long(&mut self, key: &str, deny: &DenyList) -> PendingField {
         let kept = scalars::kept(key, key.len(), MAX_KEY_BYTES);
@@ -136,7 +136,7 @@ impl Fields {
         pending
     }
 
-    /// The same for a key that has to be escaped, or may be one of ours.
+    /// Same as [`begin`](Self::begin) for a key that must be escaped, or may be reserved.
     #[cold]
     fn begin_unusual(&mut self, key: &str, deny: &DenyList) -> PendingField {
         let start = self.json.len();
@@ -156,7 +156,7 @@ impl Fields {
         }
     }
 
-    /// Keeps what was written since; an older field of this key is overridden from here on, unless the `older` is to win.
+    /// Completes a field; it overrides an older field with the same key, unless `older_wins`.
     #[inline]
     pub(crate) fn finish(&mut self, pending: PendingField, older_wins: bool) {
         if self.mask & pending.bit != 0 && !self.wins(pending, older_wins) {
@@ -165,7 +165,7 @@ impl Fields {
         self.keep(pending);
     }
 
-    /// Keeps what was written since, whose key is new.
+    /// Completes a field whose key is new.
     #[inline]
     pub(crate) fn keep(&mut self, pending: PendingField) {
         self.mask |= pending.bit;
@@ -177,7 +177,7 @@ impl Fields {
         });
     }
 
-    /// Decides whether a field stays if an older one has its key.
+    /// Decides if a field stays although an older one may have its key.
     fn wins(&mut self, pending: PendingField, older_wins: bool) -> bool {
         let (key, json) = (pending.key(&self.json), &self.json);
         let twin = self
@@ -198,7 +198,7 @@ impl Fields {
         true
     }
 
-    /// Returns the place of a key among the fields.
+    /// Returns the index of the field with this key.
     pub(crate) fn position(&self, key: &[u8], bit: u64) -> Option<usize> {
         if self.mask & bit == 0 {
             return None;
@@ -208,7 +208,7 @@ impl Fields {
             .position(|span| !span.overridden && span.key(&self.json) == key)
     }
 
-    /// The fields of these pairs, the last one of a key only.
+    /// Returns the fields of these pairs; if a key occurs several times, the last one counts.
     pub(crate) fn of(pairs: &[(Cow<'static, str>, Value)], deny: &DenyList) -> Self {
         let mut fields = Self {
             dropped: pairs.len().saturating_sub(MAX_FIELDS) as u64,
@@ -227,7 +227,7 @@ impl Fields {
         fields
     }
 
-    /// Closes the gaps that overridden fields left.
+    /// Removes the gaps left by overridden fields.
     fn compact(&mut self) {
         if !std::mem::take(&mut self.has_overridden) {
             return;

@@ -1,4 +1,4 @@
-//! Values that are formatted by somebody else's code.
+//! Values formatted by application code.
 
 use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,13 +8,13 @@ use crate::redact::deny::DenyList;
 use crate::render::losses::Counters;
 use crate::render::scalars::{self, MAX_VALUE_BYTES};
 
-/// Room for `…[truncated N]`.
+/// Maximum length of `…[truncated N]` in bytes.
 const MAX_MARK_BYTES: usize = 48;
 
-/// In place of a value that panicked.
+/// Text written for a value that panicked.
 pub(crate) const PANICKED: &str = "<panic in fmt>";
 
-/// A formatted text: its beginning, and how long it was.
+/// Formatted text: its start, and its whole length.
 pub(crate) struct Formatted<'a> {
     text: &'a mut String,
     whole: usize,
@@ -29,7 +29,7 @@ impl fmt::Write for Formatted<'_> {
             MAX_VALUE_BYTES
         };
         let room = longest.saturating_sub(self.text.len());
-        // once something was cut nothing follows
+        // once something was cut, nothing is added
         if self.whole == self.text.len() {
             self.text.push_str(escape::cut(part, room));
         }
@@ -39,7 +39,7 @@ impl fmt::Write for Formatted<'_> {
 }
 
 impl Formatted<'_> {
-    /// As a JSON string, without values under denied keys of the JSON documents in it; true where it was cut.
+    /// Writes a JSON string, without values under denied keys of JSON documents in it; returns `true` if it was cut.
     pub(crate) fn write(&self, deny: &DenyList, json: &mut Vec<u8>) -> bool {
         if scalars::has_document(self.text, deny) {
             return scalars::document(self.text, self.whole, deny, json);
@@ -51,7 +51,7 @@ impl Formatted<'_> {
     }
 }
 
-/// Formats into a buffer, and survives what panics or fails.
+/// Formats into a buffer; a panic or an error is caught.
 pub(crate) fn formatted<'a>(
     text: &'a mut String,
     arguments: &fmt::Arguments<'_>,
@@ -74,12 +74,12 @@ pub(crate) fn formatted<'a>(
     formatted
 }
 
-/// Formats a text to keep; a value that panics is replaced by [`PANICKED`].
+/// Formats a text to be kept; a value that panics is replaced by [`PANICKED`].
 pub(crate) fn formatted_text(arguments: &fmt::Arguments<'_>, counters: &Counters) -> String {
     let mut text = String::new();
     let whole = formatted(&mut text, arguments, counters).whole;
     if whole > MAX_VALUE_BYTES {
-        // with the number it is no longer than other values, and so not cut again
+        // with the mark it is no longer than other values, so it is not cut again
         let kept = scalars::kept(&text, whole, MAX_VALUE_BYTES - MAX_MARK_BYTES);
         return format!("{kept}…[truncated {}]", whole.saturating_sub(kept.len()));
     }

@@ -1,4 +1,4 @@
-//! The beginning of a line: time, level, logger and event.
+//! Start of a line: time, level, logger and event.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use crate::redact::deny::DenyList;
 use crate::redact::scrub::has_url;
 use crate::{Level, escape};
 
-/// Places in a line that the console needs.
+/// Positions in a line that the console form needs.
 #[derive(Clone, Copy)]
 pub(crate) struct EventSpan {
-    /// The event's text, escaped.
+    /// Text of the event, escaped.
     pub(crate) event: (usize, usize),
     pub(crate) head_end: usize,
 }
@@ -19,16 +19,16 @@ pub(crate) struct RecordMeta<'a> {
     pub(crate) level: Level,
     pub(crate) logger: Option<&'a str>,
     pub(crate) event: &'a dyn Event,
-    /// Module of the call, by which filters decide too.
+    /// Module of the call, which filters check too.
     pub(crate) module: Option<&'a str>,
     /// File and line of the call.
     pub(crate) location: Option<(&'a str, u32)>,
-    /// Written to every output, whatever its filter is.
+    /// Set for lines that every output gets, whatever its filter.
     pub(crate) always: bool,
 }
 
 impl<'a> RecordMeta<'a> {
-    /// Begins a warning of this crate about itself, which every output gets.
+    /// Returns the metadata of a warning by this crate, which every output gets.
     pub(crate) fn own_warning(event: &'a dyn Event) -> Self {
         Self {
             level: Level::Warning,
@@ -41,12 +41,12 @@ impl<'a> RecordMeta<'a> {
     }
 }
 
-/// The text of an event: known, or to be formatted.
+/// Text of an event: known, or to be formatted.
 pub(crate) trait Event {
     fn known(&self) -> Option<&str>;
     fn arguments(&self) -> fmt::Arguments<'_>;
 
-    /// Name by which the lines of this event are limited.
+    /// Returns the name by which lines of this event are rate-limited.
     fn limited(&self) -> Option<&str> {
         self.known()
     }
@@ -73,11 +73,11 @@ impl Event for fmt::Arguments<'_> {
     }
 }
 
-/// Options of a configuration for the form of its lines.
+/// Settings of a configuration for the form of its lines.
 pub(crate) struct LineFormat {
     /// `","level":"info","logger":"api","event":`, for each level.
     pub(crate) root_heads: [Vec<u8>; 6],
-    /// Set if there may be a URL or a query in the service's name.
+    /// Set if the service's name may contain a URL or a query.
     pub(crate) root_has_url: bool,
     pub(crate) deny: DenyList,
     pub(crate) span_id: bool,
@@ -100,7 +100,7 @@ impl LineFormat {
     }
 }
 
-/// `","level":"info","logger":"`
+/// Text from the end of the timestamp to the logger's name, such as `","level":"info","logger":"`.
 pub(crate) const LEVELS: [&str; 6] = [
     r#"","level":"trace","logger":""#,
     r#"","level":"debug","logger":""#,

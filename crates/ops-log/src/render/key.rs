@@ -1,17 +1,17 @@
-//! Keys: how long they may be, which are ours, and the bit that stands for one in a mask.
+//! Keys: their maximum length, the reserved ones, and the bit of a key in a mask.
 
-/// The longest key in bytes; what is longer is cut.
+/// Maximum length of a key in bytes; longer keys are cut.
 pub const MAX_KEY_BYTES: usize = 256;
 
-/// The keys that are ours on every line: a field of such a name gets a `_` behind it.
+/// Keys reserved on every line: a field with such a name gets a `_` appended.
 pub(crate) const RESERVED: [&[u8]; 4] = [b"timestamp", b"level", b"logger", b"event"];
 
-/// Reports whether one look shows that a key needs no other name.
+/// Returns `true` if a cheap check shows that a key need not be changed.
 pub(crate) const fn is_usual(key: &str) -> bool {
     !key.is_empty() && key.len() <= MAX_KEY_BYTES && bit(key.as_bytes()) & RESERVED_BITS == 0
 }
 
-/// The bit that stands for a key in a mask.
+/// Returns the bit of a key in a mask.
 #[inline]
 pub(crate) const fn bit(key: &[u8]) -> u64 {
     let len = key.len();

@@ -17,44 +17,44 @@ use crate::render::static_key::StaticKey;
 use crate::render::{key, scalars};
 use crate::{Value, escape};
 
-/// The longest line in bytes; a field that would make it longer is left out and counted in `fields_dropped`.
+/// Maximum length of a line in bytes; a field that would exceed it is left out and counted in `fields_dropped`.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
 
-/// Room for what is written behind the last field.
+/// Space reserved for what is written after the last field.
 const TAIL_BYTES: usize = 64;
 
-/// A line of this length has room for any short field.
+/// Maximum length of a line that has space for any short field.
 const SHORT_LINE_BYTES: usize = MAX_LINE_BYTES - TAIL_BYTES - short_field::ROOM_BYTES;
 
-/// One line while it is rendered: its own fields are added one by one.
+/// Line that is being rendered; its fields are added one by one.
 pub struct Line<'a> {
     buffers: &'a mut LineBuffers,
     format: &'a LineFormat,
     counters: &'a Counters,
     event_span: EventSpan,
-    /// The keys of all bound layers.
+    /// Keys of all bound layers, as a mask.
     bound_mask: u64,
-    /// Number of bound fields, without those that others override.
+    /// Number of bound fields that are not overridden.
     bound_count: usize,
-    /// Set if there may be a URL or a query in what was looked at.
+    /// Set if the checked parts may contain a URL or a query.
     has_url: bool,
-    /// Set if fields of its own were added that were not looked at.
+    /// Set if fields were added that were not checked.
     has_unseen: bool,
-    /// Place of the first byte behind the bound layers.
+    /// Position after the bound layers.
     own_start: usize,
-    /// The keys of all bound layers, and of what was added since.
+    /// Keys of all bound layers and of fields added since, as a mask.
     seen: u64,
-    /// Number of fields of its own that it may have.
+    /// Maximum number of own fields.
     room: usize,
-    /// slog hands the newest field first: the first one of a key wins, and the order is turned round.
+    /// Set if slog passes the newest field first: then the first field of a key wins, and the order is reversed.
     newest_first: bool,
-    /// The key of the field that is written.
+    /// Range of the key whose value is being written.
     key: Range<usize>,
     dropped_fields: u64,
     truncated: u64,
 }
 
-/// A value of a common type.
+/// Value of a common type.
 enum Plain<'a> {
     Bool(bool),
     UInt(u64),
@@ -64,7 +64,7 @@ enum Plain<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Writes everything up to the bound fields.
+    /// Writes everything before the bound fields.
     #[inline]
     pub(crate) fn begin(
         buffers: &'a mut LineBuffers,
@@ -97,7 +97,7 @@ impl<'a> Line<'a> {
         let event_start = json.len() + 1;
         let mut truncated = 0;
         match meta.event.known() {
-            // without quotes it is no document
+            // text without quotes is not a document
             Some(text) if escape::quote_short(text, json) => {}
             Some(text) if scalars::has_document(text, &format.deny) => {
                 truncated += u64::from(scalars::document(text, text.len(), &format.deny, json));
@@ -140,7 +140,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Adds bound fields; where a key was bound before, the later one wins.
+    /// Adds bound fields; if a key was bound before, the later one wins.
     #[inline]
     pub(crate) fn bound(&mut self, layer: &Arc<BoundFields>) {
         match layer.unless_by(&self.format.deny) {
@@ -158,7 +158,7 @@ impl<'a> Line<'a> {
             for span in &fields.spans {
                 self.override_bound(span.key(&fields.json), key::bit(span.key(&fields.json)));
             }
-            // spans within each other may have the same fields, however many there are
+            // nested spans may have the same fields any number of times
             bound_count -= self.buffers.overridden.len() - before;
         }
         self.dropped_fields += fields.dropped;
@@ -178,7 +178,7 @@ impl<'a> Line<'a> {
         self.buffers.add_bound_layer(layer);
     }
 
-    /// The ids of the current span, unless they are bound.
+    /// Adds the ids of the current span, unless they are bound.
     #[inline]
     pub(crate) fn trace_ids(&mut self, trace_id: &[u8], span_id: &[u8]) {
         self.hex("trace_id", trace_id);
@@ -202,7 +202,7 @@ impl<'a> Line<'a> {
         self.buffers.fields.keep(pending);
     }
 
-    /// From here on fields come newest first, as slog hands them.
+    /// Expects fields newest first from now on, as slog passes them.
     pub(crate) fn newest_first(&mut self) {
         self.newest_first = true;
     }
@@ -228,17 +228,17 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Adds a field, whose value the closure writes.
+    /// Adds a field, whose value is written by the closure.
     #[inline]
     pub(crate) fn field(&mut self, key: &str, value: impl FnOnce(&mut Self)) {
         self.has_unseen = true;
         self.add(key, value);
     }
 
-    /// The same for a key of a macro.
+    /// Adds a field of a macro that is not short.
     #[inline(never)]
     fn put(&mut self, key: &'static StaticKey, value: Plain<'_>) {
-        // short fields do not make a line grow: the next one finds room
+        // short fields do not grow a line: this makes space for the next one
         self.json().reserve(short_field::ROOM_BYTES);
         self.has_unseen |= !key.usual;
         self.add(key.name(), |line| match value {
@@ -259,7 +259,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Adds a field of a macro that is as most are: false where its key or its value is not.
+    /// Adds a field of a macro with a usual key and a short value; returns `false` for any other field.
     #[inline(always)]
     fn put_short(&mut self, key: &'static StaticKey, value: impl ShortValue) -> bool {
         let fields = &mut self.buffers.fields;
@@ -301,7 +301,7 @@ impl<'a> Line<'a> {
         self.buffers.fields.keep(pending);
     }
 
-    /// Adds file and line of the call, unless the line has a location of its own.
+    /// Adds file and line of the call, unless the line has its own location.
     #[cold]
     pub(crate) fn call_site(&mut self, meta: &RecordMeta<'_>) {
         let Some((file, line)) = meta.location.filter(|(file, _)| !file.is_empty()) else {
@@ -313,7 +313,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Says how many lines before this one were not written.
+    /// Adds the number of suppressed lines before this one.
     #[cold]
     pub(crate) fn suppressed(&mut self, lines: u64) {
         let key = match self.is_taken(b"suppressed") {
@@ -323,7 +323,7 @@ impl<'a> Line<'a> {
         self.put_u64(key, lines);
     }
 
-    /// Marks the line as written after its time.
+    /// Marks the line as written late.
     #[cold]
     pub(crate) fn late(&mut self) {
         let key = match self.is_taken(b"late") {
@@ -407,7 +407,7 @@ impl<'a> Line<'a> {
         self.truncated += u64::from(cut);
     }
 
-    /// The same, and it is looked at if there may be a URL or a query in it.
+    /// Adds a text, and checks it for a URL or a query.
     fn seen_text(&mut self, text: &str) {
         if scalars::has_document(text, &self.format.deny) {
             return self.document(text);
@@ -419,7 +419,7 @@ impl<'a> Line<'a> {
         self.has_url |= scalars::quoted(text, self.json());
     }
 
-    /// Formats a value, and survives one that panics, fails, or logs meanwhile.
+    /// Formats a value; a value that panics, fails, or logs meanwhile does no harm.
     pub(crate) fn arguments(&mut self, arguments: &fmt::Arguments<'_>) {
         if let Some(known) = arguments.as_str() {
             return self.text(known);
@@ -431,7 +431,7 @@ impl<'a> Line<'a> {
         self.buffers.text = text;
     }
 
-    /// A field whose value is known as one of ours.
+    /// Adds a field with a [`Value`].
     pub(crate) fn value(&mut self, key: &str, value: &Value) {
         self.field(key, |line| match value {
             Value::Text(text) => line.text(text),
@@ -444,7 +444,7 @@ impl<'a> Line<'a> {
         });
     }
 
-    /// Serializes a value, and survives one that panics, fails, or is too long.
+    /// Serializes a value; a value that panics, fails, or is too long does no harm.
     pub(crate) fn nested(&mut self, value: &(impl serde::Serialize + ?Sized)) {
         let start = self.json().len();
         let json = &mut self.buffers.fields.json;
@@ -461,7 +461,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Lets somebody add fields; what a panic left half done is taken back.
+    /// Calls `fill` to add fields; an incomplete field left by a panic is removed.
     #[inline]
     pub(crate) fn fill(&mut self, fill: &mut dyn FnMut(&mut Self)) {
         if caught(|| fill(self)).is_none() {
@@ -475,10 +475,10 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Puts the line into its final form, with its newline.
+    /// Completes the line, with its newline.
     #[inline(always)]
     pub(crate) fn end(&mut self) -> EventSpan {
-        // of most lines only the texts are looked at, one by one
+        // in most lines only the texts were checked, one by one
         self.buffers.has_url = self.has_url
             || (self.has_unseen && scrub::has_url(&self.buffers.fields.json[self.own_start..]));
         let has_overridden = self.newest_first
@@ -500,7 +500,7 @@ impl<'a> Line<'a> {
             .truncated(self.truncated + self.dropped_fields);
         if self.dropped_fields > 0 {
             let dropped = self.dropped_fields;
-            // a field of the user's of this name would be the second one
+            // a field of the application with this name would be a duplicate
             let key = if self.is_taken(b"fields_dropped") {
                 "fields_dropped_"
             } else {

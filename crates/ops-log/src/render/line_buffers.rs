@@ -7,54 +7,54 @@ use crate::render::bound::BoundFields;
 use crate::render::fields::Fields;
 use crate::render::timestamp::Timestamps;
 
-/// Buffers above this are given back after a long line.
+/// Buffers larger than this, in bytes, are freed after a long line.
 const KEPT_BYTES: usize = 64 * 1024;
 
-/// Layers of bound fields that are kept for the next line: more spans within each other are rare.
+/// Number of bound layers kept for the next line: more nested spans are rare.
 const KEPT_LAYERS: usize = 64;
 
-/// Buffers of a thread to render a line; used again for each.
+/// Buffers of a thread for rendering a line; reused for each line.
 pub(crate) struct LineBuffers {
     /// Number of the thread among those that log.
     pub(crate) thread: usize,
-    /// The line: head, then the fields.
+    /// JSON of the line: head, then the fields.
     pub(crate) fields: Fields,
-    /// The same for people, once for each style that is asked for.
+    /// Console forms of the line, one for each requested style.
     pub(crate) console_renderings: Vec<ConsoleRendering>,
-    /// Set if there may be a URL or a query in the line.
+    /// Set if the line may contain a URL or a query.
     pub(crate) has_url: bool,
     pub(crate) spare: Vec<u8>,
     pub(crate) text: String,
-    /// The bound fields of a line.
+    /// Bound fields of the line.
     pub(crate) bound_layers: Vec<Arc<BoundFields>>,
-    /// Number of them; those behind are an older line's, as likely as not the next one's again.
+    /// Number of bound layers in use; those after it belong to an older line, and are likely to be used again.
     pub(crate) bound_layer_count: usize,
-    /// Bound fields that the event has values of its own for: layer and span.
+    /// Bound fields that are overridden by the event: layer and span.
     pub(crate) overridden: Vec<(u32, u32)>,
-    /// Lines about outputs that are in trouble.
+    /// Warnings about outputs.
     pub(crate) warnings: Vec<Vec<u8>>,
     pub(crate) timestamps: Timestamps,
 }
 
-/// Style of lines for people.
+/// Style of console lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Style {
     pub(crate) color: bool,
-    /// Logger and context too.
+    /// Set if logger and context are shown.
     pub(crate) context: bool,
 }
 
-/// A line for people.
+/// Console form of a line.
 pub(crate) struct ConsoleRendering {
     pub(crate) style: Style,
     pub(crate) text: Vec<u8>,
-    /// Cleared where the text is an older line's.
+    /// Cleared if the text belongs to an older line.
     pub(crate) fresh: bool,
-    /// Length of time and level at its beginning.
+    /// Length of time and level at its start.
     pub(crate) head: usize,
 }
 
-/// A line in each form that outputs take, scrubbed: for later.
+/// Line in each form that outputs need, redacted, to be written later.
 #[derive(Debug)]
 pub(crate) struct RenderedLine {
     pub(crate) level: Level,
@@ -63,7 +63,7 @@ pub(crate) struct RenderedLine {
 }
 
 impl RenderedLine {
-    /// Bytes that it takes, and what goes with them.
+    /// Returns the memory used by the line, in bytes, including overhead.
     pub(crate) fn bytes(&self) -> usize {
         const OVERHEAD: usize = 128;
         let for_people = self.for_people.iter();
@@ -73,7 +73,7 @@ impl RenderedLine {
 }
 
 impl LineBuffers {
-    /// Copies the line that was rendered.
+    /// Copies the rendered line.
     pub(crate) fn rendered(&self, level: Level) -> RenderedLine {
         let for_people = self.console_renderings.iter();
         let for_people = for_people.filter(|rendering| rendering.fresh);
@@ -86,10 +86,10 @@ impl LineBuffers {
         }
     }
 
-    /// Puts a line that was rendered before in the place of this one.
+    /// Replaces the current line with a line rendered before.
     pub(crate) fn restore(&mut self, line: RenderedLine) {
         self.fields.json = line.json;
-        // those of the line before are none of this one
+        // console forms of the previous line are invalid
         for rendering in &mut self.console_renderings {
             rendering.fresh = false;
         }
@@ -122,17 +122,17 @@ impl LineBuffers {
         }
     }
 
-    /// The rendered line with its newline.
+    /// Returns the rendered line with its newline.
     pub(crate) fn json(&self) -> &[u8] {
         &self.fields.json
     }
 
-    /// The bound fields of a line.
+    /// Returns the bound fields of the line.
     pub(crate) fn bound_layers(&self) -> &[Arc<BoundFields>] {
         &self.bound_layers[..self.bound_layer_count]
     }
 
-    /// Adds bound fields. Where the line before had the same, there is nothing to count.
+    /// Adds bound fields. If the previous line had the same ones, no reference count changes.
     #[inline]
     pub(crate) fn add_bound_layer(&mut self, layer: &Arc<BoundFields>) {
         match self.bound_layers.get_mut(self.bound_layer_count) {
@@ -143,7 +143,7 @@ impl LineBuffers {
         self.bound_layer_count += 1;
     }
 
-    /// The line for people in this style; JSON if it was not rendered in it.
+    /// Returns the console form in this style, or JSON if it was not rendered.
     pub(crate) fn console_rendering(&self, style: Style) -> &[u8] {
         self.console_renderings
             .iter()
@@ -172,7 +172,7 @@ impl LineBuffers {
     }
 }
 
-/// Gives the memory of a long line back.
+/// Frees the memory of a long line.
 #[inline(always)]
 fn give_back(buffer: &mut Vec<u8>) {
     if buffer.capacity() > KEPT_BYTES {
@@ -180,7 +180,8 @@ fn give_back(buffer: &mut Vec<u8>) {
     }
 }
 
-/// Lines within lines: a value that logs while it is formatted gets a buffer of its own, its own values do not.
+/// Maximum depth of lines within lines: a value that logs while it is
+/// formatted gets a second buffer, values of that line cannot log.
 const MAX_DEPTH: u8 = 2;
 
 thread_local! {
@@ -196,7 +197,7 @@ impl Drop for Depth {
     }
 }
 
-/// Lends this thread's buffers; `None` where a line is nested too deeply.
+/// Calls `work` with the buffers of this thread; `None` if lines are nested too deeply.
 #[inline(always)]
 pub(crate) fn with_buffers<R>(work: impl FnOnce(&mut LineBuffers) -> R) -> Option<R> {
     let entered = DEPTH.try_with(|depth| {
@@ -204,7 +205,7 @@ pub(crate) fn with_buffers<R>(work: impl FnOnce(&mut LineBuffers) -> R) -> Optio
         depth.set(depth.get() + u8::from(free));
         free
     });
-    // a thread that is about to end has no storage left: its lines are written, at the price of an allocation
+    // a thread that is ending has no storage left: its lines cost an allocation
     let _depth = match entered {
         Ok(true) => Some(Depth),
         Ok(false) => return None,
@@ -221,7 +222,7 @@ pub(crate) fn with_buffers<R>(work: impl FnOnce(&mut LineBuffers) -> R) -> Optio
     Some(result)
 }
 
-/// The bound fields of a line that are not overridden, then its own, each as key and value in JSON.
+/// Returns the bound fields that are not overridden, then the line's own, each as key and value in JSON.
 pub(crate) fn visible(
     buffers: &LineBuffers,
     with_bound: bool,

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Losses within lines, while they are counted.
+/// Counters of losses within lines.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     truncated: AtomicU64,

@@ -1,5 +1,5 @@
-//! The fields of an event as the macros hand them over: values of the common types go straight into the line, others by way of
-//! `slog::Value`, errors with their causes.
+//! Fields of an event as passed by the macros: values of common types are written
+//! directly into the line, others through `slog::Value`, errors with their causes.
 
 use std::error::Error;
 use std::fmt;
@@ -12,17 +12,17 @@ use crate::render::static_key::StaticKey;
 
 /// Fields in call order.
 pub trait FieldList {
-    /// Writes them.
+    /// Writes the fields.
     fn write(&self, line: &mut Line<'_>, record: &Record<'_>);
 }
 
-/// No field.
+/// No fields.
 impl FieldList for () {
     #[inline(always)]
     fn write(&self, _: &mut Line<'_>, _: &Record<'_>) {}
 }
 
-/// A field and those behind it.
+/// One field, followed by the others.
 pub struct List<V, Rest>(pub &'static StaticKey, pub V, pub Rest);
 
 impl<V: FieldValue, Rest: FieldList> FieldList for List<V, Rest> {
@@ -33,33 +33,33 @@ impl<V: FieldValue, Rest: FieldList> FieldList for List<V, Rest> {
     }
 }
 
-/// A value, and the way it takes.
+/// Value of a field, with the way to write it.
 pub trait FieldValue {
     /// Writes the field.
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, record: &Record<'_>);
 }
 
-/// A value whose kind autoref chooses: `(&&&&AutorefValue(&value)).encode_kind()` is `BacktracedValue` for errors with a
-/// backtrace, `Native` for common types, else `SlogValue`, else `ErrorValue`.
+/// Value whose kind is selected by autoref: `(&&&&AutorefValue(&value)).encode_kind()` is `BacktracedValue`
+/// for errors with a backtrace, `Native` for common types, else `SlogValue`, else `ErrorValue`.
 pub struct AutorefValue<'a, T: ?Sized>(pub &'a T);
 
-/// A value of a common type.
+/// Value of a common type.
 pub struct Native<'a, T: ?Sized>(&'a T);
 
-/// A value of any type that slog can write.
+/// Value of any type supported by slog.
 pub struct SlogValue<'a, T: ?Sized>(&'a T);
 
-/// An error, written with the chain of its causes.
+/// Error, written with the chain of its causes.
 pub struct ErrorValue<'a, T>(&'a T);
 
 /// Text that is formatted when the line is written.
 pub struct Formatted<'a>(pub fmt::Arguments<'a>);
 
-/// Chooses common types.
+/// Selection of common types.
 pub trait ViaNative<'a> {
-    /// The type behind the reference.
+    /// Type of the value.
     type Target: ?Sized;
-    /// Takes it.
+    /// Wraps the value.
     fn encode_kind(&self) -> Native<'a, Self::Target>;
 }
 
@@ -72,11 +72,11 @@ impl<'a, T: Common + ?Sized> ViaNative<'a> for &&AutorefValue<'a, T> {
     }
 }
 
-/// Chooses what slog can write.
+/// Selection of types supported by slog.
 pub trait ViaSlog<'a> {
-    /// The type behind the reference.
+    /// Type of the value.
     type Target: ?Sized;
-    /// Takes it.
+    /// Wraps the value.
     fn encode_kind(&self) -> SlogValue<'a, Self::Target>;
 }
 
@@ -89,11 +89,11 @@ impl<'a, T: slog::Value + ?Sized> ViaSlog<'a> for &AutorefValue<'a, T> {
     }
 }
 
-/// Chooses errors.
+/// Selection of errors.
 pub trait ViaError<'a> {
-    /// The type behind the reference.
+    /// Type of the value.
     type Target;
-    /// Takes it.
+    /// Wraps the value.
     fn encode_kind(&self) -> ErrorValue<'a, Self::Target>;
 }
 
@@ -132,7 +132,7 @@ impl FieldValue for Formatted<'_> {
     }
 }
 
-/// A type with a way of its own.
+/// Type that is written directly.
 pub trait Common {
     /// Writes the field.
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>);

@@ -1,4 +1,4 @@
-//! From a record to the bytes of its line.
+//! Rendering: from a record to the bytes of its line.
 
 pub(crate) mod backtrace;
 pub(crate) mod bound;

@@ -10,31 +10,33 @@ use crate::redact::{REDACTED, documents};
 use crate::render::raw::{Raw, is_number_beyond, is_scalar};
 use crate::render::scalars::{MAX_VALUE_BYTES, text};
 
-/// Objects and lists within each other, at most: readers take 127, of which the line is one. A value that holds itself ends there, too.
+/// Maximum depth of objects and lists: readers accept 127 levels,
+/// including the line itself. It also stops a value that contains itself.
 const MAX_DEPTH: usize = 120;
 
-/// Nested values as compact JSON, in which denied keys have no value.
+/// Formatter for nested values as compact JSON, in which denied keys have no value.
 pub(crate) struct Nested<'a>(&'a RefCell<State<'a>>);
 
 struct State<'a> {
     deny: &'a DenyList,
     hidden: &'a Cell<bool>,
-    /// The keys down to the value that is written, with dots between them.
+    /// Keys down to the current value, separated by dots.
     path: Vec<u8>,
-    /// Start of the last of them.
+    /// Start of the last key in the path.
     key_start: usize,
     in_key: bool,
     containers: Vec<Container>,
-    /// Number of containers that are open around the value that is hidden.
+    /// Number of open containers around the hidden value.
     hidden_at: usize,
-    /// The text at the beginning of a list within a list, or under `name` or `key` of an object, which may be the key of a pair.
+    /// First text of a list within a list, or text under `name`
+    /// or `key` of an object, which may be the key of a pair.
     first: Vec<u8>,
 }
 
-/// An object or a list that is open.
+/// Open object or list.
 enum Container {
     Object {
-        /// Length of the path to it.
+        /// Length of the path to the object.
         path: usize,
         /// Set while the value under `name` or `key` is written.
         in_name: bool,
@@ -42,13 +44,13 @@ enum Container {
     },
     List {
         index: usize,
-        /// Set for a list that is an element of a list, as key and value of a header are.
+        /// Set for a list that is an element of a list, such as a header as key and value.
         within_list: bool,
         first_is_denied: bool,
     },
 }
 
-/// Outcome of writing a nested value.
+/// Result of writing a nested value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Written {
     Whole,
@@ -56,7 +58,7 @@ pub(crate) enum Written {
     Failed,
 }
 
-/// Writer of the JSON: discards a value that is hidden, and stops at the longest value.
+/// Writer of the JSON: discards hidden values, and stops at the maximum length of a value.
 struct Capped<'a> {
     out: &'a mut Vec<u8>,
     end: usize,
@@ -101,7 +103,7 @@ impl State<'_> {
         }
     }
 
-    /// Reports whether the text that is written could be the key of a pair.
+    /// Returns `true` if the current text may be the key of a pair.
     fn may_be_key_of_pair(&self) -> bool {
         matches!(
             self.containers.last(),
@@ -125,7 +127,7 @@ impl State<'_> {
 }
 
 impl<'a> Nested<'a> {
-    /// Writes the value of this key, or a text in its place that says why it is not there.
+    /// Writes the value of this key, or else the reason why it is missing.
     pub(crate) fn write(
         value: &(impl Serialize + ?Sized),
         key: &[u8],
@@ -163,7 +165,7 @@ impl<'a> Nested<'a> {
         Written::Failed
     }
 
-    /// The same, and values under denied keys are hidden in texts that are JSON documents too.
+    /// Same as [`write`](Self::write), and hides values under denied keys in texts that are JSON documents.
     pub(crate) fn write_hidden(
         value: &(impl Serialize + ?Sized),
         key: &[u8],
@@ -179,7 +181,7 @@ impl<'a> Nested<'a> {
     }
 }
 
-/// Reads the texts of nested JSON, which begins here, that have JSON documents.
+/// Hides denied values in JSON documents within the texts of the nested JSON from `start` on.
 #[cold]
 fn hide_within(out: &mut Vec<u8>, start: usize, deny: &DenyList) {
     let written = std::str::from_utf8(&out[start..]);
@@ -223,7 +225,7 @@ impl Formatter for Nested<'_> {
         writer.write_all(&escaped)
     }
 
-    /// Numbers of any length come as text.
+    /// Writes a number of any length, which serde_json passes as text.
     fn write_number_str<W: ?Sized + Write>(
         &mut self,
         writer: &mut W,
@@ -238,7 +240,7 @@ impl Formatter for Nested<'_> {
         Err(io::Error::other("not a number"))
     }
 
-    /// JSON that somebody else wrote is read, and written as every other value is.
+    /// Parses raw JSON and writes it like any other value.
     fn write_raw_fragment<W: ?Sized + Write>(
         &mut self,
         mut writer: &mut W,

@@ -7,14 +7,14 @@ use serde::ser::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// Objects and lists within each other, at most.
+/// Maximum depth of objects and lists.
 const MAX_DEPTH: u8 = 127;
 
-/// JSON that somebody else wrote: read once more, so that nothing of its text is taken over as it is.
+/// JSON from another source: parsed and written again, so that none of its text is copied unchecked.
 pub(crate) struct Raw<'a> {
     text: &'a str,
     depth: u8,
-    /// A number beyond all types is an error, and not written as text.
+    /// Set if a number out of range is an error, instead of being written as text.
     is_shown: bool,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The same for people to read, where a number beyond all types does not look like text: it is an error.
+    /// Returns a value for display: a number out of range is an error, because it must not look like text.
     pub(crate) fn to_show(text: &'a str) -> Self {
         Self {
             is_shown: true,
@@ -44,13 +44,14 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Reports whether this is a number that readers take, `true`, `false` or `null`, which are copied.
+/// Returns `true` for a number that readers accept, `true`, `false` or `null`; these are copied.
 pub(crate) fn is_scalar(text: &str) -> bool {
     matches!(text, "true" | "false" | "null")
         || (has_bytes_of_numbers(text) && serde_json::from_str::<f64>(text).is_ok())
 }
 
-/// Reports whether this is a number that no type holds, such as `1e400`: readers refuse the whole line, so it is written as text.
+/// Returns `true` for a number out of range for all types, such as
+/// `1e400`: readers would refuse the whole line, so it is written as text.
 pub(crate) fn is_number_beyond(text: &str) -> bool {
     has_bytes_of_numbers(text)
         && serde_json::from_str::<f64>(text).is_err()
@@ -91,7 +92,7 @@ fn read<'a, T: Deserialize<'a>, E: Error>(text: &'a str) -> Result<T, E> {
     serde_json::from_str(text).map_err(E::custom)
 }
 
-/// The entries of an object in their order, also those of one key.
+/// Entries of an object in their order, including duplicate keys.
 pub(crate) struct Entries<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'a> Deserialize<'a> for Entries<'a> {

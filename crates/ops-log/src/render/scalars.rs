@@ -1,4 +1,4 @@
-//! Numbers, truth values and text as JSON.
+//! Numbers, booleans and text as JSON.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use crate::redact::deny::DenyList;
 use crate::redact::{documents, scrub};
 use crate::{escape, redact};
 
-/// The longest value, in bytes before escaping; what is longer is cut and says how much is missing.
+/// Maximum length of a value, in bytes before escaping; a longer value is cut, with the number of missing bytes.
 pub const MAX_VALUE_BYTES: usize = 16 * 1024;
 
 #[inline]
@@ -14,7 +14,7 @@ pub(crate) fn boolean(value: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
-/// Statuses, counts and milliseconds are mostly below this.
+/// Exclusive limit of short numbers: most statuses, counts and milliseconds are below it.
 pub(crate) const SHORT_NUMBERS: u32 = 100_000_000;
 
 #[inline]
@@ -30,8 +30,8 @@ pub(crate) fn integer(value: impl itoa::Integer + TryInto<u32> + Copy, out: &mut
     }
 }
 
-/// Up to eight digits and their count, computed side by side in the bytes of a word, so that they reach the line in one piece. What
-/// follows them has no meaning.
+/// Returns up to eight digits and their number, computed in parallel in the bytes of a word,
+/// so that they are written to the line at once. The bytes after them have no meaning.
 #[inline(always)]
 pub(crate) fn short_number(number: u32) -> ([u8; 8], usize) {
     let digit = |number: u32| (b'0' + (number % 10) as u8).into();
@@ -39,13 +39,13 @@ pub(crate) fn short_number(number: u32) -> ([u8; 8], usize) {
         0..10 => (u64::to_le_bytes(digit(number)), 1),
         10..100 => ((digit(number / 10) | digit(number) << 8).to_le_bytes(), 2),
         _ => {
-            // each step halves its parts: four digits, two, one; the leading ones are in the lowest byte
+            // each step splits the parts: four digits, two, one; the leading ones are in the lowest byte
             let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
             let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
             let twos = hundreds | (fours - 100 * hundreds) << 16;
             let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
             let digits = tens | (twos - 10 * tens) << 8;
-            // the last digit stays, even if it is a zero
+            // the last digit stays, even if it is zero
             let zeros = (digits | 1 << 56).trailing_zeros() / 8;
             let text = (digits | 0x3030_3030_3030_3030) >> (zeros * 8);
             (text.to_le_bytes(), 8 - zeros as usize)
@@ -53,7 +53,7 @@ pub(crate) fn short_number(number: u32) -> ([u8; 8], usize) {
     }
 }
 
-/// The shortest digits that read back as the same number; `null` where there is none.
+/// Writes the shortest digits that parse to the same number; `null` if it is not finite.
 #[inline]
 pub(crate) fn float(value: impl zmij::Float + Into<f64>, out: &mut Vec<u8>) {
     let wide = value.into();
@@ -70,8 +70,8 @@ pub(crate) fn float(value: impl zmij::Float + Into<f64>, out: &mut Vec<u8>) {
     }
 }
 
-/// The whole and the thousandths of a number with at most three decimals, as ratios and durations mostly are. These are its shortest
-/// digits: no two decimals of 15 digits or fewer are the same `f64`.
+/// Returns whole and thousandths of a number with at most three decimals, such as most ratios and
+/// durations. These are its shortest digits: different decimals of up to 15 digits are different `f64`s.
 #[inline(always)]
 pub(crate) fn thousandths(value: f64) -> Option<(u32, u32)> {
     let thousandths = (value * 1000.0) as u32;
@@ -79,7 +79,7 @@ pub(crate) fn thousandths(value: f64) -> Option<(u32, u32)> {
     (exact && thousandths < SHORT_NUMBERS).then_some((thousandths / 1000, thousandths % 1000))
 }
 
-/// The point and up to three digits behind it, and how many bytes of these are used.
+/// Returns the point and three digits after it, and the number of bytes used.
 #[inline(always)]
 pub(crate) fn decimals(part: u32) -> ([u8; 4], usize) {
     let digit = |number: u32| b'0' + (number % 10) as u8;
@@ -92,7 +92,7 @@ pub(crate) fn decimals(part: u32) -> ([u8; 4], usize) {
     (bytes, used)
 }
 
-/// A JSON string; true where it was too long and had to be cut.
+/// Writes a JSON string; returns `true` if it was too long and had to be cut.
 #[inline]
 pub(crate) fn text(value: &str, out: &mut Vec<u8>) -> bool {
     if value.len() > MAX_VALUE_BYTES {
@@ -106,7 +106,7 @@ pub(crate) fn text(value: &str, out: &mut Vec<u8>) -> bool {
     false
 }
 
-/// Writes text in quotes; true where there may be a URL or a query in it.
+/// Writes text in quotes; returns `true` if it may contain a URL or a query.
 #[inline]
 pub(crate) fn quoted(value: &str, out: &mut Vec<u8>) -> bool {
     !escape::quote_short(value, out) && has_url_quoted(value, out)
@@ -120,7 +120,7 @@ fn has_url_quoted(value: &str, out: &mut Vec<u8>) -> bool {
     scrub::has_url(value.as_bytes())
 }
 
-/// Reports whether there is a JSON document in what is looked at of a text.
+/// Returns `true` if the checked part of a text has a JSON document.
 #[inline]
 pub(crate) fn has_document(value: &str, deny: &DenyList) -> bool {
     let seen = match value.len() {
@@ -130,28 +130,29 @@ pub(crate) fn has_document(value: &str, deny: &DenyList) -> bool {
     documents::has_one(seen.as_bytes(), deny)
 }
 
-/// A JSON string of a text of which `whole` bytes were given, without values under denied keys of the JSON documents in it; true where it
-/// was cut.
+/// Writes a text of `whole` bytes, of which `value` is the start, as a JSON string without
+/// values under denied keys of JSON documents in it; returns `true` if it was cut.
 #[cold]
 pub(crate) fn document(value: &str, whole: usize, deny: &DenyList, out: &mut Vec<u8>) -> bool {
     let hide = |text: &str| documents::hidden(text, deny);
     beginning(value, whole, MAX_VALUE_BYTES, hide).write(out)
 }
 
-/// A JSON string of a text's beginning, which says how many bytes are missing of the `whole`; true where some are.
+/// Writes the start of a text as a JSON string, with the number of
+/// bytes missing of the `whole`; returns `true` if some are missing.
 #[cold]
 pub(crate) fn cut_text(value: &str, whole: usize, out: &mut Vec<u8>) -> bool {
     beginning(value, whole, MAX_VALUE_BYTES, redact::redacted).write(out)
 }
 
-/// The beginning of a text of which `whole` bytes were given, scrubbed before it is cut: of a value that the cut would go
-/// through nothing is left.
+/// Returns the start of a text of `whole` bytes, redacted before
+/// it is cut, so that no part of a secret at the cut is left.
 #[cold]
 pub(crate) fn kept(value: &str, whole: usize, longest: usize) -> Cow<'_, str> {
     beginning(value, whole, longest, redact::redacted).text
 }
 
-/// The beginning of a text, and the number of bytes that are missing behind it.
+/// Start of a text, and the number of bytes missing after it.
 struct Beginning<'a> {
     text: Cow<'a, str>,
     missing: usize,
@@ -171,7 +172,7 @@ impl Beginning<'_> {
     }
 }
 
-/// The beginning of a text without what must not be seen of it, which is looked for before the text is cut.
+/// Returns the start of a text without secrets, which are searched for before the text is cut.
 fn beginning<'a>(
     value: &'a str,
     whole: usize,
@@ -190,7 +191,7 @@ fn beginning<'a>(
     let unseen = whole.saturating_sub(seen.len());
     let sure = match unseen {
         0 => text.len(),
-        // the last bytes may begin a secret that was not seen whole: what it is without them too does not depend on them
+        // the last bytes may start a secret that was not seen whole: keep only what does not depend on them
         _ => {
             let shorter = escape::cut(seen, seen.len().saturating_sub(overhang));
             let hidden = hide(shorter);
@@ -210,10 +211,10 @@ fn beginning<'a>(
     }
 }
 
-/// Number of bytes behind the longest value that are looked at before it is cut.
+/// Returns the number of bytes checked beyond the maximum length before a value is cut.
 pub(crate) fn overhang() -> usize {
     redact::longest_form().max(MIN_OVERHANG_BYTES)
 }
 
-/// Room for the credentials of a URL.
+/// Minimum of that number, in bytes: space for the credentials of a URL.
 const MIN_OVERHANG_BYTES: usize = 1024;

@@ -1,4 +1,4 @@
-//! Values of slog, tracing and log, written into a line.
+//! Values of slog, tracing and log, written to a line.
 
 use std::fmt;
 
@@ -98,10 +98,10 @@ impl fmt::Display for Bytes<'_> {
     }
 }
 
-/// Fields of a `tracing` event or span; its message is the event's text and no field.
+/// Fields of a `tracing` event or span; its message is the text of the event, not a field.
 pub(crate) struct TracingFields<'a, 'b>(pub(crate) &'a mut Line<'b>);
 
-/// Reports whether `tracing-log` added the field to an event that it made of a `log` record.
+/// Returns `true` if `tracing-log` added the field to an event made from a `log` record.
 fn is_origin(name: &str) -> bool {
     matches!(
         name,
@@ -162,10 +162,10 @@ impl tracing::field::Visit for TracingFields<'_, '_> {
     }
 }
 
-/// Causes that are written, at most: an error that is its own cause has them without end.
+/// Maximum number of causes written: an error that is its own cause has infinitely many.
 const MAX_CAUSES: usize = 100;
 
-/// An error and its causes.
+/// Error and its causes.
 pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
 
 impl fmt::Display for Chain<'_> {
@@ -184,7 +184,7 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// The key-value pairs of a `log` record.
+/// Key-value pairs of a `log` record.
 pub(crate) struct LogFields<'a, 'b>(pub(crate) &'a mut Line<'b>);
 
 impl<'kvs> log::kv::VisitSource<'kvs> for LogFields<'_, '_> {
@@ -200,7 +200,7 @@ impl<'kvs> log::kv::VisitSource<'kvs> for LogFields<'_, '_> {
     }
 }
 
-/// A value of a `log` record, on its way into a line.
+/// Visitor that writes a value of a `log` record.
 struct LogValue<'a, 'b>(&'a mut Line<'b>);
 
 macro_rules! visit {

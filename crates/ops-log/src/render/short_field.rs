@@ -1,38 +1,38 @@
-//! Fields of a usual key and a short value, which most are: room for the longest one is taken at once, the field is written in
-//! its place, and what is left is given back.
+//! Fields with a usual key and a short value, which most are: space for the longest
+//! one is added at once, the field is written into it, and the rest is removed.
 
 use crate::escape;
 use crate::render::scalars;
 use crate::render::static_key::{StaticKey, WRITTEN_BYTES};
 
-/// Bytes that the longest such field takes: the key as it is written, text, and its closing quote.
+/// Length of the longest such field in bytes: the key as written, text, and its closing quote.
 pub(crate) const ROOM_BYTES: usize = WRITTEN_BYTES + escape::MAX_SHORT_BYTES + 16;
 
-/// A value that mostly is short.
+/// Value that is mostly short.
 pub(crate) trait ShortValue {
-    /// Writes it, and returns where it ends; `None` for one that is not short, or needs a second look.
+    /// Writes the value, and returns the position after it; `None` if it is not short, or needs a closer check.
     fn write(self, room: Room<'_>) -> Option<usize>;
 }
 
-/// Room for a field at the end of a line, which begins with its key.
+/// Space for a field at the end of a line, with the key already written.
 pub(crate) struct Room<'a> {
     bytes: &'a mut [u8; ROOM_BYTES],
-    /// Place of the value, behind the colon.
+    /// Position of the value, after the colon.
     at: usize,
 }
 
-/// Writes a field, and returns its place in the line; `None` leaves the line as it was.
+/// Writes a field, and returns its position in the line; on `None` the line is unchanged.
 #[inline(always)]
 pub(crate) fn write(line: &mut Vec<u8>, key: &StaticKey, value: impl ShortValue) -> Option<usize> {
     let start = line.len();
-    // a line that has to grow does so elsewhere
+    // growing the line is left to another function
     if line.capacity() - start < ROOM_BYTES {
         return None;
     }
     line.extend_from_slice(&[0; ROOM_BYTES]);
     let bytes: &mut [u8; ROOM_BYTES] = line.last_chunk_mut()?;
     bytes[..WRITTEN_BYTES].copy_from_slice(&key.written);
-    // a key that is written as a whole ends before that
+    // always smaller for a key that is written at once
     let at = (key.name.len() + 4) % WRITTEN_BYTES;
     let Some(end) = value.write(Room { bytes, at }) else {
         line.truncate(start);

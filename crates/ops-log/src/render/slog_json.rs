@@ -1,4 +1,4 @@
-//! slog-json's lines, ready to be plugged in: for readers that want `ts`, `msg` and upper-case levels.
+//! Lines of slog-json as an output, for readers that need `ts`, `msg` and upper-case levels.
 
 use std::fmt;
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use parking_lot::Mutex;
 use slog::Drain;
 
-/// A drain for [`Config::drain`](crate::Config::drain).
+/// Returns a drain for [`Config::drain`](crate::Config::drain).
 ///
 /// ```
 /// let _log = ops_log::init(ops_log::Config::new().drain(ops_log::slog_json::drain(std::io::sink())))?;
@@ -30,7 +30,7 @@ pub fn drain<W: Write + Send + 'static>(writer: W) -> SlogJson {
 /// slog-json behind a lock.
 pub struct SlogJson(Mutex<slog_json::Json<Box<dyn Write + Send>>>);
 
-// the lock is released by a panic, and what is behind it has no state between records
+// the lock is released on a panic, and there is no state between records
 impl UnwindSafe for SlogJson {}
 impl RefUnwindSafe for SlogJson {}
 
@@ -43,7 +43,7 @@ impl Drain for SlogJson {
         record: &slog::Record<'_>,
         values: &slog::OwnedKVList,
     ) -> Result<(), slog::Never> {
-        // a drain has no other way to fail than to be silent
+        // a drain cannot report a failure
         let _ = self.0.lock().log(record, values);
         Ok(())
     }
@@ -55,7 +55,7 @@ impl fmt::Debug for SlogJson {
     }
 }
 
-/// slog-json writes piece by piece; here each line is one write.
+/// Writer that collects the pieces written by slog-json, so that each line is one write.
 struct Whole<W: Write> {
     writer: W,
     line: Vec<u8>,

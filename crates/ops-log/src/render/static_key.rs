@@ -2,23 +2,23 @@ use crate::escape;
 use crate::redact::deny::{self, Ending};
 use crate::render::key;
 
-/// A key that is known when a macro is compiled, and what a line asks about it.
+/// Compile-time key, with its precomputed encoding.
 #[derive(Debug)]
 pub struct StaticKey {
     pub(crate) name: &'static str,
-    /// `,"name":"` and zeros, the last quote for text: a copy of a fixed length is one instruction or two.
+    /// `,"name":"` and zeros, with the opening quote of a text: copying a fixed length takes one or two instructions.
     pub(crate) written: [u8; WRITTEN_BYTES],
     pub(crate) bit: u64,
     pub(crate) ending: Ending,
-    /// It needs neither escapes nor another name, and is no part of a URL.
+    /// Set if it needs neither escaping nor renaming, and is not part of a URL.
     pub(crate) usual: bool,
 }
 
 impl StaticKey {
-    /// From the key, as it is written in the macro.
+    /// Creates a key from its name in the macro.
     pub const fn new(name: &'static str) -> Self {
         let name = match name.as_bytes() {
-            // the mark of a raw identifier
+            // prefix of a raw identifier
             [b'r', b'#', ..] => name.split_at(2).1,
             _ => name,
         };
@@ -34,13 +34,13 @@ impl StaticKey {
         }
     }
 
-    /// The key without the mark of a raw identifier.
+    /// Returns the key without the prefix of a raw identifier.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 }
 
-/// Longer keys are written piece by piece.
+/// Length of the encoding; longer keys are written piece by piece.
 pub(crate) const WRITTEN_BYTES: usize = 32;
 
 const fn written(name: &str) -> [u8; WRITTEN_BYTES] {

@@ -1,12 +1,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Offset of the instant in `{"timestamp":"2025-01-15T10:30:00.123Z`.
+/// Offset of the time in `{"timestamp":"2025-01-15T10:30:00.123Z`.
 const AT: usize = 14;
 
 /// Last second of the year 9999: years have four digits.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The beginnings of lines: `{"timestamp":"2025-01-15T10:30:00.123Z`, in UTC. What is the same for a whole second is kept.
+/// Writer of the start of lines: `{"timestamp":"2025-01-15T10:30:00.123Z`,
+/// in UTC. The text of the current second is kept.
 pub(crate) struct Timestamps {
     second: u64,
     text: [u8; AT + 24],
@@ -20,7 +21,7 @@ impl Timestamps {
         }
     }
 
-    /// With milliseconds; an instant before 1970 is written as 1970, one after 9999 as the end of 9999.
+    /// Writes a time with milliseconds; before 1970 it is written as 1970, after 9999 as the end of 9999.
     #[inline]
     pub(crate) fn write(&mut self, at: SystemTime, out: &mut Vec<u8>) {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -33,13 +34,13 @@ impl Timestamps {
         let digits = [digit(millis / 100), digit(millis / 10), digit(millis)];
         let start = out.len();
         out.extend_from_slice(&self.text);
-        // written in place: copying bytes that were just written one by one stalls the processor
+        // written in place: reading back bytes that were just written one by one stalls the processor
         if let Some(place) = out[start..].get_mut(AT + 20..AT + 23) {
             place.copy_from_slice(&digits);
         }
     }
 
-    /// The instant alone: `2025-01-15T10:30:00.123Z`.
+    /// Returns the time alone: `2025-01-15T10:30:00.123Z`.
     pub(crate) fn text(at: SystemTime) -> String {
         let mut out = Vec::new();
         Self::new().write(at, &mut out);
@@ -67,7 +68,7 @@ fn digits(out: &mut [u8], mut number: u64) {
     }
 }
 
-/// The date of a day since 1970, by Howard Hinnant's `civil_from_days`.
+/// Returns the date of a day since 1970, by Howard Hinnant's `civil_from_days`.
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);

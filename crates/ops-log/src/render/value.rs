@@ -3,32 +3,32 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-/// A field's value, as it is bound or captured.
+/// Value of a field, bound or captured.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
-    /// Nothing: `null`.
+    /// No value: `null`.
     Null,
     /// True or false.
     Bool(bool),
-    /// A whole number.
+    /// Integer.
     Int(i64),
-    /// A whole number without a sign.
+    /// Unsigned integer.
     UInt(u64),
-    /// A number; what is not finite is written as `null`.
+    /// Floating-point number; written as `null` if it is not finite.
     Float(f64),
     /// Text.
     Text(String),
-    /// A list, an object, or a number beyond 64 bits, as JSON.
+    /// List, object, or number beyond 64 bits, as JSON.
     Json(Json),
 }
 
-/// A list, an object, or a number beyond 64 bits, as JSON text.
+/// List, object, or number beyond 64 bits, as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Json(Box<str>);
 
 impl Json {
-    /// The JSON text.
+    /// Returns the JSON text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -48,7 +48,7 @@ from!(bool => Bool, i8 => Int, i16 => Int, i32 => Int, i64 => Int, u8 => UInt, u
     u64 => UInt, f64 => Float, &str => Text, String => Text, &String => Text, char => Text,
     Cow<'_, str> => Text, Box<str> => Text);
 
-/// A number of 32 bits keeps its digits: 0.1 is no 0.10000000149011612.
+/// Keeps the digits of a 32-bit number: 0.1 does not become 0.10000000149011612.
 impl From<f32> for Value {
     fn from(value: f32) -> Self {
         let digits = value.to_string().parse();
@@ -70,7 +70,7 @@ impl From<isize> for Value {
 
 macro_rules! from_wide {
     ($($kind:ty),+) => {$(
-        /// A number beyond 64 bits keeps its digits.
+        /// Keeps the digits of a number beyond 64 bits.
         impl From<$kind> for Value {
             fn from(value: $kind) -> Self {
                 if let Ok(value) = value.try_into() {
@@ -93,7 +93,7 @@ impl<T: Into<Self>> From<Option<T>> for Value {
     }
 }
 
-/// As the text of a line shows it, without quotes.
+/// Formats the value as in a console line, without quotes.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -152,7 +152,7 @@ impl slog::Value for Value {
     }
 }
 
-/// From what a line says; the order of an object's keys is kept.
+/// Parses a value of a line; the order of an object's keys is kept.
 impl<'de> serde::Deserialize<'de> for Value {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw: &RawValue = serde::Deserialize::deserialize(deserializer)?;
@@ -171,7 +171,7 @@ impl Value {
         })
     }
 
-    /// Reads a number of JSON; one that no type of numbers holds keeps its digits.
+    /// Parses a JSON number; a number out of range for all types keeps its digits.
     fn number(text: &str) -> Self {
         if let Ok(number) = text.parse() {
             return Self::UInt(number);

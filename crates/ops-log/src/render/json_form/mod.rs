@@ -1,4 +1,4 @@
-//! JSON lines under the names that others give to their parts.
+//! JSON lines with the key names of other systems.
 
 pub(crate) mod read;
 mod schema;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use crate::render::json_form::schema::{DATADOG, ECS, GCP, OURS, Schema};
 
-/// Names of the keys of JSON lines, and the form of their time: ours, those of a vendor, or names of one's own.
+/// Key names of JSON lines, and the format of their time: the default, those of a vendor, or custom names.
 ///
 /// | form | instant | level | event | logger | service |
 /// |---|---|---|---|---|---|
@@ -18,9 +18,10 @@ use crate::render::json_form::schema::{DATADOG, ECS, GCP, OURS, Schema};
 /// | `gcp` | `time` | `severity` (`DEBUG` to `CRITICAL`) | `message` | `logger` | `serviceContext` |
 /// | `datadog` | `timestamp` | `status` | `message` | `logger.name` | `service` |
 ///
-/// Trace and span ids, errors, backtraces, call sites and the fields of access lines have the names of the vendor too, and a field
-/// whose name means something else there gets a `_` behind it. [`reader`](crate::reader) and [`recent`](crate::recent) know all
-/// of them by our names. Lines in another form than ours cost a second pass and an allocation.
+/// Trace and span ids, errors, backtraces, call sites and the fields of access lines get the
+/// vendor's names too; a field whose name has another meaning there gets a `_` appended.
+/// [`reader`](crate::reader) and [`recent`](crate::recent) use the default names for all of
+/// them. Lines in a form other than the default cost a second pass and an allocation.
 ///
 /// ```
 /// use ops_log::{Config, JsonForm};
@@ -31,14 +32,14 @@ use crate::render::json_form::schema::{DATADOG, ECS, GCP, OURS, Schema};
 #[derive(Clone, PartialEq, Eq)]
 pub struct JsonForm {
     schema: &'static Schema,
-    /// Keys of instant, level, logger and event, escaped, in place of those of the schema.
+    /// Keys of time, level, logger and event, escaped, that replace those of the schema.
     keys: [Option<String>; 4],
     time: TimeForm,
-    /// Project of Google Cloud that traces belong to, escaped.
+    /// Google Cloud project of the traces, escaped.
     project: Option<String>,
 }
 
-/// Form of the instant of a JSON line.
+/// Format of the time of a JSON line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeForm {
@@ -51,7 +52,7 @@ pub enum TimeForm {
     UnixSeconds,
 }
 
-/// Places of keys in [`JsonForm::keys`], in the order of our lines.
+/// Indices in [`JsonForm::keys`], in the order of default lines.
 const TIMESTAMP: usize = 0;
 const LEVEL: usize = 1;
 const LOGGER: usize = 2;
@@ -67,29 +68,30 @@ impl JsonForm {
         }
     }
 
-    /// Returns our own form: `timestamp`, `level`, `logger`, `event`.
+    /// Returns the default form: `timestamp`, `level`, `logger`, `event`.
     pub fn new() -> Self {
         Self::of(&OURS)
     }
 
-    /// Returns the form of the Elastic Common Schema, version 8.11, as Elastic's specification for log libraries has it.
+    /// Returns the form of the Elastic Common Schema, version 8.11,
+    /// according to Elastic's specification for log libraries.
     pub fn ecs() -> Self {
         Self::of(&ECS)
     }
 
-    /// Returns the form that the agents of Google Cloud Logging take apart. A trace is named by its id alone, which is enough on
-    /// standard output of Google's platforms; elsewhere set the [`project`](Self::project).
+    /// Returns the form parsed by the agents of Google Cloud Logging. A trace is named by its id alone, which
+    /// is enough on standard output of Google's platforms; elsewhere set the [`project`](Self::project).
     pub fn gcp() -> Self {
         Self::of(&GCP)
     }
 
-    /// Returns the form of Datadog's reserved and standard attributes. Trace ids are those of OpenTelemetry, 32 digits, which Datadog
-    /// knows as `trace_id` and `span_id`.
+    /// Returns the form of Datadog's reserved and standard attributes. Trace ids are those
+    /// of OpenTelemetry, with 32 digits, which Datadog accepts as `trace_id` and `span_id`.
     pub fn datadog() -> Self {
         Self::of(&DATADOG)
     }
 
-    /// Sets the key of the instant.
+    /// Sets the key of the time.
     #[must_use]
     pub fn timestamp_key(self, key: impl AsRef<str>) -> Self {
         self.key(TIMESTAMP, key.as_ref())
@@ -118,14 +120,14 @@ impl JsonForm {
         self
     }
 
-    /// Sets the form of the instant.
+    /// Sets the format of the time.
     #[must_use]
     pub fn time(mut self, time: TimeForm) -> Self {
         self.time = time;
         self
     }
 
-    /// Sets the project of Google Cloud that traces belong to: `projects/PROJECT/traces/ID`.
+    /// Sets the Google Cloud project of the traces: `projects/PROJECT/traces/ID`.
     #[must_use]
     pub fn project(mut self, project: impl AsRef<str>) -> Self {
         self.project = Some(write::escaped(project.as_ref()));
@@ -136,7 +138,7 @@ impl JsonForm {
         *self == Self::new()
     }
 
-    /// Two of the keys of a line that are the same, if any are: such a line could not be read.
+    /// Returns a key that occurs twice in a line, if there is one: such a line could not be read back.
     pub(crate) fn ambiguous_key(&self) -> Option<&str> {
         let keys: Vec<&str> = (0..4).map(|at| self.name(at)).collect();
         let is_again =
@@ -144,12 +146,12 @@ impl JsonForm {
         Some(keys[(0..4).find(is_again)?])
     }
 
-    /// Name of the form, whatever its keys are.
+    /// Returns the name of the form, whatever its keys are.
     pub(crate) fn of_schema(&self) -> &'static str {
         self.schema.name
     }
 
-    /// Key of a part of the line, escaped.
+    /// Returns the key of a part of the line, escaped.
     fn name(&self, at: usize) -> &str {
         self.keys[at].as_deref().unwrap_or(self.schema.keys[at])
     }
@@ -173,7 +175,7 @@ impl fmt::Debug for JsonForm {
     }
 }
 
-/// Name that is none of a form.
+/// Text that is not the name of a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseJsonFormError(String);
 
@@ -189,7 +191,7 @@ impl fmt::Display for ParseJsonFormError {
 
 impl std::error::Error for ParseJsonFormError {}
 
-/// `json`, `ecs`, `gcp` or `datadog`, in any case.
+/// Parses `json`, `ecs`, `gcp` or `datadog`, in any case.
 impl FromStr for JsonForm {
     type Err = ParseJsonFormError;
 

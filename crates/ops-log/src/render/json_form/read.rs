@@ -1,4 +1,4 @@
-//! From another form back to ours.
+//! Reading of lines in other forms.
 
 use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,22 +10,22 @@ use super::{EVENT, JsonForm, LEVEL, LOGGER, TIMESTAMP, TimeForm};
 use crate::Level;
 use crate::render::timestamp::Timestamps;
 
-/// A member of a line by our names.
+/// Member of a line, under its default name.
 pub(crate) enum Member {
     Timestamp(String),
     Level(String),
     Logger(String),
     Event(String),
     Field(String, Box<RawValue>),
-    /// File and line of the call, which are one field of ours.
+    /// File and line of the call, which are one field in the default form.
     File(String),
     Line(String),
-    /// Part of the form alone.
+    /// Member without a counterpart in the default form.
     Nothing,
 }
 
 impl JsonForm {
-    /// Recognizes the form of a line by its keys: ours, if it is no vendor's.
+    /// Recognizes the form of a line by its keys; the default form if it is not a vendor's.
     pub(crate) fn recognized(entries: &[(String, &RawValue)]) -> Self {
         let has = |keys: &[&str]| {
             keys.iter()
@@ -51,7 +51,7 @@ impl JsonForm {
         }
     }
 
-    /// Translates a member of a line.
+    /// Converts a member of a line.
     pub(crate) fn member(&self, key: String, value: &RawValue) -> Member {
         let is = |at: usize| self.names(at, &key);
         if is(TIMESTAMP) {
@@ -104,12 +104,12 @@ impl JsonForm {
         }
     }
 
-    /// Reports whether this is the key of instant, level, logger or event.
+    /// Returns `true` for the key of time, level, logger or event.
     pub(crate) fn is_head(&self, key: &str) -> bool {
         (0..4).any(|at| self.names(at, key))
     }
 
-    /// Reports whether this is the key of a part of the line.
+    /// Returns `true` if this is the key of the part at this index.
     fn names(&self, at: usize, key: &str) -> bool {
         match &self.keys[at] {
             None => self.schema.keys[at] == key,
@@ -122,7 +122,7 @@ impl JsonForm {
         let is_text = value.get().starts_with('"');
         let time = match self.time {
             TimeForm::Rfc3339 if is_text => return text,
-            // a reader is not told which number it is: milliseconds are larger than seconds will be for 3000 years
+            // the unit is unknown to the reader: milliseconds are larger than seconds will be for 3000 years
             TimeForm::Rfc3339 if text.contains('.') || text.len() < 12 => TimeForm::UnixSeconds,
             TimeForm::Rfc3339 => TimeForm::UnixMillis,
             time => time,
@@ -138,7 +138,7 @@ impl JsonForm {
     }
 }
 
-/// Milliseconds of seconds with any number of decimals.
+/// Returns the milliseconds of seconds with any number of decimals.
 fn millis_of_seconds(text: &str) -> Option<u64> {
     let (seconds, decimals) = text.split_once('.').unwrap_or((text, ""));
     let is_number = decimals.bytes().all(|byte| byte.is_ascii_digit());
@@ -148,19 +148,19 @@ fn millis_of_seconds(text: &str) -> Option<u64> {
     seconds.checked_mul(1000)?.checked_add(millis)
 }
 
-/// A string without its quotes, anything else as it stands.
+/// Returns a string without its quotes, anything else unchanged.
 pub(crate) fn plain(value: &RawValue) -> String {
     serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
 }
 
-/// The id at the end of `projects/P/traces/ID`.
+/// Returns the id at the end of `projects/P/traces/ID`.
 fn trace_id(value: &RawValue) -> Box<RawValue> {
     let name = plain(value);
     let id = name.rsplit('/').next().unwrap_or_default();
     serde_json::value::to_raw_value(id).unwrap_or_else(|_| value.to_owned())
 }
 
-/// `file:line` of an object that has both.
+/// Returns `file:line` of an object that has both.
 fn joined(value: &RawValue) -> Option<Box<RawValue>> {
     #[derive(serde::Deserialize)]
     struct Place<'a> {

@@ -1,37 +1,37 @@
-//! Names of vendors for the parts of a line.
+//! Vendors' names for the parts of a line.
 //!
 //! Sources: the specification of ecs-logging and the field reference of ECS 8.11; "special fields in structured payloads" of the
 //! Google Cloud Logging agents and the resource LogEntry; Datadog's reserved and standard attributes, and its page about
 //! OpenTelemetry's trace ids in JSON logs.
 
-/// Names of one vendor.
+/// Names used by one vendor.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Schema {
     pub(super) name: &'static str,
-    /// Keys of instant, level, logger and event.
+    /// Keys of time, level, logger and event.
     pub(super) keys: [&'static str; 4],
     /// Names of the levels, the most verbose first.
     pub(super) levels: [&'static str; 6],
-    /// A field of every line.
+    /// Field with a fixed value on every line.
     pub(super) fixed: Option<(&'static str, &'static str)>,
     pub(super) service: Service,
-    /// Our names of fields, and theirs.
+    /// Default names of fields, and the vendor's names.
     pub(super) fields: &'static [(&'static str, &'static str)],
-    /// The same for fields of access lines, whose kind is known there alone.
+    /// The same for fields of access lines, because only there their meaning is known.
     pub(super) access: &'static [(&'static str, &'static str)],
     pub(super) location: Location,
     /// Key of a trace that is named with its project.
     pub(super) trace: Option<&'static str>,
-    /// Further keys that mean something: ours get a `_` behind them.
+    /// Other keys with a meaning: fields with these names get a `_` appended.
     pub(super) reserved: &'static [&'static str],
 }
 
-/// Place of the service's name.
+/// Position of the service's name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Service {
     None,
     Key(&'static str),
-    /// In an object, under `service`.
+    /// In an object with this key, under `service`.
     Within(&'static str),
 }
 
@@ -42,7 +42,7 @@ pub(super) enum Location {
     Joined,
     /// Two keys: of the file, and of the line as a number.
     Keys(&'static str, &'static str),
-    /// An object of `file` and `line`, both texts.
+    /// An object with `file` and `line`, both texts.
     Object(&'static str),
 }
 
@@ -84,7 +84,7 @@ pub(super) static ECS: Schema = Schema {
     ],
     location: Location::Keys("log.origin.file.name", "log.origin.file.line"),
     trace: None,
-    // a text under a name that is an object's is refused by Elasticsearch: the field sets of ECS 8.11
+    // Elasticsearch refuses a text under the name of an object: the field sets of ECS 8.11
     reserved: &[
         "agent",
         "client",
@@ -175,7 +175,8 @@ pub(super) static DATADOG: Schema = Schema {
     ],
     location: Location::Joined,
     trace: None,
-    // Datadog takes these for the status, then for host, service, message, source and tags, and the last ones for the date
+    // Datadog uses these for the status, then for host, service,
+    // message, source and tags, and the last ones for the date
     reserved: &[
         "level",
         "severity",
@@ -199,11 +200,11 @@ pub(super) static DATADOG: Schema = Schema {
     ],
 };
 
-/// Event whose fields are those of an access line.
+/// Event of access lines.
 pub(super) const ACCESS_LINE: &str = "request_completed";
 
 impl Schema {
-    /// Their name of a field, if they have one.
+    /// Returns the vendor's name of a field, if there is one.
     pub(super) fn field(&self, key: &str, is_access: bool) -> Option<&'static str> {
         let of_access = self.access.iter().filter(|_| is_access);
         let mut known = self.fields.iter().chain(of_access);
@@ -212,7 +213,7 @@ impl Schema {
             .map(|(_, theirs)| *theirs)
     }
 
-    /// Our name of one of their fields.
+    /// Returns the default name of a vendor's field.
     pub(super) fn our_field(&self, key: &str) -> Option<&'static str> {
         let mut known = self.fields.iter().chain(self.access);
         known
@@ -220,12 +221,12 @@ impl Schema {
             .map(|(ours, _)| *ours)
     }
 
-    /// Reports whether a field of this name would be taken for something else.
+    /// Returns `true` if a field with this name would get another meaning.
     pub(super) fn means_something(&self, key: &str) -> bool {
         self.writes(key) || self.reserved.contains(&key)
     }
 
-    /// Reports whether lines have a part under this key, beside instant, level, logger and event.
+    /// Returns `true` if lines have a part with this key besides time, level, logger and event.
     pub(super) fn writes(&self, key: &str) -> bool {
         let of_service = match self.service {
             Service::None => false,

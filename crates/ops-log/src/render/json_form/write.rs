@@ -1,4 +1,4 @@
-//! From our form to another one.
+//! Writing of lines in other forms.
 
 use std::borrow::Cow;
 use std::str;
@@ -8,7 +8,7 @@ use super::{EVENT, JsonForm, LEVEL, LOGGER, TIMESTAMP, TimeForm};
 use crate::escape;
 use crate::redact::scrub::token_len;
 
-/// Text as it stands between quotes.
+/// Returns text as between quotes.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = Vec::new();
     escape::json(text, &mut out);
@@ -16,7 +16,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 impl JsonForm {
-    /// Writes a line of ours, with its newline, in this form.
+    /// Writes a default line, with its newline, in this form.
     pub(crate) fn write(&self, line: &[u8], service: &str, out: &mut Vec<u8>) {
         let members: Option<Vec<(&str, &[u8])>> = str::from_utf8(line).ok().map(members);
         let Some([timestamp, level, logger, event, fields @ ..]) = members.as_deref() else {
@@ -43,7 +43,7 @@ impl JsonForm {
         object.out.extend_from_slice(b"}\n");
     }
 
-    /// Writes what every line says.
+    /// Writes the members that are the same on every line.
     fn describe(&self, service: &str, object: &mut Object<'_>) {
         if let Some((key, value)) = self.schema.fixed {
             object.member(key, format!("\"{value}\"").as_bytes());
@@ -95,7 +95,7 @@ impl JsonForm {
         }
     }
 
-    /// The name of a field of ours that they have no name for.
+    /// Returns the name for a field for which the vendor has no name.
     fn free_name<'a>(&self, key: &'a str, fields: &[(&str, &[u8])]) -> Cow<'a, str> {
         let is_head = |key: &str| (0..4).any(|at| self.name(at) == key);
         let mut name = Cow::Borrowed(key);
@@ -142,14 +142,14 @@ impl JsonForm {
     }
 }
 
-/// Members of an object that is written one by one.
+/// Object whose members are written one by one.
 struct Object<'a> {
     out: &'a mut Vec<u8>,
     is_empty: bool,
 }
 
 impl Object<'_> {
-    /// Adds one, whose key is escaped.
+    /// Adds a member, whose key is escaped.
     fn member(&mut self, key: &str, value: &[u8]) {
         let before: &[u8] = if self.is_empty { b"{\"" } else { b",\"" };
         self.is_empty = false;
@@ -159,7 +159,7 @@ impl Object<'_> {
     }
 }
 
-/// Milliseconds since 1970 of `2025-01-15T10:30:00.123Z`.
+/// Returns the milliseconds since 1970 of `2025-01-15T10:30:00.123Z`.
 fn millis_of(text: &str) -> Option<u64> {
     let number = |at: std::ops::Range<usize>| text.get(at)?.parse::<u64>().ok();
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
@@ -178,7 +178,7 @@ fn millis_of(text: &str) -> Option<u64> {
     Some((days * 86_400 + clock) * 1000 + number(20..23)?)
 }
 
-/// A text without its quotes; `None` for any other value.
+/// Returns a text without its quotes; `None` for any other value.
 fn unquoted(value: &[u8]) -> Option<&str> {
     let [b'"', inner @ .., b'"'] = value else {
         return None;
@@ -186,7 +186,7 @@ fn unquoted(value: &[u8]) -> Option<&str> {
     str::from_utf8(inner).ok()
 }
 
-/// Keys, without quotes, and values of the object that a line is.
+/// Returns the keys, without quotes, and values of a line.
 fn members(line: &str) -> Vec<(&str, &[u8])> {
     let bytes = line.as_bytes();
     let mut members = Vec::new();
