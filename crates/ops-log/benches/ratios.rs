@@ -1,5 +1,5 @@
-//! One event against the ways to log it that are common: `cargo bench -p ops-log --bench ratios`. All write JSON with
-//! a timestamp to the same memory, under a context of two fields; ours counts and keeps recent lines meanwhile.
+//! One event compared with common ways to log it: `cargo bench -p ops-log --bench ratios`. All write JSON with
+//! a timestamp to the same memory, under a context of two fields; ops-log also counts and keeps recent lines.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot start has nothing to say"
@@ -14,13 +14,13 @@ use dev::ten_fields::{Memory, TRACE};
 use ops_log::{Config, Output, Pipeline};
 use slog::{Drain, o};
 
-/// Takes each piece, and keeps nothing.
+/// Writer that accepts everything and keeps nothing.
 struct Discard;
 
 impl Write for Discard {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // without this the compiler leaves out rendering, too
+        // otherwise the compiler removes rendering too
         std::hint::black_box(bytes);
         Ok(bytes.len())
     }
@@ -98,8 +98,8 @@ fn ten_fields(ratios: &mut Ratios) {
     });
 }
 
-/// The sink decides: slog-json writes a line in many pieces, and here each of them costs next to nothing, while ours is one call to
-/// a writer of unknown type.
+/// The sink decides: slog-json writes a line in many pieces, each of which costs
+/// almost nothing here, while ops-log makes one call to a writer of unknown type.
 fn discarded(ratios: &mut Ratios) {
     let pipeline = ours(|config| config.output(Output::writer(Discard).json(true)));
     let log = pipeline.root();

@@ -1,6 +1,7 @@
-//! Two threads that log beside one: `cargo bench -p ops-log --bench threads`. By the clock on the wall, on two cores or more with
-//! nothing else to do; what else these do is in it, so that no build depends on the outcome. How far that went is shown by the
-//! ratio to two threads that share nothing; what the kernel lets two threads do, by those that share nothing but an open file.
+//! Two threads that log compared with one: `cargo bench -p ops-log --bench threads`. Measured in
+//! wall-clock time, on at least two otherwise idle cores; other load affects it, so no build
+//! depends on the result. For comparison: two threads that share nothing, which is the best
+//! possible ratio, and two threads that share only an open file, which is what the kernel allows.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot start has nothing to say"
@@ -20,15 +21,15 @@ use dev::ten_fields;
 use dev::ten_fields::{Memory, TRACE};
 use ops_log::{Config, Output, Pipeline};
 
-/// Rounds that a ratio is the median of; those who are compared take turns in each.
+/// Number of rounds, whose median is the ratio; the compared variants take turns in each round.
 const ROUNDS: usize = 41;
-/// Number of lines that a thread writes in its turn.
+/// Number of lines that a thread writes per turn.
 const LINES: usize = 20_000;
 
-/// Bytes of such a line.
+/// Length of such a line in bytes.
 const BYTES: usize = 330;
 
-/// A thread that logs when it is asked to: to a pipeline that both share, or to one of its own.
+/// Thread that logs on request, to a shared pipeline or to its own.
 struct Writer {
     ask: Sender<Place>,
     done: Receiver<()>,
@@ -61,8 +62,8 @@ impl Writer {
     }
 }
 
-/// Threads that share an open file and nothing of ours: each hashes as many bytes as a line has, which takes about as long as to
-/// render it, and writes them.
+/// Measures threads that share an open file only: each hashes as many bytes
+/// as a line has, which takes about as long as rendering it, and writes them.
 fn bare_writes(ratios: &mut Ratios, place: &str, path: &Path) {
     let file = File::options().append(true).create(true).open(path);
     let file = file.unwrap();
@@ -89,7 +90,7 @@ fn bare_writes(ratios: &mut Ratios, place: &str, path: &Path) {
     ratios.judge(&name, 1.0 / 1.7, "by one", beside_one);
 }
 
-/// Nanoseconds for each line.
+/// Returns the nanoseconds per line.
 fn time(writers: &[Writer], place: Place) -> f64 {
     let started = Instant::now();
     for writer in writers {

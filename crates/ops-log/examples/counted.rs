@@ -1,6 +1,6 @@
-//! Writes lines to standard output and says on standard error what became of them: `counted LINES BYTES [blocking|late|FILE]`.
-//! `blocking` waits for a reader that stalls; `late` says when all lines are logged, before it flushes; anything else is a file
-//! that takes the lines instead, from four threads.
+//! Writes lines to standard output and reports on standard error how many were written and dropped:
+//! `counted LINES BYTES [blocking|late|FILE]`. `blocking` waits for a reader that stalls; `late` reports when all
+//! lines are logged, before it flushes; anything else is a file that gets the lines instead, from four threads.
 
 use ops_log::{Config, stats};
 

@@ -1,5 +1,5 @@
-//! Writes numbered lines until it is killed: `endless FILE`. Each number is on standard output after its line was
-//! returned, so that a reader knows what may not be lost.
+//! Writes numbered lines until it is killed: `endless FILE`. After the call for a line returned,
+//! its number is written to standard output, so that a reader knows which lines must not be lost.
 
 use std::io::Write;
 

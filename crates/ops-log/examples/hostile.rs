@@ -1,4 +1,4 @@
-//! A program whose clock, trace ids and writer panic while a panic is logged: it has to go on.
+//! Program whose clock, trace ids and writer panic while a panic is logged: it must continue.
 
 use ops_log::{Config, Output};
 

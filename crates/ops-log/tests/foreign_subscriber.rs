@@ -1,4 +1,4 @@
-//! A subscriber that the program installed before: there is one for the process, and so this test has one of its own.
+//! A subscriber that the program installed before. It is global, so this test has its own process.
 
 use ops_log::Config;
 use tracing_subscriber::layer::SubscriberExt;
@@ -14,7 +14,7 @@ fn a_subscriber_of_the_program_without_our_layer_is_one_warning() {
     let config = || Config::new().stdout(false).service_name("root");
     let of_program = tracing_subscriber::registry().with(ops_log::tracing_layer());
     tracing::subscriber::with_default(of_program, || {
-        // the one for the process is that of the program
+        // the global one is the program's
         let plain = tracing_subscriber::registry();
         tracing::subscriber::set_global_default(plain).unwrap();
         drop(ops_log::init(config()).unwrap());

@@ -1,4 +1,4 @@
-//! Texts that were made to take long: what others register takes time too, and so this test has a process of its own.
+//! Texts made to take long. Values registered by other tests take time too, so this test has its own process.
 
 use std::time::Instant;
 
@@ -47,7 +47,7 @@ fn a_path_made_to_be_taken_apart_for_long_costs_no_more_than_a_long_one() {
         let took = least(&text);
         assert!(took < usual * 50, "{piece}: {took:?}, usually {usual:?}");
     }
-    // what begins like a value that everybody knows the beginning of
+    // starts like a value whose start is well known
     let pem = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n".repeat(25);
     redact(&pem);
     for piece in ["-----%41", "-----%2541", "-----&amp;"] {
@@ -69,7 +69,7 @@ fn a_path_made_to_be_taken_apart_for_long_costs_no_more_than_a_long_one() {
     };
     let took = log(&blanks);
     assert!(took < usual * 10, "blanks: {took:?}, usually {usual:?}");
-    // as many documents within each other as have room, the innermost one with a secret
+    // as many nested documents as fit, the innermost one with a secret
     let (mut nested, mut depth) = (r#"{"password":"hunter2"}"#.to_owned(), 0);
     loop {
         let escaped = nested.replace('\\', r"\u005c").replace('"', r"\u0022");

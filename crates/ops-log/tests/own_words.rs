@@ -1,4 +1,4 @@
-//! Registered values that are words of every line: they hold for the process, and so this test has one of its own.
+//! Registered values that are words of every line. They are global, so this test has its own process.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::io::Write;

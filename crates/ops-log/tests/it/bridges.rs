@@ -1,10 +1,10 @@
-//! Events of others. These go through the process's pipeline, told apart by capturing.
+//! Events of other crates. They go through the global pipeline, and are separated by capturing.
 
 use std::sync::Once;
 
 use ops_log::{CapturedLine, Config, Filter, Level, capture_logs};
 
-/// All tests of this binary agree on one configuration of the process.
+/// Sets the global configuration, which all tests of this binary share.
 pub(crate) fn init() {
     static INIT: Once = Once::new();
     INIT.call_once(|| {
@@ -134,7 +134,7 @@ fn a_value_that_panics_in_a_bridge_costs_itself_only() {
 
 #[test]
 fn levels_of_targets_hold_for_tracing_and_noisy_ones_are_capped() {
-    // a subscriber of its own shows what is let through without capturing
+    // a separate subscriber shows what passes without capturing
     use tracing_subscriber::layer::SubscriberExt;
     init();
     let subscriber = tracing_subscriber::registry().with(ops_log::tracing_layer());

@@ -1,4 +1,4 @@
-//! Code of the application that runs while a line is written, and panics.
+//! Application code that runs while a line is written, and panics.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -39,7 +39,7 @@ fn a_line_of_a_thread_that_ends_is_written_although_the_reader_finds_nothing_any
     crate::trace_ids::set_source();
     let (pipeline, written) = json();
     std::thread::spawn(move || {
-        // destroyed in the order of their first use, the last one first or last: both are tried
+        // destroyed in the order of first use, with the last line first or last: both are tested
         LAST.with_borrow_mut(|last| *last = Some(Last(pipeline.clone())));
         crate::trace_ids::NEEDS_STORAGE.set(true);
         crate::trace_ids::STORAGE.with_borrow(|storage| assert!(storage.is_some()));
@@ -94,7 +94,7 @@ fn a_writer_that_panics_loses_its_line_and_the_others_get_theirs() {
     assert!(!pipeline.flush(std::time::Duration::from_secs(1)));
 }
 
-/// Logs while it is flushed, and while it writes if it failed before.
+/// Logs while it is flushed, and while it writes after a failure.
 struct Chatty {
     pipeline: Arc<OnceLock<Pipeline>>,
     is_full: Arc<AtomicBool>,

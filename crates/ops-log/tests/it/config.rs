@@ -2,7 +2,7 @@ use std::process::Command;
 
 use ops_log::{Config, LateLines, Pipeline};
 
-/// Runs the example `environment`, whose configuration is the environment's.
+/// Runs the example `environment`, which is configured by the environment.
 fn run<V: AsRef<std::ffi::OsStr>>(variables: &[(&str, V)]) -> (bool, String, String) {
     let mut command = Command::new(crate::output::example("environment"));
     for name in [
@@ -123,7 +123,7 @@ fn a_value_that_is_not_utf8_is_wrong_and_not_unset() {
     }
 }
 
-/// The text, and a byte that is not UTF-8.
+/// Returns the text followed by a byte that is not UTF-8.
 fn broken(text: &str) -> std::ffi::OsString {
     use std::os::unix::ffi::OsStringExt;
 
@@ -237,7 +237,7 @@ fn a_word_that_switches_something_on_or_off_is_no_target() {
             "{off}: {out} {err}"
         );
     }
-    // the `debug >` before it was forgotten
+    // `debug >` is missing before it
     let (ok, out, err) = run(&[("OPS_LOG_LATE_LINES", "500ms")]);
     assert!(!ok && err.contains("as in debug > 500ms"), "{out} {err}");
     let (ok, out, _) = run(&[("RUST_LOG", "no::module=debug,on_call=debug,tokio")]);

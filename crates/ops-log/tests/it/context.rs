@@ -8,7 +8,7 @@ use ops_log::{
 
 use crate::{json, rest};
 
-/// Yields at random, so that tasks move between workers.
+/// Yields pseudo-randomly, so that tasks move between workers.
 async fn wander(seed: u64, steps: u64) {
     for step in 0..(seed * 7 + steps) % 5 {
         if (seed + step).is_multiple_of(3) {
@@ -42,7 +42,7 @@ async fn a_thousand_tasks_on_two_workers_never_see_each_others_context() {
                     }
                 }
             };
-            // every second task is a bare one
+            // every second task is bare
             if number.is_multiple_of(2) {
                 tokio::spawn(task.with_log_context())
             } else {
@@ -140,7 +140,7 @@ async fn what_a_task_binds_stays_across_awaits_and_does_not_reach_its_parent() {
     assert_eq!(with_log_context(child).await, "child");
     assert_eq!(context_value("request_id").unwrap(), "parent");
     assert_eq!(context_value("more"), None);
-    // awaited as it is, a future shares the context of who awaits it
+    // a future awaited without wrapping shares the caller's context
     async { bind_context!(more = 2) }.await;
     assert_eq!(context_value("more").unwrap(), 2);
     clear_context();
@@ -263,7 +263,7 @@ async fn a_thousand_threads_and_tasks_bind_and_clear_without_a_lost_count() {
     assert_eq!(done.load(Ordering::Relaxed), 1000);
 }
 
-/// Binds its number, lets others run, and returns what is bound then.
+/// Binds its number, yields, and returns the number that is bound then.
 async fn bind_and_look(number: i64) -> Option<ops_log::Value> {
     bind_context!(number = number);
     tokio::task::yield_now().await;
@@ -277,7 +277,7 @@ async fn futures_of_one_task_have_contexts_of_their_own_where_each_is_wrapped() 
         bind_and_look(2).with_log_context()
     );
     assert_eq!((one.unwrap(), two.unwrap()), (1.into(), 2.into()));
-    // bare ones are one task, whose context they share: the document says so
+    // bare futures of one task share its context, as documented
     let (one, two) = tokio::join!(bind_and_look(1), bind_and_look(2));
     assert_eq!((one.unwrap(), two.unwrap()), (2.into(), 2.into()));
     clear_context();

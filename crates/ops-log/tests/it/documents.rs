@@ -1,4 +1,4 @@
-//! JSON that is text: cut, shown by `Debug`, and within other JSON.
+//! JSON within text: cut, in `Debug` output, and within other JSON.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use ops_log::{
 
 use crate::{bridges, json, pipeline};
 
-/// All ways in which a text comes into a line of a pipeline, one line each.
+/// Logs a text in every way, one line each.
 fn logged(pipeline: &Pipeline, text: &str) {
     let log = pipeline.root();
     info!(log, "macro", body = text);
@@ -28,11 +28,11 @@ fn logged(pipeline: &Pipeline, text: &str) {
 fn a_document_that_is_cut_shows_no_part_of_what_the_cut_went_through() {
     let registered = "hunter2-registered-of-cut-documents";
     ops_log::redact(registered);
-    // other tests may have registered a longer value, and then more is looked at
+    // other tests may have registered a longer value, which extends the checked part
     for secret in ["postgres://app:hunter2hunter2@db/x", registered] {
         for hidden in [0, 100, 3000, 8000, 15_000] {
             for before in (0..secret.len() + 4).step_by(5) {
-                // wherever the cut is, it goes through one
+                // wherever the cut is, it splits a secret
                 let log = format!(
                     "{}{}",
                     "y".repeat(before),
@@ -72,7 +72,7 @@ fn a_document_that_is_cut_within_a_hidden_value_shows_what_is_before_it() {
             assert!(shown.starts_with(cut), "{shown}");
         }
     }
-    // of one that is all seen, and short without what is hidden, nothing is missing
+    // if the whole text was checked and is short after redaction, nothing is missing
     let text = format!(
         r#"{{"password":"{}","end":"the-end"}}"#,
         "p".repeat(MAX_VALUE_BYTES)
@@ -96,7 +96,7 @@ fn a_document_that_debug_shows_is_read_as_it_is_without() {
     let documents = [
         r#"{"user":"ada","password":"hunter2"}"#.to_owned(),
         "\n {\"user\":\"ada\",\"password\":\"hunter2\"}".to_owned(),
-        // signs that `Debug` writes otherwise than JSON does
+        // characters that `Debug` escapes differently from JSON
         "{\"user\":\"it's a\u{a0}\0\u{200b}\u{7}\",\"password\":\"hunter2\"}".to_owned(),
         serde_json::json!({"Message": r#"{"password":"hunter2"}"#}).to_string(),
         format!(
@@ -151,7 +151,7 @@ fn a_document_that_debug_shows_is_read_as_it_is_without() {
     let line: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
     let shown = r#"b"{\"user\":\"é\",\"password\":\"[REDACTED]\"}""#;
     assert_eq!(line["body"], shown);
-    // what has nothing to hide stays as it is
+    // text without secrets is unchanged
     for shown in [
         "say \"{\\u{a0}\\'}\" and \"[REDACTED]\"",
         r#"a 5" pipe, "[x" and "{\"page_token\":\"t\"}""#,
@@ -202,7 +202,7 @@ fn documents_within_json_are_read_whatever_stands_before_them() {
 
 #[test]
 fn documents_that_are_deep_within_others_are_hidden_as_a_whole_and_stay_short() {
-    // escapes that grow by a few bytes for each document, which those of a line double
+    // escapes that grow by a few bytes per document, and that each line doubles
     for depth in [3, 5, 6, 7, 8, 20, 30] {
         let mut text = r#"{"password":"hunter2","user":"ada"}"#.to_owned();
         for _ in 0..depth {
@@ -234,7 +234,7 @@ struct Login {
     headers: BTreeMap<&'static str, &'static str>,
 }
 
-/// Bytes that are shown as the crate `bytes` shows them.
+/// Bytes formatted as by the crate `bytes`.
 struct Bytes(&'static [u8]);
 
 impl std::fmt::Debug for Bytes {

@@ -105,11 +105,11 @@ async fn probes_and_scrapes_are_quiet_unless_they_fail() {
     assert_eq!(lines[0]["error_type"], "body_error");
 }
 
-/// The lines of a response whose head is sent, and whose body fails.
+/// Returns the lines of a response whose head is sent, and whose body fails.
 async fn failing(path: &str) -> Vec<CapturedLine> {
     crate::bridges::init();
     let service = tower::service_fn(|_: Request<()>| async {
-        // fails in place of its first frame, which is longer than allowed
+        // fails at its first frame, which is longer than allowed
         let body = Limited::new(String::from("longer"), 1);
         Ok::<_, std::convert::Infallible>(Response::new(body))
     });

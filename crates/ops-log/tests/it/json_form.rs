@@ -1,4 +1,4 @@
-//! JSON lines under the names of others, and read back.
+//! JSON lines with the key names of other systems, and read back.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{Written, sample_time};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
-/// A pipeline, and what it writes in our form and in another one.
+/// Returns a pipeline, with its output in the default form and in another one.
 fn both(form: JsonForm) -> (Pipeline, Written, Written) {
     let (ours, theirs) = (Written::default(), Written::default());
     let config = Config::new()
@@ -35,7 +35,7 @@ fn presets() -> [(&'static str, JsonForm); 3] {
     ]
 }
 
-/// The line of each preset, without the number of the line of its call.
+/// Returns a line in this form, without the line number of its call.
 fn line_of(form: JsonForm) -> String {
     let (pipeline, _, theirs) = both(form);
     let log = pipeline.logger("db").bind("request_id", "req-1");
@@ -213,7 +213,7 @@ fn a_line_of_a_preset_is_read_back_as_the_line_of_ours() {
             .field("trace_id", TRACE)
             .field("request_id", "req-1");
         assert!(selection.since(sample_time()).matches(&first), "{name}");
-        // the ring, and with it the page, has our names whatever the outputs have
+        // recent lines, and so the admin page, have the default names for all outputs
         let recent = pipeline.recent(3).concat();
         assert!(recent.contains("\"event\":\"save_failed\"") && recent.contains(TRACE));
     }
@@ -269,7 +269,7 @@ fn keys_and_time_can_be_ones_own() {
         let told = format!("two keys of a line are {key:?}");
         assert!(error.contains(&told), "{error}");
     }
-    // what a vendor would take it for may be meant
+    // a key with another meaning for the vendor may be intended
     let meant = Config::new()
         .stdout(false)
         .json_form(JsonForm::datadog().level_key("level"));
@@ -436,7 +436,7 @@ fn an_error_of_anyhow_is_written_with_its_causes_and_its_backtrace() {
     assert_eq!(ours.last().contains("\"backtrace\":\""), is_captured);
 }
 
-/// Keys that mean something in some form, and such that do not.
+/// Keys with a meaning in some form, and keys without.
 const KEYS: [&str; 24] = [
     "a",
     "message",
@@ -464,7 +464,7 @@ const KEYS: [&str; 24] = [
     "é\"\n",
 ];
 
-/// Lines of others have file and line in any order, or one of them.
+/// Lines of other programs have file and line in any order, or only one of them.
 #[test]
 fn a_place_of_the_source_is_read_whatever_of_it_is_there() {
     let head = r#""@timestamp":"2025-01-15T10:30:00.123Z","log.level":"info","message":"m","ecs.version":"8.11.0""#;
@@ -483,7 +483,7 @@ fn a_place_of_the_source_is_read_whatever_of_it_is_there() {
     }
 }
 
-/// A field of a caller is no place of the source, unless it looks like one.
+/// A caller's field is not a call site, unless it looks like one.
 #[test]
 fn a_field_that_is_named_location_is_one_json_value() {
     for (name, form) in presets() {

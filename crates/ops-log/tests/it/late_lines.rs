@@ -1,4 +1,4 @@
-//! Lines of a request that are below the level, and written if it turns out to matter.
+//! Lines of a request below the level, which are written if it fails or is slow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn late(config: Config) -> Config {
     config.late_lines(LateLines::new(Level::Debug).slow(None))
 }
 
-/// Serves one request with an id, whose handler answers with the status that it returns.
+/// Serves one request with an id, and the status returned by the handler.
 async fn request<F>(pipeline: &Pipeline, id: &str, handler: impl FnOnce(Logger) -> F)
 where
     F: Future<Output = u16>,
@@ -258,7 +258,7 @@ async fn a_handler_that_panics_writes_them() {
     assert_eq!(parsed(&written.lines())[1]["error_type"], "panic");
 }
 
-/// Runs a future; `true` if it panicked.
+/// Runs a future; returns `true` if it panicked.
 async fn panics(future: impl Future<Output = ()>) -> bool {
     let mut future = Some(Box::pin(future));
     std::future::poll_fn(move |cx| {
@@ -285,7 +285,7 @@ async fn a_line_is_redacted_before_it_is_kept_and_again_before_it_is_written() {
     request(&pipeline, "req-1", |log| async move {
         debug!(log, "asked", value = first, nested = ?Some(first), password = "plain-text");
         debug!(log, "asked again", value = second);
-        // from here on nothing that is written late would hide it
+        // from now on, redaction of late lines would no longer hide it
         ops_log::unredact(first);
         ops_log::redact(second);
         500
@@ -362,7 +362,7 @@ async fn all_requests_together_keep_no_more_than_their_limit() {
     let stats = pipeline.stats();
     assert_eq!(stats.late_written + stats.late_cut, 1200);
     assert!(stats.late_cut > 0);
-    // the room is free again
+    // the space is free again
     request(&pipeline, "req-after", |log| async move {
         debug!(log, "asked");
         500
@@ -439,7 +439,7 @@ async fn lines_that_sampling_leaves_out_are_kept_for_a_request_that_fails() {
     assert_eq!(events(&written), ["late asked", "request_completed"]);
     let stats = pipeline.stats();
     assert_eq!((stats.late_written, stats.late_dropped), (1, 1));
-    // the access line of the request that was fine
+    // the access line of the successful request
     assert_eq!(stats.unsampled, 1);
 }
 
@@ -501,7 +501,7 @@ async fn a_job_keeps_lines_as_a_request_does() {
     assert_eq!(jobs, ["failed", "panics"]);
 }
 
-/// Keeps lines of the process while it lives: one test at a time.
+/// Keeps late lines in the global pipeline until dropped; one test at a time.
 async fn process_wide() -> impl Drop {
     struct On(#[expect(dead_code, reason = "held")] tokio::sync::MutexGuard<'static, ()>);
     impl Drop for On {
@@ -524,7 +524,7 @@ async fn they_are_switched_on_for_a_while_and_both_ends_are_lines() {
     pipeline
         .set_late_lines(rule, ttl, "ada", "failing orders")
         .unwrap();
-    // the second line may be there already
+    // the second line may have arrived already
     assert_eq!(
         crate::rest(&written.lines()[0]),
         r#","from":"off","to":"debug > never","ttl_seconds":0.02,"who":"ada","why":"failing orders"}"#
@@ -552,7 +552,7 @@ async fn they_are_switched_on_for_a_while_and_both_ends_are_lines() {
         ]
     );
     assert!(!pipeline.revert_late_lines(), "it is over");
-    // a change that is taken back by hand, of what is on already
+    // a change that is reverted by hand, while late lines are configured
     let late = LateLines::new(Level::Debug).slow(None);
     let config = Config::new().stdout(false).late_lines(late);
     pipeline.configure(config).unwrap();

@@ -68,7 +68,7 @@ fn the_longest_target_decides_by_logger_name_or_module() {
     debug!(db, "no");
     info!(db, "1");
     trace!(pool, "2");
-    // this module's level holds for loggers that have none of their own
+    // this module's level applies to loggers without a level of their own
     debug!(other, "3");
     trace!(other, "no");
     ops_log::crit!(net, "no");
@@ -92,7 +92,7 @@ fn the_service_name_is_a_target_too() {
     assert_eq!(written.lines().len(), 1);
 }
 
-/// Tells each line to a test that waits for it.
+/// Writer that sends each line to a waiting test.
 struct Telling(mpsc::Sender<String>);
 
 impl std::io::Write for Telling {
@@ -216,14 +216,14 @@ fn the_65th_changed_target_is_refused_until_one_reverts_and_the_others_hold() {
         text.contains("at most 64 targets") && text.contains("until one of them reverts"),
         "{text}"
     );
-    // a target that is changed may be changed again
+    // a changed target may be changed again
     change("t07", Level::Trace).unwrap();
     let rules = pipeline.levels();
     assert_eq!(rules.len(), 1 + ops_log::MAX_LEVEL_CHANGES);
     assert!(rules.iter().all(|rule| rule.target != "one::more"));
     let again = rules.iter().find(|rule| rule.target == "t07").unwrap();
     assert_eq!(again.level, Some(Level::Trace));
-    // each change was a line, the refused one none
+    // each change was logged, except for the refused one
     assert_eq!(lines.try_iter().count(), ops_log::MAX_LEVEL_CHANGES + 1);
     pipeline
         .set_level("t00", Level::Debug, Duration::ZERO, "ada", "make room")
@@ -387,7 +387,7 @@ fn a_directive_that_is_a_slip_of_the_pen_is_refused_with_the_level_that_was_mean
         ("warp", "A target of that name is written warp=trace"),
         ("db=5", "expected a level"),
         ("2fa", "a target of that name is written 2fa=trace"),
-        // variables that nobody replaced
+        // unexpanded variables
         ("$LEVEL", "expected a level"),
         ("${LEVEL:-info}", "expected a level"),
         ("%LEVEL%=debug", "expected a level"),
@@ -472,11 +472,11 @@ fn each_output_may_have_levels_of_its_own() {
         lines.iter().map(event).collect()
     };
     assert_eq!(events(&people), "4");
-    // this module's level holds for loggers that have none of their own
+    // this module's level applies to loggers without a level of their own
     assert_eq!(events(&file), "123567");
     assert_eq!(events(&rest), "345");
     assert_eq!(pipeline.stats().dropped, 0);
-    // a change for a while is for outputs without levels of their own, and said everywhere
+    // a temporary change applies to outputs without their own levels, and is logged to all
     pipeline
         .set_level("db", Level::Trace, None, "ada", "looking")
         .unwrap();

@@ -37,7 +37,7 @@ use std::time::{Duration, SystemTime};
 use ops_log::{Config, Output, Pipeline};
 use parking_lot::Mutex;
 
-/// 2025-01-15T10:30:00.123Z
+/// Returns 2025-01-15T10:30:00.123Z.
 fn sample_time() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_736_937_000_123)
 }
@@ -71,7 +71,7 @@ impl Written {
     }
 }
 
-/// A pipeline that writes to memory, with the clock of the sample.
+/// Returns a pipeline that writes to memory, with the sample time as its clock.
 fn pipeline(config: impl FnOnce(Config) -> Config, json: bool) -> (Pipeline, Written) {
     let written = Written::default();
     let output = Output::writer(written.clone()).json(json).color(false);
@@ -87,7 +87,7 @@ fn json() -> (Pipeline, Written) {
     pipeline(|config| config, true)
 }
 
-/// A line without its timestamp, level, logger and event.
+/// Returns a line without its timestamp, level, logger and event.
 fn rest(line: &str) -> &str {
     let event = line.find(",\"event\":\"").unwrap() + 10;
     let end = line[event..].find('"').unwrap();

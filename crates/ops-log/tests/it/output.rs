@@ -7,7 +7,7 @@ use ops_log::{Config, Output, Pipeline, info};
 
 use crate::{Written, json};
 
-/// Returns where cargo put an example of this crate; they are built with the tests.
+/// Returns the path of a compiled example of this crate; examples are built with the tests.
 pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
@@ -47,13 +47,13 @@ fn people_and_a_file_get_the_same_lines_in_their_formats() {
 #[test]
 fn a_file_that_is_named_twice_has_each_line_once() {
     let dir = tempfile::tempdir().unwrap();
-    // its directory is made when it is opened
+    // its directory is created when the file is opened
     let logs = dir.path().join("logs");
     let path = logs.join("app.log");
     let errors = Output::file(&path).json(true).level(ops_log::Level::Error);
     let config = Config::new().stdout(false).file(&path);
     let config = config.file(logs.join("./app.log")).file(&path);
-    // links to the file and to its directory, as `/var/run` is one to `/run`
+    // links to the file and to its directory, like `/var/run`, which links to `/run`
     let links = tempfile::tempdir().unwrap();
     let link = |to: &Path, name: &str| {
         let link = links.path().join(name);
@@ -73,7 +73,7 @@ fn a_file_that_is_named_twice_has_each_line_once() {
         text.unwrap().lines().count()
     });
     assert_eq!(lines.sum::<usize>(), 50);
-    // one that takes some of the lines leaves the rest to be written
+    // an output that accepts only some lines does not replace the file
     let both = Config::new().stdout(false).output(errors).file(&path);
     drop(pipeline);
     let pipeline = Pipeline::new(both.rotation(ops_log::Rotation::off())).unwrap();
@@ -129,14 +129,14 @@ fn an_output_that_fails_panics_or_logs_loses_its_line_and_nothing_else() {
     }
     let stats = pipeline.stats();
     assert_eq!((stats.written, stats.dropped), (2, 3));
-    // by level each line counts, also one that no output took
+    // each line counts by level, even if no output accepted it
     ops_log::error!(pipeline.root(), "one more");
     let of = |level| pipeline.stats().events(level);
     assert_eq!(
         (of(ops_log::Level::Info), of(ops_log::Level::Error)),
         (5, 1)
     );
-    // one for each call of `write` that logs: the line that says how many were lost, and two lines
+    // one for each call of `write` that logs: for the report of lost lines, and for two lines
     assert_eq!(other.stats().dropped, 4);
 }
 
@@ -211,11 +211,11 @@ fn kill_9_loses_no_line_that_was_returned() {
     child.wait().unwrap();
     let mut more = String::new();
     returned.read_to_string(&mut more).unwrap();
-    // the pipe may end within a number
+    // the last number in the pipe may be incomplete
     let whole = more.rfind('\n').map_or("", |end| &more[..end]);
     let last: u64 = whole.lines().last().unwrap_or(last.trim()).parse().unwrap();
     let file = std::fs::read_to_string(&path).unwrap();
-    // Linux stops a killed process between two pages: a line that was not returned yet may be there in part
+    // Linux stops a killed process between two pages: a line whose call has not returned may be incomplete
     let whole = file.rfind('\n').map_or("", |end| &file[..end]);
     let numbers: Vec<u64> = whole
         .lines()
@@ -233,7 +233,7 @@ fn kill_9_loses_no_line_that_was_returned() {
     );
 }
 
-/// The counts in the last line of what `counted` says.
+/// Returns the counts in the last line of the output of `counted`.
 fn counts(stderr: &[u8]) -> (u64, u64) {
     let text = std::str::from_utf8(stderr).unwrap();
     let (written, dropped) = text
@@ -267,7 +267,7 @@ fn a_full_disk_loses_every_line_and_counts_them() {
     );
 }
 
-/// The limit on the length of files stands for a disk that is full.
+/// A limit on the file size simulates a full disk.
 #[test]
 fn threads_that_fill_a_disk_leave_whole_lines_and_count_the_others() {
     let dir = tempfile::tempdir().unwrap();
@@ -282,7 +282,7 @@ fn threads_that_fill_a_disk_leave_whole_lines_and_count_the_others() {
     assert!(output.status.success(), "{output:?}");
     let (written, dropped) = counts(&output.stderr);
     let file = std::fs::read_to_string(&path).unwrap();
-    // the last one is cut, unless the limit falls on the end of one
+    // the last line is cut, unless the limit is at the end of a line
     let (whole, _) = file.rsplit_once('\n').unwrap();
     let numbers: std::collections::HashSet<u64> = whole
         .lines()
@@ -323,7 +323,7 @@ fn a_reader_that_stalls_stops_nobody_and_gets_whole_lines_later() {
             .spawn()
             .unwrap();
         let mut stalled = child.stdout.take().unwrap();
-        // it ends although nobody reads
+        // it ends although its output is not read
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let (written, dropped) = counts(&output.stderr);
@@ -388,16 +388,16 @@ fn recent_lines_are_the_newest_oldest_first_and_follow_a_new_size() {
     assert!(pipeline.recent(200).is_empty());
 }
 
-/// Time after which a file that was renamed is opened again without a signal.
+/// Interval after which a renamed file is reopened without a signal.
 const LOOKED_AT: std::time::Duration = std::time::Duration::from_millis(250);
 
 #[test]
 fn a_file_is_opened_again_on_sighup() {
-    // on a busy machine the file may be looked at before the signal comes, which says nothing about it
+    // on a busy machine the file may be reopened before the signal arrives, which proves nothing
     assert!((0..100).any(|_| is_opened_again_on_sighup()));
 }
 
-/// Returns false if the file may have been opened again without the signal.
+/// Returns `false` if the file may have been reopened without the signal.
 fn is_opened_again_on_sighup() -> bool {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.log");
@@ -417,7 +417,7 @@ fn is_opened_again_on_sighup() -> bool {
             .unwrap()
             .success()
     );
-    // the signal is delivered before `kill` returns or soon after: lines go on until the file is there
+    // the signal is delivered before `kill` returns or soon after: lines are written until the file is there
     let deadline = looked + std::time::Duration::from_secs(60);
     while !path.exists() {
         assert!(std::time::Instant::now() < deadline, "never opened again");
@@ -461,7 +461,7 @@ fn many_threads_write_whole_lines_and_count_each_once() {
     );
 }
 
-/// Runs `counted` with a reader that begins to read once the program has logged all of its lines.
+/// Runs `counted` with a reader that starts to read after the program has logged all of its lines.
 fn counted_with_a_late_reader(arguments: &[&str]) -> (u64, u64, String) {
     let mut child = Command::new(example("counted"))
         .args(arguments)
@@ -471,7 +471,7 @@ fn counted_with_a_late_reader(arguments: &[&str]) -> (u64, u64, String) {
         .unwrap();
     let mut late = child.stdout.take().unwrap();
     let mut errors = BufReader::new(child.stderr.take().unwrap());
-    // its first line says that all lines are logged, its second one what became of them
+    // its first line reports that all lines are logged, its second one the counts
     let mut line = String::new();
     errors.read_line(&mut line).unwrap();
     assert_eq!(line, "logged\n");
@@ -508,7 +508,7 @@ fn an_output_that_blocks_waits_for_its_reader_and_loses_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // longer than any budget, for a reader that does nothing
+    // longer than any budget, without reading
     let started = std::time::Instant::now();
     while started.elapsed() < ops_log::ERROR_STALL_BUDGET + ops_log::STALL_BUDGET {
         assert!(child.try_wait().unwrap().is_none(), "it did not wait");
@@ -522,7 +522,7 @@ fn an_output_that_blocks_waits_for_its_reader_and_loses_nothing() {
 
 #[test]
 fn errors_wait_longer_for_a_reader_than_other_lines() {
-    // a busy machine may keep the reader, or this thread, from its processor for as long as a budget
+    // a busy machine may stall the reader, or this thread, for as long as a budget
     assert!((0..20).any(|_| an_error_waits_and_another_line_does_not()));
 }
 
@@ -540,7 +540,7 @@ fn an_error_waits_and_another_line_does_not() -> bool {
     assert_eq!(pipeline.stats().dropped, before + 1);
     let reading = std::thread::spawn(move || {
         let mut text = String::new();
-        // an error that waits is what this thread gives time to
+        // gives time to the thread with a waiting error
         std::thread::yield_now();
         let mut chunk = vec![0; 1 << 20];
         while !text.contains("\"kept\"") {
@@ -581,7 +581,7 @@ fn a_path_that_stands_for_a_pipe_is_written_to_as_one() {
     for _ in 0..200 {
         info!(pipeline.root(), "nobody_reads", text = "x".repeat(4000));
     }
-    // one budget, and not one for each line
+    // one budget in total, not one for each line
     assert!(started.elapsed() < std::time::Duration::from_secs(10));
     assert!(pipeline.stats().dropped > 0);
     drop((reader, writer));
@@ -599,7 +599,7 @@ fn a_file_in_the_place_of_a_directory_is_told_as_that() {
     }
 }
 
-/// Python gives the program a terminal, and hands on what that shows.
+/// Python gives the program a terminal, and passes its output on.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_that_shows_nothing_more_stops_nobody() {
@@ -622,7 +622,7 @@ fn a_terminal_that_shows_nothing_more_stops_nobody() {
             said.read_line(&mut line).unwrap();
             sender.send(line).unwrap();
         });
-        // it ends although nobody reads
+        // it ends although its output is not read
         let line = line
             .recv_timeout(Duration::from_secs(60))
             .expect("it waits");

@@ -1,4 +1,5 @@
-//! Connection strings and cookies beside other texts, and with passwords that hold signs which mean something elsewhere.
+//! Connection strings and cookies beside other texts, and with
+//! passwords that contain characters with a meaning elsewhere.
 
 use ops_log::{info, redact, redacted, unredact};
 
@@ -7,7 +8,7 @@ use crate::pipeline;
 #[test]
 fn a_list_is_read_wherever_it_stands_and_whatever_is_in_its_values() {
     for (text, expected) in [
-        // behind a path, an address, or a type of media
+        // after a path, a URL, or a media type
         (
             "cannot open /etc/app.conf; Server=db;Uid=sa;Password=hunter2;Encrypt=True",
             "cannot open /etc/app.conf; Server=db;Uid=sa;Password=[REDACTED];Encrypt=True",
@@ -28,12 +29,12 @@ fn a_list_is_read_wherever_it_stands_and_whatever_is_in_its_values() {
             "Server=db;read/write=1;Password=hunter2;x=1",
             "Server=db;read/write=1;Password=[REDACTED];x=1",
         ),
-        // behind a list that ended with a value in quotes
+        // after a list that ended with a quoted value
         (
             "name='app' failed; Server=db;Uid=sa;Password=hunter2;Encrypt=True",
             "name='app' failed; Server=db;Uid=sa;Password=[REDACTED];Encrypt=True",
         ),
-        // signs that stand around texts elsewhere
+        // characters that delimit texts elsewhere
         (
             "Server=db;Uid=app;Password=ab<hunter2;Encrypt=True",
             "Server=db;Uid=app;Password=[REDACTED];Encrypt=True",
@@ -50,7 +51,7 @@ fn a_list_is_read_wherever_it_stands_and_whatever_is_in_its_values() {
             "use `Server=db;Pwd=hunter2<1` or <Server=db;Pwd=hunter2`1 2> now",
             "use `Server=db;Pwd=[REDACTED]` or <Server=db;Pwd=[REDACTED]> now",
         ),
-        // two quotes for one
+        // two quotes stand for one
         (
             r#"Server=db;Password="my""hunter2";Database=x"#,
             r#"Server=db;Password="[REDACTED]";Database=x"#,
@@ -67,7 +68,7 @@ fn a_list_is_read_wherever_it_stands_and_whatever_is_in_its_values() {
             r#"Server=db;Password="my""hunter2 was cut"#,
             r#"Server=db;Password="[REDACTED]"#,
         ),
-        // no comparison
+        // not a comparison
         (
             "Server=db;Uid=app;Password==hunter2;Encrypt=True",
             "Server=db;Uid=app;Password=[REDACTED];Encrypt=True",

@@ -6,7 +6,7 @@ use ops_log::{Level, Value};
 
 use crate::{json, sample_time};
 
-/// A fixed seed, so that a failure can be seen again.
+/// Pseudo-random numbers from a fixed seed, so that a failure is reproducible.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

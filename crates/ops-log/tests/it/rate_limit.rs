@@ -1,4 +1,4 @@
-//! Limits on lines: what is over them is counted, and the next line says how many are missing.
+//! Rate limits: suppressed lines are counted, and the next line has their number.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::{Written, sample_time};
 
-/// A clock that is moved by hand.
+/// Clock that is set by hand.
 #[derive(Clone)]
 struct Hand(Arc<Mutex<SystemTime>>);
 

@@ -1,4 +1,5 @@
-//! Lines read back: what was written comes back, nothing of a foreign line moves a cursor, no line is lost by a rotation.
+//! Lines read back: all written lines are read, no line of
+//! another program moves the cursor, no rotation loses a line.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -33,7 +34,7 @@ fn a_stored_line_looks_like_the_line_for_people() {
     error!(log, "two\nlines \u{1b}[31m", raw = ?[1, 2], nested = slog_value());
     for (json, console) in json.lines().iter().zip(console.lines()) {
         let line = StoredLine::parse(json).unwrap();
-        // outputs without context leave out the logger
+        // outputs without context omit the logger
         let shown = line.to_string().replacen(" [db]", "", 1);
         assert_eq!(format!("{shown}\n"), console.replacen(" [db]", "", 1));
     }

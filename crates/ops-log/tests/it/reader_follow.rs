@@ -1,4 +1,4 @@
-//! A log that is followed: no line comes twice, and one that is lost is reported.
+//! Following a log: no line is read twice, and lost lines are reported.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -31,7 +31,7 @@ fn rest(tail: &mut Tail) -> Vec<String> {
     std::iter::from_fn(|| tail.next_line().unwrap()).collect()
 }
 
-/// A log of three files, of which the newest was read.
+/// Returns a log of three files, of which the newest was read.
 fn followed() -> (Folder, Tail) {
     let folder = Folder::new();
     folder.write("app.log.2", "a\n");
@@ -55,7 +55,7 @@ fn a_file_that_was_removed_or_moved_away_brings_no_older_line_again() {
         assert_eq!(rest(&mut tail), [""; 0]);
         folder.write("app.log", "new\n");
         assert_eq!(rest(&mut tail), ["new"]);
-        // and a rotation goes on from there
+        // rotation continues from there
         folder.rename("app.log.2", "app.log.3");
         folder.rename("app.log.1", "app.log.2");
         folder.rename("app.log", "app.log.1");
@@ -67,7 +67,7 @@ fn a_file_that_was_removed_or_moved_away_brings_no_older_line_again() {
     }
 }
 
-/// Removes the file, and all that is newer was rotated before anybody looked.
+/// Removes the file, while all newer files are rotated before the next read.
 fn act_again(folder: &Folder, tail: &mut Tail) {
     fs::remove_file(folder.path("app.log")).unwrap();
     folder.rename("app.log.1", "app.log.2");
@@ -102,7 +102,7 @@ fn files_that_a_rotation_removed_before_they_were_read_are_a_gap() {
     assert_eq!(rest(&mut tail), ["x", "y", "z"]);
     assert_eq!(tail.gaps(), 1);
     assert_eq!(rest(&mut tail), [""; 0]);
-    // emptied, as a rotation without older files does it
+    // truncated, as in a rotation without older files
     folder.write("app.log", "");
     assert_eq!(rest(&mut tail), [""; 0]);
     assert_eq!(tail.gaps(), 2);
@@ -129,7 +129,7 @@ fn a_file_that_was_emptied_and_has_grown_since_is_read_from_its_beginning() {
             before.split('\n').collect::<Vec<_>>()[..whole]
         );
         assert_eq!((rest(&mut tail), tail.gaps()), (vec![], 0));
-        // the file stays the same one
+        // the file keeps its inode
         folder.write("app.log", after);
         let lines: Vec<_> = after.trim_start_matches('\0').lines().collect();
         assert_eq!(rest(&mut tail), lines);
@@ -155,17 +155,17 @@ fn files_that_were_seen_cannot_be_removed_by_a_rotation() {
     folder.write("app.log.1", "x\n");
     folder.write("app.log", "y\n");
     assert_eq!(rest(&mut tail), ["e", "x", "y"]);
-    // between e and x there may have been another one
+    // there may have been another line between e and x
     assert_eq!(tail.gaps(), 1);
 }
 
-/// Number of the line.
+/// Returns the number of the line.
 fn number(line: &str) -> u64 {
     let line = StoredLine::parse(line).unwrap();
     line.field("number").unwrap().parse().unwrap()
 }
 
-/// Writes bursts to a log with six files of 2 KiB, and reads after each; returns the numbers that came and the gaps.
+/// Writes bursts to a log of six files of 2 KiB, and reads after each; returns the numbers read, and the gaps.
 fn burst(path: &Path, lines: u64) -> (Vec<u64>, u64) {
     let config = Config::new().stdout(false).output(
         Output::file(path)
@@ -188,10 +188,10 @@ fn burst(path: &Path, lines: u64) -> (Vec<u64>, u64) {
 #[test]
 fn a_quick_rotation_loses_no_line_without_a_gap() {
     let folder = Folder::new();
-    // within the files that are kept
+    // within the kept files
     let (read, gaps) = burst(&folder.path("kept.log"), 100);
     assert_eq!((read, gaps), ((0..1000).collect(), 0));
-    // several times as much: each burst takes the file that was read away
+    // several times as many: each burst removes the file that was read
     let (read, gaps) = burst(&folder.path("swept.log"), 1000);
     assert_eq!(gaps, 10);
     assert!(read.windows(2).all(|pair| pair[0] < pair[1]), "{read:?}");

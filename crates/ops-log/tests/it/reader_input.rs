@@ -1,11 +1,11 @@
-//! Input as it is after crashes, from other systems and other programs: what can be read is read.
+//! Input from crashes, other systems and other programs: everything readable is read.
 
 use std::fs;
 
 use ops_log::reader::{Lines, MAX_STORED_LINE_BYTES, StoredLine, Tail, with_rotated};
 use proptest::prelude::*;
 
-/// An input that gives a few bytes at a time.
+/// Input that returns a few bytes at a time.
 struct Slow<'a>(&'a [u8], usize);
 
 impl std::io::Read for Slow<'_> {
@@ -71,7 +71,7 @@ fn lines_that_are_too_long_are_cut_and_counted() {
     assert_eq!(next(), longest);
     assert_eq!(lines.next_line().unwrap(), None);
     assert_eq!(lines.cut_lines(), 2);
-    // what we write ourselves is no longer: 256 fields of 16 KiB
+    // the longest line written by this crate is shorter: 256 fields of 16 KiB
     const { assert!(MAX_STORED_LINE_BYTES > 256 * (16 * 1024 + 256)) };
 }
 
@@ -106,7 +106,7 @@ fn a_directory_and_missing_numbers_hide_no_file_of_a_rotated_log() {
         fs::write(name(file), format!("{file}\n")).unwrap();
     }
     fs::create_dir(name("app.log.4")).unwrap();
-    // from 7 on three are missing
+    // from 7 on, three are missing
     let right = ["app.log.6", "app.log.3", "app.log.1", "app.log"].map(name);
     assert_eq!(with_rotated(&name("app.log")), right);
     let mut tail = Tail::open(name("app.log")).unwrap();

@@ -1,4 +1,4 @@
-//! Lines selected by time, field and trace; those that cannot be judged are counted.
+//! Lines selected by time, field and trace; lines for which the selection cannot be evaluated are counted.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ fn at(text: &str) -> SystemTime {
     parse_instant(text).unwrap()
 }
 
-/// A line with this as its timestamp, in JSON.
+/// Returns a line with this timestamp, given in JSON.
 fn written_at(timestamp: &str) -> String {
     format!(r#"{{"timestamp":{timestamp},"level":"info","event":"e"}}"#)
 }
@@ -94,7 +94,7 @@ proptest! {
     fn every_instant_that_is_written_is_read(millis in 0_u64..253_402_300_800_000) {
         let instant = UNIX_EPOCH + Duration::from_millis(millis);
         let (seconds, fraction) = (millis / 1000, millis % 1000);
-        // written by another form of ours
+        // written with another time format
         let line = StoredLine::parse(&written_at(&format!("{seconds}.{fraction:03}"))).unwrap();
         prop_assert_eq!(parse_instant(line.timestamp()), Ok(instant));
     }
@@ -123,13 +123,13 @@ fn time_is_compared_as_instants_and_not_as_text() {
         assert_eq!(since.matches(&of(line)), is_since, "{line}");
         assert_eq!(until.matches(&of(line)), !is_since, "{line}");
     }
-    // shown in UTC, as all others are
+    // shown in UTC, like all others
     assert_eq!(
         of(&elsewhere).to_string(),
         "2025-01-15 10:30:00 [info     ] e"
     );
     assert_eq!(of(&elsewhere).instant(), Some(at("2025-01-15T10:30:00Z")));
-    // numbers, as other forms of ours write them
+    // numbers, as written with other time formats
     for number in ["1736937000123", "1736937000.123"] {
         let line = of(&written_at(number));
         assert_eq!(line.instant(), Some(sample_time()), "{number}");
@@ -168,7 +168,7 @@ fn a_line_whose_time_cannot_be_read_is_left_out_by_time_and_counted() {
             "8 lines whose time cannot be read"
         );
     }
-    // and shown as it was written
+    // shown as written
     let shown = |timestamp| {
         StoredLine::parse(&written_at(timestamp))
             .unwrap()
@@ -211,7 +211,7 @@ fn lines_that_cannot_be_judged_are_counted_once_and_others_are_not() {
     let mut json = Sieve::new(Selection::new()).json_only(true);
     let taken = lines.iter().filter(|line| json.take(line).is_some());
     assert_eq!(taken.count(), 6);
-    // a blank line is nothing that was lost
+    // a blank line is not a loss
     assert_eq!(json.left_out().not_json, 2);
 }
 

@@ -1,4 +1,4 @@
-//! Other outputs for threads that log, or that logged and are idle.
+//! Replacing outputs while threads log, or are idle after logging.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,14 +11,14 @@ use std::time::Duration;
 use ops_log::{Config, Output, Pipeline, info};
 use parking_lot::Mutex;
 
-/// A writer that keeps lines, and hands them on at its end, as one with a buffer does.
+/// Writer that buffers lines, and passes them on when it is dropped.
 #[derive(Clone, Default)]
 struct Ending {
     taken: Arc<Mutex<Vec<u8>>>,
     ended: Arc<AtomicBool>,
 }
 
-/// Writer of the application, whose end is watched.
+/// Writer of the application, which records its drop.
 struct Writer(Ending);
 
 impl Write for Writer {
@@ -52,7 +52,7 @@ impl Ending {
         self.ended.load(SeqCst)
     }
 
-    /// Waits for the end of a writer that was busy when it was closed.
+    /// Waits for the drop of a writer that was busy when it was closed.
     fn wait_for_the_end(&self) {
         while !self.has_ended() {
             thread::yield_now();
@@ -68,7 +68,7 @@ impl Ending {
     }
 }
 
-/// Lets a thread write a line by a pipeline, and then works while it is idle.
+/// Calls `work` while another thread is idle after writing a line.
 fn beside_an_idle_thread(pipeline: &Pipeline, work: impl FnOnce()) {
     let (logged, has_logged) = channel();
     let (end, has_to_end) = channel::<()>();
@@ -225,7 +225,7 @@ fn a_writer_that_configures_another_one_or_panics_at_its_end_harms_nobody() {
     assert_eq!(ending.lines(), 2);
 }
 
-/// A value that configures another output when it is formatted, which is no longer the one that its line was to go to.
+/// Value that replaces the output when it is formatted, before its line is written.
 struct Configuring<'a> {
     pipeline: &'a Pipeline,
     next: &'a Ending,
@@ -258,7 +258,7 @@ fn a_line_whose_value_configures_another_output_is_formatted_once_and_goes_there
     assert!(pipeline.recent(1)[0].contains(r#""value":"configured"}"#));
 }
 
-/// A writer that is told what to do within its `write`.
+/// Writer that calls a function within its `write`.
 struct Within<F: FnMut() + Send>(Writer, F);
 
 impl<F: FnMut() + Send> Write for Within<F> {

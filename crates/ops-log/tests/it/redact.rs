@@ -194,7 +194,7 @@ fn each_form_that_escaping_gives_a_value_is_found() {
         secret.escape_default().to_string(),
         "forms-%22quoted%22%5Cback%0Anew%09%C3%A9%F0%9F%A6%80".to_owned(),
         "forms-%22quoted%22%5cback%0anew%09%c3%a9%f0%9f%a6%80".to_owned(),
-        // a parameter of an address that is a parameter, and JSON in one
+        // a parameter of a URL that is itself a parameter, and JSON in a parameter
         "forms-%2522quoted%2522%255Cback%250Anew%2509%25C3%25A9%25F0%259F%25A6%2580".to_owned(),
         "forms-%5C%22quoted%5C%22%5C%5Cback%5Cnnew%5Ct%C3%A9%F0%9F%A6%80".to_owned(),
         "forms-&quot;quoted&#34;\\back\nnew\té🦀".to_owned(),
@@ -264,7 +264,7 @@ fn a_long_value_is_found_where_only_its_end_is_encoded() {
             value.replace('<', "&lt;"),
             value.replace('<', "&amp;lt;"),
         ] {
-            // a mark that begins no code changes nothing
+            // a mark without a code changes nothing
             for before in ["x ", "100%&"] {
                 let scrubbed = redacted(&format!("{before}{encoded} y"));
                 let expected = format!("{before}[REDACTED] y");
@@ -278,7 +278,7 @@ fn a_long_value_is_found_where_only_its_end_is_encoded() {
 #[test]
 fn a_value_is_found_in_base64_whatever_stands_around_it() {
     let secret = "in-base64\u{7ff}?>-1";
-    // behind nothing, `a:`, `ad:` and `ada:`, and before nothing, or `!` in the alphabet of URLs
+    // after nothing, `a:`, `ad:` and `ada:`, and before nothing, or `!` in the URL-safe alphabet
     let forms = [
         ("", "aW4tYmFzZTY0378\\/Pi0x"),
         ("", "aW4tYmFzZTY0378_Pi0xIQ=="),
@@ -298,7 +298,7 @@ fn a_value_is_found_in_base64_whatever_stands_around_it() {
     }
     unredact(secret);
     assert_eq!(redacted("aW4tYmFzZTY0378/Pi0x"), None);
-    // one that has no beginning without `/`
+    // every start of its base64 contains `/`
     let secret = "ab?cd?ef?gh?ij?kl?mnopqrstuvw";
     redact(secret);
     for form in [
@@ -311,7 +311,7 @@ fn a_value_is_found_in_base64_whatever_stands_around_it() {
         assert!(first.len() <= 3 && last.len() <= 5, "{form}: {text}");
     }
     unredact(secret);
-    // a user's name and a password, of which the password is the secret
+    // a user's name and a password; only the password is secret
     redact("https://app:word-in-base64@host");
     let text = redacted("Basic YXBwOndvcmQtaW4tYmFzZTY0").unwrap_or_default();
     assert_eq!(text, "Basic YXBwOn[REDACTED]");
@@ -713,7 +713,7 @@ fn passwords_in_connection_strings_and_cookies_are_hidden() {
             info!(pipeline.root(), "connected");
             clear_context();
             for line in written.lines() {
-                // lines for people are without the context
+                // console lines omit the context
                 assert!(line.contains("[REDACTED]") || !is_json, "{line}");
                 assert!(!line.contains("hunter2"), "{line}");
             }
@@ -733,7 +733,7 @@ fn passwords_in_connection_strings_and_cookies_are_hidden() {
     ] {
         assert_eq!(redacted(harmless), None, "{harmless}");
     }
-    // the password alone, of a connection string that is registered
+    // only the password of a registered connection string
     let registered = "Server=db-of-pairs;Uid=user-of-pairs;Password=word%41of;Encrypt=yes";
     redact(registered);
     let scrubbed = redacted("user-of-pairs at db-of-pairs with word%41of").unwrap();
@@ -794,7 +794,7 @@ fn values_under_denied_keys_of_json_that_is_text_are_hidden() {
         assert!(shown(&|p| slog::info!(p.root().slog(), "{}", text)));
         assert!(shown(&|p| slog::info!(p.root().slog(), "asked"; "body" => &text)));
     }
-    // documents that are cut, within one that is
+    // cut documents within a cut document
     let mut cut = serde_json::json!({"rest": "\u{1f600}".repeat(12 * 1024)}).to_string();
     cut = cut.replace('\u{1f600}', r"\ud83d\ude00");
     for _ in 0..3 {
@@ -917,7 +917,7 @@ fn a_url_is_found_wherever_it_stands_in_a_line() {
             assert_eq!(line.matches("[REDACTED]").count(), 1, "{place}: {line}");
         }
     };
-    // each length is copied in another way, and each place within it is looked at
+    // each length is copied in a different way, and each position within it is checked
     for url in ["?pwd=t0ps", "a://:t0ps@h"] {
         for (before, after) in (0..40).flat_map(|before| [0, 3, 30].map(|after| (before, after))) {
             let text = format!("{} {url} {}", "x".repeat(before), "y".repeat(after));

@@ -23,7 +23,7 @@ fn numbers(path: &Path) -> Vec<u64> {
         .collect()
 }
 
-/// Logs until something is true.
+/// Logs until the condition is true.
 fn log_until(pipeline: &Pipeline, is_true: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_true() {
@@ -106,7 +106,7 @@ fn a_rotation_is_on_unless_it_is_switched_off_and_counts_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.log");
     let sized = |len: u64| fs::File::create(&path).unwrap().set_len(len).unwrap();
-    // a file of that size takes no space on disk while nothing is written into it
+    // a sparse file takes no space on disk
     sized(64 * 1024 * 1024 - 10);
     info!(
         Pipeline::new(Config::new().stdout(false).file(&path))
@@ -268,7 +268,7 @@ fn a_file_that_cannot_be_opened_again_is_said_once_and_tried_again() {
         .file(&path);
     let pipeline = Pipeline::new(config).unwrap();
     info!(pipeline.root(), "first");
-    // a directory that is a file now: root can do all else
+    // the directory becomes a file: root is not stopped by permissions
     fs::remove_dir_all(&logs).unwrap();
     fs::write(&logs, "in the way").unwrap();
     let warnings = || {
@@ -299,7 +299,7 @@ fn a_file_that_cannot_be_opened_again_is_said_once_and_tried_again() {
 fn a_file_that_cannot_be_rotated_is_said_once_and_never_longer_than_all_files_together() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.log");
-    // a directory that is not empty cannot be replaced by a file
+    // a file cannot replace a directory that is not empty
     fs::create_dir_all(dir.path().join("app.log.1/x")).unwrap();
     let people = Written::default();
     let config = Config::new()
@@ -360,7 +360,7 @@ fn a_file_behind_a_name_of_the_system_is_neither_renamed_nor_emptied() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
 }
 
-/// A place that refuses lines for a while.
+/// Writer that refuses lines for a while.
 struct Full(Written, std::sync::Arc<std::sync::atomic::AtomicBool>);
 
 impl std::io::Write for Full {
@@ -477,7 +477,7 @@ fn a_pipe_that_is_removed_is_not_made_again_as_a_file() {
     let pipeline = Pipeline::new(Config::new().stdout(false).file(&path)).unwrap();
     let reading = read("waiting");
     log_until(&pipeline, || reading.is_finished());
-    // as a unit of systemd does that removes its pipe when it stops
+    // like a systemd unit that removes its pipe when it stops
     fs::remove_file(&path).unwrap();
     let started = Instant::now();
     log_until(&pipeline, || {

@@ -1,4 +1,4 @@
-//! Random secrets in every kind of value: no eight bytes of one are in what is written.
+//! Random secrets in every kind of value: no eight consecutive bytes of one are written.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,7 +8,7 @@ use ops_log::{Config, Json, Level, Output, Pipeline, Value, capture_logs, info, 
 use crate::property::Random;
 use crate::{Written, bridges, pipeline, sample_time};
 
-/// Bytes in a row that may not be seen.
+/// Number of consecutive bytes that must not be visible.
 const WINDOW: usize = 8;
 
 fn rounds() -> u64 {
@@ -20,7 +20,8 @@ fn rounds() -> u64 {
 }
 
 impl Random {
-    /// At least 64 random bits, 8 to 4096 bytes; some of letters only, some with whatever has to be escaped.
+    /// Returns a secret with at least 64 random bits, 8 to 4096 bytes;
+    /// some with letters only, some with characters that need escaping.
     fn secret(&mut self) -> String {
         const ODD: [char; 16] = [
             '"', '\\', '\n', '\r', '\t', '\'', '\u{1b}', '\0', 'é', '日', '🦀', '\u{202e}', ' ',
@@ -180,7 +181,7 @@ fn log(kind: u64, text: &str, pipeline: &Pipeline) {
             info!(log, "path", value = ?std::path::Path::new(text), bytes = %text.as_bytes().escape_ascii())
         }
         25 => {
-            // as encoders write it that expect their JSON within a page
+            // as written by encoders whose JSON goes into an HTML page
             let json = serde_json::to_string(text).unwrap();
             let json = json
                 .replace('&', "\\u0026")
@@ -195,7 +196,7 @@ fn log(kind: u64, text: &str, pipeline: &Pipeline) {
 /// All windows of a secret.
 struct Windows<'a> {
     all: HashSet<&'a [u8]>,
-    /// Set for the first two bytes of each: most places of a line need no second look.
+    /// Set for the first two bytes of each window, to skip most positions of a line.
     beginnings: Vec<bool>,
 }
 
@@ -221,7 +222,7 @@ impl<'a> Windows<'a> {
     }
 }
 
-/// All texts that a JSON line holds, unescaped.
+/// Returns all texts in a JSON line, unescaped.
 fn decoded(line: &str) -> String {
     fn collect(value: &serde_json::Value, out: &mut String) {
         match value {
@@ -245,14 +246,14 @@ fn decoded(line: &str) -> String {
     out
 }
 
-/// Everything that is written about one text: JSON and console lines, the ring, captured lines.
+/// Returns everything written about one text: JSON and console lines, recent lines, captured lines.
 fn written_about(kind: u64, text: &str, seen: &mut Seen) -> Vec<String> {
     let captured = capture_logs_of_process(kind, text, &seen.pipeline);
     let mut texts = seen.json.lines();
     texts.extend(seen.people.lines());
     texts.extend(seen.pipeline.recent(1));
     texts.extend(captured);
-    // the ring cuts long lines
+    // recent lines are cut if they are long
     for line in texts
         .iter()
         .filter(|line| line.starts_with('{') && !line.ends_with('…'))
@@ -311,7 +312,7 @@ fn no_eight_bytes_of_a_secret_are_in_what_is_written() {
             continue;
         }
         redact(&secret);
-        // a second secret begins within the first one
+        // a second secret starts within the first one
         let middle = (secret.len() / 2..)
             .find(|at| secret.is_char_boundary(*at))
             .unwrap();
@@ -327,7 +328,7 @@ fn no_eight_bytes_of_a_secret_are_in_what_is_written() {
             secret.clone()
         };
         let around = match random.below(12) {
-            // a value whose cut goes through the secret
+            // a value whose cut splits the secret
             0 => (
                 16 * 1024 - random.below(planted.len() as u64 + 20) as usize,
                 20,
@@ -346,7 +347,7 @@ fn no_eight_bytes_of_a_secret_are_in_what_is_written() {
         let secret_windows = Windows::of(&planted);
         for line in &written {
             if let Some(window) = secret_windows.first_in(line) {
-                // what the line without the secret says too is none
+                // a window that is also in the line without the secret is not a leak
                 let without = written_about(kind, &text(""), &mut seen);
                 assert!(
                     without.iter().any(|line| line.contains(&window)),
@@ -382,7 +383,7 @@ fn the_parameters_of_a_path_alone_are_hidden_in_every_kind_of_field() {
         info!(log.bind("path", path), "bound");
         slog::info!(log.slog(), "slog"; "path" => path);
         log.log(Level::Info, path, &[]);
-        // not at the beginning of the text
+        // not at the start of the text
         info!(log, "GET /cart;jsessionid=8A2F/items 200");
         log.log(Level::Info, &format!("a;b GET {path} 200"), &[]);
         slog::info!(log.slog(), "GET {} 200", path);

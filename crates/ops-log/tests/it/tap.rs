@@ -4,7 +4,7 @@ use ops_log::{Config, Pipeline, set_line_tap};
 
 static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// The one test of it: the function belongs to the process.
+/// The only test of the tap, which is global.
 #[test]
 fn the_tap_sees_lines_of_the_process_without_secrets_and_what_it_does_harms_none() {
     crate::bridges::init();

@@ -1,4 +1,4 @@
-//! Many threads log at the same time: more of them than share nothing.
+//! Many threads log at the same time: more than there are parts to share.
 
 use std::io::{self, Write};
 use std::thread;
@@ -26,7 +26,7 @@ fn log_from_all_threads(pipeline: &Pipeline) {
     });
 }
 
-/// Watches until the work is done, and once more.
+/// Calls `watch` until the work is done, and once more.
 fn meanwhile(work: impl FnOnce() + Send, mut watch: impl FnMut()) {
     thread::scope(|scope| {
         let working = scope.spawn(work);
@@ -89,7 +89,7 @@ fn only_the_newest_lines_are_kept_whichever_threads_wrote_them() {
     assert_eq!((count("fourth"), count("fifth")), (1, 1));
 }
 
-/// Every second line is not taken.
+/// Writer that refuses every second line.
 struct Moody(u64);
 
 impl Write for Moody {

@@ -1,4 +1,4 @@
-//! The reader is the process's: it answers on threads that say so.
+//! The trace id source is global: it returns ids on threads that request it.
 
 use std::cell::{Cell, RefCell};
 
@@ -10,11 +10,11 @@ thread_local! {
     static IN_SPAN: Cell<bool> = const { Cell::new(false) };
     pub(crate) static PANICS: Cell<bool> = const { Cell::new(false) };
     pub(crate) static NEEDS_STORAGE: Cell<bool> = const { Cell::new(false) };
-    /// Storage that is gone when a thread ends.
+    /// Thread-local storage that is destroyed when the thread ends.
     pub(crate) static STORAGE: RefCell<Option<Box<u8>>> = RefCell::new(Some(Box::new(1)));
 }
 
-/// The tests of this binary agree on one source.
+/// Sets the source, which all tests of this binary share.
 pub(crate) fn set_source() {
     set_trace_id_source(|| {
         assert!(!PANICS.get(), "no span");
@@ -78,7 +78,7 @@ fn of_trace(low: u64) -> String {
 fn a_sampled_trace_has_all_of_its_lines_and_another_one_its_warnings() {
     let (pipeline, written) = pipeline(|config| config.sample_traces(0.25), true);
     let log = pipeline.root();
-    // the share is of the numbers that the last 64 bits may be
+    // the share refers to the values of the last 64 bits
     let sampled = [0, 1, (1 << 62) - 1];
     let others = [1 << 62, u64::MAX / 2, u64::MAX];
     for low in sampled.into_iter().chain(others) {
@@ -93,14 +93,14 @@ fn a_sampled_trace_has_all_of_its_lines_and_another_one_its_warnings() {
         assert_eq!(written.lines().len() - before, expected, "{low:x}");
     }
     assert_eq!(pipeline.stats().unsampled, 9);
-    // the context, and the current span: 0xa3ce929d0e0e4736 is not among the first quarter
+    // the context, and the current span: 0xa3ce929d0e0e4736 is not in the first quarter
     let before = written.lines().len();
     bind_context!(trace_id = of_trace(u64::MAX));
     info!(log, "of the context");
     clear_context();
     in_span(|| info!(log, "of the span"));
     assert_eq!(written.lines().len(), before);
-    // no trace, and what only looks like one
+    // no trace, and a value that is not a trace id
     info!(log, "alone");
     info!(log.bind("trace_id", "none"), "no id");
     assert_eq!(written.lines().len(), before + 2);

@@ -432,7 +432,7 @@ fn raw_json_is_read_and_written_as_every_other_value_is() {
             "123456789012345678901234567890",
         ),
         (" [ ] ", "[]"),
-        // numbers that no type of numbers holds, which readers of JSON refuse
+        // numbers out of range for all types, which JSON readers refuse
         (
             r#"{"big": 1e400, "a": [-1E+999]}"#,
             r#"{"big":"1e400","a":["-1E+999"]}"#,
@@ -447,7 +447,7 @@ fn raw_json_is_read_and_written_as_every_other_value_is() {
             format!(",\"value\":{expected}}}"),
             "{text}"
         );
-        // within another value, and as a value that was captured
+        // within another value, and as a captured value
         info!(
             pipeline.root(),
             "raw",
@@ -488,7 +488,7 @@ fn raw_json_that_is_nested_too_deeply_is_an_error_in_its_place() {
     assert_eq!(pipeline.stats().value_errors, 1);
 }
 
-/// A list of itself, or an object with itself under a key, without end.
+/// List of itself, or object with itself under a key, without end.
 #[derive(Clone)]
 struct Endless(Option<&'static str>);
 
@@ -574,7 +574,7 @@ fn keys_are_denied_by_path_and_allowed_as_exceptions() {
             r#","user.email":"[REDACTED]","email":"shown","next_page_token":"shown","api_token":"[REDACTED]"}"#
         )
     );
-    // the key of the field is where a path begins
+    // a path starts with the key of the field
     info!(
         pipeline.root(),
         "paths",
@@ -681,7 +681,7 @@ fn the_list_that_decides_is_that_of_the_pipeline_that_writes() {
         true,
     );
     let (lax, laxly) = pipeline(|config| config.denied_keys(["else"]), true);
-    // bound by the list of the process, before or after anything was configured
+    // bound by the global list, before or after it was configured
     let _scope = ops_log::context_scope!(nickname = "n", password = "p");
     for _ in 0..2 {
         info!(strict.root().bind("my_nickname", "m"), "bound");
@@ -751,7 +751,7 @@ fn denied_words_may_be_short() {
     }
 }
 
-/// An error with a cause, which it does not print.
+/// Error with a cause that it does not print.
 #[derive(Debug)]
 struct Outer(std::num::ParseIntError);
 
@@ -843,7 +843,7 @@ fn a_value_beside_its_denied_name_is_hidden() {
     );
 }
 
-/// An error whose cause is itself.
+/// Error that is its own cause.
 #[derive(Debug)]
 struct OwnCause;
 

@@ -1,4 +1,4 @@
-//! Connection strings of libpq.
+//! libpq connection strings.
 
 use ops_log::{Config, Level, info, redact, redacted, unredact};
 
