@@ -33,7 +33,7 @@ impl Config {
         }
     }
 
-    /// Sets the size of the ring: 64 KiB to 256 MiB, rounded up to a power of two. Default: [`RING_BYTES`].
+    /// Sets the size of the ring, clamped to 64 KiB to 256 MiB and rounded up to a power of two. Default: [`RING_BYTES`].
     #[must_use]
     pub fn ring_bytes(mut self, bytes: u64) -> Self {
         let bytes = bytes.clamp(MIN_RING_BYTES, MAX_RING_BYTES);

@@ -21,7 +21,7 @@ pub enum ErrorKind {
     NoSpace,
     /// The file system guarantees no space to a mapped file: writing could end the process.
     Unsupported,
-    /// Another failure of the operating system.
+    /// Another error of the operating system.
     Io,
 }
 

@@ -1,4 +1,4 @@
-/// Routes of probes and scrapes, which come every few seconds and say nothing about the service's users.
+/// Routes of probes and scrapes, which come every few seconds and are unrelated to the service's users.
 ///
 /// They get no access line and no span, and are left out of sparklines, panels
 /// and alerts. They are counted under their route like all other requests.

@@ -23,7 +23,7 @@ impl Route {
         }
     }
 
-    /// Returns the template, as it was given to the router.
+    /// Returns the template, as given to the router.
     pub fn template(&self) -> &str {
         &self.template
     }

@@ -15,7 +15,7 @@ pub(crate) use methods::{has_answered, is_known};
 /// Maximum length of a method name in bytes; longer names are cut.
 const MAX_METHOD_BYTES: usize = 256;
 
-/// Calls of the health service, which come every few seconds and say nothing about the service's users.
+/// Calls of the health service, which come every few seconds and are unrelated to the service's users.
 ///
 /// They get no access line and no span, like [`QUIET_ROUTES`](crate::QUIET_ROUTES).
 pub const QUIET_CALLS: &[&str] = &[
@@ -30,9 +30,9 @@ pub struct RefusedCall;
 /// End of a gRPC call.
 ///
 /// The status is taken from the trailers, or from the head if no message followed it. If none was sent, it is
-/// the status that gRPC defines: `CANCELLED` if the client went away, `DEADLINE_EXCEEDED` if the call ended
-/// when its `grpc-timeout` was over, the code for the HTTP status if the response is not gRPC, `UNAVAILABLE`
-/// for a client without a response and for a call that its server gave up, and otherwise `UNKNOWN`.
+/// the status that gRPC defines: `DEADLINE_EXCEEDED` if the call was aborted, cut off or failed when its
+/// `grpc-timeout` was over, else `CANCELLED` if the client went away, `UNAVAILABLE` for a client without a response
+/// and for a call that its server gave up, the code for the HTTP status of a complete response, or `UNKNOWN`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GrpcEnd {
@@ -42,9 +42,10 @@ pub struct GrpcEnd {
     pub message: Option<Box<str>>,
     /// The `error.type` of the semantic conventions: the name of the code or, if no status was sent, the
     /// cause (`panic`, `body_error`, `cut_off`, `missing_status`, the kind of a client's error). `None` if
-    /// the call did not fail. For a client, only `OK` is not a failure. For a server, these are not failures,
-    /// because any client can cause them: codes outside [`GrpcCode::is_server_error`], `UNIMPLEMENTED` for an
-    /// unknown method, and the code of a request that HTTP refused with a 4xx status ([`RefusedCall`]).
+    /// the call did not fail. For a client, only `OK` is not a failure. For a server, an HTTP status of 500 or
+    /// above is a failure. These are not, because any client can cause them: codes outside
+    /// [`GrpcCode::is_server_error`], `UNIMPLEMENTED` for an unknown method, and the code of a request that HTTP
+    /// refused with a 4xx status ([`RefusedCall`]).
     pub error_type: Option<&'static str>,
     pub(crate) name: Box<str>,
     pub(crate) is_known: bool,

@@ -8,8 +8,9 @@ use crate::Level;
 
 /// Minimum level of lines by target, in the syntax of `RUST_LOG`: `info,my_crate::db=debug,hyper=off`.
 ///
-/// A level without a target applies to all targets; a target without a level means `trace`; `off` disables
-/// a target. If several targets are prefixes of a logger's name or module, the longest one applies.
+/// A level without a target applies to all targets; a target without a level means `trace`; `off` disables a
+/// target. The longest target that is a prefix of the logger's name applies, or else the longest one for the module
+/// of the call; for the root logger the module comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     pub(crate) base: Threshold,

@@ -95,7 +95,7 @@ impl LogFile {
             && len + line as u64 > limit
         {
             let result = match self.rotate(limit) {
-                // another process may be rotating it: the earlier trouble, if any, stands
+                // another process may be rotating it: only the earlier failure, if any, is returned
                 Ok(false) => return trouble,
                 rotated => rotated.map(drop),
             };

@@ -60,8 +60,8 @@ impl Outputs {
         self.sinks.iter().filter_map(|sink| sink.filter.as_ref())
     }
 
-    /// Returns `true` if the outputs can be closed, which requires at most one sink: then
-    /// a line goes to it or, once it is closed, to an output of the next configuration.
+    /// Returns `true` if the outputs can be closed, which requires at most one sink and no drain: then
+    /// a line goes to the sink or, once it is closed, to an output of the next configuration.
     pub(crate) fn can_be_closed(&self) -> bool {
         let is_whole = self.drain.is_none() && self.sinks.len() <= 1;
         is_whole && self.sinks.iter().all(Sink::can_be_closed)

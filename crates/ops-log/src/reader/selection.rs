@@ -78,7 +78,7 @@ impl Selection {
         self.judge(line) == Ok(true)
     }
 
-    /// Returns if the line matches. The error is a condition that
+    /// Decides if the line matches. The error is a condition that
     /// cannot be evaluated for it, unless another condition is not met.
     pub(super) fn judge(&self, line: &StoredLine) -> Result<bool, Unjudged> {
         let is_traced = |id: &TraceId| {
