@@ -1,4 +1,4 @@
-//! Ready for axum: a router whose requests are traced.
+//! Support for axum: a router whose requests are traced.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,10 +9,11 @@ use ops_http::ObserveLayer;
 
 use crate::http::ServerSpans;
 
-/// Traces each request of this router, as [`ServerSpans::new`] has it, with the peer's address from axum.
+/// Traces each request of this router with the defaults of [`ServerSpans::new`], and with the peer's address from axum.
 ///
-/// Call it last, when all routes are there. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`:
-/// without it no peer is known, and no trace context is trusted, which is logged once.
+/// Call it last, after all routes have been added. Serve the router with
+/// `into_make_service_with_connect_info::<SocketAddr>()`: without it the peer is
+/// unknown and no trace context is trusted, which is logged once.
 pub fn instrument_axum<S>(router: Router<S>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -20,7 +21,7 @@ where
     instrument_axum_with(router, ServerSpans::new().peer(peer))
 }
 
-/// Traces each request of this router with the given observer, as [`instrument_axum`].
+/// Traces each request of this router with the given observer; see [`instrument_axum`].
 pub fn instrument_axum_with<S>(router: Router<S>, spans: ServerSpans) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! Spans in brief: most of what describes them they have in common with others, and the rest is ids, times and a few texts.
+//! Brief spans: most of their description is shared with other spans; the rest is ids, times and a few texts.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,19 +12,19 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 /// Number of attributes by which spans of one shape may differ.
 pub(crate) const TEXTS: usize = 2;
 
-/// Properties that spans have in common.
+/// Description that spans share.
 #[derive(Debug)]
 pub(crate) struct Shape {
     name: Cow<'static, str>,
     kind: SpanKind,
-    /// Attributes, of which those by which spans differ have an empty text.
+    /// Attributes; those that differ between the spans have an empty text here.
     pub(crate) attributes: Vec<KeyValue>,
-    /// Places of these among the attributes, in their order.
+    /// Indexes of these in `attributes`, in their order.
     pub(crate) texts: [Option<usize>; TEXTS],
 }
 
 impl Shape {
-    /// Takes what a span has in common with others, which differ from it by the texts of these keys, in the order of the attributes.
+    /// Takes the shared description from a span. The texts of `keys` differ between spans.
     #[cfg(feature = "http")]
     pub(crate) fn of(span: SpanData, keys: [&str; TEXTS]) -> Self {
         let mut attributes = span.attributes;
@@ -41,7 +41,7 @@ impl Shape {
     }
 }
 
-/// A span that is sampled and did not fail, and that has neither events nor links.
+/// A span that is sampled, did not fail, and has neither events nor links.
 #[derive(Debug)]
 pub(crate) struct Brief {
     pub(crate) shape: Arc<Shape>,
@@ -52,7 +52,7 @@ pub(crate) struct Brief {
     pub(crate) end: SystemTime,
 }
 
-/// A span in brief that waits with others.
+/// A brief span in a batch.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) brief: Brief,
@@ -61,23 +61,23 @@ pub(crate) struct Waiting {
     texts: [Range<usize>; TEXTS],
 }
 
-/// Spans that wait for their export.
+/// Spans that wait for export.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) spans: Vec<SpanData>,
     pub(crate) briefs: Vec<Waiting>,
-    /// Texts of the spans in brief.
+    /// Texts of the brief spans.
     texts: String,
 }
 
-/// One of the spans of a batch.
+/// A span of a batch.
 #[derive(Clone, Copy)]
 pub(crate) enum Ended<'a> {
     Span(&'a SpanData),
     Brief(&'a Waiting),
 }
 
-/// Bytes that each buffer may keep after a batch; more are given back.
+/// Bytes that each buffer keeps after a batch; capacity beyond that is freed.
 const KEPT_BYTES: usize = 1024 * 1024;
 
 impl Batch {
@@ -113,7 +113,7 @@ impl Batch {
         self.texts.shrink_to(KEPT_BYTES);
     }
 
-    /// The spans in the order of their ends.
+    /// Returns the spans in the order of their ends.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = Ended<'_>> {
         let (mut spans, mut briefs) = (self.spans.iter(), self.briefs.iter().peekable());
         let mut at = 0;
@@ -127,12 +127,12 @@ impl Batch {
         })
     }
 
-    /// The texts of a span in brief.
+    /// Returns the texts of a brief span.
     pub(crate) fn texts(&self, brief: &Waiting) -> [&str; TEXTS] {
         brief.texts.clone().map(|text| &self.texts[text])
     }
 
-    /// The whole of a span in brief.
+    /// Expands a brief span.
     pub(crate) fn whole(&self, waiting: &Waiting, scope: &InstrumentationScope) -> SpanData {
         let brief = &waiting.brief;
         let shape = &*brief.shape;
@@ -159,7 +159,7 @@ impl Batch {
         }
     }
 
-    /// Makes the whole of each span in brief, and puts all in order.
+    /// Expands all brief spans, and puts all spans in the order of their ends.
     pub(crate) fn make_whole(&mut self, scope: &InstrumentationScope) {
         if self.briefs.is_empty() {
             return;

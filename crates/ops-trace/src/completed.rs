@@ -25,7 +25,7 @@ pub struct CompletedSpan {
 }
 
 impl Handle {
-    /// Creates a span that has already ended, as [`completed_span`](crate::completed_span).
+    /// Creates a span that has already ended; see [`completed_span`](crate::completed_span).
     pub fn completed_span(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -79,7 +79,7 @@ impl CompletedSpan {
         self
     }
 
-    /// Records the span. A time before 1970, for which neither OTLP nor JSON has a form, is its beginning.
+    /// Records the span. A time before 1970, which neither OTLP nor JSON can represent, becomes the start of 1970.
     pub fn record(self) {
         let Some(tracer) = self.handle.as_ref().and_then(Handle::tracer) else {
             return;

@@ -17,7 +17,7 @@ pin_project! {
         future: Option<F>,
         context: Context,
         span: Option<Span>,
-        // stays set when the future panics: the unwinding skips the line that clears it
+        // stays set if the future panics: unwinding skips the line that clears it
         running: bool,
     }
 
@@ -49,14 +49,14 @@ impl<F: Future> Future for Instrumented<F> {
         let mut this = self.project();
         let entered = this.context.clone().attach();
         let Some(future) = this.future.as_mut().as_pin_mut() else {
-            return Poll::Pending; // polled after its end, which a caller must not do
+            return Poll::Pending; // polled after completion, which a caller must not do
         };
         *this.running = true;
         let poll = future.poll(cx);
         *this.running = false;
         if poll.is_ready() {
-            this.future.set(None); // what it holds is dropped inside the span
-            drop(entered); // who is shown the end, and logs, does not meet the lock of the span as the current one
+            this.future.set(None); // values that the future holds are dropped inside the span
+            drop(entered); // first: a span end hook that logs must not wait for the lock of the current span
             drop(this.span.take());
         }
         poll
@@ -87,7 +87,7 @@ pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     }
 }
 
-/// A value and the span that was current when it was wrapped: a message in a channel, an item in a queue.
+/// A value with the span that was current when it was wrapped: a message in a channel, an item in a queue.
 ///
 /// ```
 /// let (send, receive) = std::sync::mpsc::channel();
@@ -99,7 +99,7 @@ pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
 /// assert_eq!(seats, 8);
 /// ```
 ///
-/// An async receiver makes the future in the scope, where [`with_trace_context`] wraps it:
+/// An async receiver creates the future in the scope and wraps it with [`with_trace_context`]:
 /// `order.in_scope(|order| with_trace_context(handle(order))).await`.
 #[derive(Clone, Debug)]
 pub struct Carried<T> {

@@ -18,12 +18,12 @@ impl SpanIds {
     }
 }
 
-/// Returns the ids of the current span, also if it is not sampled.
+/// Returns the ids of the current span, even if it is not sampled.
 pub fn current_span_ids() -> Option<SpanIds> {
     Context::map_current(|current| ids_of(current.span().span_context()))
 }
 
-/// Returns the trace id of the current span if it is sampled: for exemplars, whose trace must be found.
+/// Returns the trace id of the current span if it is sampled: for exemplars, whose trace must exist.
 pub fn current_sampled_trace_id() -> Option<[u8; 16]> {
     Context::map_current(|current| {
         let span = current.span();
@@ -40,7 +40,7 @@ pub(crate) fn ids_of(context: &SpanContext) -> Option<SpanIds> {
     })
 }
 
-/// Returns the current trace id as 32 hexadecimal digits, also if it is not sampled, or `no-trace`.
+/// Returns the current trace id as 32 hexadecimal digits, even if it is not sampled, or `no-trace`.
 ///
 /// [`current_span_ids`] returns the same without an allocation.
 pub fn get_current_trace_id() -> String {

@@ -13,7 +13,7 @@ use crate::{Handle, Span, SpanKind, SpanStart, Value, global};
 /// Maximum bytes of a summary, which is the span's name.
 const MAX_SUMMARY_BYTES: usize = 200;
 
-/// Span of a query by the semantic conventions for databases, from [`query_span`].
+/// Builder of the span of a query by the semantic conventions for databases, from [`query_span`].
 #[must_use = "no span is made until `start` is called"]
 #[derive(Debug)]
 pub struct QuerySpan {
@@ -25,11 +25,12 @@ pub struct QuerySpan {
 }
 
 /// Begins the span of a query: the system's name, such as `postgresql`, `sqlite` or `duckdb`, the statement, and
-/// [`SpanKind::Client`] for a database over the network, [`SpanKind::Internal`] for one inside of the process.
+/// [`SpanKind::Client`] for a database over the network, [`SpanKind::Internal`] for one inside the process.
 ///
-/// Literals of the statement become `?` and comments go, so that no value is recorded; parameters never are. Which ones are
-/// literals follows from the system; of a system that is not known here, `".."` is one too. Of a system of commands, such as `redis`, the
-/// name of the command is all that is recorded: `SET ?`. The name is `db.query.summary`, such as `SELECT users`.
+/// Literals of the statement become `?` and comments are removed, so that no value is recorded;
+/// parameters are never recorded. The system determines which texts are literals; for an unknown system
+/// `".."` is one too. For a system of commands, such as `redis`, only the name of the command is
+/// recorded: `SET ?`. The span's name is `db.query.summary`, such as `SELECT users`.
 ///
 /// ```
 /// use ops_trace::{SpanKind, query_span};
@@ -52,7 +53,7 @@ pub fn query_span(
 }
 
 impl Handle {
-    /// Begins the span of a query, as [`query_span`].
+    /// Begins the span of a query; see [`query_span`].
     pub fn query_span(
         &self,
         system: impl Into<Cow<'static, str>>,
@@ -98,7 +99,7 @@ impl QuerySpan {
         self
     }
 
-    /// Sets the number of statements of a batch; one is no batch.
+    /// Sets the number of statements of a batch; fewer than two are ignored.
     pub fn batch(mut self, statements: u32) -> Self {
         if statements > 1 {
             self.attributes
@@ -144,7 +145,7 @@ struct Summary {
     collection: Option<String>,
 }
 
-/// Operation and tables of a sanitized statement.
+/// Returns the operation and the tables of a sanitized statement.
 fn summary(statement: &str, dialect: Dialect) -> Summary {
     let mut words = words(statement, dialect);
     let is_word = |word: &&str| word.bytes().all(|b| b.is_ascii_alphabetic());
@@ -156,11 +157,11 @@ fn summary(statement: &str, dialect: Dialect) -> Summary {
     let mut text = operation.clone();
     let mut tables: Vec<&str> = Vec::new();
     let (mut before, mut is_table, mut is_listed) = ("", false, false);
-    // a bit for each open parenthesis, set for those of a function with a FROM of its own
+    // a bit for each open parenthesis, set if it belongs to a function with a FROM of its own
     let mut functions = 0_u64;
-    // how many words but `AS` may still come before a comma that another table follows, as in `FROM a x, b`
+    // number of words other than `AS` that may still come before a comma and another table, as in `FROM a x, b`
     let mut aliases: Option<u8> = None;
-    // what an ALTER lists are changes
+    // an ALTER lists changes, not tables
     let has_lists = operation != "ALTER";
     let mut next = Some(first);
     while let Some(word) = next {
@@ -179,13 +180,13 @@ fn summary(statement: &str, dialect: Dialect) -> Summary {
         let may_be_table = is_table && !is_function && !is_any(word, NO_TABLES);
         is_table = match word {
             _ if is_any(word, &["ONLY", "IF", "NOT", "EXISTS"]) => is_table,
-            // a function, or the columns of a variable
+            // a table function, or the columns of a table variable
             _ if is_any(word, &["TABLE"]) && next == Some("(") => false,
             _ => functions & 1 == 0 && precedes_table(word, before),
         };
         let before = std::mem::replace(&mut before, word);
         aliases = match aliases {
-            // a variable, or the only table of an INSERT or ALTER
+            // one alias may follow, unless this is the only table of an INSERT or ALTER
             _ if may_be_table => has_lists
                 .then_some(1)
                 .filter(|_| !is_any(before, &["INTO"])),
@@ -213,24 +214,24 @@ fn summary(statement: &str, dialect: Dialect) -> Summary {
     }
 }
 
-/// Functions whose arguments may have a `FROM` between them, as `EXTRACT(YEAR FROM day)` has.
+/// Functions whose arguments may contain `FROM`, as in `EXTRACT(YEAR FROM day)`.
 const FUNCTIONS_WITH_FROM: &[&str] = &["EXTRACT", "TRIM", "SUBSTRING", "OVERLAY"];
 
-/// Words that may stand where a table does.
+/// Words in the position of a table that are not tables.
 const NO_TABLES: &[&str] = &[
     "SELECT", "ONLY", "IF", "NOT", "EXISTS", "SET", "INTO", "LATERAL", "STDIN", "TABLE", "VALUES",
     "WITH", "?",
 ];
 
-/// Reports whether a table follows a word. `FOR UPDATE SKIP LOCKED`, `ON DUPLICATE KEY UPDATE a`, `DO UPDATE SET`, `ON UPDATE CASCADE`
-/// and `IS DISTINCT FROM a` name none.
+/// Reports whether a table follows a word. None follows in `FOR UPDATE SKIP LOCKED`, `ON DUPLICATE KEY UPDATE a`,
+/// `DO UPDATE SET`, `ON UPDATE CASCADE` and `IS DISTINCT FROM a`.
 fn precedes_table(word: &str, before: &str) -> bool {
     match word {
         _ if is_any(word, &["UPDATE"]) => !is_any(before, &["FOR", "KEY", "DO", "ON"]),
         _ if is_any(word, &["FROM"]) => !is_any(before, &["DISTINCT"]),
-        // a column may have such a name
+        // a column may be named `COPY`
         _ if is_any(word, &["COPY"]) => before.is_empty(),
-        // that of ClickHouse is one with arrays
+        // ClickHouse's ARRAY JOIN joins arrays, not tables
         _ if is_any(word, &["JOIN"]) => !is_any(before, &["ARRAY"]),
         _ => is_any(word, &["INTO", "TABLE"]),
     }
@@ -244,7 +245,7 @@ fn is_mark(word: &str) -> bool {
     matches!(word, "(" | ")" | ",")
 }
 
-/// Words, parentheses and commas of a sanitized statement; a quoted name is part of a word.
+/// Returns the words, parentheses and commas of a sanitized statement; a quoted name is part of a word.
 fn words(statement: &str, dialect: Dialect) -> impl Iterator<Item = &str> {
     const ENDS: [char; 5] = [' ', '(', ')', ',', ';'];
     let mut quote = None;
@@ -266,8 +267,8 @@ fn words(statement: &str, dialect: Dialect) -> impl Iterator<Item = &str> {
     pieces.filter(|word| !word.is_empty())
 }
 
-/// Returns the statement with each literal as `?`, without comments, and with one blank between words. An unterminated
-/// quote goes to the end.
+/// Returns the statement with each literal as `?`, without comments, and
+/// with one blank between words. An unterminated quote extends to the end.
 fn sanitized(statement: &str, dialect: Dialect) -> String {
     let mut text = String::with_capacity(statement.len().min(MAX_VALUE_BYTES));
     let mut rest = statement;
@@ -279,7 +280,7 @@ fn sanitized(statement: &str, dialect: Dialect) -> String {
         match shown {
             Shown::Blank if text.is_empty() || text.ends_with(' ') => {}
             Shown::Blank => text.push(' '),
-            // a list of values says no more than one of them
+            // a list of values becomes a single `?`
             Shown::Literal => match before_comma(&text).filter(|value| value.ends_with('?')) {
                 Some(value) => text.truncate(value.len()),
                 None => text.push('?'),
@@ -292,7 +293,7 @@ fn sanitized(statement: &str, dialect: Dialect) -> String {
     cut(text, MAX_VALUE_BYTES)
 }
 
-/// Returns the name of a command, and `?` for all of its arguments: nothing tells those that are values.
+/// Returns the name of a command, and `?` for all of its arguments: values cannot be distinguished from the rest.
 fn command(statement: &str) -> String {
     let mut words = statement.split_whitespace();
     let is_name = |word: &&str| {
@@ -313,7 +314,7 @@ enum Shown {
     Literal,
 }
 
-/// Length in bytes of the token that the text begins with, and how it is shown; `before` is what was shown so far.
+/// Returns the length in bytes of the first token, and how it is shown; `before` is the text shown so far.
 fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Shown) {
     let in_word = match before.strip_suffix(':') {
         Some(before) => is_parameter_after(before),
@@ -336,7 +337,7 @@ fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Sho
         }
         _ if !in_word && is_uuid(text) => (UUID_BYTES, Shown::Literal),
         '-' if text.starts_with("--") => comment_line(text, dialect.is_dash_comment(text)),
-        // those of `file:///data/a` begin none
+        // the slashes of `file:///data/a` do not begin a comment
         '/' if text.starts_with("//") && !before.ends_with([':', '/']) => {
             comment_line(text, dialect.has_slash_comments())
         }
@@ -390,7 +391,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Length of `123e4567-e89b-12d3-a456-426655440000`, which is a value without apostrophes in Cassandra.
+/// Length of a UUID such as `123e4567-e89b-12d3-a456-426655440000`, which is a value without apostrophes in Cassandra.
 const UUID_BYTES: usize = 36;
 
 fn is_uuid(text: &str) -> bool {
@@ -404,7 +405,7 @@ fn is_uuid(text: &str) -> bool {
     })
 }
 
-/// Reports whether rows follow, as they do behind `INSERT INTO t FORMAT JSONEachRow` of ClickHouse.
+/// Reports whether rows follow, as after `INSERT INTO t FORMAT JSONEachRow` in ClickHouse.
 fn is_data_after(before: &str) -> bool {
     let of_format = before.strip_suffix(' ').and_then(|before| {
         let (before, format) = before.rsplit_once(' ')?;
@@ -414,16 +415,17 @@ fn is_data_after(before: &str) -> bool {
     of_format.is_some_and(|before| is_any(verb(before), &["INSERT"]))
 }
 
-/// Returns the first word of the statement that the text ends within.
+/// Returns the first word of the last statement of the text.
 fn verb(before: &str) -> &str {
     let statement = before.rsplit(';').next().unwrap_or_default();
     statement.split_whitespace().next().unwrap_or_default()
 }
 
-/// Reports whether a word or a quoted name is a password, which needs no apostrophes in `ALTER USER a IDENTIFIED BY b REPLACE c`,
-/// `GRANT CONNECT TO a, b IDENTIFIED BY c, d`, `ALTER KEYSTORE PASSWORD IDENTIFIED BY a SET b` and `EXPORT KEYS WITH SECRET a` of Oracle,
-/// `MODIFY USER a AS PASSWORD = b` of Teradata and `CREATE USER a PASSWORD b` of SAP HANA. In MySQL a user follows the comma, and an option
-/// the word `PASSWORD`.
+/// Reports whether the next word or quoted name is a password. It may be without apostrophes in
+/// `ALTER USER a IDENTIFIED BY b REPLACE c`, `GRANT CONNECT TO a, b IDENTIFIED BY c, d`,
+/// `ALTER KEYSTORE PASSWORD IDENTIFIED BY a SET b` and `EXPORT KEYS WITH SECRET a` of Oracle,
+/// `MODIFY USER a AS PASSWORD = b` of Teradata and `CREATE USER a PASSWORD b` of SAP HANA. In MySQL a user follows the
+/// comma, and an option follows the word `PASSWORD`.
 fn is_password_after(before: &str, dialect: Dialect) -> bool {
     let is_first = |before: &str| without_end(before, "IDENTIFIED BY").is_some();
     let has_one = |before: &str| without_end(before, "?").is_some_and(is_first);
@@ -445,14 +447,16 @@ fn is_password_after(before: &str, dialect: Dialect) -> bool {
         ) && (is_option_password(before) || is_key_after(before))
 }
 
-/// Reports whether the key of an encrypted file follows, as in `PRAGMA key = "x'2DD2'"` and `ATTACH 'a' AS b KEY "c"` of SQLite's extensions.
+/// Reports whether the key of an encrypted file follows, as in
+/// `PRAGMA key = "x'2DD2'"` and `ATTACH 'a' AS b KEY "c"` of SQLite extensions.
 fn is_key_after(before: &str) -> bool {
     let value_of = ["=", "("].iter().find_map(|end| without_end(before, end));
     without_end(value_of.unwrap_or(before), "KEY").is_some()
         && is_any(verb(before), &["ATTACH", "PRAGMA"])
 }
 
-/// Reports whether the text ends with `PASSWORD` or `PASSWORD =` in a statement about a user. Elsewhere it is the name of a column.
+/// Reports whether the text ends with `PASSWORD` or `PASSWORD =` in a
+/// statement about a user. In other statements `PASSWORD` is a column.
 fn is_option_password(before: &str) -> bool {
     let option = without_end(before, "=").unwrap_or(before);
     if without_end(option, "PASSWORD").is_none() {
@@ -472,29 +476,31 @@ fn is_option_password(before: &str) -> bool {
             && is_any(object, &["USER", "ROLE", "LOGIN"])
 }
 
-/// Returns the text before a comma that it ends with.
+/// Returns the text before its final comma; `None` if it does not end with a comma.
 fn before_comma(text: &str) -> Option<&str> {
     without_end(text, ",").map(str::trim_end)
 }
 
-/// Returns the text before this end in whatever case; blanks may follow it.
+/// Returns the text before this ending, which matches in any case and may be followed by blanks.
 fn without_end<'a>(text: &'a str, end: &str) -> Option<&'a str> {
     let text = text.trim_end();
     let (before, found) = text.split_at_checked(text.len().checked_sub(end.len())?)?;
     found.eq_ignore_ascii_case(end).then_some(before)
 }
 
-/// Reports whether a number behind a colon is a parameter, such as `:1`. In `{'a':1}` and `a[1:2]` the colon stands behind a value.
+/// Reports whether a number after a colon is a parameter, such
+/// as `:1`. In `{'a':1}` and `a[1:2]` the colon follows a value.
 fn is_parameter_after(before: &str) -> bool {
     let is_value = |c: char| is_word(c) || "?\"`)]}[:".contains(c);
     let is_key = |c: char| matches!(c, '?' | '"');
     !before.ends_with(is_value) && !before.trim_end().ends_with(is_key)
 }
 
-/// The line of a comment, or the first character of an operator. Where nobody knows which of both it is, the line is not shown, nor
-/// what follows a quote in it: a text may begin there.
+/// Returns a comment up to the end of its line, or the first character of an operator. If it is
+/// unknown which of the two it is, the line is hidden; if the line contains a quote, the rest
+/// of the text is hidden too, because a literal may begin there.
 fn comment_line(text: &str, is_comment: Option<bool>) -> (usize, Shown) {
-    // before the end of the line is looked for: there may be many of them in a long one
+    // before the end of the line is searched: a long line may contain many operators
     if is_comment == Some(false) {
         return (1, Shown::AsIs);
     }
@@ -506,8 +512,8 @@ fn comment_line(text: &str, is_comment: Option<bool>) -> (usize, Shown) {
     }
 }
 
-/// Reports whether a quoted name is a text, as SQLite takes one that names nothing: it stands where a value does, names no table, and
-/// was no name before, as in `SET "a" = "a" + 1`.
+/// Reports whether a double-quoted name is text, as in SQLite if it matches no name: it is in the position of a value,
+/// is not followed by a dot, and was not a name before, as in `SET "a" = "a" + 1`.
 fn is_text(text: &str, before: &str) -> bool {
     const BEFORE_VALUES: [&str; 7] = ["LIKE", "GLOB", "MATCH", "REGEXP", "ESCAPE", "BETWEEN", "IS"];
     let (name, rest) = text.split_at(quoted(text, '"', Backslash::IsText));
@@ -540,7 +546,7 @@ fn is_in_list(before: &str) -> bool {
             || before_comma(before).is_some_and(is_row))
 }
 
-/// Returns the word that the text ends with; blanks may follow it.
+/// Returns the last word of the text; blanks may follow it.
 fn last_word(text: &str) -> &str {
     text.trim_end()
         .rsplit(|c| !is_word(c))
@@ -548,7 +554,8 @@ fn last_word(text: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// A quoted name. What never ends is none, nor what may end in two places: in names a backslash escapes in some systems only.
+/// Returns a quoted name. An unterminated name is hidden. If a backslash
+/// may escape the quote, as in some systems, the rest is hidden.
 fn name(text: &str, quote: char, dialect: Dialect) -> (usize, Shown) {
     let end = quoted(text, quote, Backslash::IsText);
     let is_escaped = |pair: &[u8]| pair[0] == b'\\' && char::from(pair[1]) == quote;

@@ -1,18 +1,18 @@
 use std::fmt;
 
-/// Error of setting up tracing. None is worth a retry: the configuration has to change.
+/// Error of setting up tracing. A retry does not help: the configuration has to change.
 #[non_exhaustive]
 pub enum Error {
     /// The endpoint is not a URL that spans can be sent to.
     InvalidEndpoint {
-        /// The variable that it comes from; `None` if the program passed it.
+        /// Variable that contains the endpoint; `None` if the program passed it.
         variable: Option<&'static str>,
         /// The endpoint, without user, password and query.
         endpoint: String,
-        /// Description of the fault and of the accepted form.
+        /// Description of the error and of the accepted form.
         hint: &'static str,
     },
-    /// There is no service name, neither in the configuration nor in `OTEL_SERVICE_NAME`.
+    /// Neither the configuration nor `OTEL_SERVICE_NAME` contains a service name.
     EmptyServiceName,
     /// The sampling ratio is not a number from 0 to 1.
     InvalidRatio {
@@ -37,11 +37,11 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting is refused.
+    /// A setting is invalid.
     Config,
-    /// This process has a tracer already.
+    /// This process already has a tracer.
     AlreadyInitialized,
-    /// The exporter could not be built, for example from these certificates.
+    /// The exporter could not be built, for example because of the certificates.
     Exporter,
 }
 
@@ -58,7 +58,7 @@ impl Error {
         }
     }
 
-    /// The same, with the variable that a wrong endpoint came from.
+    /// Adds the name of the variable that contains an invalid endpoint.
     pub(crate) fn of(mut self, name: &'static str) -> Self {
         if let Self::InvalidEndpoint { variable, .. } = &mut self {
             *variable = Some(name);
@@ -67,7 +67,7 @@ impl Error {
     }
 }
 
-/// Message and causes, each once, so that a `main` that returns this error ends with a readable line.
+/// Writes the message and its causes, each once, so that a `main` that returns this error ends with a readable line.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)?;

@@ -16,10 +16,11 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Installs tracing for this process. It does no network work: a collector may come later.
 ///
-/// OpenTelemetry's global provider and propagator are set too, so that libraries that use them take part.
+/// Also sets OpenTelemetry's global provider and propagator, for libraries that use them.
 ///
 /// # Errors
-/// Fails if a setting is not valid, the exporter cannot be built, or a tracer is already installed, which stays active.
+/// Fails if a setting is invalid, the exporter cannot be built,
+/// or a tracer is already installed; that tracer stays active.
 pub fn init(config: Config) -> Result<Tracer, Error> {
     let _one_at_a_time = INSTALLING.lock();
     if GLOBAL.get().is_some() {
@@ -31,12 +32,12 @@ pub fn init(config: Config) -> Result<Tracer, Error> {
     if handle.formats() != Formats::NONE {
         opentelemetry::global::set_text_map_propagator(Propagator::new(handle.formats()));
     }
-    // layers for spans of others answer differently from here on
+    // layers for spans of other crates change their interest here
     tracing::callsite::rebuild_interest_cache();
     Ok(tracer)
 }
 
-/// Installs tracing for a service and an endpoint. An empty endpoint stands for that of the environment, or the default.
+/// Installs tracing for a service and an endpoint. An empty endpoint means that of the environment, or the default.
 ///
 /// # Errors
 /// Fails as [`init`] does.
@@ -44,10 +45,10 @@ pub fn init_tracer(service_name: &str, otlp_endpoint: &str) -> Result<Tracer, Er
     init(Config::new(service_name).endpoint(otlp_endpoint))
 }
 
-/// Creates a span below the current one. It is not current itself until [`enter`](Span::enter)ed, and ends on drop.
+/// Creates a child of the current span. It becomes current when it is [`enter`](Span::enter)ed, and ends on drop.
 ///
-/// Before [`init`] it costs next to nothing and does nothing. [`span!`](crate::span!) is the shorter way to write it,
-/// and looks at its attributes only where they are recorded.
+/// Before [`init`] it costs next to nothing and does nothing. [`span!`](crate::span!) is shorter to write, and
+/// evaluates its attributes only if they are recorded.
 pub fn create_span(
     name: impl Into<Cow<'static, str>>,
     attributes: impl IntoIterator<Item = (&'static str, Value)>,
@@ -55,7 +56,7 @@ pub fn create_span(
     SpanStart::new(global(), name).with(attributes)
 }
 
-/// Creates a span that has already ended, for work that is known only afterwards: a child of the current span.
+/// Creates a child of the current span that has already ended, for work that is known only afterwards.
 #[must_use = "nothing is recorded until `record` is called"]
 pub fn completed_span(
     name: impl Into<Cow<'static, str>>,
@@ -70,7 +71,7 @@ pub fn stats() -> Stats {
     global().map_or_else(Stats::default, Handle::stats)
 }
 
-/// Returns the state of the export; without an endpoint before [`init`].
+/// Returns the state of the export; before [`init`] it has no endpoint.
 pub fn export_health() -> ExportHealth {
     global().map_or_else(ExportHealth::default, Handle::export_health)
 }
@@ -80,7 +81,7 @@ pub fn recent() -> RecentTraces {
     global().map_or_else(RecentTraces::default, Handle::recent)
 }
 
-/// Samples this share of new traces for the given time, then the configured one again.
+/// Samples this share of new traces for the given time, then the configured share again.
 ///
 /// # Errors
 /// Fails if the ratio is not a number from 0 to 1.
@@ -92,26 +93,27 @@ pub fn set_sampling_ratio(ratio: f64, ttl: Duration) -> Result<(), Error> {
     }
 }
 
-/// Returns the baggage of the current context under the keys of [`Config::baggage_field`], in their order; nothing before
-/// [`init`].
+/// Returns the baggage of the current context under the keys of
+/// [`Config::baggage_field`], in their order; empty before [`init`].
 pub fn current_baggage_fields() -> Vec<(String, String)> {
     global().map_or_else(Vec::new, Handle::current_baggage_fields)
 }
 
-/// Returns whether the last export worked; an error answer of the collector is a failure. `None` before the first one.
+/// Returns whether the last export worked; an error response
+/// of the collector is a failure. `None` before the first one.
 pub fn last_export_ok() -> Option<bool> {
     global().and_then(Handle::last_export_ok)
 }
 
-/// Adds the current trace context to the headers of an outgoing request, or nothing if there is none: as `traceparent` and
-/// `tracestate`, or in the formats of `OTEL_PROPAGATORS`. What another context left in those headers goes, its baggage too.
+/// Adds the current trace context to the headers of an outgoing request: as `traceparent` and `tracestate`, or in the
+/// formats of `OTEL_PROPAGATORS`. With a current span, headers and baggage of another context are replaced or removed.
 pub fn inject(headers: &mut HeaderMap) {
     let formats = global().map_or_else(Formats::default, Handle::formats);
     Context::map_current(|context| propagation::inject(context, headers, formats));
 }
 
 /// Adds the trace context to the headers, as [`inject`](crate::inject), if [`Config::propagate_to`] names the host, and
-/// returns whether it does. Third parties do not see our trace ids.
+/// returns whether it does. Third parties do not see the trace ids of this process.
 pub fn inject_to(host: &str, headers: &mut HeaderMap) -> bool {
     global().is_some_and(|handle| handle.inject_to(host, headers))
 }

@@ -40,7 +40,7 @@ struct Core {
     baggage_fields: Vec<String>,
     propagate_to: Hosts,
     disabled: bool,
-    /// Variables and settings whose value cannot be used, each with what is used.
+    /// Variables and settings whose value is invalid, each with the value used instead.
     unusable: Vec<(&'static str, String)>,
     #[cfg(feature = "tracing-spans")]
     foreign_spans: crate::config::spans::ForeignSpans,
@@ -80,8 +80,9 @@ impl Handle {
         })))
     }
 
-    /// Returns the variables and settings whose value cannot be used, each with what is used: those of the lines `variable_not_usable`.
-    /// A value that is used all the same, such as an endpoint with the port of gRPC, is not among them.
+    /// Returns the variables and settings whose value is invalid, each with the value used
+    /// instead: those logged as `variable_not_usable`. A value that is used despite its
+    /// warning, such as an endpoint with the port of gRPC, is not included.
     pub fn unusable(&self) -> &[(&'static str, String)] {
         &self.0.unusable
     }
@@ -123,7 +124,7 @@ impl Handle {
         self.0.limiter.state.ring.read()
     }
 
-    /// Samples this share of new traces for the given time, then the configured one again.
+    /// Samples this share of new traces for the given time, then the configured share again.
     ///
     /// # Errors
     /// Fails if the ratio is not a number from 0 to 1.
@@ -152,7 +153,7 @@ impl Handle {
         tried.then_some(stats.exporter_up)
     }
 
-    /// Adds the trace context to the headers if this handle's list names the host, as [`inject_to`](crate::inject_to).
+    /// Adds the trace context to the headers if this handle's list names the host; see [`inject_to`](crate::inject_to).
     pub fn inject_to(&self, host: &str, headers: &mut HeaderMap) -> bool {
         let known = self.passes_context_to(host);
         if known {
@@ -168,7 +169,7 @@ impl Handle {
 
     /// Exports pending spans now, instead of at the next interval. Blocks for at most 5 s; for tests and batch jobs.
     pub fn flush(&self) {
-        // an error says that time was up: the counts say the same
+        // an error means that the time was up, which the counts show too
         drop(self.0.provider.force_flush());
     }
 
@@ -187,13 +188,13 @@ impl Handle {
         self.0.provider.clone()
     }
 
-    /// Takes nothing from now on; what waits is sent by [`stop`](Self::stop).
+    /// Stops accepting spans and other items; [`stop`](Self::stop) sends those that are pending.
     pub(crate) fn close(&self, budget: Duration) {
         self.0.limiter.state.closing.close(budget);
         self.0.signals.close();
     }
 
-    /// Sends what waits, within the budget. Blocks for that long.
+    /// Sends pending items within the budget. Blocks for up to that time.
     pub(crate) fn stop(&self, budget: Duration) {
         let started = Instant::now();
         self.0.limiter.stop(budget);
@@ -217,13 +218,14 @@ impl Handle {
         &self.0.foreign_spans
     }
 
-    /// Reports whether the spans below one that is neither sampled nor recorded are not either, requests excepted.
+    /// Reports whether the descendants of a span that is neither
+    /// sampled nor recorded are not recorded either, except requests.
     #[cfg(feature = "tracing-spans")]
     pub(crate) fn children_follow(&self) -> bool {
         self.0.sampler.parent_based && !self.0.sampler.records_all
     }
 
-    /// Returns the scope of the spans that the tracer makes.
+    /// Returns the instrumentation scope of the tracer's spans.
     #[cfg(feature = "http")]
     pub(crate) fn scope(&self) -> &InstrumentationScope {
         &self.0.scope
@@ -234,7 +236,7 @@ impl Handle {
         &self.0.limiter
     }
 
-    /// Returns what decides which spans are sampled.
+    /// Returns the sampler, which decides which spans are sampled.
     pub(crate) fn sampler(&self) -> &LiveSampler {
         &self.0.sampler
     }
@@ -243,7 +245,7 @@ impl Handle {
         propagation::inject(context, headers, self.0.formats);
     }
 
-    /// Returns the header formats in which the context travels.
+    /// Returns the header formats that carry the context.
     pub(crate) fn formats(&self) -> Formats {
         self.0.formats
     }
@@ -267,7 +269,7 @@ impl Handle {
     }
 }
 
-// a panic between two spans leaves nothing half done here: there are only counters and bounded lists
+// a panic between two spans leaves no half-updated state: there are only counters and bounded lists
 impl std::panic::UnwindSafe for Handle {}
 impl std::panic::RefUnwindSafe for Handle {}
 
@@ -280,7 +282,7 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// Logs the line of the start that the runbook refers to.
+/// Logs the start line that the runbook refers to.
 fn log_start(config: &Resolved) {
     let (service, sampler, ratio) = (
         config.service_name.as_str(),

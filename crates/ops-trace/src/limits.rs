@@ -10,32 +10,34 @@ use opentelemetry_sdk::trace::SpanData;
 
 use crate::stats::add;
 
-/// Text of an attribute beyond this is cut when it is set, before the filter sees it.
+/// Maximum bytes of an attribute's text when it is set, before the filter sees it; longer text is cut.
 pub(crate) const MAX_TEXT_BYTES: usize = 8192;
-/// Text of an attribute beyond this is cut when it is exported; a variable may lower it.
+/// Maximum bytes of an attribute's text when it is exported; longer text is cut. A variable may lower it.
 pub(crate) const MAX_VALUE_BYTES: usize = 4096;
-/// Attributes of one span beyond this are dropped; a variable may lower it.
+/// Maximum number of attributes of one span; further ones are dropped. A variable may lower it.
 pub(crate) const MAX_ATTRIBUTES: usize = 128;
 /// Maximum number of causes of an error; further ones are left out.
 pub(crate) const MAX_CAUSES: usize = 16;
-/// So many times the limit may be set before the last one of each key is looked for.
+/// Values that a span takes per attribute of [`MAX_ATTRIBUTES`],
+/// so that the last value of each key is still seen at export.
 pub(crate) const SETS_PER_ATTRIBUTE: usize = 8;
 
 const CUT: &str = "...(truncated)";
-/// Key of the description of a failure, and until the export the attribute that has the last one: the SDK keeps the greatest text.
+/// Key of the description of a failure. Until the export this attribute
+/// has the last description: the SDK keeps the greatest text.
 pub(crate) const DESCRIPTION: &str = "otel.status_description";
-/// Kind of an error, by the semantic conventions.
+/// Key of the kind of an error, by the semantic conventions.
 pub(crate) const ERROR_TYPE: &str = "error.type";
 
 type Filter = Box<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
 
 static FILTER: ArcSwapOption<Filter> = ArcSwapOption::const_empty();
 
-/// Lets this function see each text of an attribute (key, value) and replace it: for secrets. Texts that are no attributes have the
-/// keys `span.name` (of a name that is no literal), `event.name` and `otel.status_description`.
+/// Sets the function that sees each text of an attribute (key, value) and may replace it, to remove secrets. Other
+/// texts have the keys `span.name` (of a name that is not a literal), `event.name` and `otel.status_description`.
 ///
-/// It runs on the export thread, before the span is seen by anybody, so that no request waits for it. What it made of a text, or left as
-/// it was, may stand, without another look, in other spans of the same batch. If it panics, the value becomes `***`.
+/// It runs on the export thread, before anything reads the span, so that no request waits for it. Its result for a text
+/// may be reused, without another call, for other spans of the same batch. If it panics, the value becomes `***`.
 pub fn set_attribute_filter(filter: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
     FILTER.store(Some(Arc::new(Box::new(filter))));
 }
@@ -43,7 +45,7 @@ pub fn set_attribute_filter(filter: impl Fn(&str, &str) -> Option<String> + Send
 /// Limits of one span.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Maximum number of characters of a text, if configured; [`MAX_VALUE_BYTES`] holds in any case.
+    /// Maximum number of characters of a text, if configured; [`MAX_VALUE_BYTES`] applies in any case.
     pub(crate) value_chars: Option<usize>,
     pub(crate) attributes: usize,
     pub(crate) events: u32,
@@ -53,7 +55,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Returns what holds spans to these limits, with the filter of now.
+    /// Returns a cleaner that applies these limits and the current filter.
     pub(crate) fn cleaner(&self) -> Cleaner<'_> {
         Cleaner {
             limits: self,
@@ -62,7 +64,7 @@ impl Limits {
     }
 }
 
-/// Keeps the last value of each key, filters secrets, and cuts what is too much. Works on the export thread.
+/// Keeps the last value of each key, filters secrets and applies limits. Works on the export thread.
 pub(crate) struct Cleaner<'a> {
     limits: &'a Limits,
     filter: Option<Arc<Filter>>,
@@ -90,11 +92,12 @@ impl Cleaner<'_> {
         self.clean_like(span, None);
     }
 
-    /// Returns which texts stayed as they were. Those that they have in common with the other span need no look.
+    /// Cleans a span and returns which texts are unchanged. Texts
+    /// that are the same in the span `alike` are not checked again.
     fn clean_like(&self, span: &mut SpanData, alike: Option<(&SpanData, Unchanged)>) -> Unchanged {
         let filter = self.filter.as_deref();
         let mut unchanged = Unchanged::default();
-        // a literal that no filter saw says nothing of a name that is none
+        // a literal name was not filtered, and proves nothing about a name that is not a literal
         let is_seen = |other: &SpanData| {
             matches!(
                 (&span.name, &other.name),
@@ -165,7 +168,7 @@ impl Cleaner<'_> {
         }
     }
 
-    /// The text that takes the place of this one; `None` where it may stay.
+    /// Returns the replacement for this text; `None` if it may stay.
     pub(crate) fn text(&self, key: &str, text: &str) -> Option<String> {
         let filtered = filtered(key, text, self.filter.as_deref());
         let seen = filtered.as_deref().unwrap_or(text);
@@ -184,7 +187,7 @@ impl Cleaner<'_> {
     }
 }
 
-/// The text that the filter puts in the place of this one; a panic in it gives nothing away.
+/// Returns the filter's replacement for this text; `***` if the filter panics, so that no secret leaks.
 fn filtered(key: &str, text: &str, filter: Option<&Filter>) -> Option<String> {
     filter.and_then(|filter| {
         catch_unwind(AssertUnwindSafe(|| filter(key, text)))
@@ -192,7 +195,7 @@ fn filtered(key: &str, text: &str, filter: Option<&Filter>) -> Option<String> {
     })
 }
 
-/// At most this many bytes of it, at a boundary of characters, marked as cut.
+/// Cuts a text to at most this many bytes, at a character boundary, and marks it as cut.
 pub(crate) fn cut(mut text: String, bytes: usize) -> String {
     if text.len() > bytes {
         text.truncate(text.floor_char_boundary(bytes));
@@ -201,7 +204,7 @@ pub(crate) fn cut(mut text: String, bytes: usize) -> String {
     text
 }
 
-/// Cuts a text that may stay where it is, as [`cut`] does.
+/// Cuts a text as [`cut`] does; one that is short enough is not copied.
 #[cfg(feature = "http")]
 pub(crate) fn cut_where_it_is(text: Cow<'_, str>, bytes: usize) -> Cow<'_, str> {
     if text.len() > bytes {
@@ -214,7 +217,7 @@ pub(crate) fn cut_where_it_is(text: Cow<'_, str>, bytes: usize) -> Cow<'_, str> 
 fn clean_name(name: &mut Cow<'static, str>, filter: Option<&Filter>) -> bool {
     let filtered = match name {
         Cow::Owned(name) => filtered("span.name", name, filter),
-        // a literal is code, and has no secret in it
+        // a literal is source code and contains no secret
         Cow::Borrowed(_) => None,
     };
     let mut is_changed = filtered.is_some();
@@ -229,10 +232,10 @@ fn clean_name(name: &mut Cow<'static, str>, filter: Option<&Filter>) -> bool {
     is_changed
 }
 
-/// Number of names that are told apart among the spans of a batch.
+/// Number of slots for the last span of each name in a batch.
 const SEEN: usize = 16;
 
-/// The last span of a batch with a name of this kind. Most spans have the keys of one before, and many of its texts.
+/// Last span of a batch whose name has this slot. Most spans have the keys of an earlier one, and many of its texts.
 #[derive(Clone, Copy)]
 struct Seen {
     at: usize,
@@ -249,7 +252,7 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// Returns that span, if this one has the same name and the same keys.
+    /// Returns that span if it has the same name and the same keys as this one.
     fn alike<'a>(
         &self,
         done: &'a [SpanData],
@@ -267,11 +270,11 @@ impl Seen {
     }
 }
 
-/// Texts of a span that stayed as they were.
+/// Texts of a span that are unchanged.
 #[derive(Clone, Copy, Default)]
 struct Unchanged {
     name: bool,
-    /// A bit for each of the first attributes.
+    /// Bit for each of the first 64 attributes.
     attributes: u64,
 }
 
@@ -287,8 +290,8 @@ impl Unchanged {
     }
 }
 
-/// Reports whether two attributes have one key and the same text, or none. By their places alone they need not: the end of one span may
-/// have taken some away.
+/// Reports whether two attributes have the same key, and the same text or no text. Equal positions do not prove that:
+/// settling the status may have removed attributes of one span.
 fn has_same_text(one: &KeyValue, other: &KeyValue) -> bool {
     if !same(one.key.as_str(), other.key.as_str()) {
         return false;
@@ -304,7 +307,8 @@ fn same(one: &str, other: &str) -> bool {
     std::ptr::eq(one, other) || one == other
 }
 
-/// A failed span has the description of its last error, and one that succeeded on purpose nothing of errors.
+/// Gives a failed span the description of its last error, and
+/// removes error attributes from a span marked as successful.
 fn settle_status(span: &mut SpanData) {
     let attributes = &mut span.attributes;
     match &mut span.status {
@@ -323,7 +327,7 @@ fn settle_status(span: &mut SpanData) {
     }
 }
 
-/// The last value of a key takes the place of its first one.
+/// Keeps one attribute for each key, at the place of its first value and with its last value.
 fn keep_last_of_each_key(attributes: &mut Vec<KeyValue>) {
     if all_differ(attributes) {
         return;
@@ -342,8 +346,8 @@ fn keep_last_of_each_key(attributes: &mut Vec<KeyValue>) {
     attributes.truncate(kept);
 }
 
-/// Reports whether no key is there twice. A key is compared with the ones before it only if one of these may be the same, by its length
-/// and its last letters.
+/// Reports whether all keys differ. A key is compared with those before it
+/// only if its length and last letters suggest that it may equal one of them.
 fn all_differ(attributes: &[KeyValue]) -> bool {
     let mut marks = 0_u64;
     for (at, KeyValue { key, .. }) in attributes.iter().enumerate() {
@@ -356,13 +360,13 @@ fn all_differ(attributes: &[KeyValue]) -> bool {
     true
 }
 
-/// Length and last letters of a text, which tell most texts apart.
+/// Returns a mark of a text, made from its length and last letters, which differ for most texts.
 fn mark(text: &str) -> u64 {
     let last = text.as_bytes().last_chunk();
     text.len() as u64 ^ last.map_or(0, |last| u64::from(u16::from_le_bytes(*last)) << 8)
 }
 
-/// A number below 64 that follows from all bits of this one.
+/// Returns a number below 64 that depends on all bits of this one.
 fn mixed(mark: u64) -> u64 {
     mark.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58
 }

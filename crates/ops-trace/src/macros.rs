@@ -1,8 +1,8 @@
-/// A span with attributes: `span!("query_database", table = "users", db.system.name = "duckdb")`.
+/// Creates a span with attributes: `span!("query_database", table = "users", db.system.name = "duckdb")`.
 ///
-/// Attributes are looked at only where the span is recorded. `span!(tracer: handle, ..)` makes it with this
-/// [`Handle`](crate::Handle) instead of the one that [`init`](crate::init) installed. `kind:` and `links:` come before the
-/// name:
+/// Attributes are evaluated only if the span is recorded. `span!(tracer: handle, ..)`
+/// uses this [`Handle`](crate::Handle) instead of the one that [`init`](crate::init)
+/// installed. `kind:` and `links:` come before the name:
 ///
 /// ```
 /// # let message = ops_trace::current_span_ids();
@@ -29,7 +29,8 @@ macro_rules! span {
         $crate::span!(@set $span $(, $($rest)*)?)
     };
     (@new $tracer:expr, $name:expr $(, $($attributes:tt)*)?) => {{
-        // a match, so that a handle which is made here lives long enough; what the name needs ends before the attributes
+        // a match keeps a handle that is created here alive; temporaries
+        // of the name are dropped before the attributes are evaluated
         match $tracer {
             tracer => {
                 #[allow(unused_mut)]
@@ -46,7 +47,8 @@ macro_rules! span {
         $crate::span!(@with $tracer, $options.links($links); $($rest)+)
     };
     (@with $tracer:expr, $options:expr; $name:expr $(, $($attributes:tt)*)?) => {{
-        // a match, so that a handle which is made here lives long enough; what the name needs ends before the attributes
+        // a match keeps a handle that is created here alive; temporaries
+        // of the name are dropped before the attributes are evaluated
         match $tracer {
             tracer => {
                 #[allow(unused_mut)]

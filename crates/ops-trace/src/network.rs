@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use crate::Error;
 
-/// An address and how many of its first bits count: `10.0.0.0/8`.
+/// Network: an address and the length of its prefix in bits, as in `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Network {
     bits: u128,

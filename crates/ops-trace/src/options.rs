@@ -32,7 +32,7 @@ impl SpanKind {
     }
 }
 
-/// Properties that a span has from its start: what [`span!`](crate::span!) collects.
+/// Properties that a span has from its start, collected by [`span!`](crate::span!).
 #[doc(hidden)]
 #[derive(Clone, Debug, Default)]
 pub struct SpanOptions {

@@ -1,5 +1,6 @@
-//! The versions of OpenTelemetry's crates that this crate uses, for what it has no words for: events, links, baggage.
+//! OpenTelemetry's crates in the versions that this crate uses,
+//! for features that it does not cover: events, links, baggage.
 //!
-//! They follow their own releases, and a new major version of theirs is none of ours.
+//! They have their own releases: a new major version of them is not a new major version of this crate.
 
 pub use {opentelemetry, opentelemetry_sdk};

@@ -11,7 +11,7 @@ pub fn publish_metrics() {
 }
 
 impl Handle {
-    /// Sets the `trace_*` metrics from this handle, as [`publish_metrics`](crate::publish_metrics).
+    /// Sets the `trace_*` metrics from this handle; see [`publish_metrics`](crate::publish_metrics).
     pub fn publish_metrics(&self) {
         publish(&self.stats(), &self.take_export_seconds());
         for (signal, stats) in self.signals().stats() {
@@ -42,7 +42,7 @@ fn publish(stats: &Stats, export_seconds: &[f64]) {
     ] {
         counter!("trace_export_failures_total", "kind" => kind).absolute(failures);
     }
-    // there from the start, whether or not something was exported
+    // registered from the start, even if nothing was exported
     let duration = histogram!("trace_export_duration_seconds");
     for seconds in export_seconds {
         duration.record(*seconds);
@@ -52,7 +52,7 @@ fn publish(stats: &Stats, export_seconds: &[f64]) {
     gauge!("trace_exporter_up").set(f64::from(u8::from(stats.exporter_up)));
 }
 
-/// There only for signals that are exported.
+/// Sets the metrics of a signal. Signals that are not exported have none.
 fn publish_signal(signal: &'static str, stats: &SignalStats) {
     counter!("otlp_exported_total", "signal" => signal).absolute(stats.exported);
     counter!("otlp_rejected_total", "signal" => signal).absolute(stats.rejected);

@@ -1,8 +1,8 @@
-/// Number of places where a value may be.
+/// Number of places in which a value may be stored.
 const TRIES: usize = 4;
 
-/// Values of late in a table of so many places. Each is found by a number that follows from it; if all of its places are taken, it takes
-/// the first one.
+/// Table of recent values with `PLACES` places. A value is found by a number derived from it, which selects [`TRIES`]
+/// places; if all of them are taken, a new value replaces the first.
 #[derive(Debug)]
 pub(crate) struct Remembered<T, const PLACES: usize>(Vec<Option<T>>);
 
@@ -17,7 +17,7 @@ impl<T, const PLACES: usize> Remembered<T, PLACES> {
             .find(|value| is_it(value))
     }
 
-    /// Remembers a value that is not there, and returns the one that has to go.
+    /// Stores a value that is not in the table, and returns the value that it replaces.
     pub(crate) fn put(&mut self, number: usize, value: T) -> Option<T> {
         self.0.resize_with(PLACES, || None);
         let free = Self::places(number).find(|at| self.0[*at].is_none());

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The share of new traces that are sampled; it can be changed for a time while the process runs.
+/// Share of new traces that are sampled; it can be changed for a limited time while the process runs.
 #[derive(Clone, Debug)]
 pub(crate) struct LiveRatio {
     configured: f64,
@@ -24,7 +24,7 @@ pub(crate) struct LiveRatio {
 
 #[derive(Debug, Default)]
 struct Change {
-    /// Set while a change may hold; otherwise nobody asks further.
+    /// Set while a change may be active; otherwise readers do not lock the mutex.
     happened: AtomicBool,
     instead: Mutex<Option<(f64, Instant)>>,
 }
@@ -39,7 +39,7 @@ impl LiveRatio {
 
     pub(crate) fn set(&self, ratio: f64, ttl: Duration) {
         let now = Instant::now();
-        // a time beyond what the clock can say is for ever; a year is as good
+        // a time beyond the range of the clock means no end, for which a year is enough
         let until = now.checked_add(ttl).unwrap_or(now + LONGEST);
         let mut instead = self.change.instead.lock();
         *instead = Some((ratio, until));
@@ -73,28 +73,28 @@ impl LiveRatio {
     }
 }
 
-/// Decision about a span before any of it is made.
+/// Decision about a span before the span is created.
 #[derive(Debug)]
 pub(crate) enum Decision {
-    /// It is sampled, below its parent or as the root of a trace.
+    /// Sampled, below its parent or as the root of a trace.
     Sampled(Option<Decided>),
-    /// It is not; these are its ids.
+    /// Not sampled; these are its ids.
     NotSampled(SpanContext),
 }
 
-/// Decides as the SDK's samplers of the same names do, for our own spans before they are made, and for those that libraries
-/// make by the SDK.
+/// Decides as the SDK's samplers of the same names do: for spans of this crate
+/// before they are created, and for those that libraries create with the SDK.
 #[derive(Clone, Debug)]
 pub(crate) struct LiveSampler {
     pub(crate) ratio: LiveRatio,
-    /// The sampled flag of a parent decides.
+    /// Set if the sampled flag of a parent decides.
     pub(crate) parent_based: bool,
-    /// What is not sampled is recorded all the same, for a decision at its end.
+    /// Set if unsampled spans are recorded too, for a decision at the end of their trace.
     pub(crate) records_all: bool,
 }
 
 impl LiveSampler {
-    /// Decides about a span below this parent, which need not be valid.
+    /// Decides about a span below this parent, which may be invalid.
     pub(crate) fn decide(&self, parent: &SpanContext) -> Decision {
         let root = new_root(parent);
         if self.samples(parent, root.unwrap_or(parent.trace_id())) {
@@ -104,7 +104,7 @@ impl LiveSampler {
         }
     }
 
-    /// Decides about a span whose ids are needed at once: they say whether it is sampled.
+    /// Decides about a span whose ids are needed at once: its sampled flag has the decision.
     #[cfg(feature = "http")]
     pub(crate) fn ids(&self, parent: &SpanContext) -> SpanContext {
         let root = new_root(parent);
@@ -112,14 +112,15 @@ impl LiveSampler {
         ids(parent, root, is_sampled)
     }
 
-    /// Reports whether a span of this kind is recorded though it is not sampled: for a decision at its end, and requests for the
-    /// ring of recent traces.
+    /// Reports whether an unsampled span of this kind is recorded: for a decision at its end, or, for requests and
+    /// messages, for the ring of recent traces.
     #[inline]
     pub(crate) fn records(&self, kind: &SpanKind) -> bool {
         self.records_all || matches!(kind, SpanKind::Server | SpanKind::Consumer)
     }
 
-    /// The ratio decides by nothing but the trace id, so that other services come to the same.
+    /// Returns the decision of the parent or of the ratio. The ratio
+    /// uses only the trace id, so that other services decide the same.
     fn samples(&self, parent: &SpanContext, trace_id: TraceId) -> bool {
         if self.parent_based && parent.is_valid() {
             parent.is_sampled()
@@ -129,12 +130,12 @@ impl LiveSampler {
     }
 }
 
-/// The id of the trace that begins with a span below this parent; `None` if that has one.
+/// Returns the id of a new trace; `None` if the parent is valid and has a trace.
 fn new_root(parent: &SpanContext) -> Option<TraceId> {
     (!parent.is_valid()).then(|| RandomIdGenerator::default().new_trace_id())
 }
 
-/// Ids of a span that begins this trace, or else one below its parent.
+/// Returns the ids of a span that is the root of this trace, or, without `root`, a child of its parent.
 fn ids(parent: &SpanContext, root: Option<TraceId>, is_sampled: bool) -> SpanContext {
     let (trace_id, flags, state) = match root {
         Some(trace_id) => (trace_id, TraceFlags::default(), TraceState::NONE),
@@ -194,12 +195,12 @@ impl ShouldSample for LiveSampler {
     }
 }
 
-/// What was decided about the span that the SDK makes on this thread.
+/// Decision about the span that the SDK creates next on this thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Decided {
-    /// It begins this trace, by whose id it is sampled.
+    /// The root of this trace, sampled by the trace's id.
     Root(TraceId),
-    /// It has these ids and is recorded, sampled or not.
+    /// A recorded span with these ids, sampled or not.
     Whole {
         trace_id: TraceId,
         span_id: SpanId,
@@ -221,7 +222,7 @@ thread_local! {
     static DECIDED: Cell<Option<Decided>> = const { Cell::new(None) };
 }
 
-/// Makes a span of the SDK about which this was decided; of the rest its sampler decides.
+/// Creates a span of the SDK with this decision; without one the SDK asks its sampler.
 #[inline]
 pub(crate) fn decided<S>(decided: Option<Decided>, build: impl FnOnce() -> S) -> S {
     let _ = DECIDED.try_with(|next| next.set(decided));
@@ -230,7 +231,7 @@ pub(crate) fn decided<S>(decided: Option<Decided>, build: impl FnOnce() -> S) ->
     span
 }
 
-/// Random ids, unless they were decided about already.
+/// Generates random ids, except for ids that were decided already.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ids(RandomIdGenerator);
 
@@ -250,15 +251,15 @@ impl IdGenerator for Ids {
     }
 }
 
-/// The share of new traces that is sampled.
+/// Share of new traces that is sampled.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Sampling {
     /// Share of new traces that is sampled now, from 0 to 1.
     pub ratio: f64,
-    /// Share that was configured, and holds again after a change.
+    /// Configured share, which applies again after a change.
     pub configured: f64,
-    /// Time until a change ends; `None` if there is none.
+    /// Time until a change ends; `None` without a change.
     pub remaining: Option<Duration>,
 }
 
@@ -279,7 +280,7 @@ mod tests {
         )
     }
 
-    /// Every kind of a parent, none among them.
+    /// Returns every kind of parent, including no parent.
     fn parents(id: TraceId) -> impl Iterator<Item = Option<Context>> {
         let known = [(0, false), (1, false), (0, true), (1, true), (3, true)];
         let known = known.map(|(flags, is_remote)| context(id, flags, is_remote));

@@ -20,10 +20,10 @@ use crate::value::Value;
 
 const MAX_NAME_BYTES: usize = 200;
 
-/// Attributes for which there is room from the start.
+/// Number of attributes for which a span reserves room at its start.
 const USUAL_ATTRIBUTES: usize = 4;
 
-/// A span that is being made: what [`span!`](crate::span!) expands to.
+/// A span that is being created; [`span!`](crate::span!) expands to it.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct SpanStart<'a>(Starting<'a>);
@@ -32,11 +32,11 @@ pub struct SpanStart<'a>(Starting<'a>);
 enum Starting<'a> {
     Disabled,
     Recorded(Recorded<'a>),
-    /// Context of a span of which only the ids are needed.
+    /// Context of a span that has only ids.
     NotRecorded(Context),
 }
 
-/// All that a span is made of: one of the SDK is a large value, and is made once all is known.
+/// Everything a span is made of. A span of the SDK is a large value, so it is created once everything is known.
 #[derive(Debug)]
 struct Recorded<'a> {
     tracer: &'a SdkTracer,
@@ -50,7 +50,7 @@ impl<'a> SpanStart<'a> {
         Self::begun(handle, name.into(), SpanKind::Internal, None)
     }
 
-    /// The same with properties that a span has from its start.
+    /// Begins a span with a kind and links.
     pub fn with_options(
         handle: Option<&'a Handle>,
         name: impl Into<Cow<'static, str>>,
@@ -94,7 +94,7 @@ impl<'a> SpanStart<'a> {
         matches!(self.0, Starting::Recorded(_))
     }
 
-    /// Reports whether attributes are recorded, and makes room for some.
+    /// Reports whether attributes are recorded, and reserves room for some.
     #[inline]
     pub fn takes_attributes(&mut self) -> bool {
         let Starting::Recorded(recorded) = &mut self.0 else {
@@ -104,7 +104,7 @@ impl<'a> SpanStart<'a> {
         true
     }
 
-    // so that a literal is written where it stays
+    // inlined, so that a literal is written directly to its final place
     #[inline(always)]
     pub fn attribute(&mut self, key: &'static str, value: impl Into<Value>) {
         if let Starting::Recorded(recorded) = &mut self.0
@@ -141,7 +141,7 @@ impl<'a> SpanStart<'a> {
     }
 }
 
-/// Returns what was decided about a span that is recorded, or the context of one that is not.
+/// Returns the decision about a span that is recorded, or the context of a span that is not.
 fn begin(handle: &Handle, kind: &SpanKind) -> Result<Option<Decided>, Context> {
     let sampler = handle.sampler();
     Context::map_current(|current| {
@@ -157,7 +157,7 @@ fn begin(handle: &Handle, kind: &SpanKind) -> Result<Option<Decided>, Context> {
 }
 
 impl Recorded<'_> {
-    /// Makes the span and the context in which it is the current one.
+    /// Creates the span and the context in which it is current.
     fn build(self) -> Context {
         Context::map_current(|current| {
             let build = || self.tracer.build_with_context(self.builder, current);
@@ -167,7 +167,7 @@ impl Recorded<'_> {
 }
 
 impl Handle {
-    /// Creates a span below the current one, as [`create_span`](crate::create_span).
+    /// Creates a child of the current span; see [`create_span`](crate::create_span).
     pub fn create_span(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -177,37 +177,37 @@ impl Handle {
     }
 }
 
-/// Span of running work. It ends on drop, as an error if that drop unwinds from a panic.
+/// Span of running work. It ends on drop; if a panic unwinds through it, it ends as failed.
 #[must_use = "a span that is dropped at once measures nothing"]
 #[derive(Debug)]
 pub struct Span {
-    /// `None` where tracing is off.
+    /// `None` if tracing is off.
     context: Option<Context>,
     panicking: bool,
 }
 
 impl Span {
-    /// Makes it the current span of this thread, until the guard is dropped.
+    /// Makes this span the current one of the thread until the guard is dropped.
     pub fn enter(&self) -> Entered {
         Entered {
             _guard: self.context.clone().map(Context::attach),
         }
     }
 
-    /// Runs this with the span as the current one, and ends it.
+    /// Calls the function with the span as the current one, then ends the span.
     pub fn in_scope<R>(self, work: impl FnOnce(&Self) -> R) -> R {
         let _entered = self.enter();
         work(&self)
     }
 
-    /// Makes it the current span whenever this future runs, and ends it with the future.
+    /// Makes this span the current one whenever the future runs, and ends it with the future.
     pub fn instrument<F: Future>(self, future: F) -> Instrumented<F> {
         let context = self.context.clone().unwrap_or_else(Context::current);
         instrumented(context, future, Some(self))
     }
 
     /// Adds an attribute; a later value of the same key wins. An empty key is ignored. A span takes 1,024 values;
-    /// further ones are dropped and counted in the span, though their key is there.
+    /// further ones are dropped and counted in the span, even if their key is set already.
     pub fn set_attribute(&self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         if let Some(context) = &self.context
             && let Some(attribute) = key_value(key, value)
@@ -216,7 +216,7 @@ impl Span {
         }
     }
 
-    /// Adds an event, a point in time inside of the span: at most 128, further ones are dropped and counted in the span.
+    /// Adds an event, a point in time inside the span: at most 128; further ones are dropped and counted in the span.
     pub fn add_event(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -231,7 +231,7 @@ impl Span {
         }
     }
 
-    /// Adds a link to another span, such as that of a message: at most 128. Links that are known before belong into
+    /// Adds a link to another span, such as that of a message: at most 128. Links that are known at the start belong in
     /// [`span!`](crate::span!), where samplers see them.
     pub fn add_link(&self, to: SpanIds) {
         if let Some(context) = &self.context {
@@ -249,16 +249,16 @@ impl Span {
         }
     }
 
-    /// Marks the span as successful on purpose: a later error does not change it. It leaves no `error.type`, also none that was set as
-    /// an attribute.
+    /// Marks the span as successful: a later error does not change that. At
+    /// export it has no `error.type`, even if that was set as an attribute.
     pub fn set_ok(&self) {
         if let Some(context) = &self.context {
             context.span().set_status(Status::Ok);
         }
     }
 
-    /// Adds an event `exception` with type, message and causes of an error, as OpenTelemetry's conventions have it. The
-    /// status stays; [`set_error`](Self::set_error) changes it.
+    /// Adds an event `exception` with type, message and causes of an error, by OpenTelemetry's conventions. The status
+    /// does not change; use [`set_error`](Self::set_error) for that.
     pub fn record_exception<E: std::error::Error + ?Sized>(&self, error: &E) {
         if !self.is_recording() {
             return;
@@ -285,7 +285,7 @@ impl Span {
         ids_of(context.span().span_context())
     }
 
-    /// Marks the span as failed, with the kind of the error as `error.type` and a description. The last call counts.
+    /// Marks the span as failed, with the kind of the error as `error.type` and a description. The last call wins.
     pub fn set_error_with(
         &self,
         kind: impl Into<Cow<'static, str>>,
@@ -296,7 +296,7 @@ impl Span {
         }
     }
 
-    /// Marks the span as failed, with the kind of the error as `error.type` and no description. The last call counts.
+    /// Marks the span as failed, with the kind of the error as `error.type` and no description. The last call wins.
     pub fn set_error(&self, kind: impl Into<Cow<'static, str>>) {
         self.set_error_with(kind, "");
     }
@@ -321,8 +321,8 @@ impl Drop for Span {
     }
 }
 
-/// The span is current on this thread until this is dropped. It cannot leave the thread, nor be held across an `.await`
-/// of a task that may:
+/// Guard of the current span: the span is current on this thread until the guard is dropped. The guard can neither
+/// leave the thread nor be held across an `.await` of a task that may:
 ///
 /// ```compile_fail,E0277
 /// let entered = ops_trace::span!("a").enter();
@@ -334,7 +334,7 @@ pub struct Entered {
     _guard: Option<ContextGuard>,
 }
 
-/// Fails the span of this context, whose description stays.
+/// Marks the span of this context as failed; its description stays.
 pub(crate) fn fail(context: &Context, kind: Cow<'static, str>) {
     let span = context.span();
     span.set_status(Status::error(""));
@@ -353,13 +353,13 @@ pub(crate) fn fail_with(
     span.set_attribute(description);
 }
 
-/// Status of a failure, and the attribute by which its description takes the place of earlier ones.
+/// Returns the status of a failure, and the attribute by which its description replaces earlier ones.
 pub(crate) fn failure(description: Cow<'static, str>) -> (Status, KeyValue) {
     let attribute = KeyValue::new(DESCRIPTION, description.clone());
     (Status::error(description), attribute)
 }
 
-/// `None` for an empty key.
+/// Returns an attribute; `None` for an empty key.
 #[inline]
 pub(crate) fn key_value(
     key: impl Into<Cow<'static, str>>,
@@ -369,7 +369,7 @@ pub(crate) fn key_value(
     (!key.is_empty()).then(|| KeyValue::new(key, value.into().into_otel()))
 }
 
-/// Control characters are taken out at export.
+/// Returns the name within its limit of 200 bytes, or `unnamed`. Control characters are replaced at export.
 #[inline]
 pub(crate) fn name_of(name: Cow<'static, str>) -> Cow<'static, str> {
     match name.len() {

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 
 /// Outcomes of the sampled spans that ended so far.
 ///
-/// `ended_sampled` equals `exported + rejected + queued` and all that was [`dropped`](Stats::dropped), whenever it is read.
+/// `ended_sampled` always equals `exported + rejected + queued` plus all [`dropped`](Stats::dropped) spans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -27,16 +27,16 @@ pub struct Stats {
     pub queued: u64,
     /// Maximum number of spans that wait.
     pub queue_capacity: u64,
-    /// Failed exports, all kinds of [`failures`](Self::failures) together. A retry is not counted by itself.
+    /// Failed exports, all kinds of [`failures`](Self::failures) together. Retries are not counted separately.
     pub export_failures: u64,
     /// Failed exports by kind.
     pub failures: Failures,
-    /// Exports of which the collector refused a part.
+    /// Exports from which the collector refused a part.
     pub partial_successes: u64,
-    /// Attributes that were dropped: without a key, or more than the limit.
+    /// Dropped attributes: those without a key, and those above the limit.
     pub attributes_dropped: u64,
-    /// Spans of traces that were not sampled, dropped before their trace ended because too many waited; 0 unless
-    /// `OPS_TRACE_KEEP` is set. They are no part of `ended_sampled`.
+    /// Spans of unsampled traces that were dropped before their trace ended because too many were waiting; 0 unless
+    /// `OPS_TRACE_KEEP` is set. They are not part of `ended_sampled`.
     pub tail_evicted: u64,
     /// True if the last export worked, and before the first one.
     pub exporter_up: bool,
@@ -48,13 +48,13 @@ pub struct Stats {
 pub struct Failures {
     /// No connection: no listener at that address, or an unknown host.
     pub refused: u64,
-    /// No answer in time.
+    /// No response in time.
     pub timeout: u64,
-    /// The collector answered 4xx: an endpoint or a credential is wrong.
+    /// The collector responded with 4xx: an endpoint or a credential is wrong.
     pub http_4xx: u64,
-    /// The collector answered 5xx.
+    /// The collector responded with 5xx.
     pub http_5xx: u64,
-    /// Anything else: connection reset, TLS, a redirect, an answer that is not OTLP.
+    /// Anything else: connection reset, TLS, a redirect, a response that is not OTLP.
     pub other: u64,
 }
 
@@ -64,15 +64,15 @@ pub struct Failures {
 pub struct ExportHealth {
     /// URL that spans are posted to; `None` if the exporter is `none` or `console`.
     pub endpoint: Option<String>,
-    /// Nobody set the endpoint: it is the collector of this machine, which may not be there at all.
+    /// True if nobody set the endpoint: it is the default on this machine, where there may be no collector.
     pub is_default_endpoint: bool,
-    /// Start of the failures that go on; `None` while exports work.
+    /// Start of the current failures; `None` while exports work.
     pub failing_since: Option<SystemTime>,
-    /// Time for which they have failed, whatever was done to the clock meanwhile; `None` while exports work.
+    /// Duration of the current failures, independent of changes of the clock; `None` while exports work.
     pub failing_for: Option<Duration>,
     /// Cause of the last failure.
     pub last_failure: Option<String>,
-    /// Status of the last failure that was an answer of HTTP.
+    /// HTTP status of the last failed export that got a response.
     pub last_status: Option<u16>,
     /// Kind of the last failure: `refused`, `timeout`, `http_4xx`, `http_5xx` or `other`.
     pub last_kind: Option<&'static str>,
@@ -91,14 +91,14 @@ impl Stats {
     }
 }
 
-/// Outcomes of the log lines, or of the data points of metrics, that were taken for the export so far (features `otlp-logs`
-/// and `otlp-metrics`).
+/// Outcomes of the log lines, or of the data points of metrics, that were
+/// accepted for export so far (features `otlp-logs` and `otlp-metrics`).
 ///
-/// `taken` equals `exported + rejected + queued` and all that was [`dropped`](Self::dropped), whenever it is read.
+/// `taken` always equals `exported + rejected + queued` plus all [`dropped`](Self::dropped) items.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct SignalStats {
-    /// Items that were handed over.
+    /// Items that were accepted for export.
     pub taken: u64,
     /// Accepted by the collector.
     pub exported: u64,
@@ -114,7 +114,7 @@ pub struct SignalStats {
     pub dropped_shutdown: u64,
     /// Waiting to be exported.
     pub queued: u64,
-    /// Failed exports. A retry is not counted by itself.
+    /// Failed exports. Retries are not counted separately.
     pub export_failures: u64,
     /// Cause of the last failure.
     pub last_failure: Option<String>,
@@ -156,7 +156,7 @@ impl FailureKind {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// Sampled spans that were let into the queue, and those of them that left it.
+    /// Sampled spans that entered the queue (`admitted`), and those that left it (`left`).
     admitted: AtomicU64,
     left: AtomicU64,
     pub(crate) exported: AtomicU64,
@@ -164,7 +164,7 @@ pub(crate) struct Counters {
     pub(crate) queue_full: AtomicU64,
     pub(crate) export_failed: AtomicU64,
     pub(crate) circuit_open: AtomicU64,
-    /// Sampled spans that ended after the end of tracing began.
+    /// Sampled spans that ended after the shutdown of tracing began.
     pub(crate) late: AtomicU64,
     pub(crate) shutdown: AtomicU64,
     pub(crate) no_exporter: AtomicU64,
@@ -176,19 +176,19 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Lets a span into the queue, unless so many are in it already.
+    /// Admits a span to the queue, unless the queue is at its capacity.
     pub(crate) fn admit(&self, capacity: usize) -> bool {
         let limit = self.left.load(Relaxed) + capacity as u64;
         let admit = |admitted| (admitted < limit).then_some(admitted + 1);
         self.admitted.fetch_update(Relaxed, Relaxed, admit).is_ok()
     }
 
-    /// Counts spans that left the queue, whatever became of them.
+    /// Counts spans that left the queue, whatever the outcome.
     pub(crate) fn leave(&self, spans: usize) {
         add(&self.left, spans);
     }
 
-    /// Counts what is in the queue as having left it, and returns how many that are.
+    /// Counts all spans in the queue as having left it, and returns their number.
     pub(crate) fn leave_all(&self) -> u64 {
         let admitted = self.admitted.load(Relaxed);
         admitted - self.left.swap(admitted, Relaxed)

@@ -6,9 +6,10 @@ use crate::{Config, Error, Handle, Stats};
 
 const DROP_BUDGET: Duration = Duration::from_secs(2);
 
-/// Guard of running tracing: keep it until the end, then [`shutdown`](Tracer::shutdown) sends pending spans.
+/// Guard of running tracing. Keep it until the end; [`shutdown`](Tracer::shutdown) then sends pending spans.
 ///
-/// It derefs to its [`Handle`]. Dropped, it shuts down with 2 s, without making an async runtime's thread wait.
+/// It derefs to its [`Handle`]. On drop it shuts down with a
+/// budget of 2 s, without blocking a thread of an async runtime.
 #[must_use = "dropping it ends tracing"]
 pub struct Tracer {
     handle: Handle,
@@ -16,12 +17,12 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Creates tracing that is not installed for the process, as tests need it.
+    /// Creates a tracer that is not installed for the process, for tests.
     ///
     /// It neither connects nor waits: a collector may come later.
     ///
     /// # Errors
-    /// Fails if the endpoint or the ratio is not valid, or if there is no service name.
+    /// Fails if the endpoint or the ratio is invalid, or if there is no service name.
     pub fn new(config: Config) -> Result<Self, Error> {
         Ok(Self {
             handle: Handle::new(config)?,
@@ -37,7 +38,7 @@ impl Tracer {
     /// Sends pending spans, the last metrics and pending log lines, for at most this time, and returns the final counts of
     /// spans.
     ///
-    /// It works on any runtime and needs no timer of one. Spans that end from now on are dropped and counted.
+    /// Works on any runtime, and needs no timer of the runtime. Spans that end from now on are dropped and counted.
     pub async fn shutdown(mut self, budget: Duration) -> Stats {
         let (done, wait) = tokio::sync::oneshot::channel();
         let started = self.stop(budget, move || {
@@ -49,7 +50,7 @@ impl Tracer {
         self.handle.stats()
     }
 
-    /// [`shutdown`](Self::shutdown) for programs without an async runtime. Blocks.
+    /// Does what [`shutdown`](Self::shutdown) does, for programs without an async runtime. Blocks.
     pub fn shutdown_blocking(mut self, budget: Duration) -> Stats {
         self.stopped = true;
         self.handle.close(budget);
@@ -57,7 +58,7 @@ impl Tracer {
         self.handle.stats()
     }
 
-    /// Begins to stop on a thread of its own, because that blocks.
+    /// Starts to stop on a separate thread, because stopping blocks.
     fn stop(&mut self, budget: Duration, done: impl FnOnce() + Send + 'static) -> bool {
         self.stopped = true;
         let handle = self.handle();

@@ -1,4 +1,4 @@
-//! Delays before what waits is exported.
+//! Delays before pending items are exported.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use super::environment::{LOGS_SCHEDULE_DELAY, warn};
 
 const EXPORT_DELAY: Duration = Duration::from_secs(1);
 
-/// Shortest and longest delay that a variable may ask for, in milliseconds.
+/// Minimum and maximum delay that a variable may set, in milliseconds.
 const MILLIS: (u64, u64) = (100, 60_000);
 
-/// A day is as good as never, and can be added to any instant.
+/// Long enough to mean never, and short enough to be added to any instant.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Returns a time that the program set: 100 ms to a day.
+/// Returns a time that the program set, clamped to 100 ms to a day.
 pub(super) fn bounded(
     setting: &'static str,
     time: Duration,
@@ -24,7 +24,7 @@ pub(super) fn bounded(
     time_within(setting, time, (least, DAY), warnings)
 }
 
-/// A delay as the program set it, and as it is below the environment.
+/// Delay as the program set it, and as it is set with lower precedence than the environment.
 #[derive(Clone, Copy)]
 pub(super) struct Delay {
     pub(super) set: Option<Duration>,
@@ -32,7 +32,8 @@ pub(super) struct Delay {
 }
 
 impl Delay {
-    /// Returns what holds: what was set, or else what this variable has, or else what is below.
+    /// Returns the delay in effect: the program's, or else that
+    /// of this variable, or else the one below the environment.
     pub(super) fn settled(
         self,
         env: &Environment,
@@ -52,7 +53,7 @@ impl Delay {
         )
     }
 
-    /// Returns the delay of log lines; their queue and their requests have a size of their own.
+    /// Returns the delay of log lines; the sizes of their queue and of their batches are fixed.
     #[cfg(feature = "otlp-logs")]
     pub(super) fn of_logs(self, env: &Environment, warnings: &mut Vec<Warning>) -> Duration {
         use crate::signals::lines::{BATCH_LINES, MAX_LINES};

@@ -1,4 +1,4 @@
-//! Attributes of the machine, the container and the pod that the process runs in. Nothing here asks the network.
+//! Attributes of the machine, the container and the pod in which the process runs. Nothing here uses the network.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use super::environment::{Environment, Warning, warn};
 
 const VARIABLE: &str = "OPS_RESOURCE_DETECTORS";
-/// Maximum bytes of a file that are looked through.
+/// Maximum bytes that are read of a file.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 const CONTAINER_ID_DIGITS: usize = 64;
 
-/// Attribute of a pod, and the variables that may have it, as manifests name what the downward API hands over.
+/// Attributes of a pod, each with the variables that may contain it, as manifests name the values of the downward API.
 const POD: [(&str, &[&str]); 7] = [
     ("k8s.pod.name", &["K8S_POD_NAME", "POD_NAME"]),
     (
@@ -33,7 +33,7 @@ const POD: [(&str, &[&str]); 7] = [
     ("k8s.cluster.name", &["K8S_CLUSTER_NAME", "CLUSTER_NAME"]),
 ];
 
-/// Returns what the detectors of `OPS_RESOURCE_DETECTORS` find, reading files below `root`.
+/// Returns the attributes found by the detectors of `OPS_RESOURCE_DETECTORS`, which read files below `root`.
 pub(super) fn detected(
     env: &Environment,
     root: &Path,
@@ -85,7 +85,8 @@ fn host(root: &Path, found: &mut BTreeMap<String, String>) {
     set(found, "os.version", line(root, "proc/sys/kernel/osrelease"));
 }
 
-/// The id is the last part of a control group's path (version 1), or stands in the path of a file that the runtime mounts.
+/// Adds the container id: the last part of a control group's path
+/// (version 1), or a part of the path of a file mounted by the runtime.
 fn container(root: &Path, found: &mut BTreeMap<String, String>) {
     let of_groups = text(root, "proc/self/cgroup").and_then(|text| {
         let paths = text.lines().filter_map(|line| line.rsplit('/').next());
@@ -98,7 +99,7 @@ fn container(root: &Path, found: &mut BTreeMap<String, String>) {
                 .iter()
                 .any(|file| line.contains(file))
         };
-        // under containerd these files are those of the pod's sandbox, whose id is no container's
+        // under containerd these files belong to the pod's sandbox, whose id is not a container's
         let of_line = |line: &str| {
             let parts: Vec<_> = line.split(['/', ' ']).collect();
             let pairs = parts.windows(2).filter(|pair| pair[0] != "sandboxes");
@@ -109,7 +110,7 @@ fn container(root: &Path, found: &mut BTreeMap<String, String>) {
     set(found, "container.id", of_groups.or_else(of_mounts));
 }
 
-/// 64 hexadecimal digits, perhaps as `docker-<id>.scope`.
+/// Returns a container id: 64 hexadecimal digits, also as `docker-<id>.scope`.
 fn container_id(part: &str) -> Option<String> {
     let part = part.strip_suffix(".scope").unwrap_or(part);
     let id = part.rsplit(['-', ':']).next()?;
@@ -125,7 +126,7 @@ fn kubernetes(
 ) {
     let in_pod = env.get("KUBERNETES_SERVICE_HOST").is_some();
     if in_pod {
-        // a pod's host name is its name, unless the manifest sets another
+        // the host name of a pod is the pod's name, unless the manifest sets another
         set(found, "k8s.pod.name", env.text("HOSTNAME", warnings));
         let file = "var/run/secrets/kubernetes.io/serviceaccount/namespace";
         set(found, "k8s.namespace.name", line(root, file));
@@ -149,7 +150,7 @@ fn text(root: &Path, file: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The first line of a file, unless it is empty.
+/// Returns the first line of a file; `None` if it is empty.
 fn line(root: &Path, file: &str) -> Option<String> {
     let text = text(root, file)?;
     let line = text.lines().next()?.trim();

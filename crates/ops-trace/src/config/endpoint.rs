@@ -1,12 +1,13 @@
 use crate::Error;
 
 pub(crate) const DEFAULT: &str = "http://localhost:4318";
-/// Endpoints of traces are taken for other signals too, with their path in its place.
+/// Path of traces. Endpoints of traces are accepted for other signals too, whose path replaces it.
 const TRACES_PATH: &str = "/v1/traces";
 const ACCEPTED: &str =
     "accepted is http://host:4318 or https://host/path, without user, password, query or fragment";
 
-/// Returns the URL that a signal is posted to: its path is appended to the base unless it is there.
+/// Returns the URL that a signal is posted to: the endpoint with
+/// the path of the signal appended, unless it is there already.
 pub(crate) fn with_path(endpoint: &str, path: &str) -> Result<String, Error> {
     let base = checked(endpoint)?.trim_end_matches('/');
     let base = base.strip_suffix(TRACES_PATH).unwrap_or(base);
@@ -53,10 +54,10 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
     }
     let authority = uri.authority().map_or("", |a| a.as_str());
     let host = uri.host().unwrap_or("");
-    // the parser leaves a port that is none, such as 99999, to whoever asks for it
+    // the parser does not check the port: an invalid one, such as 99999, has to be detected here
     let port = authority.strip_prefix(host).unwrap_or(authority);
     let bad_port = !port.is_empty() && uri.port_u16().is_none_or(|port| port == 0);
-    // the parser leaves a fragment out, behind which a path would go
+    // the parser drops a fragment, after which the path would be appended
     let has_more = uri.query().is_some() || endpoint.contains('#');
     if host.is_empty() || bad_port || authority.contains('@') || has_more {
         return Err(invalid(ACCEPTED));
@@ -64,13 +65,13 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
     Ok(endpoint)
 }
 
-/// Removes user, password and query, which may hold a token.
+/// Removes user, password and query, which may contain a token.
 pub(crate) fn without_secrets(endpoint: &str) -> String {
     let (before, hidden) = match endpoint.find(['?', '#']) {
         Some(at) => (&endpoint[..at], "?***"),
         None => (endpoint, ""),
     };
-    // a password may have a mark of queries in it
+    // a password may contain a `?` or `#`
     if endpoint[before.len()..].contains('@') {
         let scheme = endpoint.find("://").map_or("", |at| &endpoint[..at + 3]);
         return format!("{scheme}***");

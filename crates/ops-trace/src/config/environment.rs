@@ -15,11 +15,11 @@ pub(super) const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
 #[cfg(feature = "otlp-logs")]
 pub(super) const LOGS_SCHEDULE_DELAY: &str = "OTEL_BLRP_SCHEDULE_DELAY";
 
-/// The `OTEL_*` variables: those of the process, or those that a test hands over.
+/// The `OTEL_*` variables of the process, or those passed by a test.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment(Option<HashMap<String, OsString>>);
 
-/// A variable whose value cannot be used: one line when tracing starts.
+/// A variable with an invalid value; one line is logged for each when tracing starts.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Warning {
     pub(crate) variable: &'static str,
@@ -33,10 +33,10 @@ impl Environment {
         Self(Some(variables.into_iter().collect()))
     }
 
-    /// The value, unless it is not set or blank, which the specification has for the same.
+    /// Returns the value, unless it is unset or blank, which the specification treats alike.
     ///
-    /// Bytes that are not UTF-8 are U+FFFD, which no name, number or address has in it: such a value is refused as any
-    /// other that is wrong, instead of counting as unset. Texts that may be anything are read by [`text`](Self::text).
+    /// Bytes that are not UTF-8 become U+FFFD, which no name, number or address contains: the value is refused like any
+    /// other invalid one, instead of counting as unset. [`text`](Self::text) reads values that may be any text.
     pub(crate) fn get(&self, variable: &str) -> Option<String> {
         let value = match &self.0 {
             Some(variables) => variables.get(variable).cloned(),
@@ -46,7 +46,7 @@ impl Environment {
         (!value.is_empty()).then_some(value)
     }
 
-    /// Returns a value that may be any text. One that is not UTF-8 is left out, with a warning.
+    /// Returns a value that may be any text. A value that is not UTF-8 is ignored, with a warning.
     pub(crate) fn text(
         &self,
         variable: &'static str,
@@ -61,14 +61,15 @@ impl Environment {
         None
     }
 
-    /// The first of these that is set.
+    /// Returns the first of these variables that is set.
     pub(crate) fn first(&self, variables: &[&'static str]) -> Option<(&'static str, String)> {
         variables
             .iter()
             .find_map(|name| self.get(name).map(|value| (*name, value)))
     }
 
-    /// Returns the first of these that is a number in this range; any other that is set before it is ignored, with a warning.
+    /// Returns the first of these variables that is a number in this
+    /// range; other values set before it are ignored, with a warning.
     pub(crate) fn number<N>(
         &self,
         variables: &[&'static str],
@@ -101,7 +102,7 @@ impl Environment {
         used
     }
 
-    /// Returns [`number`](Self::number) of milliseconds.
+    /// Returns a [`number`](Self::number) of milliseconds as a duration.
     pub(crate) fn millis(
         &self,
         variables: &[&'static str],
@@ -113,13 +114,13 @@ impl Environment {
         Duration::from_millis(self.number(variables, (least, most), default, warnings))
     }
 
-    /// Returns the first of these that is set, in lower case: names in variables have no case.
+    /// Returns the first of these variables that is set, in lower case: names in variables are not case-sensitive.
     pub(crate) fn name(&self, variables: &[&'static str]) -> Option<(&'static str, String)> {
         let (variable, value) = self.first(variables)?;
         Some((variable, value.to_ascii_lowercase()))
     }
 
-    /// Warns of a variable that asks for something else than the only thing there is.
+    /// Warns about a variable that is set to anything but the only supported value.
     pub(super) fn expect(
         &self,
         variable: &'static str,
@@ -132,7 +133,7 @@ impl Environment {
         }
     }
 
-    /// `OTEL_SDK_DISABLED` is `true`.
+    /// Reports whether `OTEL_SDK_DISABLED` is `true`.
     pub(super) fn is_disabled(&self, warnings: &mut Vec<Warning>) -> bool {
         let variable = "OTEL_SDK_DISABLED";
         match self.name(&[variable]) {
@@ -146,8 +147,8 @@ impl Environment {
     }
 }
 
-/// Returns what `variables` say, read over a setting below them. Warnings about that setting are left out if a variable takes its
-/// place.
+/// Returns the value of `variables`, which override the setting `below`.
+/// Warnings about that setting are dropped if a valid variable overrides it.
 pub(super) fn over<T>(
     env: &Environment,
     variables: &[&'static str],
@@ -165,7 +166,7 @@ pub(super) fn over<T>(
     value
 }
 
-/// Returns a setting of the program. One that is out of its range is the nearest that is not, with a warning.
+/// Returns a setting of the program, clamped to its range. A clamped value is a warning.
 pub(super) fn within<N: Ord + Copy>(
     setting: &'static str,
     value: N,
@@ -185,7 +186,7 @@ pub(super) fn within<N: Ord + Copy>(
     used
 }
 
-/// Returns [`within`] for a time, which is shown in milliseconds.
+/// Clamps a time as [`within`] does; warnings show it in milliseconds.
 pub(super) fn time_within(
     setting: &'static str,
     value: Duration,
@@ -209,7 +210,7 @@ impl Warning {
     }
 }
 
-/// Returns false for text with U+FFFD in it, which stands for bytes that are not UTF-8.
+/// Returns false for text that contains U+FFFD, which stands for bytes that are not UTF-8.
 pub(crate) fn is_text(text: &str) -> bool {
     !text.contains(char::REPLACEMENT_CHARACTER)
 }

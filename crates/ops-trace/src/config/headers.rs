@@ -1,4 +1,4 @@
-//! Headers for the collector: `OTEL_EXPORTER_OTLP_HEADERS` and its like.
+//! Headers for the collector: `OTEL_EXPORTER_OTLP_HEADERS` and its variants.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -6,8 +6,8 @@ use super::environment::{Environment, Warning};
 use super::pairs::{Refused, pairs};
 use super::signal::Signal;
 
-/// Headers that say where a message ends, how it is encoded and who it is for: the exporter's own. With any other value the
-/// collector would get none of the batches.
+/// Headers for the end, the encoding and the destination of a message, which only the exporter sets. With any other
+/// value the collector would receive no batch.
 const OWN: [&str; 12] = [
     "connection",
     "content-encoding",
@@ -23,8 +23,8 @@ const OWN: [&str; 12] = [
     "http2-settings",
 ];
 
-/// Reads the most specific variable that is set; of headers with one name the last counts. What cannot be sent is left out,
-/// with a warning.
+/// Reads the most specific variable that is set. If headers share a name,
+/// the last one wins. Invalid headers are left out, with a warning.
 pub(super) fn headers(
     env: &Environment,
     signal: &Signal,

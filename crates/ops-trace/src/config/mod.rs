@@ -1,4 +1,4 @@
-//! Settings: those of the program, then the `OTEL_*` variables, then the defaults.
+//! Settings, in descending precedence: the program, the `OTEL_*` variables, the defaults.
 
 mod delay;
 mod detect;
@@ -31,11 +31,11 @@ pub(crate) const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(5);
 pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
 
-/// Configuration of tracing. Unset values come from the `OTEL_*` variables.
+/// Configuration of tracing. Unset values are taken from the `OTEL_*` variables.
 ///
 /// In a file the keys are the names of the methods, times are whole milliseconds (`export_timeout_ms`), `resource` is a
-/// map, `propagate_to`, `baggage_attributes` and `baggage_fields` are lists. Unknown keys are an error; a number out of its range
-/// is the nearest in it, with the warning `variable_not_usable`.
+/// map, `propagate_to`, `baggage_attributes` and `baggage_fields` are lists. Unknown keys are an error. A number out of
+/// range is set to the nearest valid one, and logged as `variable_not_usable`.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -50,7 +50,7 @@ pub struct Config {
     pub(crate) resource: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) endpoint: Option<String>,
-    /// Settings below the environment.
+    /// Settings with a lower precedence than the environment.
     #[serde(skip)]
     pub(crate) below_env: BelowEnv,
     #[serde(default)]
@@ -91,7 +91,7 @@ pub struct Config {
     pub(crate) environment: Environment,
 }
 
-/// Settings that hold where no variable says otherwise, or the one that does cannot be used.
+/// Settings that apply if the variable of the setting is unset or invalid.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BelowEnv {
     pub(crate) endpoint: Option<String>,
@@ -115,8 +115,8 @@ impl Config {
         }
     }
 
-    /// Creates the configuration of a service. `OTEL_SERVICE_NAME` and `service.name` in `OTEL_RESOURCE_ATTRIBUTES` win
-    /// over the name.
+    /// Creates the configuration of a service. `OTEL_SERVICE_NAME` and
+    /// `service.name` in `OTEL_RESOURCE_ATTRIBUTES` win over `service_name`.
     pub fn new(service_name: impl Into<String>) -> Self {
         Self {
             service_name: service_name.into(),
@@ -153,8 +153,8 @@ impl Config {
         self
     }
 
-    /// Lets the environment override what is set so far, as for what was read from a file: a setting whose variable is
-    /// set, to something that can be used, is taken from it. Without this, what is set here wins.
+    /// Lets the environment override the settings made so far, as is usual for settings from a file: a setting whose
+    /// variable is set to a valid value is taken from the variable. Without this call, the settings of the program win.
     #[must_use]
     pub fn with_env(mut self) -> Self {
         fn lower<T>(set: &mut Option<T>, below: &mut Option<T>) {
@@ -177,10 +177,10 @@ impl Config {
         self
     }
 
-    /// Returns the service's name as spans carry it: `OTEL_SERVICE_NAME`, then `service.name` in
-    /// `OTEL_RESOURCE_ATTRIBUTES`, then the program's. `None` if there is none.
+    /// Returns the service's name as in spans: `OTEL_SERVICE_NAME`, then `service.name` in `OTEL_RESOURCE_ATTRIBUTES`,
+    /// then the program's. `None` if there is none.
     ///
-    /// For lines and metrics that are to carry the same name.
+    /// For log lines and metrics that need the same name.
     pub fn resolved_service_name(&self) -> Option<String> {
         let resource = resource::resource(self, &mut Vec::new()).ok()?;
         Some(resource.service_name)
@@ -200,8 +200,8 @@ impl Config {
         self
     }
 
-    /// Sends spans to this OTLP/HTTP endpoint; `/v1/traces` is appended, and `/v1/metrics` and `/v1/logs` for these. Default
-    /// `http://localhost:4318`.
+    /// Sends spans to this OTLP/HTTP endpoint. `/v1/traces` is appended for spans, `/v1/metrics` for metrics and
+    /// `/v1/logs` for log lines. Default `http://localhost:4318`.
     #[must_use]
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = Some(endpoint.into());
@@ -215,7 +215,7 @@ impl Config {
         self
     }
 
-    /// Sets the size of the queue in spans (64 to 65,536, default 2,048); above it spans are dropped and counted.
+    /// Sets the capacity of the queue in spans (64 to 65,536, default 2,048); further spans are dropped and counted.
     #[must_use]
     pub fn queue_spans(mut self, spans: usize) -> Self {
         self.queue_spans = Some(spans);
@@ -229,72 +229,76 @@ impl Config {
         self
     }
 
-    /// Sets the longest time between two exports: 100 ms to a day, default 1 s.
+    /// Sets the maximum time between two exports: 100 ms to a day, default 1 s.
     #[must_use]
     pub fn export_delay(mut self, delay: Duration) -> Self {
         self.export_delay = Some(delay);
         self
     }
 
-    /// Sets the first pause after three failed exports, default 5 s, 100 ms to a day. Each further pause is twice as long,
-    /// up to 60 s; up to 20 % are added at random. `Retry-After` of the collector takes its place.
+    /// Sets the first pause after three failed exports, default 5 s, 100 ms to a day. Each further pause is twice as
+    /// long, up to 60 s; up to 20 % are added at random. A `Retry-After` of the collector replaces the pause.
     #[must_use]
     pub fn probe_after(mut self, pause: Duration) -> Self {
         self.probe_after = Some(pause);
         self
     }
 
-    /// Sets the duration from which on a trace is slow, for [`recent`](crate::recent) and
-    /// [`keep_slow`](Self::keep_slow). Default 1 s.
+    /// Sets the minimum duration of a slow trace, for [`recent`](crate::recent)
+    /// and [`keep_slow`](Self::keep_slow). Default 1 s.
     #[must_use]
     pub fn slow_after(mut self, duration: Duration) -> Self {
         self.slow_after = Some(duration);
         self
     }
 
-    /// Exports traces with a failed span though the sampler dropped them. Default `OPS_TRACE_KEEP=errors`, or not.
+    /// Exports traces with a failed span even if the sampler dropped them.
+    /// The default is on with `OPS_TRACE_KEEP=errors`, otherwise off.
     ///
-    /// The decision falls when the root of this process ends. Until then its spans wait here: at most 64 of a trace,
-    /// which hang together with its root, 2,048 traces and 16 MiB; beyond that the oldest traces are dropped and counted in
-    /// [`Stats::tail_evicted`](crate::Stats::tail_evicted). Services that are called see a trace that is not sampled.
+    /// The decision is made when the root of this process ends. Until then the spans of the trace wait:
+    /// at most 64 spans of a trace that are connected with its root, 2,048 traces and 16 MiB; beyond that
+    /// the oldest traces are dropped and counted in [`Stats::tail_evicted`](crate::Stats::tail_evicted).
+    /// Called services see a trace that is not sampled.
     #[must_use]
     pub fn keep_errors(mut self, on: bool) -> Self {
         self.keep_errors = Some(on);
         self
     }
 
-    /// Exports traces whose root took [`slow_after`](Self::slow_after) though the sampler dropped them, as
-    /// [`keep_errors`](Self::keep_errors). Default `OPS_TRACE_KEEP=slow`, or not.
+    /// Exports traces whose root took at least [`slow_after`](Self::slow_after), even if the sampler dropped them; see
+    /// [`keep_errors`](Self::keep_errors). The default is on with `OPS_TRACE_KEEP=slow`, otherwise off.
     #[must_use]
     pub fn keep_slow(mut self, on: bool) -> Self {
         self.keep_slow = Some(on);
         self
     }
 
-    /// Exports log lines, or does not. Default `OTEL_LOGS_EXPORTER=otlp`, or not: lines that are collected from a file already
-    /// would be there twice. Needs the feature `otlp-logs`, without which it is a warning.
+    /// Turns the export of log lines on or off. The default is on with
+    /// `OTEL_LOGS_EXPORTER=otlp`, otherwise off: lines that are also collected from a file would
+    /// arrive twice. Needs the feature `otlp-logs`; without it a warning is logged.
     #[must_use]
     pub fn export_logs(mut self, on: bool) -> Self {
         self.export_logs = Some(on);
         self
     }
 
-    /// Exports metrics, or does not. Default `OTEL_METRICS_EXPORTER=otlp`, or not: metrics that are scraped already would be
-    /// there twice. Needs the feature `otlp-metrics`, without which it is a warning.
+    /// Turns the export of metrics on or off. The default is on with
+    /// `OTEL_METRICS_EXPORTER=otlp`, otherwise off: metrics that are also scraped would arrive
+    /// twice. Needs the feature `otlp-metrics`; without it a warning is logged.
     #[must_use]
     pub fn export_metrics(mut self, on: bool) -> Self {
         self.export_metrics = Some(on);
         self
     }
 
-    /// Reports whether [`export_logs`](Self::export_logs) or the environment asks for log lines, and this crate can send
-    /// them: else there is no need to write lines anywhere.
+    /// Reports whether [`export_logs`](Self::export_logs) or the environment turns the export of log lines on, and this
+    /// crate can send them. Otherwise there is no need to write lines.
     pub fn exports_logs(&self) -> bool {
         let mut unheard = Vec::new();
         signals::logs_wanted(self, &mut unheard) && !self.environment.is_disabled(&mut unheard)
     }
 
-    /// Exports the lines that are written to this, if [`export_logs`](Self::export_logs) says so.
+    /// Exports the lines that are written to `lines`, if [`export_logs`](Self::export_logs) is on.
     #[cfg(feature = "otlp-logs")]
     #[must_use]
     pub fn log_lines(mut self, lines: &crate::LogLines) -> Self {
@@ -302,9 +306,9 @@ impl Config {
         self
     }
 
-    /// Has this called for all metrics, each `OTEL_METRIC_EXPORT_INTERVAL` and at the end, if
-    /// [`export_metrics`](Self::export_metrics) says so. It runs on a thread of its own; one that panics, or does not return, costs
-    /// that export only. While four calls hang, no further one is made.
+    /// Calls this function for all metrics at each `OTEL_METRIC_EXPORT_INTERVAL` and at the end, if
+    /// [`export_metrics`](Self::export_metrics) is on. It runs on a separate thread; a call that panics or does not
+    /// return costs only that export. While four calls hang, no further call is made.
     #[cfg(feature = "otlp-metrics")]
     #[must_use]
     pub fn metrics_source(
@@ -315,8 +319,8 @@ impl Config {
         self
     }
 
-    /// Adds a host to which [`inject_to`](crate::inject_to) passes the trace context, on any port; `*.example.com` stands for
-    /// all hosts below that domain. What is no host, such as a URL, is a warning.
+    /// Adds a host to which [`inject_to`](crate::inject_to) passes the trace context, on any port; `*.example.com`
+    /// means all hosts below that domain. An entry that is not a host, such as a URL, is logged as a warning.
     #[must_use]
     pub fn propagate_to(mut self, host: impl Into<String>) -> Self {
         self.propagate_to.push(host.into());
@@ -331,22 +335,23 @@ impl Config {
         self
     }
 
-    /// Makes the value of this baggage key one of [`current_baggage_fields`](crate::current_baggage_fields), which ops-layer puts on
-    /// each line of a request, under the same name. Baggage is read as for [`baggage_attribute`](Self::baggage_attribute).
+    /// Adds the value of this baggage key to [`current_baggage_fields`](crate::current_baggage_fields), which ops-layer
+    /// adds to each log line of a request, under the same name. Baggage is read as for
+    /// [`baggage_attribute`](Self::baggage_attribute).
     #[must_use]
     pub fn baggage_field(mut self, key: impl Into<String>) -> Self {
         self.baggage_fields.push(key.into());
         self
     }
 
-    /// Reads the files of the machine (`/proc`, `/etc`) below this folder: for tests.
+    /// Reads the files of the machine (`/proc`, `/etc`) below this folder, for tests.
     #[must_use]
     pub fn files_below(mut self, folder: impl Into<PathBuf>) -> Self {
         self.files_below = folder.into();
         self
     }
 
-    /// Reads these variables instead of those of the process: for tests, which share one process.
+    /// Reads these variables instead of those of the process, for tests, which share one process.
     #[must_use]
     pub fn environment<K: Into<String>, V: Into<OsString>>(
         mut self,

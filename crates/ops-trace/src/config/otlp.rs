@@ -9,17 +9,17 @@ use super::tls::Tls;
 use super::{EXPORT_TIMEOUT, endpoint};
 use crate::{Config, Error};
 
-/// Key of the export timeout in a file.
+/// Key of the export timeout in a configuration file.
 const SETTING: &str = "export_timeout_ms";
 /// Limits of the export timeout in milliseconds.
 const TIMEOUT_MS: (u64, u64) = (10, 60_000);
-/// "No limit", as a time that clocks can still add.
+/// "No limit", as a duration that can still be added to an instant.
 const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Everything about the connection to the collector.
+/// Settings of the connection to the collector.
 pub(crate) struct Otlp {
     pub(crate) url: String,
-    /// Nobody set the endpoint.
+    /// True if nobody set the endpoint.
     pub(crate) is_default: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) gzip: bool,
@@ -45,7 +45,8 @@ pub(crate) fn otlp(
     })
 }
 
-/// Returns the endpoint, and if nobody set it. As the specification has it: the variable of the signal is taken as it is, to the general one the path is appended.
+/// Returns the endpoint, and true if it is the default. By the specification, the variable of the signal is used
+/// unchanged, and the path of the signal is appended to the general variable.
 pub(super) fn url(
     config: &Config,
     signal: &Signal,
@@ -96,7 +97,7 @@ fn gzip(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> bool
         match env.name(&[variable]) {
             Some((_, value)) if value == "gzip" && cfg!(feature = "gzip") => is_gzip = true,
             Some((_, value)) if value == "none" => {}
-            // as if it were not set
+            // ignored, as if it were unset
             Some(other) => {
                 refused.push(other);
                 continue;
@@ -117,7 +118,7 @@ fn gzip(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> bool
     is_gzip
 }
 
-/// 0 means no limit, as for every timeout of OpenTelemetry.
+/// Returns the export timeout; 0 means no limit, as for every timeout of OpenTelemetry.
 pub(super) fn timeout(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Duration {
     let env = &config.environment;
     let range = (

@@ -1,4 +1,4 @@
-//! Variables that the program's own settings are above.
+//! Variables that are overridden by settings of the program.
 
 use super::environment::{ARGUMENT, ENDPOINT, KEEP, LOGS_EXPORTER, METRICS_EXPORTER, QUEUE_SIZE};
 use super::environment::{Environment, SAMPLER, SCHEDULE_DELAY};
@@ -9,11 +9,12 @@ use super::signal::{Signal, TRACES};
 use super::signals::{logs_wanted, metrics_wanted};
 use crate::Config;
 
-/// Variables of one setting, the one that decides first, and how that setting is read.
+/// Variables of one setting in order of precedence, and the function that reads the setting.
 type Setting = (Vec<&'static str>, Box<dyn Fn(&Config) -> String>);
 
 impl Config {
-    /// Returns the variables that ask for something else than this configuration has, since the program sets it; each with what holds.
+    /// Returns the variables that ask for another value than the
+    /// program's settings, which win; each with the value in effect.
     pub fn overruled(&self) -> Vec<(&'static str, String)> {
         let followed = self.clone().with_env();
         let mut settings: Vec<Setting> = vec![
@@ -68,7 +69,7 @@ fn of(variables: &[&'static str], read: impl Fn(&Config) -> String + 'static) ->
     (variables.to_vec(), Box::new(read))
 }
 
-/// The ratio, if the sampler of the environment has one in a variable, and else the sampler with its ratio.
+/// Returns the ratio if the environment's sampler takes it from a variable, otherwise the sampler with its ratio.
 fn of_sampler(env: &Environment) -> Setting {
     let name = env.name(&[SAMPLER]);
     let has_argument = name.is_some_and(|(_, name)| name.ends_with("traceidratio"));
@@ -82,7 +83,7 @@ fn of_sampler(env: &Environment) -> Setting {
     })
 }
 
-/// Address and timeout of the exporter of one signal.
+/// Returns the endpoint and the timeout of the exporter of one signal.
 fn of_signal(signal: &'static Signal) -> [Setting; 2] {
     [
         of(&[signal.endpoint, ENDPOINT], move |config| {

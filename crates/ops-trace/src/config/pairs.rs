@@ -1,11 +1,11 @@
-//! Lists of `key=value`, as headers and attributes of the resource are written.
+//! Lists of `key=value`, the format of headers and resource attributes.
 
 use percent_encoding::percent_decode_str;
 
 use super::environment::{Environment, Warning, is_text};
 
-/// Reads `key=value,key=value`, all of it percent-encoded. A pair that cannot be used is left out, and named in one warning with
-/// its reason; values are never quoted, because they may be credentials.
+/// Reads `key=value,key=value`, percent-encoded. Invalid pairs are left out and named, each with the reason, in one
+/// warning; values are never quoted, because they may be credentials.
 pub(super) fn pairs<T>(
     env: &Environment,
     variable: &'static str,
@@ -20,7 +20,7 @@ pub(super) fn pairs<T>(
         let pair = parse(item).and_then(|(key, value)| read(key, value));
         match pair {
             Ok(pair) => pairs.push(pair),
-            // what has no name may be a piece of a value with a comma in it
+            // a pair without a name may be a part of a value that contains a comma
             Err(Refused { name: None, reason }) => {
                 refused.push(format!("pair {}: {reason}", index + 1));
             }
@@ -41,9 +41,9 @@ pub(super) fn pairs<T>(
     pairs
 }
 
-/// A pair that cannot be used.
+/// An invalid pair.
 pub(super) struct Refused {
-    /// `None`: it cannot be told from a value.
+    /// `None` if the name cannot be distinguished from a value.
     pub(super) name: Option<String>,
     pub(super) reason: &'static str,
 }
@@ -59,7 +59,7 @@ fn parse(item: &str) -> Result<(&str, String), Refused> {
     Ok((key, value))
 }
 
-/// Takes percent-encoding back; `None` for what is not UTF-8, before or after.
+/// Decodes percent-encoding; `None` if the text is not UTF-8, before or after.
 pub(super) fn decoded(text: &str) -> Option<String> {
     let decoded = percent_decode_str(text).decode_utf8().ok()?;
     is_text(text).then(|| decoded.into_owned())

@@ -14,15 +14,15 @@ use crate::{Config, Error};
 const QUEUE: (usize, usize) = (64, 65_536);
 const BATCH_SPANS: usize = 512;
 
-/// A configuration with the environment applied and every limit checked.
+/// Configuration with the environment applied and all limits checked.
 pub(crate) struct Resolved {
     pub(crate) service_name: String,
     pub(crate) resource: BTreeMap<String, String>,
-    /// No span is recorded; trace ids still travel.
+    /// True if no span is recorded; trace ids are still propagated.
     pub(crate) disabled: bool,
-    /// `None`: spans are not sent.
+    /// `None` if spans are not sent.
     pub(crate) otlp: Option<Otlp>,
-    /// Spans are written to standard output.
+    /// True if spans are written to standard output.
     pub(crate) console: bool,
     /// Signals other than spans.
     #[cfg_attr(
@@ -53,7 +53,7 @@ impl Resolved {
     pub(crate) fn new(config: Config) -> Result<Self, Error> {
         let (env, mut warnings) = (&config.environment, Vec::new());
         check_config_file(env, &mut warnings);
-        // metrics have the exemplars of sampled traces, or none
+        // metrics have exemplars of sampled traces, or none
         env.expect("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", &mut warnings);
         let resource = resource::resource(&config, &mut warnings)?;
         let disabled = env.is_disabled(&mut warnings);
@@ -101,7 +101,8 @@ impl Resolved {
     }
 }
 
-/// A file of OpenTelemetry's declarative configuration would take the place of all other variables.
+/// Warns about a file of OpenTelemetry's declarative configuration,
+/// which would replace all other variables but is not read.
 fn check_config_file(env: &Environment, warnings: &mut Vec<Warning>) {
     for variable in ["OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"] {
         if let Some(value) = env.get(variable) {
@@ -112,7 +113,7 @@ fn check_config_file(env: &Environment, warnings: &mut Vec<Warning>) {
     }
 }
 
-/// A variable that several signals read is one warning.
+/// Removes duplicates: a variable that several signals read is one warning.
 fn distinct(warnings: Vec<Warning>) -> Vec<Warning> {
     let mut distinct = Vec::new();
     for warning in warnings {
@@ -129,7 +130,7 @@ struct Exporters {
     console: bool,
 }
 
-/// A list of names; unknown ones are left out, and without a known one it is OTLP.
+/// Reads a list of exporters. Unknown names are ignored; without a known name, OTLP is used.
 fn exporters(env: &Environment, warnings: &mut Vec<Warning>) -> Exporters {
     let variable = "OTEL_TRACES_EXPORTER";
     let (mut exporters, mut none, mut unknown) = (Exporters::default(), false, false);

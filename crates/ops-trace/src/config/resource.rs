@@ -7,17 +7,17 @@ use crate::{Config, Error};
 
 const SERVICE_NAME: &str = "service.name";
 
-/// Attributes of everything that this process sends, with the service's name under `service.name`.
+/// Resource attributes of everything this process sends, with the service's name under `service.name`.
 pub(crate) struct ServiceResource {
     pub(crate) service_name: String,
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
-/// Merges what was detected, the attributes of a file, which win over that, those of the environment, and those of the program, which
-/// win over all.
+/// Merges attributes in ascending precedence: detected ones, those
+/// of a file, those of the environment, those of the program.
 ///
-/// The name is the one exception: `OTEL_SERVICE_NAME`, then `service.name` in `OTEL_RESOURCE_ATTRIBUTES`, then the
-/// program's, because operators expect to rename what they run.
+/// The service's name is the one exception: `OTEL_SERVICE_NAME`, then `service.name` in `OTEL_RESOURCE_ATTRIBUTES`,
+/// then the program's, because operators expect to rename what they run.
 pub(crate) fn resource(
     config: &Config,
     warnings: &mut Vec<Warning>,
@@ -55,7 +55,7 @@ pub(crate) fn resource(
     })
 }
 
-/// In `OTEL_RESOURCE_ATTRIBUTES` both keys and values are percent-encoded.
+/// Reads `OTEL_RESOURCE_ATTRIBUTES`, in which both keys and values are percent-encoded.
 fn of_environment(env: &Environment, warnings: &mut Vec<Warning>) -> BTreeMap<String, String> {
     let read = |key: &str, value| match decoded(key) {
         Some(key) => Ok((key, value)),

@@ -3,9 +3,9 @@ use crate::{Config, Error};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SamplerKind {
-    /// The ratio is asked where a trace begins; below, the parent decides.
+    /// The ratio decides about the root of a trace; the parent decides about the spans below.
     ParentBased,
-    /// The ratio is asked for each span, whatever its parent.
+    /// The ratio decides about each span, whatever its parent.
     Ratio,
 }
 
@@ -18,7 +18,8 @@ impl SamplerKind {
     }
 }
 
-/// Returns the sampler and its ratio; the program's ratio wins over the environment's, whose sampler says where it is asked.
+/// Returns the sampler and its ratio. The program's ratio wins over
+/// the environment's; the kind of sampler is the environment's.
 pub(crate) fn sampler(
     config: &Config,
     warnings: &mut Vec<Warning>,
@@ -33,7 +34,8 @@ pub(crate) fn sampler(
     Ok((kind, ratio))
 }
 
-/// `below` is the ratio that holds without one of the environment, `set` that of the program, if it holds in any case.
+/// Reads the sampler of the environment. `below` is the ratio if the environment
+/// sets none; `set` is the ratio that the program set above the environment.
 fn of_environment(
     env: &Environment,
     set: Option<f64>,
@@ -77,7 +79,8 @@ fn of_environment(
     (kind, fixed)
 }
 
-/// Not clamped: 5 is more likely meant as 5 % than as 100 %, so that a warning is logged instead of a guess made.
+/// Returns the ratio of the variable, not clamped: 5 more likely means
+/// 5 % than 100 %, so a warning is logged instead of a guess made.
 fn argument(env: &Environment, below: f64, warnings: &mut Vec<Warning>) -> f64 {
     let Some(value) = env.get(ARGUMENT) else {
         return below;
@@ -90,7 +93,7 @@ fn argument(env: &Environment, below: f64, warnings: &mut Vec<Warning>) -> f64 {
     })
 }
 
-/// Traces that are exported though the sampler dropped them.
+/// Traces that are exported even if the sampler dropped them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Keep {
     pub(crate) errors: bool,
@@ -112,7 +115,7 @@ impl Keep {
     }
 }
 
-/// Reads `OPS_TRACE_KEEP`: `errors`, `slow`, both, or `none`. What the program sets wins.
+/// Reads `OPS_TRACE_KEEP`: `errors`, `slow`, both, or `none`. Settings of the program win.
 pub(crate) fn keep(config: &Config, warnings: &mut Vec<Warning>) -> Keep {
     let variable = KEEP;
     let list = config.environment.name(&[variable]).map(|(_, list)| list);

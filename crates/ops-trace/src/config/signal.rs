@@ -1,7 +1,7 @@
-/// One kind of telemetry: where it is posted to, and the variables that are its own. Lists have the most specific name first.
+/// A kind of telemetry: the path it is posted to, and its variables. Lists begin with the most specific name.
 #[derive(Debug)]
 pub(crate) struct Signal {
-    /// Path below the endpoint of the collector.
+    /// Path appended to the endpoint of the collector.
     pub(super) path: &'static str,
     pub(super) endpoint: &'static str,
     pub(super) headers: [&'static str; 2],

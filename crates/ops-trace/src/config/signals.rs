@@ -1,4 +1,4 @@
-//! Metrics and log lines: whether they are sent, and where to.
+//! Settings of the export of metrics and log lines.
 
 use super::environment::{Environment, LOGS_EXPORTER, METRICS_EXPORTER, Warning, warn};
 use crate::{Config, Error};
@@ -36,7 +36,7 @@ pub(crate) struct MetricsSettings {
     pub(crate) otlp: otlp::Otlp,
     pub(crate) source: crate::signals::MetricsSource,
     pub(crate) interval: std::time::Duration,
-    /// Counters and histograms as differences.
+    /// True if counters and histograms are sent as differences.
     pub(crate) delta: bool,
 }
 
@@ -107,12 +107,12 @@ pub(super) fn metrics_wanted(config: &Config, warnings: &mut Vec<Warning>) -> bo
     )
 }
 
-/// The exporters that a list names.
+/// Exporters in a list.
 #[derive(Clone, Copy, Default)]
 struct Exporters {
     otlp: bool,
     none: bool,
-    /// One that is not known, such as `prometheus`.
+    /// An unknown exporter, such as `prometheus`.
     unknown: bool,
 }
 
@@ -131,15 +131,15 @@ impl Exporters {
     }
 }
 
-/// A setting of the program, by its name.
+/// A setting of the program with its name.
 struct Given {
     set: Option<bool>,
     below_env: Option<bool>,
     setting: &'static str,
 }
 
-/// The setting of the program, or else the variable, or what is below that. Without the feature nothing is sent, which is said if
-/// it was asked for.
+/// Returns the program's setting, or else that of the variable, or else the one below the environment. Without the
+/// feature nothing is sent, which is a warning if the export was asked for.
 fn wanted(
     env: &Environment,
     given: Given,
@@ -177,7 +177,7 @@ fn wanted(
     on && is_built
 }
 
-/// Without a variable there is no limit but those of lines.
+/// Reads the limits of log records. Without a variable only the limits of log lines apply.
 #[cfg(feature = "otlp-logs")]
 fn log_limits(env: &Environment, warnings: &mut Vec<Warning>) -> LogLimits {
     const MOST: usize = 1_000_000;
@@ -195,7 +195,7 @@ fn log_limits(env: &Environment, warnings: &mut Vec<Warning>) -> LogLimits {
     }
 }
 
-/// Histograms have the buckets that their source gives them.
+/// Warns about another aggregation: histograms have the buckets of their source.
 #[cfg(feature = "otlp-metrics")]
 fn check_aggregation(env: &Environment, warnings: &mut Vec<Warning>) {
     let variable = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
@@ -209,8 +209,8 @@ fn interval(env: &Environment, warnings: &mut Vec<Warning>) -> std::time::Durati
     env.millis(&variables, (100, 3_600_000), minute, warnings)
 }
 
-/// `lowmemory` asks for differences where no memory is needed for them; ours need some for each of them, and counters and
-/// histograms are what it names.
+/// Reports whether differences are sent. `lowmemory` asks for differences only of counters and histograms, where they
+/// need no memory. Here they need some, and counters and histograms are the instruments that it names.
 #[cfg(feature = "otlp-metrics")]
 fn is_delta(env: &Environment, warnings: &mut Vec<Warning>) -> bool {
     let variable = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";

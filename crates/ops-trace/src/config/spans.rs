@@ -4,11 +4,11 @@ use tracing_subscriber::filter::Targets;
 
 use super::environment::{Environment, Warning, is_text, warn};
 
-/// Choice of `tracing` spans that become spans of ours.
+/// Selection of the `tracing` spans that become spans of this crate.
 #[derive(Clone, Debug)]
 pub(crate) struct ForeignSpans {
     pub(crate) targets: Targets,
-    /// Events become events of their span.
+    /// True if `tracing` events become events of their span.
     pub(crate) events: bool,
 }
 
@@ -36,7 +36,8 @@ pub(crate) fn of_spans(env: &Environment, warnings: &mut Vec<Warning>) -> Foreig
     ForeignSpans { targets, events }
 }
 
-/// Reads targets and levels, with blanks around them or without; a package stands for its modules. `None` if one is neither.
+/// Reads targets and levels, with or without blanks around them; a
+/// package stands for its modules. `None` if an entry is invalid.
 fn targets_of(list: &str) -> Option<Targets> {
     let entries = list.split(',').map(str::trim);
     let entries = entries.filter(|entry| !entry.is_empty()).map(entry_of);
@@ -47,9 +48,10 @@ fn targets_of(list: &str) -> Option<Targets> {
     entries.join(",").parse().ok()
 }
 
-/// Returns an entry as it is parsed; a target with a hyphen may be a package, and is there as its modules too. Blanks, variables that
-/// nobody replaced, patterns, and the spans and fields of other filters are in no target. A word that is a level of others, or one but for
-/// a slip, would be the only target there is: as in a filter of lines, one that is meant, such as `warp`, is written with a level.
+/// Returns an entry in the form that the parser expects; a target with a hyphen may be a package, so its modules are
+/// added. No target contains blanks, unreplaced variables, patterns, or the spans and fields of other filter syntaxes.
+/// A word that is a level of another library, or a level with a typo, would become the only target: a target like that,
+/// such as `warp`, has to be written with a level, as in a filter of log lines.
 fn entry_of(text: &str) -> Option<String> {
     const FOREIGN: &str = "$%*!\"'`;|<>()[]{}";
     let (target, level) = match text.split_once('=') {
@@ -62,7 +64,7 @@ fn entry_of(text: &str) -> Option<String> {
     }
     if level.is_none() {
         let is_level = text.parse::<LevelFilter>().is_ok();
-        // behind a slash is a filter of messages, as in `warn/text`
+        // a slash begins a filter of messages, as in `warn/text`
         if !is_level && (text.contains('/') || is_nearly_level(text)) {
             return None;
         }
@@ -75,7 +77,8 @@ fn entry_of(text: &str) -> Option<String> {
     Some(format!("{entry},{}{level}", target.replace('-', "_")))
 }
 
-/// Reports whether a word is a level of others, or a letter is missing, too much or another one, or two have changed places.
+/// Reports whether a word is a level of another library, or a level
+/// with one letter missing, added or replaced, or two swapped.
 fn is_nearly_level(word: &str) -> bool {
     const LEVELS: [&str; 9] = [
         "trace", "debug", "info", "warn", "warning", "error", "critical", "fatal", "off",

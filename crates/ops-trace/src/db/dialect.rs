@@ -1,6 +1,7 @@
-//! The rules of systems, by their names: those of the semantic conventions, earlier ones and usual ones.
+//! Syntax of database systems by name: the names of the semantic conventions, earlier names and common ones.
 
-/// Systems in which a backslash in a text is one, `"` encloses a name and `#` begins no comment.
+/// Systems in which a backslash in a text is an ordinary character,
+/// `"` encloses a name and `#` does not begin a comment.
 const STANDARD: [&str; 7] = [
     "db2",
     "derby",
@@ -10,9 +11,9 @@ const STANDARD: [&str; 7] = [
     "teradata",
     "trino",
 ];
-/// Systems like the standard ones in which `//` begins a comment.
+/// Systems with the standard rules in which `//` begins a comment.
 const SLASHES: [&str; 3] = ["h2", "h2database", "hsqldb"];
-/// Systems like the standard ones in which comments nest.
+/// Systems with the standard rules in which comments nest.
 const NESTING: [&str; 5] = [
     "cockroachdb",
     "duckdb",
@@ -22,9 +23,9 @@ const NESTING: [&str; 5] = [
 ];
 /// Systems in which a backslash escapes, and `"` encloses a name.
 const ESCAPING: [&str; 4] = ["aws.redshift", "clickhouse", "redshift", "snowflake"];
-/// Systems like the standard ones in which `[..]` encloses a name.
+/// Systems with the standard rules in which `[..]` encloses a name.
 const BRACKETS: [&str; 3] = ["microsoft.sql_server", "mssql", "sqlserver"];
-/// Systems like the standard ones in which `q'[..]'` encloses text.
+/// Systems with the standard rules in which `q'[..]'` encloses text.
 const ORACLE: [&str; 2] = ["oracle.db", "oracle"];
 /// Systems of GoogleSQL.
 const GOOGLE: [&str; 2] = ["bigquery", "gcp.bigquery"];
@@ -39,30 +40,30 @@ pub(super) fn has_commands(system: &str) -> bool {
         .any(|name| system.eq_ignore_ascii_case(name))
 }
 
-/// The rules by which a system finds the end of a text.
+/// Rules by which the end of a text is found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     Standard,
-    /// Rules of the standard ones, and `//` begins a comment.
+    /// Standard rules, and `//` begins a comment.
     Slashes,
-    /// Rules of the standard ones, `[..]` encloses a name, and `".."` text where no name can stand.
+    /// Standard rules, `[..]` encloses a name, and `".."` encloses text where no name can occur.
     Sqlite,
-    /// Rules of the standard ones, and comments nest.
+    /// Standard rules, and comments nest.
     Nesting,
-    /// Rules of the standard ones, `//` begins a comment, and comments do not nest.
+    /// Standard rules, `//` begins a comment, and comments do not nest.
     Cassandra,
     Escaping,
     Brackets,
     Oracle,
-    /// A backslash escapes, `"` encloses text, `#` begins a comment, and `--` does if a blank follows.
+    /// A backslash escapes, `"` encloses text, `#` begins a comment, and so does `--` if a blank follows.
     Mysql,
     /// A backslash escapes, `"` encloses text, `//` begins a comment, and `--` is a relationship.
     Cypher,
-    /// Rules of MySQL, and three quotes enclose text that may have fewer of them in it.
+    /// Rules of MySQL, and three quotes enclose text that may contain fewer of them.
     Google,
-    /// Rules of GoogleSQL or of PostgreSQL: what may be text is.
+    /// Rules of GoogleSQL or of PostgreSQL: anything that may be text is text.
     Spanner,
-    /// Nobody knows: what may be text is.
+    /// Unknown rules: anything that may be text is text.
     Unknown,
 }
 
@@ -71,7 +72,8 @@ pub(super) enum Dialect {
 pub(super) enum Backslash {
     IsText,
     Escapes,
-    /// Nobody knows: behind one before a quote the text may end or not, and all that follows counts as part of it.
+    /// Unknown: after a backslash before a quote the text may end
+    /// or not, so everything that follows counts as part of it.
     Unknown,
 }
 
@@ -115,7 +117,7 @@ impl Dialect {
         }
     }
 
-    /// A backslash escapes in names too, as in ClickHouse.
+    /// Reports whether a backslash may escape in names too, as in ClickHouse.
     pub(super) fn escapes_names(self) -> bool {
         matches!(
             self,
@@ -130,22 +132,22 @@ impl Dialect {
         )
     }
 
-    /// `[..]` encloses a name.
+    /// Reports whether `[..]` encloses a name.
     pub(super) fn has_brackets(self) -> bool {
         matches!(self, Self::Brackets | Self::Sqlite)
     }
 
-    /// `q'[it's]'` is text.
+    /// Reports whether `q'[it's]'` may be text.
     pub(super) fn has_delimited_text(self) -> bool {
         matches!(self, Self::Oracle | Self::Unknown)
     }
 
-    /// `INSERT INTO t FORMAT CSV` has rows behind it.
+    /// Reports whether rows may follow `INSERT INTO t FORMAT CSV`.
     pub(super) fn has_data_in_statements(self) -> bool {
         matches!(self, Self::Escaping | Self::Unknown)
     }
 
-    /// Returns whether comments nest; `None` if nobody knows, or some of these systems differ.
+    /// Returns whether comments nest; `None` if it is unknown, or the systems of this dialect differ.
     pub(super) fn nests_comments(self) -> Option<bool> {
         match self {
             Self::Nesting | Self::Brackets => Some(true),
@@ -159,7 +161,8 @@ impl Dialect {
         }
     }
 
-    /// Returns whether `//` begins a comment, as in Snowflake, or is an operator, as in DuckDB; `None` if nobody knows.
+    /// Returns whether `//` begins a comment, as in Snowflake,
+    /// or is an operator, as in DuckDB; `None` if it is unknown.
     pub(super) fn has_slash_comments(self) -> Option<bool> {
         match self {
             Self::Cassandra | Self::Slashes | Self::Escaping | Self::Cypher => Some(true),
@@ -168,7 +171,7 @@ impl Dialect {
         }
     }
 
-    /// Returns whether the `--` that the text begins with begins a comment; `None` if nobody knows.
+    /// Returns whether the `--` at the start of the text begins a comment; `None` if it is unknown.
     pub(super) fn is_dash_comment(self, text: &str) -> Option<bool> {
         let is_spaced = |rest: &str| {
             let next = rest.bytes().next();
@@ -177,13 +180,14 @@ impl Dialect {
         match self {
             Self::Mysql => Some(is_spaced(&text[2..])),
             Self::Cypher => Some(false),
-            // a line of them, as above a heading, ends in two that do
+            // of a line of dashes, as above a heading, the last two begin a comment
             Self::Unknown => is_spaced(text.trim_start_matches('-')).then_some(true),
             _ => Some(true),
         }
     }
 
-    /// `#` is an operator or part of a name in some systems, and begins a comment in others if a blank follows.
+    /// Reports whether `#` begins a comment. In some systems it is an
+    /// operator or part of a name, in others a blank has to follow.
     pub(super) fn is_comment(self, text: &str) -> bool {
         match self {
             Self::Mysql | Self::Google | Self::Spanner => true,

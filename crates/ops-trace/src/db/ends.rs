@@ -1,8 +1,8 @@
-//! Ends of what a statement is made of: comments, texts and numbers.
+//! Ends of comments, texts and numbers in a statement.
 
 use super::dialect::{Backslash, Dialect};
 
-/// Length of the digits that the text begins with; 0 for more than a parameter has.
+/// Returns the number of digits at the start of the text; 0 if there are more than a parameter has.
 pub(super) fn digits(text: &str) -> usize {
     const MAX_DIGITS: usize = 5;
     let end = text.find(|c: char| !c.is_ascii_digit());
@@ -11,7 +11,8 @@ pub(super) fn digits(text: &str) -> usize {
         .unwrap_or(0)
 }
 
-/// End of `q'[..]'` or `nq'[..]'`, which any character may enclose; `None` for another text. What never ends goes to the end.
+/// Returns the end of `q'[..]'` or `nq'[..]'` with any delimiter;
+/// `None` for another text. An unterminated one extends to the end.
 pub(super) fn delimited(text: &str) -> Option<usize> {
     let after = text.strip_prefix(['n', 'N']).unwrap_or(text);
     let after = after.strip_prefix(['q', 'Q'])?.strip_prefix('\'')?;
@@ -30,7 +31,8 @@ pub(super) fn delimited(text: &str) -> Option<usize> {
     Some(end.map_or(text.len(), |end| start + end + 1))
 }
 
-/// End of a text by the rules of a system. Where nobody knows if three quotes enclose one, what may end in two places goes to the end.
+/// Returns the end of a text by the rules of a system. If these are
+/// unknown and the text may end in two places, it extends to the end.
 pub(super) fn literal(text: &str, quote: char, dialect: Dialect) -> usize {
     let three = if quote == '"' { "\"\"\"" } else { "'''" };
     let may_be_three = matches!(
@@ -47,7 +49,7 @@ pub(super) fn literal(text: &str, quote: char, dialect: Dialect) -> usize {
     text.len()
 }
 
-/// End of a text in three quotes.
+/// Returns the end of a text in three quotes.
 fn in_three(text: &str, three: &str) -> usize {
     let mut chars = text.char_indices().skip(three.len());
     while let Some((at, c)) = chars.next() {
@@ -60,7 +62,7 @@ fn in_three(text: &str, three: &str) -> usize {
     text.len()
 }
 
-/// End of a quoted text; a doubled quote is part of it.
+/// Returns the end of a quoted text; a doubled quote is part of it.
 pub(super) fn quoted(text: &str, quote: char, backslash: Backslash) -> usize {
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
@@ -80,7 +82,7 @@ pub(super) fn quoted(text: &str, quote: char, backslash: Backslash) -> usize {
     text.len()
 }
 
-/// End of `$tag$ .. $tag$`; `None` for a parameter such as `$1`.
+/// Returns the end of `$tag$ .. $tag$`; `None` for a parameter such as `$1`.
 pub(super) fn dollar_quoted(text: &str) -> Option<usize> {
     let tag_end = text[1..].find('$')? + 2;
     let tag = &text[..tag_end];
@@ -94,7 +96,7 @@ pub(super) fn dollar_quoted(text: &str) -> Option<usize> {
     })
 }
 
-/// End of a number: digits, point, exponent with its sign, hexadecimal digits, separators.
+/// Returns the end of a number: digits, point, exponent with its sign, hexadecimal digits, separators.
 pub(super) fn number(text: &str) -> usize {
     let mut before = ' ';
     let end = text.char_indices().find(|(_, c)| {
@@ -105,12 +107,12 @@ pub(super) fn number(text: &str) -> usize {
     end.map_or(text.len(), |(at, _)| at)
 }
 
-/// End of the line.
+/// Returns the end of the line.
 pub(super) fn line(text: &str) -> usize {
     text.find('\n').unwrap_or(text.len())
 }
 
-/// End of a comment. Where nobody knows if comments nest, one with another in it goes to the end.
+/// Returns the end of a comment. If it is unknown whether comments nest, one that contains another extends to the end.
 pub(super) fn comment(text: &str, nests: Option<bool>) -> usize {
     let inner = text.get(2..).unwrap_or_default();
     let end = inner.find("*/").map_or(text.len(), |at| at + 4);

@@ -3,23 +3,24 @@ use opentelemetry_sdk::trace::SpanData;
 
 use super::encode::EncodedBriefs;
 
-/// One request carries about so much: collectors refuse more than 20 MiB by default.
+/// Approximate maximum bytes of one request: collectors refuse more than 20 MiB by default.
 const PART_BYTES: usize = 4 * 1024 * 1024;
-/// Ids, times, names and what encoding adds.
+/// Bytes of ids, times, names and the overhead of the encoding.
 const SPAN_BYTES: usize = 256;
 const ATTRIBUTE_BYTES: usize = 16;
 
-/// Spans that go to the collector in one request.
+/// Spans that are sent to the collector in one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Part<'a> {
     pub(crate) spans: &'a [SpanData],
-    /// Spans in brief, as they are sent.
+    /// Encoded brief spans.
     pub(crate) briefs: &'a [u8],
     /// Number of both.
     pub(crate) len: usize,
 }
 
-/// The batch, cut where it would become too large for one request, or more than so many spans; most often it is one part.
+/// Splits the batch so that no part is too large for one request
+/// or has more than `most` spans; usually there is one part.
 pub(crate) fn parts<'a>(
     spans: &'a [SpanData],
     briefs: &'a EncodedBriefs,
@@ -55,7 +56,7 @@ pub(crate) fn parts<'a>(
     parts
 }
 
-/// About the bytes that a span takes.
+/// Returns the approximate bytes of a span.
 pub(crate) fn size(span: &SpanData) -> usize {
     let events = span.events.events.iter();
     let events = events.map(|e| SPAN_BYTES + e.name.len() + attributes(&e.attributes));

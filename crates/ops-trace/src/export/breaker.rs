@@ -4,14 +4,14 @@ use crate::export::client::jitter;
 
 const FAILURES_TO_OPEN: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A collector that asks for more with `Retry-After` is asked again after this.
+/// Maximum pause: a collector whose `Retry-After` is longer is tried again after this.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// Each pause is longer by up to this share, so that many processes do not ask all at once.
+/// Maximum share by which each pause is extended, so that many processes do not retry at the same time.
 const JITTER: f64 = 0.2;
 
-/// After three failed batches in a row, lets one through now and then: every 5, 10, 20, 40, then 60 seconds, or when the
-/// collector asked for it.
+/// Circuit breaker: after three failed batches in a row it lets one through from time to time: after 5, 10, 20, 40,
+/// then 60 seconds, or after the `Retry-After` of the collector.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     first_pause: Duration,
@@ -26,7 +26,7 @@ struct Open {
     pause: Duration,
 }
 
-/// A change of state: the only thing that is worth a log line.
+/// Change of state; only changes are logged.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Opened,
@@ -58,7 +58,7 @@ impl Breaker {
         })
     }
 
-    /// Counts a failed batch. A collector that asks for a pause is away from the first one on, for as long as it asks.
+    /// Counts a failed batch. A `Retry-After` of the collector opens the breaker at the first failure, for that time.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) -> Option<Change> {
         let asked = retry_after.map(|wait| wait.min(MAX_RETRY_AFTER));
         if let Some(open) = &mut self.open {

@@ -18,14 +18,14 @@ use crate::limits::cut;
 use crate::stats::FailureKind;
 
 const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
-/// Maximum time between the head of an answer and the end of its body, which a collector sends together.
+/// Maximum time between the head of a response and the end of its body, which a collector sends together.
 const BODY_WAIT: Duration = Duration::from_secs(2);
 /// Maximum bytes of a collector's header in a log line.
 const MAX_HEADER_BYTES: usize = 100;
 const RETRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Posts on the export thread: blocking, without a runtime or redirects.
+/// HTTP client of the export thread: blocking, without a runtime or redirects.
 ///
 /// A retry waits no longer than a shutdown allows.
 #[derive(Debug)]
@@ -35,29 +35,29 @@ pub(crate) struct Client {
     closing: Arc<Closing>,
     reasons: Reasons,
     is_proxied: bool,
-    /// Taken by the exporter after each batch.
+    /// Read by the exporter after each batch.
     reply: Arc<Mutex<Reply>>,
 }
 
 struct Failure {
     kind: FailureKind,
     detail: String,
-    /// Goes behind the detail, and the reason that the collector gives.
+    /// Appended to the detail and the collector's reason.
     hint: &'static str,
-    /// Answer with the reason. It is read once no attempt follows, which it would hold back.
+    /// Response with the reason. It is read only if no further attempt follows, which reading would delay.
     refusal: Option<Box<Response<Body>>>,
     status: Option<u16>,
     retry: Retry,
-    /// The collector said that it has the batch, and nothing more that could be read.
+    /// True if the collector responded that it has the batch, but the rest of the response could not be read.
     is_taken: bool,
 }
 
-/// Time of the next attempt, if one makes sense.
+/// Time of the next attempt, if a retry makes sense.
 #[derive(Clone, Copy)]
 enum Retry {
     Never,
     Soon,
-    /// As the collector asked for.
+    /// After the time that the collector asked for.
     After(Duration),
 }
 
@@ -80,7 +80,7 @@ impl Client {
     /// Sends a batch, with retries, within the timeout and the budget of a shutdown.
     ///
     /// # Errors
-    /// Fails if the collector did not take it; the reply has the details.
+    /// Fails if the collector did not accept the batch; the reply has the details.
     pub(crate) fn post(&self, request: Request<&[u8]>) -> Result<(), String> {
         let (parts, body) = request.into_parts();
         let deadline = Instant::now()
@@ -103,7 +103,7 @@ impl Client {
                 Retry::After(asked) => Some(asked.min(MAX_RETRY_AFTER).max(pause)),
             };
             match wait.filter(|wait| attempt <= RETRIES && Instant::now() + *wait < deadline) {
-                // a shutdown does not wait for a collector to be started
+                // a shutdown does not wait until a collector is started
                 Some(_) if failure.kind == FailureKind::Refused && self.closing.is_closing() => {
                     return Err(self.give_up(failure));
                 }
@@ -148,14 +148,14 @@ impl Client {
         if !answer.status().is_success() {
             return Err(refused(answer));
         }
-        // from here on the collector has the spans: sent again, they would be there twice
+        // from here on the collector has the spans: a retry would duplicate them
         let (parts, mut body) = answer.into_parts();
         let body = body.with_config().limit(MAX_RESPONSE_BYTES).read_to_vec();
         let body = body.map_err(|error| self.unread(&error, timeout.min(BODY_WAIT)))?;
         self.read(parts.status, &parts.headers, &body)
     }
 
-    /// Reads the answer to a batch that was taken. An empty one says that all is well, whatever its type.
+    /// Reads the response to an accepted batch. An empty response means success, whatever its type.
     fn read(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), Failure> {
         if body.is_empty() {
             return Ok(());
@@ -178,7 +178,7 @@ impl Client {
         Ok(())
     }
 
-    /// The body of a success could not be read.
+    /// Returns the failure for a success response whose body could not be read.
     fn unread(&self, error: &ureq::Error, timeout: Duration) -> Failure {
         match error {
             ureq::Error::BodyExceedsLimit(limit) => not_otlp(format!("more than {limit} bytes")),
@@ -206,7 +206,7 @@ impl Client {
             },
             _ => FailureKind::Other,
         };
-        // a certificate that is not valid now will not be in a moment
+        // an invalid certificate stays invalid: a retry does not help
         let of_tls = match error {
             E::Io(io) if io.kind() == ErrorKind::InvalidData => Some(tls::hint(io)),
             _ => None,
@@ -241,10 +241,11 @@ impl Client {
     }
 }
 
-/// The name has no address: the standard library has no kind for that. A resolver that does not answer for a moment says nothing of it.
+/// Reports whether the host is unknown; the standard library has no
+/// error kind for that. A temporary failure of the resolver is not.
 fn is_unknown_host(error: &ureq::Error) -> bool {
     const LOOKUP_FAILED: &str = "failed to lookup address information";
-    /// Texts of glibc and musl.
+    /// Texts of glibc and musl for a temporary failure.
     const FOR_A_MOMENT: [&str; 2] = ["Temporary failure", "Try again"];
     match error {
         ureq::Error::HostNotFound => true,
@@ -269,7 +270,7 @@ fn not_otlp(answer: String) -> Failure {
     }
 }
 
-/// Which of these are worth a retry is the OTLP specification's, "Failures".
+/// Returns the failure for an error response. The OTLP specification, "Failures", defines which statuses are retried.
 fn refused(answer: Response<Body>) -> Failure {
     let status = answer.status().as_u16();
     let hint = match status {
@@ -299,8 +300,8 @@ fn refused(answer: Response<Body>) -> Failure {
     }
 }
 
-/// Reads `Retry-After` in both forms (RFC 9110, section 10.2.3): seconds, or a date, by the collector's clock if it
-/// tells. One that is over asks for no pause, and leaves ours.
+/// Reads `Retry-After` in both forms (RFC 9110, section 10.2.3): seconds, or a date, compared with the collector's
+/// `Date` if that is sent. A time in the past is ignored, and the default pause applies.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     pause_asked(headers).filter(|asked| !asked.is_zero())
 }
@@ -317,13 +318,14 @@ fn pause_asked(headers: &HeaderMap) -> Option<Duration> {
     Some(until.duration_since(now).unwrap_or_default())
 }
 
-/// Digits only: `+30` is a number for Rust, and no delay. One that is too long for a number is the longest.
+/// Parses digits only: Rust parses `+30` as a number, but it is
+/// not a valid delay. A number too large for `u64` is the maximum.
 fn delay_seconds(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// 0 to 1, so that many processes do not ask a collector that comes back all at once.
+/// Returns a number from 0 to 1, so that many processes do not retry at the same time after a collector recovers.
 pub(crate) fn jitter() -> f64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let nanos = now.map_or(0, |now| now.subsec_nanos());

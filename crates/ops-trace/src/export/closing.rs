@@ -3,11 +3,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// A budget that no instant can hold is as good as this one: a year.
+/// Replaces a budget that an `Instant` cannot represent: a year.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The end of all exports: from [`close`](Self::close) on nothing is taken, and what waits is sent until the budget is
-/// spent.
+/// Shutdown of all exports: after [`close`](Self::close) nothing is
+/// accepted, and pending items are sent until the budget is spent.
 #[derive(Debug, Default)]
 pub(crate) struct Closing {
     is_closing: AtomicBool,
@@ -16,7 +16,7 @@ pub(crate) struct Closing {
 }
 
 impl Closing {
-    /// Begins the end. The first call counts.
+    /// Begins the shutdown. Only the first call has an effect.
     pub(crate) fn close(&self, budget: Duration) {
         let now = Instant::now();
         let deadline = now.checked_add(budget).unwrap_or_else(|| now + LONGEST);
@@ -29,13 +29,13 @@ impl Closing {
         self.is_closing.load(Relaxed)
     }
 
-    /// Returns the rest of the budget; `None` before the end began.
+    /// Returns the rest of the budget; `None` before the shutdown began.
     pub(crate) fn remaining_budget(&self) -> Option<Duration> {
         let deadline = (*self.deadline.lock())?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Waits between two attempts to export, unless that is longer than the budget of the end. Returns whether to try again.
+    /// Waits between two attempts to export, unless the budget of the shutdown ends before. Returns true to try again.
     pub(crate) fn pause(&self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         let mut deadline = self.deadline.lock();

@@ -11,13 +11,13 @@ use super::response::PROTOBUF;
 use crate::Error;
 use crate::config::otlp::Otlp;
 
-/// A buffer above this is given back after its request.
+/// Bytes that the buffer keeps after a request; a larger buffer is freed.
 const KEPT_BYTES: usize = 1024 * 1024;
 
-/// The exporter whose requests these are, as collectors know it.
+/// User agent of the exporter, in the form that collectors know.
 const AGENT: HeaderValue = HeaderValue::from_static("OTel-OTLP-Exporter-Rust/0.33.1");
 
-/// A collector that takes spans by OTLP over HTTP, and its URL.
+/// A collector that receives spans by OTLP over HTTP.
 #[derive(Debug)]
 pub(crate) struct Collector {
     pub(crate) url: String,
@@ -26,15 +26,15 @@ pub(crate) struct Collector {
     headers: HeaderMap,
     gzip: bool,
     resource: EncodedResource,
-    /// The body of each request.
+    /// Buffer for the body of each request.
     buffer: Mutex<Vec<u8>>,
 }
 
 impl Collector {
-    /// Creates a collector that spans are sent to by this client.
+    /// Creates a collector that receives spans from this client.
     ///
     /// # Errors
-    /// Fails if the URL is none.
+    /// Fails if the URL is invalid.
     pub(crate) fn new(settings: &Otlp, client: Client, resource: &Resource) -> Result<Self, Error> {
         let uri = settings
             .url
@@ -53,10 +53,11 @@ impl Collector {
         })
     }
 
-    /// Sends a part of a batch; spans in brief are of this scope. Blocks until the collector answered, or time is up.
+    /// Sends a part of a batch; its brief spans have this scope.
+    /// Blocks until the collector responded, or the time is up.
     ///
     /// # Errors
-    /// Fails if the collector did not take it.
+    /// Fails if the collector did not accept it.
     pub(crate) fn send(&self, part: &Part<'_>, scope: &InstrumentationScope) -> Result<(), String> {
         let mut buffer = self.buffer.lock();
         buffer.clear();
@@ -82,7 +83,7 @@ impl Collector {
     }
 }
 
-/// Headers of each request, beside length and host, which the client sets.
+/// Returns the headers of each request, except length and host, which the client sets.
 pub(crate) fn headers(settings: &Otlp) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
@@ -99,12 +100,12 @@ pub(crate) fn gzipped(body: &[u8]) -> Vec<u8> {
     use std::io::Write;
 
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    // a vector takes everything
+    // writing to a vector does not fail
     let _ = gzip.write_all(body);
     gzip.finish().unwrap_or_default()
 }
 
-/// Never called: without the feature the configuration asks for none.
+/// Never called: without the feature, the configuration does not enable compression.
 #[cfg(not(feature = "gzip"))]
 pub(crate) fn gzipped(body: &[u8]) -> Vec<u8> {
     body.to_vec()

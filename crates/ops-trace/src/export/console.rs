@@ -3,11 +3,11 @@ use std::io::Write;
 use opentelemetry::trace::Status;
 use opentelemetry_sdk::trace::SpanData;
 
-/// One line for each span: `OTEL_TRACES_EXPORTER=console`, for a look without a collector.
+/// Writes one line for each span: `OTEL_TRACES_EXPORTER=console`, for use without a collector.
 pub(crate) fn write(batch: &[SpanData]) {
     let mut out = std::io::stdout().lock();
     for span in batch {
-        // a closed standard output is no reason to stop
+        // a closed standard output is not a reason to stop
         let _ = writeln!(out, "{}", line(span));
     }
 }

@@ -1,6 +1,6 @@
-//! Spans as the bytes of an `ExportTraceServiceRequest` (opentelemetry-proto 1.x, trace/v1), written into one buffer.
+//! Encoding of spans as an `ExportTraceServiceRequest` (opentelemetry-proto 1.x, trace/v1), written into one buffer.
 //!
-//! The bytes are those that prost makes of the generated structs, which a property test compares; no struct is made.
+//! The bytes are those of prost for the generated structs, but no struct is created; a property test compares both.
 
 mod briefs;
 
@@ -21,11 +21,11 @@ const FIXED32: u8 = 5;
 /// Field of a span in `ScopeSpans`.
 const SPAN: u8 = 2;
 
-/// Flags of a span and a link: it is known if the context is remote, and it is (`SpanFlags`).
+/// Flags of a span and a link (`SpanFlags`): it is known whether the context is remote, and the context is remote.
 const HAS_IS_REMOTE: u32 = 0x100;
 const IS_REMOTE: u32 = 0x200;
 
-/// The part of each request that is the same: the resource of all spans.
+/// Part that all requests share: the resource of all spans.
 #[derive(Debug, Default)]
 pub(crate) struct EncodedResource {
     /// Field 1 of `ResourceSpans`.
@@ -48,8 +48,8 @@ impl EncodedResource {
     }
 }
 
-/// Writes a request with these spans, grouped by their scopes in the order of their first spans. Those that are written already, one
-/// message behind the other, are of a scope, too.
+/// Writes a request with these spans, grouped by scope in the order of their first
+/// spans. `written` are encoded spans, one after the other, of the scope `of`.
 pub(crate) fn request(
     out: &mut Vec<u8>,
     resource: &EncodedResource,
@@ -190,14 +190,15 @@ fn text_attribute(out: &mut Vec<u8>, tag: u8, key: &str, value: &str) {
     });
 }
 
-/// A value is there even if it is empty.
+/// Writes a text value, even if it is empty.
 fn text_value(out: &mut Vec<u8>, value: &str) {
     head(out, 1, BYTES);
     varint(out, value.len() as u64);
     out.extend_from_slice(value.as_bytes());
 }
 
-/// Writes an attribute whose lengths all have one digit, as most have: they are known beforehand. False writes nothing.
+/// Writes an attribute if all its lengths fit into one byte, as most
+/// do, so that they are known beforehand. Otherwise returns false.
 fn short_attribute(out: &mut Vec<u8>, tag: u8, key: &str, value: &str) -> bool {
     let len = key.len() + value.len() + 6;
     if key.is_empty() || len >= 0x80 {
@@ -213,7 +214,7 @@ fn short_attribute(out: &mut Vec<u8>, tag: u8, key: &str, value: &str) -> bool {
     true
 }
 
-/// A value is there even if it is zero or empty.
+/// Writes a value, even if it is zero or empty.
 fn any_value(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::String(value) => text_value(out, value.as_str()),
@@ -230,7 +231,7 @@ fn any_value(out: &mut Vec<u8>, value: &Value) {
             out.extend_from_slice(&value.to_le_bytes());
         }
         Value::Array(array) => message(out, 5, |out| array_of(out, array)),
-        // the enum may grow: a kind that is not known has no value
+        // the enum may grow: an unknown kind is written without a value
         _ => {}
     }
 }
@@ -272,7 +273,8 @@ fn nanos(time: SystemTime) -> u64 {
     since.as_nanos() as u64
 }
 
-/// Writes a message and, before it, its length, which is known afterwards. Most have fewer than 128 bytes: one digit.
+/// Writes a message, and before it its length, which is known
+/// afterwards. Most have fewer than 128 bytes, so one byte is reserved.
 fn message(out: &mut Vec<u8>, tag: u8, fill: impl FnOnce(&mut Vec<u8>)) {
     head(out, tag, BYTES);
     let at = out.len();
@@ -283,7 +285,7 @@ fn message(out: &mut Vec<u8>, tag: u8, fill: impl FnOnce(&mut Vec<u8>)) {
         out[at] = short;
         return;
     }
-    // further digits move what follows; the first one has its place
+    // a longer length moves the message: only one byte was reserved for it
     let digits = (64 - (len as u64).leading_zeros()).div_ceil(7) as usize;
     let end = out.len();
     out.resize(end + digits - 1, 0);

@@ -13,34 +13,34 @@ use crate::recent::ring::{failed, took};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct EndedSpan<'a> {
-    /// Name; the filter for secrets does not see it.
+    /// Name, before the filter for secrets.
     pub name: &'a str,
-    /// The trace.
+    /// Id of the trace.
     pub trace_id: [u8; 16],
-    /// The span in it.
+    /// Id of the span.
     pub span_id: [u8; 8],
-    /// End.
+    /// End time.
     pub at: SystemTime,
-    /// Span above it; `None` for the first one of its trace.
+    /// Id of the parent; `None` for the root of the trace.
     pub parent_span_id: Option<[u8; 8]>,
-    /// Kind as OpenTelemetry names it, in lower case: `server`.
+    /// Kind as in OpenTelemetry, in lower case: `server`.
     pub kind: &'static str,
-    /// It is sampled, and is exported unless that is decided at the end of its trace.
+    /// True if the span is sampled. It is exported, unless that is decided at the end of its trace.
     pub is_sampled: bool,
     /// Time from start to end.
     pub duration: Duration,
-    /// It failed.
+    /// True if it failed.
     pub is_error: bool,
 }
 
 type Hook = Box<dyn Fn(&EndedSpan<'_>) + Send + Sync>;
 
-/// Most processes have none, and ask no further.
+/// False in most processes, which then skip the hook.
 static HAS_HOOK: AtomicBool = AtomicBool::new(false);
 static HOOK: ArcSwapOption<Hook> = ArcSwapOption::const_empty();
 
-/// Shows this function each recorded span as it ends, sampled or not, on the thread that ends it: it must neither wait nor make a
-/// span. A second function replaces the first.
+/// Sets the function that is called with each recorded span as it ends, sampled or not, on the thread that ends it. It
+/// must neither block nor create spans. Another call replaces the function.
 pub fn set_span_end_hook(hook: impl Fn(&EndedSpan<'_>) + Send + Sync + 'static) {
     HOOK.store(Some(Arc::new(Box::new(hook))));
     HAS_HOOK.store(true, Relaxed);
@@ -54,7 +54,7 @@ pub(crate) fn is_watched() -> bool {
 pub(crate) fn show(span: &EndedSpan<'_>) {
     let hook = HOOK.load();
     let Some(hook) = hook.as_ref() else { return };
-    // a hook that panics costs what it would have done
+    // a panic of the hook is ignored
     let _ = catch_unwind(AssertUnwindSafe(|| hook(span)));
 }
 

@@ -19,7 +19,7 @@ use crate::export::state::ExportState;
 use crate::limits::cut;
 use crate::stats::{Counters, add};
 
-/// Exports batches on the export thread, and counts what became of each.
+/// Exports batches on the export thread, and counts the outcome of each.
 #[derive(Debug)]
 pub(crate) struct CountingExporter {
     pub(crate) state: Arc<ExportState>,
@@ -27,32 +27,32 @@ pub(crate) struct CountingExporter {
     pub(crate) console: bool,
     pub(crate) breaker: Mutex<Breaker>,
     pub(crate) mood: Mutex<Mood>,
-    /// Maximum number of spans of a request.
+    /// Maximum number of spans in a request.
     pub(crate) batch_spans: usize,
-    /// Scope of the spans that come in brief.
+    /// Scope of the brief spans.
     pub(crate) scope: InstrumentationScope,
     pub(crate) briefs: EncodedBriefs,
-    /// Number of sampled spans of the batch of which nothing was counted yet.
+    /// Number of sampled spans of the batch whose outcome is not counted yet.
     pub(crate) uncounted: Cell<usize>,
 }
 
-/// The last answer of a collector that took a batch.
+/// State of a collector after the last batch that it accepted.
 #[derive(Debug, Default)]
 pub(crate) enum Mood {
     #[default]
     Content,
-    /// It took all spans, with this message.
+    /// It accepted all spans, with this message.
     Warning(String),
     /// It refused a part of the batch.
     Rejecting,
 }
 
-/// A span in brief has fewer attributes, and none is dropped unless the limit is below.
+/// A limit below this may drop attributes of brief spans, which have fewer attributes than this.
 const BRIEF_ATTRIBUTES: usize = 32;
 
 impl CountingExporter {
-    /// Exports a batch. A panic, which is one of a subscriber, would end the thread for good: the spans that it left uncounted count as
-    /// failed instead.
+    /// Exports a batch. A panic, which comes from a subscriber, would end
+    /// the thread: the spans not counted before it count as failed instead.
     pub(crate) fn export(&mut self, batch: &mut Batch) {
         let is_sampled = |span: &&SpanData| span.span_context.is_sampled();
         let sampled = batch.spans.iter().filter(is_sampled).count() + batch.briefs.len();
@@ -102,7 +102,7 @@ impl CountingExporter {
         self.count(spans, |counters| add(&counters.no_exporter, spans));
     }
 
-    /// Counts what became of spans of the batch.
+    /// Counts the outcome of spans of the batch.
     fn count(&self, spans: usize, count: impl FnOnce(&Counters)) {
         self.uncounted.update(|rest| rest - spans);
         self.state.record_outcome(spans, count);
@@ -176,8 +176,8 @@ impl CountingExporter {
         );
     }
 
-    /// Logs once when the collector begins to refuse spans, once when it takes all of them again, and each new message
-    /// that comes with a success.
+    /// Logs once when the collector begins to reject spans, once when it
+    /// accepts all of them again, and each new message in a success response.
     fn log_partial_success(&self, url: &str, rejected: u64, message: String) {
         let mut mood = self.mood.lock();
         let was_rejecting = matches!(*mood, Mood::Rejecting);
@@ -214,7 +214,7 @@ impl CountingExporter {
     }
 }
 
-/// A panic in the export would end its thread for good, so that it counts as a failure instead.
+/// Turns a panic in the export into a failure: it would end the export thread.
 fn without_panic(export: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(export))
         .unwrap_or_else(|_| Err("the exporter panicked".to_owned()))

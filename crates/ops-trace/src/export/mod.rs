@@ -1,4 +1,4 @@
-//! The way of an ended span: a bounded queue, the export thread, the collector.
+//! Path of an ended span: a bounded queue, the export thread, the collector.
 
 mod batch;
 pub(crate) mod breaker;

@@ -26,7 +26,7 @@ use crate::limits::{Limits, MAX_ATTRIBUTES, SETS_PER_ATTRIBUTE};
 use crate::recent::ring::Ring;
 use crate::sampling::{Ids, LiveRatio, LiveSampler};
 
-/// Way of a span: the SDK's provider, the limiter, the queue, the exporter.
+/// Path of a span: the SDK's provider, the limiter, the queue, the exporter.
 pub(crate) struct Pipeline {
     pub(crate) provider: SdkTracerProvider,
     pub(crate) sampler: LiveSampler,
@@ -64,7 +64,7 @@ impl Pipeline {
     }
 }
 
-/// The scope of the spans that this crate makes.
+/// Returns the instrumentation scope of the spans that this crate creates.
 pub(crate) fn scope() -> InstrumentationScope {
     InstrumentationScope::builder("ops-trace").build()
 }
@@ -83,7 +83,7 @@ fn resource(config: &Resolved) -> Resource {
         .build()
 }
 
-/// A random UUID (RFC 9562, version 4).
+/// Returns a random UUID (RFC 9562, version 4).
 fn instance_id() -> String {
     let mut bytes = RandomIdGenerator::default().new_trace_id().to_bytes();
     bytes[6] = bytes[6] & 0x0f | 0x40;
@@ -99,8 +99,8 @@ fn instance_id() -> String {
     parts.join("-")
 }
 
-/// More than the limit may be set on a span, however low that is, so that the last value of a key and the description of a failure are
-/// still seen; the rest goes at export.
+/// Returns the SDK's limits. A span takes more attributes than the configured limit, so that the last value of a key
+/// and the description of a failure are not lost; the excess is dropped at export.
 fn span_limits(limits: &Limits) -> SpanLimits {
     let sets = MAX_ATTRIBUTES * SETS_PER_ATTRIBUTE;
     SpanLimits {

@@ -7,18 +7,18 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::brief::Batch;
 
-/// Spans that wait, and the thread that exports them: once a batch is there, at an interval, and when it is asked to.
+/// Queue of ended spans, and the thread that exports them: as soon as a batch is full, at an interval, and on request.
 ///
-/// It takes whatever it is given: who adds to it limits how much waits.
+/// The queue has no limit: its callers limit the number of waiting spans.
 #[derive(Debug)]
 pub(crate) struct Queue(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Signal to the thread that there is something to do.
+    /// Signals to the thread that there is work.
     wake: Condvar,
-    /// Signal of the thread that it has done something.
+    /// Signals that the thread has finished some work.
     done: Condvar,
     batch_spans: usize,
     interval: Duration,
@@ -27,7 +27,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: Batch,
-    /// Exports that were asked for, and those of them that ended.
+    /// Exports that were requested (`asked`), and those of them that ended (`answered`).
     asked: u64,
     answered: u64,
     is_closed: bool,
@@ -35,8 +35,8 @@ struct State {
 }
 
 impl Queue {
-    /// Starts the thread, which exports by this function all that waits, at the latest once so many spans do. A panic of it would end the
-    /// thread for good.
+    /// Starts the thread, which exports all waiting spans with this function, at the latest when `batch_spans` are
+    /// waiting. A panic of the function would end the thread.
     pub(crate) fn start(
         batch_spans: usize,
         interval: Duration,
@@ -62,7 +62,7 @@ impl Queue {
             return;
         }
         add(&mut state.waiting);
-        // while it works the thread sees by itself that more waits
+        // while the thread works it notices further spans without a signal
         let is_due = state.waiting.len() == self.0.batch_spans;
         drop(state);
         if is_due {
@@ -70,7 +70,7 @@ impl Queue {
         }
     }
 
-    /// Exports what waits, and returns whether that was done in time.
+    /// Exports all waiting spans, and returns true if that was done in time.
     pub(crate) fn flush(&self, within: Duration) -> bool {
         let mut state = self.0.state.lock();
         state.asked += 1;
@@ -81,7 +81,7 @@ impl Queue {
         !waited.timed_out()
     }
 
-    /// Exports what waits and ends the thread. Waits no longer than this for it.
+    /// Exports all waiting spans and ends the thread. Waits at most this long for it.
     pub(crate) fn close(&self, within: Duration) {
         let mut state = self.0.state.lock();
         state.is_closed = true;
@@ -99,7 +99,7 @@ impl Drop for Queue {
 
 impl Shared {
     fn work(&self, mut export: impl FnMut(&mut Batch)) {
-        // what the client does here makes no spans
+        // suppressed, so that the HTTP client creates no spans here
         let _suppressed = Context::enter_telemetry_suppressed_scope();
         let mut batch = Batch::default();
         let mut last = Instant::now();

@@ -16,33 +16,33 @@ use crate::export::state::ExportState;
 use crate::recent::ring::{failed, took};
 use crate::stats::add;
 
-/// Maximum number of spans that wait for the ring of recent traces only: two batches of default size, so that the export
-/// thread is woken before it is full.
+/// Maximum number of spans that wait only for the ring of recent traces: two batches of default size, so that the
+/// export thread is woken before it is full.
 const RING_QUEUE_SPANS: usize = 1024;
 
-/// Maximum time that a flush waits for the export.
+/// Maximum time for which a flush waits for the export.
 const FLUSH_BUDGET: Duration = Duration::from_secs(5);
 
-/// Lets a span into the queue or counts why not.
+/// Admits spans to the queue, or counts why not.
 ///
-/// The provider is never shut down, only the queue is: spans that are made later still have ids for the log.
+/// Only the queue is shut down, never the provider: spans that are created later still have ids for the log.
 #[derive(Clone, Debug)]
 pub(crate) struct QueueLimiter {
     pub(crate) state: Arc<ExportState>,
     pub(crate) queue: Arc<Queue>,
-    /// `None`: what the sampler drops is not exported.
+    /// `None` if traces dropped by the sampler are not exported.
     pub(crate) tail: Option<Arc<TailBuffer>>,
 }
 
 impl QueueLimiter {
-    /// Sends what waits until the budget is spent; what waits then is counted as lost. Blocks for that long.
+    /// Sends pending spans until the budget is spent; the rest is counted as lost. Blocks for up to that time.
     pub(crate) fn stop(&self, budget: Duration) {
         self.queue.close(budget);
         self.state.abandon();
     }
 
-    /// Lets go of a request that is not sampled and did not fail, with the spans below it that wait for its end; returns
-    /// whether that could be done: not if it was slow, or one of them failed.
+    /// Discards a request that is not sampled and did not fail, with the spans below it that wait for its end. Returns
+    /// false, and discards nothing, if the request was slow or a span of its trace failed.
     #[cfg(feature = "http")]
     pub(crate) fn lets_go(&self, ids: &SpanContext, took: Duration) -> bool {
         let tail = self.tail.as_ref();
@@ -50,7 +50,7 @@ impl QueueLimiter {
             && tail.is_none_or(|tail| tail.lets_go(ids.trace_id(), ids.span_id()))
     }
 
-    /// Takes the end of a sampled span in brief.
+    /// Adds a sampled brief span that has ended.
     #[cfg(feature = "http")]
     pub(crate) fn end_brief(&self, brief: Brief, texts: [&str; TEXTS]) {
         if self.admits() {
@@ -58,7 +58,8 @@ impl QueueLimiter {
         }
     }
 
-    /// Counts a sampled span; returns whether it goes into the queue. A span is a large value, and moved by each call.
+    /// Counts a sampled span; returns true if it may enter the queue.
+    /// The span is not passed, because moving it is expensive.
     fn admits(&self) -> bool {
         let counters = &self.state.counters;
         let missed = if self.state.closing.is_closing() {
@@ -74,7 +75,7 @@ impl QueueLimiter {
 
     fn end_unsampled(&self, span: SpanData) {
         let Some(tail) = &self.tail else {
-            // a request that was recorded though it is not sampled
+            // a request that was recorded although it is not sampled
             if failed(&span) || took(&span) >= self.state.ring.slow_after {
                 self.show(span);
             }
@@ -94,7 +95,7 @@ impl QueueLimiter {
         }
     }
 
-    /// Lets a span through to the ring of recent traces only.
+    /// Sends a span to the ring of recent traces only.
     fn show(&self, span: SpanData) {
         let for_ring = &self.state.counters.queued_for_ring;
         let admit = |n| (n < RING_QUEUE_SPANS).then_some(n + 1);
@@ -128,7 +129,7 @@ impl SpanProcessor for QueueLimiter {
         }
     }
 
-    /// Called when the last handle goes: then nobody is there to wait.
+    /// Does nothing: it is called when the last handle is dropped, and nobody waits for it.
     fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
         Ok(())
     }

@@ -12,14 +12,14 @@ use crate::limits::cut;
 const MAX_READ_BYTES: u64 = 4096;
 /// Maximum bytes of a reason.
 const MAX_SHOWN_BYTES: usize = 256;
-/// A shorter part of a header is no credential, and may be any word.
+/// Minimum bytes of a credential; a shorter part of a header may be any word.
 const MIN_CREDENTIAL_BYTES: usize = 6;
-/// Scheme of a credential, as long as one, and a word of many messages.
+/// Scheme of a credential: as long as a credential, but a word of many messages.
 const SCHEME: &str = "bearer";
 
-/// Reads why a collector refused a batch, or a part of it.
+/// Reads the reason why a collector rejected a batch, or a part of it.
 ///
-/// Such a text may repeat what it was sent: without the values of the configured headers.
+/// Such a text may repeat parts of the request: the values of the configured headers are removed.
 pub(crate) struct Reasons {
     credentials: Vec<String>,
 }
@@ -34,16 +34,16 @@ impl Reasons {
     pub(crate) fn new(headers: &HeaderMap) -> Self {
         let mut credentials = Vec::new();
         for value in headers.values() {
-            // a value may have bytes beyond ASCII
+            // a value may contain bytes beyond ASCII
             let value = String::from_utf8_lossy(value.as_bytes());
-            // a text may quote a piece, or escape what stands between two
+            // a text may quote a part of the value, or escape the characters between two parts
             let pieces = value.split(|c: char| !c.is_alphanumeric() && !"-_".contains(c));
             let parts = value.split_whitespace().chain(pieces).filter(|part| {
                 part.len() >= MIN_CREDENTIAL_BYTES && !part.eq_ignore_ascii_case(SCHEME)
             });
             credentials.extend(parts.map(str::to_owned));
         }
-        // one may begin another one, the rest of which would be left
+        // longest first: a credential may be the prefix of another one, whose rest would remain
         credentials.sort_by_key(|credential| Reverse(credential.len()));
         Self { credentials }
     }
@@ -55,10 +55,10 @@ impl Reasons {
         })
     }
 
-    /// Returns the message of an answer, on one line; `None` if there is none that a person can read.
+    /// Returns the message of a response, on one line; `None` if it has no readable message.
     ///
-    /// A message of 401 or 403 is about credentials, and may show a part of one. A body of unknown length may have no end before the
-    /// connection has: it would hold back the next batch.
+    /// A message of 401 or 403 is about credentials, and may contain a part of one. A body of unknown length may not
+    /// end before the connection is closed, which would delay the next batch.
     pub(crate) fn read(
         &self,
         status: StatusCode,
@@ -80,7 +80,7 @@ impl Reasons {
         let length = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
         let length: u64 = length.trim().parse().ok()?;
         let mut bytes = Vec::new();
-        // what came before it broke off is better than nothing
+        // the part before a broken connection is better than nothing
         let _ = body
             .take(length.min(MAX_READ_BYTES))
             .read_to_end(&mut bytes);

@@ -1,25 +1,27 @@
-//! The answer of a collector, from the bytes of an `ExportTraceServiceResponse` (opentelemetry-proto 1.x).
+//! Responses of a collector, read from the bytes of an `ExportTraceServiceResponse` (opentelemetry-proto 1.x).
 //!
-//! The answers of all signals have the same fields under the same numbers. A property test compares the reader with prost.
+//! The responses of all signals have the same fields under the
+//! same numbers. A property test compares the reader with prost.
 
-/// Content type of requests and answers.
+/// Content type of requests and responses.
 pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 
-/// Part of a batch that a collector did not take, though it answered with a success.
+/// Part of a batch that a collector rejected in a success response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct PartialSuccess {
     pub(crate) rejected: i64,
     pub(crate) message: String,
 }
 
-/// A field of a message, as the wire has it.
+/// Field of a message in the wire format.
 enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),
     Fixed,
 }
 
-/// Reads what was rejected: nothing, if the answer does not say so. Returns `None` for what is no such message.
+/// Reads the rejected part: nothing if the response contains
+/// none. Returns `None` if the response is not such a message.
 pub(crate) fn read(mut answer: &[u8]) -> Option<PartialSuccess> {
     let mut partial = PartialSuccess::default();
     while !answer.is_empty() {
@@ -44,8 +46,8 @@ fn merge(partial: &mut PartialSuccess, mut bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Reads the message of a `google.rpc.Status`, which is the body of a failure (OTLP/HTTP, "Failures"). What follows the message may
-/// be cut off.
+/// Reads the message of a `google.rpc.Status`, the body of an error response
+/// (OTLP/HTTP, "Failures"). The bytes after the message may be cut off.
 pub(crate) fn message_of_status(mut answer: &[u8]) -> Option<&str> {
     let mut message = "";
     while let Some(field) = field(&mut answer) {
@@ -56,7 +58,7 @@ pub(crate) fn message_of_status(mut answer: &[u8]) -> Option<&str> {
     (!message.is_empty()).then_some(message)
 }
 
-/// Takes one field, by its number. Groups, which OTLP does not have, are not read.
+/// Takes one field with its number. Groups, which OTLP does not use, are not supported.
 fn field<'a>(bytes: &mut &'a [u8]) -> Option<(u32, Field<'a>)> {
     let key = u32::try_from(varint(bytes)?).ok()?;
     let number = key >> 3;
@@ -117,7 +119,7 @@ mod tests {
         })
     }
 
-    /// Fields of all kinds but groups, some with a wrong kind or number, some cut short.
+    /// Returns fields of all kinds except groups, some with a wrong kind or number, some truncated.
     fn messages(depth: u32) -> BoxedStrategy<Vec<u8>> {
         let inner = match depth {
             0 => vec(any::<u8>(), 0..20).boxed(),
@@ -151,7 +153,8 @@ mod tests {
         prop_oneof![3 => whole, 1 => cut].boxed()
     }
 
-    /// Reports whether there is a group, at any depth that prost looks at; the reader refuses what prost skips.
+    /// Reports whether there is a group, at any depth that prost
+    /// decodes; the reader refuses groups, and prost skips them.
     fn has_group(mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let mut ahead = bytes;

@@ -10,25 +10,25 @@ use crate::limits::Limits;
 use crate::recent::ring::Ring;
 use crate::stats::{Counters, ExportHealth, Stats};
 
-/// Durations of exports that nobody has published yet; more are left out.
+/// Maximum number of export durations that are not published yet; further ones are dropped.
 const MAX_EXPORT_SECONDS: usize = 256;
 
-/// State that request threads, the export thread and readers share.
+/// State shared by request threads, the export thread and readers.
 #[derive(Debug)]
 pub(crate) struct ExportState {
     pub(crate) counters: Counters,
     pub(crate) queue_capacity: usize,
     pub(crate) limits: Limits,
     pub(crate) ring: Ring,
-    /// Result of the export that runs now; written by the client, read by the exporter.
+    /// Result of the running export; written by the client, read by the exporter.
     pub(crate) reply: Arc<Mutex<Reply>>,
     pub(crate) closing: Arc<Closing>,
-    /// Since they were published last.
+    /// Durations since the last publication.
     pub(crate) export_seconds: Mutex<Vec<f64>>,
     /// The last export, for operators.
     health: Mutex<ExportHealth>,
     failing_from: Mutex<Option<Instant>>,
-    /// Held while an outcome is counted; true once what still waited was counted as lost.
+    /// Locked while an outcome is counted; true once the remaining spans were counted as lost.
     abandoned: Mutex<bool>,
 }
 
@@ -48,7 +48,7 @@ impl ExportState {
         }
     }
 
-    /// Counts what became of spans that waited, unless they were given up meanwhile.
+    /// Counts the outcome of spans, unless they were abandoned before.
     pub(crate) fn record_outcome(&self, spans: usize, count: impl FnOnce(&Counters)) {
         let abandoned = self.abandoned.lock();
         if !*abandoned {
@@ -57,7 +57,7 @@ impl ExportState {
         }
     }
 
-    /// The shutdown budget is spent: what still waits is lost, and is counted so.
+    /// Counts the remaining spans as lost, because the budget of the shutdown is spent.
     pub(crate) fn abandon(&self) {
         let mut abandoned = self.abandoned.lock();
         *abandoned = true;
@@ -67,7 +67,7 @@ impl ExportState {
     pub(crate) fn stats(&self) -> Stats {
         let abandoned = self.abandoned.lock();
         if *abandoned {
-            self.count_lost(); // a span that was on its way through the limiter when it closed
+            self.count_lost(); // a span that was passing the limiter when it closed
         }
         self.counters.read(self.queue_capacity)
     }
@@ -105,7 +105,7 @@ impl ExportState {
         health.last_kind = Some(failure.kind.as_str());
     }
 
-    /// Keeps the duration of an export for [`publish_metrics`](crate::publish_metrics).
+    /// Stores the duration of an export for [`publish_metrics`](crate::publish_metrics).
     pub(crate) fn exported_in(&self, duration: Duration) {
         self.health.lock().last_duration = Some(duration);
         let mut seconds = self.export_seconds.lock();

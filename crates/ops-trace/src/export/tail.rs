@@ -12,19 +12,19 @@ use crate::recent::ring::{failed, took};
 use crate::stats::add;
 
 const SHARDS: usize = 16;
-/// Maximum number of traces that wait for their end, in one of 16 shards.
+/// Maximum number of traces that wait for their end, in each of 16 shards.
 const MAX_TRACES: usize = 128;
-/// Maximum bytes of the spans that wait, in one of 16 shards: 16 MiB in all.
+/// Maximum bytes of the waiting spans, in each of 16 shards: 16 MiB in total.
 const MAX_BYTES: usize = 1024 * 1024;
 /// Maximum number of spans of one trace that wait for its root, which is the 64th.
 const MAX_WAITING: usize = 63;
-/// Number of roots per shard whose late spans follow the decision.
+/// Number of roots per shard for which late spans follow the decision.
 const DECISIONS: usize = 64;
-/// Maximum number of spans of a decision whose late children follow it.
+/// Maximum number of spans per decision for which late children follow it.
 const MAX_KEPT: usize = 256;
 
-/// Holds the spans of traces that are not sampled until the root of this process ends, and then decides about all of
-/// them: a tail decision inside the process.
+/// Holds the spans of unsampled traces until the root of this process ends,
+/// and then decides about all of them: tail sampling inside the process.
 #[derive(Debug)]
 pub(crate) struct TailBuffer {
     keep: Keep,
@@ -36,11 +36,11 @@ pub(crate) struct TailBuffer {
 /// Decision about spans.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// They wait, or are not needed.
+    /// The spans wait, or are dropped.
     Nothing,
-    /// They go to the ring of recent traces.
+    /// The spans are added to the ring of recent traces.
     Show(Vec<SpanData>),
-    /// They go to the collector, too.
+    /// The spans are sent to the collector too.
     Export(Vec<SpanData>),
 }
 
@@ -53,19 +53,20 @@ enum Fate {
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// In the order of their first span. The newest ones end first, as a rule, and are looked for from the back.
+    /// Ordered by their first span. The newest traces usually end first, so they are searched from the back.
     waiting: VecDeque<Waiting>,
     bytes: usize,
-    /// Decisions about the roots that were kept last.
+    /// Decisions about the last roots that were kept.
     decisions: VecDeque<Decision>,
 }
 
-/// One trace may have several roots here, such as a request and its retry: only what is below a root follows its decision.
+/// Decision about a root. A trace may have several roots here, such
+/// as a request and its retry: only spans below a root follow it.
 #[derive(Debug)]
 struct Decision {
     id: TraceId,
     fate: Fate,
-    /// Spans that were kept, root included.
+    /// Spans that were kept, including the root.
     kept: Vec<SpanId>,
 }
 
@@ -74,7 +75,7 @@ struct Waiting {
     id: TraceId,
     spans: Vec<SpanData>,
     failed: bool,
-    /// A failed one had to go, and nobody knows any more which root it was below.
+    /// True if a failed span was dropped, so that it is unknown which root it was below.
     has_lost_failure: bool,
     bytes: usize,
 }
@@ -89,7 +90,7 @@ impl TailBuffer {
         }
     }
 
-    /// Returns the number of spans that were dropped before their trace ended, because too many waited.
+    /// Returns the number of spans that were dropped before their trace ended, because too many were waiting.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(Relaxed)
     }
@@ -98,8 +99,8 @@ impl TailBuffer {
         self.shards[usize::from(id.to_bytes()[15]) % SHARDS].lock()
     }
 
-    /// Drops what waits below a root that ended in time and did not fail; returns whether that is all there is to do: not
-    /// if one of the spans of its trace failed.
+    /// Drops the spans below a root that was not slow and did not fail.
+    /// Returns false, and drops nothing, if a span of the trace failed.
     #[cfg(feature = "http")]
     pub(crate) fn lets_go(&self, id: TraceId, root: SpanId) -> bool {
         let mut shard = self.shard(id);
@@ -113,7 +114,7 @@ impl TailBuffer {
         true
     }
 
-    /// Takes a span that ended.
+    /// Decides about a span that ended.
     pub(crate) fn end(&self, span: SpanData) -> Verdict {
         let id = span.span_context.trace_id();
         let mut shard = self.shard(id);
@@ -158,14 +159,14 @@ impl TailBuffer {
 }
 
 impl Shard {
-    /// Finds the decision that kept this span, and its place.
+    /// Returns the decision that kept this span, and its index.
     fn decision(&self, id: TraceId, span: SpanId) -> Option<(usize, Fate)> {
         let mut decisions = self.decisions.iter().enumerate();
         let kept = decisions.find(|(_, known)| known.id == id && known.kept.contains(&span));
         kept.map(|(at, decision)| (at, decision.fate))
     }
 
-    /// Remembers what is kept, in its decision or a new one, for spans below it that end later.
+    /// Adds the kept spans to their decision, or to a new one, for spans below them that end later.
     fn remember(&mut self, known: Option<usize>, id: TraceId, fate: Fate, spans: &[SpanData]) {
         let at = known.unwrap_or_else(|| {
             if self.decisions.len() == DECISIONS {
@@ -186,7 +187,7 @@ impl Shard {
         self.waiting.iter().rposition(|waiting| waiting.id == id)
     }
 
-    /// Keeps a span until its root ends; returns how many spans that cost.
+    /// Holds a span until its root ends; returns the number of spans evicted for it.
     fn hold(&mut self, span: SpanData) -> usize {
         let id = span.span_context.trace_id();
         let mut evicted = 0;
@@ -220,8 +221,8 @@ impl Shard {
         })
     }
 
-    /// Takes the spans below a root, and whether one of them failed; others of the same trace, below another root that still
-    /// runs, stay.
+    /// Removes and returns the spans below a root, and true if one of them failed. Spans of the same trace below
+    /// another root that is still running stay.
     fn take(&mut self, id: TraceId, root: SpanId) -> (Vec<SpanData>, bool) {
         let Some(at) = self.position(id) else {
             return (Vec::new(), false);
@@ -260,8 +261,8 @@ impl Waiting {
         }
     }
 
-    /// Makes room by the oldest span that no other one hangs from, so that what stays is reached from the root; one that
-    /// failed stays while there are others. Returns its bytes.
+    /// Drops the oldest span without children, so that the remaining ones stay connected with the root; a failed span
+    /// is dropped only if there is no other one. Returns the dropped bytes.
     fn drop_leaf(&mut self) -> usize {
         let spans = &self.spans;
         let is_leaf = |span: &SpanData| {
@@ -279,8 +280,8 @@ impl Waiting {
     }
 }
 
-/// Returns a bit for each span below the root, of at most [`MAX_WAITING`]. A child ends before its parent, as a rule, so that
-/// the first round from the back finds all.
+/// Returns a bit for each span below the root, of at most [`MAX_WAITING`] spans. A child usually ends before its
+/// parent, so that the first pass from the back finds all of them.
 fn below(root: SpanId, spans: &[SpanData]) -> u64 {
     let mut below = 0_u64;
     loop {

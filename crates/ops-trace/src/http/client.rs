@@ -1,4 +1,4 @@
-//! Spans for the requests that are sent: an observer for `ops_http::ClientLayer`.
+//! Spans of outgoing requests: an observer for `ops_http::ClientLayer`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -17,7 +17,7 @@ use crate::propagation::with_span;
 use crate::span::fail;
 use crate::{Handle, global};
 
-/// Observer that makes one CLIENT span for each request that is sent, from its start to the end of the response body, and
+/// Observer that creates one CLIENT span for each outgoing request, from its start to the end of the response body, and
 /// adds the trace context to requests to the hosts of [`Config::propagate_to`](crate::Config::propagate_to).
 ///
 /// ```
@@ -33,12 +33,13 @@ use crate::{Handle, global};
 /// Names and attributes are those of OpenTelemetry's stable conventions for HTTP clients:
 ///
 /// - The name is the method, followed by the template of the URL if the request has an [`ops_http::Route`] extension.
-/// - `url.full` has no credentials: user name and password, and values of keys that name one in query and path, are `REDACTED`.
-/// - `error.type` is the status from 400 on, `connection_refused`, `timeout`, `host_not_found` and other errors of the operating
-///   system, the name of the client's error type, `body_error` for a response that breaks off, `cancelled` for a request that is dropped
-///   before its response came. A response whose body is dropped unread is no error.
-/// - A call of gRPC (feature `grpc`) is named after its method, and fails with any status but `OK`.
-/// - `http.request.resend_count` counts for requests with a [`ResendCount`].
+/// - `url.full` contains no credentials: user name and password, and
+///   the values of credential keys in query and path, are `REDACTED`.
+/// - `error.type` is the status from 400 on, `connection_refused`, `timeout`, `host_not_found` and other errors of the
+///   operating system, the name of the client's error type, `body_error` for a response that breaks off, `cancelled`
+///   for a request that is dropped before its response came. A response whose body is dropped unread is not an error.
+/// - A gRPC call (feature `grpc`) is named after its method, and fails with any status except `OK`.
+/// - `http.request.resend_count` is set for requests with a [`ResendCount`].
 #[derive(Clone, Debug, Default)]
 pub struct ClientSpans {
     handle: Option<Handle>,
@@ -58,18 +59,18 @@ impl ClientSpans {
     }
 }
 
-/// Counter of the attempts to send one request: an extension of the request, added before it reaches the retries, whose
-/// copies share it.
+/// Counter of the attempts to send one request: an extension of the request,
+/// added before the request reaches the retries, whose copies share it.
 #[derive(Clone, Debug, Default)]
 pub struct ResendCount(Arc<AtomicU32>);
 
 impl ResendCount {
-    /// Returns a counter of no attempts.
+    /// Returns a counter at zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Counts an attempt, and returns the number of those before it.
+    /// Counts an attempt, and returns the number of earlier ones.
     fn next(extensions: &Extensions) -> u32 {
         extensions
             .get::<Self>()
@@ -77,11 +78,11 @@ impl ResendCount {
     }
 }
 
-/// State of one request that is sent: the context with its span.
+/// State of one outgoing request: the context with its span.
 #[derive(Debug)]
 pub struct ClientScope {
     context: Context,
-    /// The span in the context is the one of this request.
+    /// True if the span in the context belongs to this request.
     is_own: bool,
     start: SystemTime,
 }
@@ -145,13 +146,13 @@ impl Observe for ClientSpans {
 }
 
 impl ClientScope {
-    /// The context, if the span in it is the one of this request: any other one goes on.
+    /// Returns the context if its span belongs to this request; any other span continues after the request.
     fn own(&self) -> Option<&Context> {
         self.is_own.then_some(&self.context)
     }
 }
 
-/// Returns the context with the span of the request, or the current one if spans are not made.
+/// Returns the context with the span of the request, or the current context if no spans are made.
 fn started(handle: &Handle, request: &request::Parts) -> ClientScope {
     let start = SystemTime::now();
     let resends = ResendCount::next(&request.extensions);
@@ -168,7 +169,7 @@ fn started(handle: &Handle, request: &request::Parts) -> ClientScope {
     if span.is_recording() {
         span.set_attributes(attributes(request, resends));
     }
-    // none for telemetry about telemetry
+    // invalid for requests of the telemetry itself
     let is_own = span.span_context().is_valid();
     ClientScope {
         context: Context::map_current(|parent| match is_own {
@@ -221,7 +222,7 @@ fn attributes(request: &request::Parts, resends: u32) -> Vec<KeyValue> {
     attributes
 }
 
-/// Host and port that the request goes to: of its URL, or else of the header `Host`.
+/// Returns the host and the port of the request: from its URL, or else from the header `Host`.
 fn host(request: &request::Parts) -> Option<(&str, Option<u16>)> {
     match request.uri.host() {
         Some(host) => Some((host, request.uri.port_u16())),

@@ -12,23 +12,23 @@ use super::head::{Client, Head};
 use super::query::{redacted, redacted_path};
 use crate::limits::{ERROR_TYPE, MAX_TEXT_BYTES, cut, cut_where_it_is};
 
-/// The name of what no route answers, and of methods that are not known ones.
+/// Name of requests that no route matches, and of unknown methods.
 pub(super) const UNNAMED: &str = "HTTP";
-/// Keys of the two attributes by which requests of a route differ.
+/// Keys of the two attributes in which requests of a route differ.
 pub(super) const PATH: &str = "url.path";
 pub(super) const QUERY: &str = "url.query";
-/// RFC 1035, section 2.3.4, and brackets.
+/// RFC 1035, section 2.3.4, plus brackets.
 const MAX_HOST_BYTES: usize = 257;
 const ORIGINAL_METHOD_CHARS: usize = 32;
 const CLIENT_TEXT_BYTES: usize = 256;
-/// Attributes of whoever sent a request.
+/// Attributes of the client that sent a request.
 pub(super) const OF_CLIENT: [&str; 2] = ["client.address", "user_agent.original"];
 
 pub(super) fn http_route(route: &Route) -> KeyValue {
     KeyValue::new("http.route", route.shared())
 }
 
-/// The attributes of a request's head, but for its route.
+/// Adds the attributes of a request's head, except its route.
 pub(super) fn attributes(head: &Head, add: &mut impl FnMut(KeyValue)) {
     method(&head.method, add);
     add(KeyValue::new(PATH, path(&head.uri).into_owned()));
@@ -80,10 +80,11 @@ pub(super) fn version(version: Version) -> Option<&'static str> {
     })
 }
 
-/// A host, and its port if that is known.
+/// A host, with its port if known.
 pub(super) type Server = (Arc<str>, Option<u16>);
 
-/// Returns the host by trusted proxies, or else from the request's target, or else `Host`; one that is not valid is left out.
+/// Returns the host from trusted proxies, or else from the request's
+/// target, or else from `Host`; an invalid host is ignored.
 pub(super) fn server_of(
     forwarded: &Forwarded,
     target: &Uri,
@@ -97,7 +98,7 @@ pub(super) fn server_of(
         Some(authority) => host_of(authority.as_str().as_bytes())?,
         None => host_of(host?.as_bytes())?,
     };
-    // the host is the one that the proxy called, its port that of this service
+    // the host is the one that the proxy was called with, the port is that of this service
     Some((address, forwarded.port.or(port)))
 }
 
@@ -110,10 +111,11 @@ pub(super) fn server(server: Option<Server>, add: &mut impl FnMut(KeyValue)) {
     }
 }
 
-/// The address and the port that requests of a thread had last, and the text that names both.
+/// Address and port of the last request of a thread, and the text that contains both.
 type LastHost = (Box<[u8]>, Arc<str>, Option<u16>);
 
-/// Returns the address and the port that this names. Most requests have those of the one before, which are not read again, nor copied.
+/// Returns the address and the port in this text. Most requests have
+/// those of the previous one, which are neither parsed nor copied.
 fn host_of(text: &[u8]) -> Option<Server> {
     thread_local! {
         static LAST: RefCell<Option<LastHost>> = const { RefCell::new(None) };
@@ -128,7 +130,7 @@ fn host_of(text: &[u8]) -> Option<Server> {
     let (address, port) = host_and_port(std::str::from_utf8(text).ok()?)?;
     let address: Arc<str> = address.into();
     if text.len() > MAX_HOST_BYTES + ":65535".len() {
-        return Some((address, port)); // zeros before the port, which nobody needs to keep
+        return Some((address, port)); // zeros before the port, not worth storing
     }
     let new = (text.into(), Arc::clone(&address), port);
     let _ = LAST.try_with(|last| {
@@ -139,7 +141,7 @@ fn host_of(text: &[u8]) -> Option<Server> {
     Some((address, port))
 }
 
-/// A name, an IPv4 address or one of IPv6 in brackets, and a port if one is there. Nothing is allocated.
+/// Parses a name, an IPv4 address or an IPv6 address in brackets, and an optional port. Does not allocate.
 pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
     let end = match text.strip_prefix('[') {
         Some(after) => after.find(']')? + 2,
@@ -165,7 +167,7 @@ pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
 
 pub(super) fn client(client: &Client, add: &mut impl FnMut(KeyValue)) {
     if let Some(address) = client.address {
-        // a socket for both versions has IPv4 peers as `::ffff:10.0.0.1`
+        // a dual-stack socket reports IPv4 peers as `::ffff:10.0.0.1`
         let address = address.to_canonical().to_string();
         add(KeyValue::new(OF_CLIENT[0], address));
     }
@@ -176,7 +178,7 @@ pub(super) fn client(client: &Client, add: &mut impl FnMut(KeyValue)) {
     }
 }
 
-/// Describes how the request ended; returns true if it failed.
+/// Adds the attributes of the request's end; returns true if it failed.
 pub(super) fn ended(outcome: &Outcome, add: &mut impl FnMut(KeyValue)) -> bool {
     if let Some(status) = status(outcome) {
         let status = i64::from(status);
@@ -194,14 +196,14 @@ pub(super) fn ended(outcome: &Outcome, add: &mut impl FnMut(KeyValue)) -> bool {
     true
 }
 
-/// Returns the status of the answer. Where nothing was sent, whoever sees the failure answers 500.
+/// Returns the status of the response. If none was sent after a failure, the server responds with 500.
 pub(super) fn status(outcome: &Outcome) -> Option<u16> {
     let is_dropped = matches!(outcome.ending, Ending::Aborted | Ending::CutOff);
     let unsent = (!is_dropped).then_some(outcome.status);
     outcome.sent_status.or(unsent)
 }
 
-/// Corrects the name, once it is known what answered.
+/// Corrects the name once the matched route is known.
 pub(super) fn answered(span: &SpanRef<'_>, outcome: &Outcome, before: Option<&Route>) {
     let known = outcome.route.as_ref() == before;
     if let Some(route) = outcome.route.as_ref().filter(|_| !known) {

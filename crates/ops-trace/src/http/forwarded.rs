@@ -1,4 +1,4 @@
-//! The request as the client made it, by what proxies in front of this service added to it.
+//! The request as the client sent it, from headers that proxies in front of this service added.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,10 +9,10 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
-/// Length of one of these headers, all its lines together, beyond which it is ignored.
+/// Maximum bytes of one of these headers, all its lines together; a longer one is ignored.
 const MAX_BYTES: usize = 4096;
 
-/// Answers of the proxies that are trusted: the outermost of them first.
+/// Values from trusted proxies; those of the outermost trusted proxy win.
 #[derive(Debug, Default)]
 pub(super) struct Forwarded {
     pub(super) client: Option<IpAddr>,
@@ -22,11 +22,11 @@ pub(super) struct Forwarded {
 }
 
 impl Forwarded {
-    /// Reads the headers of a request whose peer is trusted, which the caller knows.
+    /// Reads the headers of a request whose peer is trusted, which the caller has checked.
     ///
-    /// Each proxy appends the address that it was called from. They are read from the last one, as long as the address
-    /// is one that is trusted too: what a client sends itself is behind the first one that is not.
-    /// `Forwarded` (RFC 7239) precedes the `X-Forwarded` ones; a malformed one is ignored.
+    /// Each proxy appends the address that it was called from. The addresses are read from the last one, as long as
+    /// they are trusted too: entries that a client made up are before the first untrusted address. `Forwarded` (RFC
+    /// 7239) precedes the `X-Forwarded` headers; a malformed one is ignored.
     pub(super) fn read(headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Self {
         if !headers.keys().any(is_forwarding) {
             return Self::default();
@@ -64,7 +64,7 @@ impl Forwarded {
         let clients = list(X_FORWARDED_FOR);
         let clients: Vec<_> = entries(&clients).map(node).collect();
         let hops = trusted_hops(&clients, trusts);
-        // as many entries from the end as there are trusted hops, or the first one of those that fewer of them wrote
+        // as many entries from the end as there are trusted hops; if there are fewer entries, the first one
         let entry = |name| {
             let list = list(name);
             let entries: Vec<_> = entries(&list).collect();
@@ -88,7 +88,8 @@ fn is_forwarding(name: &HeaderName) -> bool {
     name == "forwarded" || name.starts_with("x-forwarded-")
 }
 
-/// Number of entries, from the last one, that a trusted proxy wrote; the last one is, by the peer.
+/// Returns the number of entries, from the last one, that trusted
+/// proxies wrote; the peer, which is trusted, wrote the last one.
 fn trusted_hops(clients: &[Option<IpAddr>], trusts: &impl Fn(IpAddr) -> bool) -> usize {
     let trusted = clients
         .iter()
@@ -97,7 +98,7 @@ fn trusted_hops(clients: &[Option<IpAddr>], trusts: &impl Fn(IpAddr) -> bool) ->
     (trusted.count() + 1).min(clients.len().max(1))
 }
 
-/// All lines of this header as one list (RFC 9110, section 5.3).
+/// Joins all lines of this header to one list (RFC 9110, section 5.3).
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut list = String::new();
     for value in headers.get_all(name) {
@@ -112,7 +113,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (!list.is_empty()).then_some(list)
 }
 
-/// Entries of a list, without the empty ones (RFC 9110, section 5.6.1.2).
+/// Returns the entries of a list, without empty ones (RFC 9110, section 5.6.1.2).
 fn entries(list: &str) -> impl Iterator<Item = &str> {
     list.split(',')
         .map(str::trim)
@@ -126,7 +127,7 @@ fn scheme(text: &str) -> Option<&'static str> {
         .find(|known| known.eq_ignore_ascii_case(text))
 }
 
-/// An address with or without a port; `None` for `unknown`, obfuscated names and anything else.
+/// Parses an address with or without port; `None` for `unknown`, obfuscated names and anything else.
 fn node(text: &str) -> Option<IpAddr> {
     let bracketed = || text.strip_prefix('[')?.split_once(']');
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -135,7 +136,7 @@ fn node(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Some(address.ip().to_canonical());
     }
-    // the port of RFC 7239 may be obfuscated: `_port`
+    // RFC 7239 allows an obfuscated port: `_port`
     let (address, port) = bracketed().or_else(|| text.split_once(':'))?;
     let port = port.strip_prefix(':').unwrap_or(port);
     let obfuscated = port.is_empty() || port.starts_with('_');
@@ -143,7 +144,7 @@ fn node(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// One element of `Forwarded`: one proxy.
+/// Element of `Forwarded`, written by one proxy.
 #[derive(Debug, Default)]
 struct Element {
     client: Option<IpAddr>,
@@ -151,7 +152,7 @@ struct Element {
     host: Option<String>,
 }
 
-/// Elements of a list of RFC 7239, section 4; `None` if it is malformed.
+/// Parses a list of elements (RFC 7239, section 4); `None` if it is malformed.
 fn elements(list: &str) -> Option<Vec<Element>> {
     let mut elements = Vec::new();
     let mut rest = list;
@@ -177,7 +178,7 @@ impl Element {
         for (at, (name, value)) in pairs.iter().enumerate() {
             let same = |(other, _): &Pair<'_>| other.eq_ignore_ascii_case(name);
             if pairs.iter().skip(at + 1).any(same) {
-                return None; // each parameter once (section 4)
+                return None; // each parameter at most once (section 4)
             }
             match name.to_ascii_lowercase().as_str() {
                 "for" => element.client = node(value),
@@ -190,7 +191,7 @@ impl Element {
     }
 }
 
-/// Pairs up to the next comma outside of quotes, and what follows them.
+/// Parses pairs up to the next comma outside of quotes, and returns the rest.
 fn pairs(text: &str) -> Option<(Vec<Pair<'_>>, &str)> {
     let mut pairs = Vec::new();
     let mut rest = text.trim_start_matches([' ', '\t']);
@@ -208,7 +209,7 @@ fn pairs(text: &str) -> Option<(Vec<Pair<'_>>, &str)> {
     }
 }
 
-/// A token (RFC 9110, section 5.6.2), and what follows it.
+/// Parses a token (RFC 9110, section 5.6.2), and returns the rest.
 fn token(text: &str) -> Option<(&str, &str)> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let end = text.bytes().position(|byte| !is_token(byte));
@@ -216,7 +217,7 @@ fn token(text: &str) -> Option<(&str, &str)> {
     (!token.is_empty()).then_some((token, rest))
 }
 
-/// A token or a quoted string (RFC 9110, section 5.6.4), and what follows it.
+/// Parses a token or a quoted string (RFC 9110, section 5.6.4), and returns the rest.
 fn value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (token, rest) = token(text)?;

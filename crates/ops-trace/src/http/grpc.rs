@@ -16,8 +16,8 @@ use crate::span::{fail, fail_with};
 const SYSTEM: &str = "grpc";
 const OTHER_METHOD: &str = "_OTHER";
 
-/// Span of a call that is served. It has the name of the method once that is known to be one, so that clients cannot make up
-/// names.
+/// Returns the span of an incoming call. It is named after the method only
+/// if the method is known to exist, so that clients cannot make up names.
 pub(super) fn served(
     request: &request::Parts,
     link: Option<SpanContext>,
@@ -41,7 +41,7 @@ pub(super) fn served(
     builder
 }
 
-/// Attributes of a call that is sent, without the server's address.
+/// Returns the attributes of an outgoing call, without the server's address.
 pub(super) fn sent(method: &str) -> [KeyValue; 2] {
     [
         KeyValue::new("rpc.system.name", SYSTEM),
@@ -49,7 +49,7 @@ pub(super) fn sent(method: &str) -> [KeyValue; 2] {
     ]
 }
 
-/// Writes how the call ended; the message of a status is the description of a span that failed.
+/// Records the end of the call; the status message becomes the description of a failed span.
 pub(super) fn ended(context: &Context, call: &GrpcEnd, outcome: &Outcome) {
     let span = context.span();
     match call.method() {
@@ -64,7 +64,7 @@ pub(super) fn ended(context: &Context, call: &GrpcEnd, outcome: &Outcome) {
         }
     }
     span.set_attribute(KeyValue::new("rpc.status_code", call.code.name()));
-    // an answer of something else than gRPC
+    // the response is not from gRPC
     if let Some(status) = outcome.sent_status.filter(|status| *status != 200) {
         let status = KeyValue::new("http.response.status_code", i64::from(status));
         span.set_attribute(status);

@@ -1,4 +1,4 @@
-//! The head of a request, which describes its span once somebody may see it.
+//! Head of a request, from which its span is created when it is needed.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -13,21 +13,21 @@ use ops_http::Route;
 use super::describe::{self, Server, UNNAMED};
 use super::forwarded::Forwarded;
 
-/// Attributes that a request has, as a rule, once it ended.
+/// Usual number of attributes of a request that has ended.
 const ATTRIBUTES: usize = 10;
 
-/// The parts of a request that its span is described by when it starts.
+/// Parts of a request that describe its span from the start.
 pub(super) struct Head {
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) version: Version,
-    /// `Host`, if the target names none.
+    /// `Host`, if the target contains no host.
     pub(super) host: Option<HeaderValue>,
     pub(super) forwarded: Forwarded,
-    /// The route that the router found before the span began.
+    /// Route that the router matched before the span began.
     pub(super) route: Option<Route>,
     pub(super) link: Option<SpanContext>,
-    /// Recorded only on request.
+    /// Recorded only if configured.
     pub(super) client: Option<Client>,
 }
 
@@ -74,7 +74,8 @@ impl Head {
         describe::server_of(&self.forwarded, &self.uri, self.host.as_ref())
     }
 
-    /// Returns the span as it begins. What describes it is written where it stays, not told to a span of the SDK one by one.
+    /// Returns the builder of the span at its start. Attributes are
+    /// written into it at once, not set on an SDK span one by one.
     pub(super) fn builder(&self, start: SystemTime) -> SpanBuilder {
         let mut builder = SpanBuilder::from_name(self.name(self.route.as_ref()));
         builder.attributes = Some(self.attributes());
@@ -91,7 +92,7 @@ impl Head {
         }
     }
 
-    /// Returns what describes the request, with room for what its end adds.
+    /// Returns the attributes of the request, with room for those of its end.
     pub(super) fn attributes(&self) -> Vec<KeyValue> {
         let mut attributes = Vec::with_capacity(ATTRIBUTES);
         let mut add = |attribute| attributes.push(attribute);
@@ -105,7 +106,7 @@ impl Head {
         attributes
     }
 
-    /// Returns the link to the trace that the request came with, if it does not go on.
+    /// Returns the link to the trace of the request's headers, if the request does not continue that trace.
     pub(super) fn links(&self) -> Option<Vec<Link>> {
         let link = self.link.clone()?;
         Some(vec![Link::with_context(link)])

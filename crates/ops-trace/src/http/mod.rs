@@ -1,14 +1,14 @@
-//! Spans for the requests that are served, an observer for `ops_http::ObserveLayer`, and for those that are sent, one for
-//! `ops_http::ClientLayer`.
+//! Spans of incoming requests, an observer for `ops_http::ObserveLayer`,
+//! and of outgoing requests, an observer for `ops_http::ClientLayer`.
 //!
 //! Names and attributes are those of OpenTelemetry's stable conventions for HTTP, with one difference: a request
-//! that no route answers is called `HTTP`, whatever its method, so that scanners cannot make up names. There are
-//! never more names than pairs of a known method, or `HTTP` for all others, and a route, and that one. A request that its route
-//! refuses with 405 has the name of the route too.
+//! that no route matches is named `HTTP`, whatever its method, so that scanners cannot make up names. The
+//! possible names are this one and the pairs of a known method, or `HTTP` for all others, and a route. A request
+//! that its route refuses with 405 is named after the route too.
 //!
-//! With the feature `grpc`, calls of gRPC have the names and attributes of the stable conventions for RPC instead: the name is the
-//! method, or `grpc` if nothing tells that the service has it; `rpc.status_code`; and an error as the conventions for gRPC
-//! have it on each side, described by the message of the status.
+//! With the feature `grpc`, gRPC calls have the names and attributes of the stable conventions for RPC instead. The
+//! name is the method, or `grpc` if it is unknown whether the service has the method; the status is `rpc.status_code`;
+//! errors follow the conventions for gRPC on each side, and their description is the status message.
 
 mod client;
 mod describe;
@@ -45,10 +45,10 @@ pub use trust::Trust;
 
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
-/// Function that finds the peer's address in a request.
+/// Function that returns the peer's address of a request.
 pub type PeerAddr = fn(&Extensions) -> Option<IpAddr>;
 
-/// Observer that makes one server span for each request, from its arrival to the end of its body.
+/// Observer that creates one server span for each request, from its arrival to the end of its body.
 #[derive(Clone, Debug)]
 pub struct ServerSpans(Arc<Settings>);
 
@@ -60,7 +60,7 @@ struct Settings {
     peer: PeerAddr,
     skip_paths: Vec<String>,
     client: bool,
-    /// Set once the warning about an unknown peer is logged; shared by all clones.
+    /// True once the warning about an unknown peer is logged; shared by all clones.
     warned: Arc<AtomicBool>,
 }
 
@@ -107,7 +107,7 @@ impl ServerSpans {
         self.with(|settings| settings.trust = trust)
     }
 
-    /// Trusts peers in this network and no others, such as `10.1.0.0/16`; call it again for more.
+    /// Trusts peers in this network, such as `10.1.0.0/16`, and no others; call it again for more networks.
     ///
     /// # Errors
     /// Fails if the text is neither an address nor a network.
@@ -119,14 +119,14 @@ impl ServerSpans {
         }))
     }
 
-    /// Sets the function that finds the peer's address in a request. Without one no peer is known, and none is trusted as a
-    /// private one; a valid `traceparent` is then logged once as `trace_context_from_unknown_peer`.
+    /// Sets the function that returns the peer's address of a request. Without it no peer is known, and none is trusted
+    /// as private; the first valid `traceparent` is then logged once as `trace_context_from_unknown_peer`.
     #[must_use]
     pub fn peer(self, peer: PeerAddr) -> Self {
         self.with(|settings| settings.peer = peer)
     }
 
-    /// Sets the paths without a span, instead of the default ones. Trace ids still pass through.
+    /// Sets the paths without a span, instead of the default ones. Their trace ids are still propagated.
     #[must_use]
     pub fn skip_paths(self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.with(|settings| settings.skip_paths = paths.into_iter().map(Into::into).collect())
@@ -138,7 +138,7 @@ impl ServerSpans {
         self.with(|settings| settings.client = on)
     }
 
-    /// The peer's address; a panic of the function that finds it counts as none.
+    /// Returns the peer's address; `None` if the function that finds it panics.
     fn peer_of(&self, request: &request::Parts) -> Option<IpAddr> {
         let find = || (self.0.peer)(&request.extensions);
         catch_unwind(AssertUnwindSafe(find)).ok().flatten()
@@ -155,7 +155,7 @@ impl ServerSpans {
         }
     }
 
-    /// Logs once that a valid `traceparent` did not become a parent because nothing tells who sent it.
+    /// Logs once that a valid `traceparent` did not become a parent because its sender is unknown.
     fn warn_of_unknown_peer(&self) {
         let by_peer = matches!(self.0.trust, Trust::PrivatePeers | Trust::Networks);
         if by_peer && !self.0.warned.swap(true, Relaxed) {
@@ -168,7 +168,7 @@ impl ServerSpans {
         }
     }
 
-    /// The parent, or else the link, that the request's headers name.
+    /// Returns the parent, or else the link, from the request's headers.
     fn remote(
         &self,
         handle: &Handle,
@@ -206,13 +206,13 @@ fn warn_of_refused_methods() {
     }
 }
 
-/// State of one request: its span, or the context that passes through.
+/// State of one request: its span, or the context that is propagated without one.
 #[derive(Debug)]
 pub struct Scope {
     context: Context,
-    /// The route that the span is named after already, where the router ran before.
+    /// Route after which the span is named already, if the router ran before.
     named: Option<Route>,
-    /// The span in the context, if it is one of HTTP.
+    /// The span in the context, if it is an HTTP span.
     span: Option<RequestSpan>,
     start: SystemTime,
 }
@@ -242,7 +242,7 @@ impl Observe for ServerSpans {
         let Some(tracer) = handle.tracer().filter(|_| !skipped) else {
             let is_empty =
                 |context: &Context| !context.has_active_span() && context.baggage().is_empty();
-            // nothing came that goes on, nothing is current that may not, and no span is made that could be within another one
+            // there is no context to propagate or to hide, and no span is made that could be inside another one
             if handle.tracer().is_none() && is_empty(&base) && Context::map_current(is_empty) {
                 return None;
             }
@@ -274,7 +274,7 @@ impl Observe for ServerSpans {
             (base.with_span(span.clone()), Some(span))
         };
         for key in handle.baggage_attributes() {
-            // what the observer knows of the client is not for a client to say
+            // attributes of the client that the observer sets must not come from the client's baggage
             let is_known = self.0.client && describe::OF_CLIENT.contains(&key.as_str());
             if let Some(value) = baggage::value(&context, key).filter(|_| !is_known) {
                 let attribute = KeyValue::new(key.clone(), cut(value, MAX_TEXT_BYTES));
@@ -336,7 +336,7 @@ impl Observe for ServerSpans {
     }
 }
 
-/// Returns the end of a request, by a clock that nobody sets.
+/// Returns the end of a request, measured by a monotonic clock.
 fn end(start: SystemTime, outcome: &Outcome) -> SystemTime {
     start.checked_add(outcome.elapsed).unwrap_or(start)
 }

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use percent_encoding::percent_decode_str;
 
-/// Parts of keys that name a credential wherever they stand: `user[password]`, `new_password_2`, `clientSecret`.
+/// Parts of keys that mark a credential at any position: `user[password]`, `new_password_2`, `clientSecret`.
 const CREDENTIAL_PARTS: &[&str] = &[
     "password",
     "passwd",
@@ -16,21 +16,21 @@ const CREDENTIAL_PARTS: &[&str] = &[
     "privatekey",
 ];
 
-/// No key below this length has one of [`CREDENTIAL_PARTS`] in it, or ends as one that names a credential.
+/// Minimum length of a key that contains one of [`CREDENTIAL_PARTS`], or has the ending of a credential key.
 const PART_BYTES: usize = 5;
 
 const REDACTED: &str = "REDACTED";
 
-/// Maximum levels of percent-encoding that are taken back from a value: each redirect of a login may add one.
+/// Maximum levels of percent-encoding that are decoded in a value: each redirect of a login may add one.
 const ENCODINGS: u8 = 3;
 
-/// Returns the query with the values of credentials replaced by `REDACTED`; keys and all else stay.
+/// Returns the query with the values of credentials replaced by `REDACTED`; keys and everything else stay.
 pub(super) fn redacted(query: &str) -> Cow<'_, str> {
     let mut redacted: Option<String> = None;
     let (mut start, mut in_user) = (0, false);
-    // looked for once: each pair may hold a URL
+    // searched once: each pair may contain a URL
     let last_at = LazyCell::new(|| query.rfind('@'));
-    // as an array a character is looked for one by one, which costs less where queries are short
+    // an array is searched one character at a time, which is faster for short queries
     for pair in query.split(['&']) {
         let before = start;
         let rest = query.get(before..).unwrap_or_default();
@@ -48,7 +48,7 @@ pub(super) fn redacted(query: &str) -> Cow<'_, str> {
             let has_at = || last_at.is_some_and(|at| at >= before + shown.len());
             is_cut(part, after, has_at, is_whole)
         };
-        // the query may be a URL as a whole
+        // the whole query may be a URL
         let is_key_cut = is_cut(key, key, true);
         let is_value_cut = value.is_some_and(|value| is_cut(value, pair, false));
         in_user = is_value_cut || is_key_cut && !pair.contains('@');
@@ -77,14 +77,14 @@ pub(super) fn redacted(query: &str) -> Cow<'_, str> {
     redacted.map_or(Cow::Borrowed(query), Cow::Owned)
 }
 
-/// Returns the path without credentials: values of its parameters, as in `/cart;jsessionid=REDACTED/2`, and users of URLs in it, as in
-/// `/fetch/https://REDACTED@host/`.
+/// Returns the path without credentials: the values of credential parameters, as in `/cart;jsessionid=REDACTED/2`, and
+/// the users of URLs, as in `/fetch/https://REDACTED@host/`, are replaced.
 pub(super) fn redacted_path(path: &str) -> Cow<'_, str> {
     if !path.bytes().any(|byte| matches!(byte, b';' | b'@' | b'%')) {
         return Cow::Borrowed(path);
     }
     let path = without_user(path);
-    // a URL in one segment has its slashes encoded
+    // a URL in one segment has encoded slashes
     let may_hold_url = path.contains('%') && (path.contains("2F") || path.contains("2f"));
     if !may_hold_url && !path.contains(';') {
         return path;
@@ -111,7 +111,7 @@ pub(super) fn redacted_path(path: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Returns the path with `REDACTED` for the user of a URL that is part of it, as proxies have them.
+/// Returns the path with `REDACTED` for the user of a URL that is part of it, as in paths of proxies.
 fn without_user(path: &str) -> Cow<'_, str> {
     // the colon may be encoded, and the slashes not
     let mark = path.find("://").map(|at| at + 1);
@@ -126,7 +126,7 @@ fn without_user(path: &str) -> Cow<'_, str> {
     format!("{before}{REDACTED}{after}").into()
 }
 
-/// Reports whether a part of a path is a URL with a user, percent-encoded.
+/// Reports whether a part of a path is a percent-encoded URL with a user.
 fn holds_user(part: &str, encodings: u8) -> bool {
     if encodings == 0 || !part.contains('%') {
         return false;
@@ -135,7 +135,8 @@ fn holds_user(part: &str, encodings: u8) -> bool {
     has_user(&decoded) || holds_user(&decoded, encodings - 1)
 }
 
-/// A value may be a URL with a query of its own, or JSON, and some servers take `;` for `&`.
+/// Reports whether a value contains a credential: it may be a URL
+/// with a query, or JSON, and some servers treat `;` like `&`.
 fn holds_credential(value: &str, encodings: u8) -> bool {
     let may_hold = |byte| matches!(byte, b'?' | b';' | b'%' | b'=' | b'@');
     if !value.bytes().any(may_hold) {
@@ -152,10 +153,11 @@ fn holds_credential(value: &str, encodings: u8) -> bool {
         || (encodings > 1 && decoded.contains('%') && holds_credential(&decoded, encodings - 1))
 }
 
-/// Reports whether the user of the last URL of this text goes on behind it, up to an `@`: `&` and `=` may be part of a user. `is_whole` if
-/// what follows is part of the URL by its position, too; `has_at` tells if there is an `@` in it.
+/// Reports whether the user of the last URL of this text continues after the text, up to an `@`: `&` and
+/// `=` may be part of a user. `is_whole` is true if the text after it is also part of the URL by its
+/// position; `has_at` returns true if that text contains an `@`.
 fn is_cut(text: &str, after: &str, has_at: impl FnOnce() -> bool, is_whole: bool) -> bool {
-    // one character is found sooner, and most texts have none
+    // searching one character is faster, and most texts do not contain it
     if !text.contains([':']) {
         return false;
     }
@@ -175,14 +177,15 @@ fn authority(text: &str) -> &str {
     text.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// Reports whether a password stands where the port would: it may hold a character that ends an authority, which has no `@` then.
+/// Reports whether there is a password in the position of the port:
+/// it may contain a character that ends the authority before its `@`.
 fn has_password(authority: &str) -> bool {
     let port = authority.split_once(':').map(|(_, port)| port);
     port.is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit()))
         && !is_bracketed(authority)
 }
 
-/// Reports whether a URL has a password, or a web address a user, which may be a token.
+/// Reports whether a URL contains a password, or a web address contains a user, which may be a token.
 fn has_user(text: &str) -> bool {
     let Some(last_at) = text.rfind('@') else {
         return false;
@@ -197,7 +200,7 @@ fn has_user(text: &str) -> bool {
     })
 }
 
-/// Reports whether this is an IPv6 address in brackets, whose colons are no port's.
+/// Reports whether this is an IPv6 address in brackets, whose colons do not begin a port.
 fn is_bracketed(authority: &str) -> bool {
     let parts = authority
         .strip_prefix('[')
@@ -209,7 +212,7 @@ fn is_bracketed(authority: &str) -> bool {
     })
 }
 
-/// Reports whether the text ends with `http` or `https`, in whatever case.
+/// Reports whether the text ends with `http` or `https`, in any case.
 fn is_web(text: &str) -> bool {
     ["http", "https"].iter().any(|scheme| {
         let end = text.len().checked_sub(scheme.len());
@@ -218,7 +221,7 @@ fn is_web(text: &str) -> bool {
     })
 }
 
-/// Reports whether JSON has a member whose name is that of a credential.
+/// Reports whether JSON contains a member with the name of a credential.
 fn has_member(text: &str) -> bool {
     let mut strings = text.split('"').peekable();
     while let Some(name) = strings.next() {
@@ -230,7 +233,7 @@ fn has_member(text: &str) -> bool {
     false
 }
 
-/// Digits at the end, as in `token_2`, make no other key.
+/// Reports whether a key is that of a credential. Digits at the end, as in `token_2`, are ignored.
 fn is_credential(key: &str) -> bool {
     let key = Key::new(key);
     let (whole, last) = (undigited(key.whole()), undigited(key.last_part()));
@@ -244,8 +247,8 @@ fn is_credential(key: &str) -> bool {
                 .any(|part| contains(whole, part.as_bytes())))
 }
 
-/// Reports whether the end of a key makes a credential of it, as in log lines: of `access_token` and `X-Amz-Security-Token`, not of
-/// `max_tokens`; of `user_session_id` and `my_jwt`.
+/// Reports whether a key ends like a credential, by the rules for log lines: `access_token`, `X-Amz-Security-Token`,
+/// `user_session_id` and `my_jwt` do, `max_tokens` does not.
 fn ends_as_credential(whole: &[u8], last: &[u8]) -> bool {
     match whole {
         [.., b'p', b'a', b's', b's'] => !matches!(last, b"bypass" | b"compass"),
@@ -259,13 +262,14 @@ fn ends_as_credential(whole: &[u8], last: &[u8]) -> bool {
     }
 }
 
-/// Reports whether the value of a key is a credential; the key is in lower case and without separators: `X-Amz-Signature` is
-/// `xamzsignature`.
+/// Reports whether the value of a key is a credential; the key is in lower
+/// case and without separators: `X-Amz-Signature` is `xamzsignature`.
 ///
-/// The first four are those of OpenTelemetry's semantic conventions. The others are those of signed URLs (AWS,
+/// The first four keys are those of OpenTelemetry's semantic conventions. The others are those of signed URLs (AWS,
 /// CloudFront, Google Cloud, Akamai), of OAuth 2 and OpenID Connect, SAML, CAS, and names that applications use.
 ///
-/// As a pattern the keys are compared by their length first, then byte by byte: a list would be walked through for each key of a query.
+/// A pattern compares the length of the keys first, then byte by
+/// byte; a list would be searched linearly for each key of a query.
 fn is_listed(key: &[u8]) -> bool {
     matches!(
         key,
@@ -351,11 +355,11 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// A key as it is compared: decoded, in lower case, without separators.
+/// Key in the form that is compared: decoded, in lower case, without separators.
 struct Key {
     bytes: Buffer,
-    /// Start of what follows the last `.`, `:`, bracket or delimiter of a URL that something but an index follows: `pwd` of `user[pwd]`,
-    /// and `pwd0` of `user[pwd][0]`.
+    /// Start of the part after the last `.`, `:`, bracket or URL delimiter that is not followed by an index: `pwd` of
+    /// `user[pwd]`, and `pwd0` of `user[pwd][0]`.
     last: usize,
 }
 
@@ -381,7 +385,7 @@ impl Key {
                     in_part = false;
                 }
                 _ => {
-                    // an index belongs to what it follows
+                    // an index belongs to the part before it
                     if !in_part && !byte.is_ascii_digit() {
                         last = bytes.as_slice().len();
                     }

@@ -1,5 +1,6 @@
-//! The span of a request. Until somebody tells it something it is ids, a start and the head of the request: what is exported is made of
-//! these when the request ends, and only if somebody will see it. One of the SDK is made only to be told something.
+//! The span of a request. It consists of ids, a start and the request's head until something is
+//! recorded on it: the exported span is built from these when the request ends, and only if it is
+//! needed. An SDK span is created only if something is recorded.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,7 +25,7 @@ use crate::brief::Brief;
 use crate::export::ended::{self, EndedSpan};
 use crate::sampling::{self, Decided};
 
-/// Span of a request: one clone is in the context, where handlers find it, one is the observer's.
+/// Span of a request: one clone is in the context, where handlers find it, and one belongs to the observer.
 #[derive(Clone)]
 pub(super) struct RequestSpan(Arc<Request>);
 
@@ -40,13 +41,13 @@ struct Request {
     reason = "most spans are silent for all their life, and a box would be an allocation more"
 )]
 enum State {
-    /// Nothing was told to it.
+    /// Nothing was recorded on it.
     Silent(Beginning),
     Recording(Box<SdkSpan>),
     Ended,
 }
 
-/// All that a span is made of. It goes with the request, even if somebody holds the context for longer.
+/// Data from which the span is built. It is dropped with the request, even if the context is held for longer.
 struct Beginning {
     parent: Context,
     head: Head,
@@ -76,7 +77,8 @@ impl RequestSpan {
         }))
     }
 
-    /// Ends the span with its request, if nothing was told to it; returns false if something was, or it ended before.
+    /// Ends the span with its request if nothing was recorded on it;
+    /// returns false if something was, or the span has ended before.
     pub(super) fn ends_silently(&self, outcome: &Outcome) -> bool {
         let request = &*self.0;
         let mut state = request.state.lock();
@@ -86,11 +88,11 @@ impl RequestSpan {
         let has_failed = outcome.is_server_error() || outcome.error_type().is_some();
         let is_forgotten = !has_failed && request.is_forgotten(outcome.elapsed);
         if is_forgotten && !ended::is_watched() {
-            *state = State::Ended; // in its place: it is large
+            *state = State::Ended; // overwritten, not moved: it is large
             return true;
         }
         let before = std::mem::replace(&mut *state, State::Ended);
-        // who is shown the end may not meet a lock
+        // released first: a span end hook must not wait for the lock
         drop(state);
         match before {
             State::Silent(beginning) if is_forgotten => {
@@ -108,7 +110,7 @@ impl RequestSpan {
         true
     }
 
-    /// Tells the span something, unless it ended.
+    /// Records something on the span, unless it has ended.
     fn tell(&self, tell: impl FnOnce(&mut SdkSpan)) {
         let mut state = self.0.state.lock();
         if let State::Silent(beginning) = &*state
@@ -123,7 +125,7 @@ impl RequestSpan {
 }
 
 impl Request {
-    /// The span of the SDK, described as if it had been there from the start.
+    /// Creates the SDK span, with the attributes it would have had from the start.
     fn recorded(&self, beginning: &Beginning) -> Option<SdkSpan> {
         let tracer = self.handle.tracer()?;
         let builder = beginning.head.builder(self.start);
@@ -131,7 +133,7 @@ impl Request {
         Some(sampling::decided(Some(Decided::whole(&self.ids)), build))
     }
 
-    /// The span as it is exported, now that the request ended and nothing was told to it.
+    /// Returns the exported span of a request that has ended and on which nothing was recorded.
     fn data(&self, beginning: &Beginning, outcome: &Outcome) -> SpanData {
         let Beginning { parent, head } = beginning;
         let parent = parent.span();
@@ -173,7 +175,7 @@ impl Request {
         }
     }
 
-    /// Ends as most sampled requests do. What describes it is told in brief, unless it is something that others do not have.
+    /// Ends a span as most sampled requests do: as a brief span, unless it has unusual attributes.
     fn end_briefly(&self, beginning: &Beginning, outcome: &Outcome) {
         let Beginning { parent, head } = beginning;
         let limiter = self.handle.limiter();
@@ -198,12 +200,12 @@ impl Request {
         limiter.end_brief(brief, [&path, query.as_deref().unwrap_or_default()]);
     }
 
-    /// Reports whether a request that did not fail leaves nothing behind, now that it ends.
+    /// Reports whether a request that did not fail can be discarded at its end.
     fn is_forgotten(&self, took: Duration) -> bool {
         !self.ids.is_sampled() && self.handle.limiter().lets_go(&self.ids, took)
     }
 
-    /// Shows the end to who watches, as that of a span of the SDK is.
+    /// Calls the span end hook, as for an SDK span.
     fn show(&self, beginning: &Beginning, route: Option<&Route>, took: Duration) {
         let Beginning { parent, head } = beginning;
         let route = route.or(head.route.as_ref());
@@ -223,7 +225,7 @@ impl Request {
     }
 }
 
-/// A span that nobody ended ends with its last clone, as one of the SDK does.
+/// Ends a span that was never ended when its last clone is dropped, as the SDK does.
 impl Drop for Request {
     fn drop(&mut self) {
         if !matches!(self.state.get_mut(), State::Silent(_)) {
@@ -279,7 +281,7 @@ impl Span for RequestSpan {
 
     fn end_with_timestamp(&mut self, at: SystemTime) {
         self.tell(|_| {});
-        // who is shown the end may not meet a lock
+        // released first: a span end hook must not wait for the lock
         let ended = std::mem::replace(&mut *self.0.state.lock(), State::Ended);
         if let State::Recording(mut span) = ended {
             span.end_with_timestamp(at);

@@ -1,13 +1,13 @@
 use std::net::IpAddr;
 
-/// Peers whose `traceparent` becomes the parent; that of all others becomes a link of a new trace.
+/// Peers whose `traceparent` becomes the parent; for all other peers it becomes a link of a new trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trust {
-    /// Loopback and private addresses. A peer whose address is not known is not trusted.
+    /// Loopback and private addresses. A peer whose address is unknown is not trusted.
     ///
-    /// A proxy on this machine is such a peer, and passes on what the world sends: let it remove the header, or
-    /// trust [`Nobody`](Self::Nobody).
+    /// A proxy on this machine is such a peer, and passes on headers from the
+    /// internet: let it remove the header, or trust [`Nobody`](Self::Nobody).
     #[default]
     PrivatePeers,
     /// All peers: only behind a proxy that removes the header.

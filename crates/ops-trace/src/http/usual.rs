@@ -10,7 +10,7 @@ use super::head::Head;
 use crate::brief::Shape;
 use crate::remembered::Remembered;
 
-/// Number of shapes that a thread remembers.
+/// Number of shapes that a thread keeps.
 const PLACES: usize = 64;
 
 thread_local! {
@@ -18,7 +18,7 @@ thread_local! {
         const { RefCell::new(Remembered::new()) };
 }
 
-/// Properties that most requests of a route have in common: they differ by their path and query only.
+/// Properties that most requests of a route share: these requests differ only in path and query.
 #[derive(PartialEq)]
 pub(super) struct Usual {
     route: Option<Route>,
@@ -32,7 +32,7 @@ pub(super) struct Usual {
 }
 
 impl Usual {
-    /// Returns nothing for a request that did not fail and has more to tell.
+    /// Returns the shared properties of a request that did not fail; `None` if it has further attributes.
     pub(super) fn of(head: &Head, outcome: &Outcome) -> Option<Self> {
         let is_usual = head.link.is_none()
             && head.client.is_none()
@@ -50,7 +50,7 @@ impl Usual {
         })
     }
 
-    /// Returns the shape of these requests, which this one has, too.
+    /// Returns the shape of requests with these properties.
     pub(super) fn shape(self, span: impl FnOnce() -> SpanData) -> Arc<Shape> {
         let number = self.number();
         let known = REMEMBERED.try_with(|all| {
@@ -63,12 +63,12 @@ impl Usual {
         }
         let shape = Arc::new(Shape::of(span(), [PATH, QUERY]));
         let new = (self, Arc::clone(&shape));
-        // what has to go is dropped later
+        // the replaced value is dropped after the borrow
         let _before = REMEMBERED.try_with(|all| all.try_borrow_mut().ok()?.put(number, new));
         shape
     }
 
-    /// Returns a number that requests of this kind have, whichever thread matched their route.
+    /// Returns a number that all requests of this kind share, on every thread.
     fn number(&self) -> usize {
         let route = self.route.as_ref().map_or("", Route::template);
         let host = self.server.as_ref().map_or("", |(host, _)| host);
@@ -80,7 +80,7 @@ impl Usual {
     }
 }
 
-/// A number that follows from this one and all of a text.
+/// Returns a number that depends on this one and the whole text.
 fn mixed(number: u64, text: &str) -> u64 {
     let (words, rest) = text.as_bytes().as_chunks();
     let words = words.iter().map(|word| u64::from_le_bytes(*word));

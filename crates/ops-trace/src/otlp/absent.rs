@@ -1,4 +1,4 @@
-//! The same without metrics and log lines.
+//! Stand-in without metrics and log lines.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,8 +13,8 @@ use crate::export::reply::{FailedExport, MAX_MESSAGE_BYTES, Reply};
 use crate::limits::cut;
 use crate::signals::ledger::{Ledger, Outcome};
 
-/// Posts the requests of one signal and counts what became of their items. An outage is one event when it begins and one
-/// when it ends.
+/// Posts the requests of one signal and counts the outcome of their items.
+/// An outage is logged as one event when it begins and one when it ends.
 pub(crate) struct Delivery {
     signal: &'static str,
     client: Client,
@@ -26,10 +26,10 @@ pub(crate) struct Delivery {
     ledger: Arc<Ledger>,
     closing: Arc<Closing>,
     is_rejecting: bool,
-    /// Set from an export that the source filled nothing for until it fills one again.
+    /// True after an export for which the source delivered nothing, until the source delivers again.
     #[cfg(feature = "otlp-metrics")]
     is_source_failing: bool,
-    /// Message that came with the last success.
+    /// Message of the last success response.
     warning: String,
 }
 
@@ -59,7 +59,8 @@ impl Delivery {
         }
     }
 
-    /// Sends a request with this number of items, which the ledger took before, and returns whether the collector has it.
+    /// Sends a request with this number of items, which the ledger
+    /// has already counted, and returns true if the collector has it.
     pub(crate) fn send(&mut self, items: u64, body: Vec<u8>) -> bool {
         if let Some(left) = self.closing.remaining_budget()
             && (left.is_zero() || self.breaker.is_open())
@@ -89,7 +90,7 @@ impl Delivery {
         }
     }
 
-    /// Counts an export for which there was no request, and logs the first one in a row. The collector has no part in it.
+    /// Counts an export without a request, and logs the first one in a row. The collector is not involved.
     #[cfg(feature = "otlp-metrics")]
     pub(crate) fn fail(&mut self, cause: String) {
         if !std::mem::replace(&mut self.is_source_failing, true) {
@@ -99,13 +100,13 @@ impl Delivery {
         self.ledger.record(0, Outcome::NoSource { cause });
     }
 
-    /// Ends the row of exports that the source filled nothing for.
+    /// Ends a series of exports for which the source delivered nothing.
     #[cfg(feature = "otlp-metrics")]
     pub(crate) fn filled(&mut self) {
         self.is_source_failing = false;
     }
 
-    /// Returns the rest of the budget of a shutdown; `None` before it began.
+    /// Returns the rest of the budget of a shutdown; `None` before the shutdown began.
     #[cfg(feature = "otlp-metrics")]
     pub(crate) fn remaining_budget(&self) -> Option<Duration> {
         self.closing.remaining_budget()

@@ -9,17 +9,17 @@ use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint,
 };
 
-/// Totals that the collector has: what is exported is what came on top. Totals of an export that failed stay for the next
-/// one.
+/// Totals that the collector has; exports contain the differences to
+/// them. Differences of a failed export are part of the next one.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     totals: HashMap<String, Total>,
 }
 
-/// Totals of the request that is sent.
+/// Totals of the request that is being sent.
 pub(super) type Pending = Vec<(String, Total)>;
 
-/// A total, and its time.
+/// A total with its time.
 #[derive(Clone, Debug)]
 pub(super) struct Total {
     value: TotalValue,
@@ -37,7 +37,7 @@ enum TotalValue {
 }
 
 impl Delivered {
-    /// Makes differences of totals. Gauges stay as they are.
+    /// Replaces totals by differences. Gauges do not change.
     pub(super) fn differences(&self, metrics: &mut [Metric]) -> Pending {
         let delta = AggregationTemporality::Delta as i32;
         let mut pending = Pending::new();
@@ -61,7 +61,7 @@ impl Delivered {
         pending
     }
 
-    /// Remembers what the collector has now.
+    /// Stores the totals that the collector has now.
     pub(super) fn commit(&mut self, pending: Pending) {
         self.totals.extend(pending);
     }
@@ -73,11 +73,11 @@ impl Delivered {
         };
         if let Some(before) = self.totals.get(&key)
             && let TotalValue::Number(value) = before.value
-            // a total that went back is one that began anew
+            // a total that decreased has started again
             && let Some(difference) = difference(total, value)
         {
             point.value = Some(difference);
-            // a clock may have been set back
+            // the clock may have been set back
             point.start_time_unix_nano = before.at.min(at);
         }
         let value = TotalValue::Number(total);
@@ -109,7 +109,7 @@ impl Delivered {
     }
 }
 
-/// Returns the difference of each bucket; `None` for buckets that began anew.
+/// Returns the difference of each bucket; `None` if the buckets started again.
 fn differences(totals: &[u64], before: &[u64]) -> Option<Vec<u64>> {
     let pairs = totals.iter().zip(before);
     let differences = pairs.map(|(total, before)| total.checked_sub(*before));
@@ -128,7 +128,8 @@ fn difference(total: Number, before: Number) -> Option<Number> {
     }
 }
 
-/// Name and labels of a series, in whatever order they were added. Lengths tell them apart, whatever the labels hold.
+/// Returns a key of a series from its name and labels, independent
+/// of the order of the labels. Lengths make it unambiguous.
 fn key(metric: &str, labels: &[KeyValue]) -> String {
     let mut key = metric.to_owned();
     let mut labels: Vec<&KeyValue> = labels.iter().collect();
@@ -188,7 +189,7 @@ mod tests {
             .into()
     }
 
-    /// Exports a total of 5 at 1000, then this one; returns both points of the second export.
+    /// Exports a total of 5 at 1000, then `total` at `at`; returns both points of the second export.
     fn after_a_total_of_5(at: u64, total: i64) -> (NumberDataPoint, HistogramDataPoint) {
         let mut delivered = Delivered::default();
         let pending = delivered.differences(&mut metrics(10, 1000, 5));

@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use crate::MetricsBatch;
 use crate::signals::batch::MetricsSource;
 
-/// A call of the source, on a thread of its own: one that hangs keeps neither log lines nor the end from being sent.
+/// A call of the source on a separate thread: one that hangs blocks neither log lines nor the shutdown.
 #[derive(Debug)]
 pub(super) struct Filling(Arc<Mutex<Option<Filled>>>);
 
-/// End of such a call.
+/// Outcome of the call.
 #[derive(Debug)]
 pub(super) enum Filled {
     Metrics(Vec<Metric>),
@@ -20,10 +20,10 @@ pub(super) enum Filled {
 }
 
 impl Filling {
-    /// Calls the source, and wakes this thread afterwards.
+    /// Calls the source, and unparks the current thread afterwards.
     ///
     /// # Errors
-    /// Fails if there is no thread.
+    /// Fails if the thread cannot be started.
     pub(super) fn start(source: &MetricsSource, mut batch: MetricsBatch) -> io::Result<Self> {
         let filled = Arc::<Mutex<Option<Filled>>>::default();
         let (source, caller) = (source.clone(), std::thread::current());
@@ -45,7 +45,7 @@ impl Filling {
         self.0.lock().is_some()
     }
 
-    /// Takes the result, once there is one.
+    /// Takes the result; `None` while the call runs.
     pub(super) fn take(&self) -> Option<Filled> {
         self.0.lock().take()
     }

@@ -13,14 +13,14 @@ use crate::otlp::worker::Source;
 use crate::otlp::{record, scope};
 use crate::signals::lines::Line;
 
-/// Sends lines: every second unless configured otherwise, or as soon as there are 512.
+/// Sends lines: every second unless configured otherwise, or as soon as 512 are waiting.
 pub(crate) struct Logs {
     lines: LogLines,
     resource: Resource,
     delay: Duration,
     limits: LogLimits,
     next: Instant,
-    /// Lines still to be sent of those that waited when the delay was over: newer ones wait for the next time.
+    /// Number of unsent lines that were waiting when the delay was over: newer ones wait for the next delay.
     owed: usize,
     delivery: Delivery,
 }
@@ -78,14 +78,14 @@ impl Source for Logs {
         self.next
     }
 
-    /// Sends one request, so that other signals have their turn however many lines there are.
+    /// Sends one request, so that other signals get their turn, however many lines are waiting.
     fn push(&mut self) {
         if self.owed == 0 {
             self.owed = self.lines.len();
         }
         let sent = self.send_batch();
         self.owed = self.owed.saturating_sub(sent);
-        // a request that panicked takes its lines along, so that fewer are left than were counted
+        // a request that panicked has lost its lines, so that fewer remain than were counted
         if self.owed == 0 || sent == 0 {
             self.owed = 0;
             self.next = Instant::now() + self.delay;

@@ -16,21 +16,21 @@ use crate::otlp::worker::Source;
 use crate::signals::batch::MetricsSource;
 use crate::signals::nanos;
 
-/// Minimum time that the source has before an export fails for want of it.
+/// Minimum time for the source before the export fails without it.
 const SOURCE_WAIT: Duration = Duration::from_secs(1);
-/// Intervals that the source has: one that is slower than the interval is exported when it returns.
+/// Number of intervals for the source: one that is slower than the interval is exported when it returns.
 const PATIENCE_INTERVALS: u32 = 4;
-/// Calls of the source that hang; with so many, no further one is made.
+/// Maximum number of hanging calls of the source; at this number no further call is made.
 const MAX_HANGING: usize = 4;
-/// Number of data points from which on a request takes no further metric: about 2 MiB.
+/// Number of data points at which a request accepts no further metric: about 2 MiB.
 const REQUEST_POINTS: usize = 10_000;
 
-/// Sends all metrics once in an interval, and at the end.
+/// Sends all metrics at each interval, and at the end.
 pub(crate) struct Metrics {
     source: MetricsSource,
     /// Set while the source runs.
     filling: Option<Filling>,
-    /// Time from which on it is late.
+    /// Time at which the running call is late.
     late_at: Instant,
     hanging: Vec<Filling>,
     resource: Resource,
@@ -81,10 +81,10 @@ impl Metrics {
     }
 }
 
-/// Time from which totals count.
+/// Start time of totals.
 ///
-/// A clock that is set back takes it along: points that end before they start are refused, and such that stay at the time before the
-/// clock was right are no points of now.
+/// It follows a clock that is set back: points that end before they start are refused, and points that stay at the time
+/// before the clock was set back do not show the current time.
 struct Start(SystemTime);
 
 impl Start {
@@ -95,7 +95,7 @@ impl Start {
 }
 
 impl Metrics {
-    /// Has the source called, unless too many calls hang.
+    /// Calls the source, unless too many calls hang.
     fn begin(&mut self) {
         self.hanging.retain(|filling| !filling.is_done());
         if self.hanging.len() >= MAX_HANGING {
@@ -114,7 +114,7 @@ impl Metrics {
         self.late_at = Instant::now() + patience.max(SOURCE_WAIT);
     }
 
-    /// Sends what the source filled in; returns false if it still runs.
+    /// Sends the metrics of the source; returns false if it is still running.
     fn finish(&mut self) -> bool {
         let Some(filled) = self.filling.as_ref().and_then(Filling::take) else {
             return false;
@@ -160,7 +160,7 @@ impl Source for Metrics {
         }
     }
 
-    /// Begins an export, or ends it once the source has returned or is late.
+    /// Begins an export, or ends it if the source has returned or is late.
     fn push(&mut self) {
         if self.finish() {
             return;
@@ -180,13 +180,13 @@ impl Source for Metrics {
         if budget.is_zero() {
             return;
         }
-        // most of it is for the last call, and for sending
+        // most of the budget is for the last call, and for sending
         self.finish_until(Instant::now() + budget / 4);
         if self.filling.is_some() {
-            // the next one would take as long
+            // the next call would take as long
             return self.fail_late();
         }
-        // sending what was filled before may have taken long
+        // sending the metrics of the running call may have taken long
         let budget = self.delivery.remaining_budget().unwrap_or_default();
         if budget.is_zero() {
             return;

@@ -1,5 +1,5 @@
-//! Metrics and log lines, sent by one thread beside that of the spans: each signal with a breaker and counts of its own, so
-//! that a collector that takes no metrics costs no spans.
+//! Metrics and log lines, sent by a separate thread beside that of the spans. Each signal has its own breaker and
+//! counts, so that a collector that refuses metrics costs no spans.
 
 mod delivery;
 #[cfg(feature = "otlp-metrics")]
@@ -29,7 +29,7 @@ use crate::otlp::worker::{Source, Worker};
 use crate::signals::Ledger;
 use crate::{Error, SignalStats};
 
-/// The signals that are sent, and the thread that sends them; without signals there is none.
+/// The exported signals, and the thread that sends them; without signals there is no thread.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     ledgers: Vec<(&'static str, Arc<Ledger>)>,
@@ -50,7 +50,7 @@ impl Signals {
             ledgers.push((name, Arc::clone(&ledger)));
             Delivery::new(name, otlp, config.probe_after, ledger, Arc::clone(closing))
         };
-        // the last lines wait for no source of metrics
+        // logs first: the last lines do not wait for the source of the metrics
         #[cfg(feature = "otlp-logs")]
         let lines = config.signals.logs.as_ref().map(|settings| {
             let delivery = delivery("logs", &settings.otlp, settings.lines.ledger());
@@ -84,7 +84,7 @@ impl Signals {
         })
     }
 
-    /// Takes no more, and has the thread send what waits, within the budget of the closing.
+    /// Stops accepting items, and wakes the thread to send the pending ones within the budget of the closing.
     pub(crate) fn close(&self) {
         #[cfg(feature = "otlp-logs")]
         if let Some(lines) = &self.lines {
@@ -95,7 +95,7 @@ impl Signals {
         }
     }
 
-    /// Waits until all was sent or the budget is spent; what waits then is counted as lost. Blocks for that long.
+    /// Waits until everything is sent or the budget is spent; the rest is counted as lost. Blocks for up to that time.
     pub(crate) fn stop(&self, budget: Duration) {
         if let Some(worker) = &self.worker {
             worker.wait(budget);
@@ -105,7 +105,7 @@ impl Signals {
         }
     }
 
-    /// Returns the counts of each signal that is sent.
+    /// Returns the counts of each exported signal.
     pub(crate) fn stats(&self) -> impl Iterator<Item = (&'static str, SignalStats)> {
         let ledgers = self.ledgers.iter();
         ledgers.map(|(name, ledger)| (*name, ledger.stats()))
@@ -124,7 +124,7 @@ fn proto_resource(resource: &Resource) -> ProtoResource {
     }
 }
 
-/// The scope of what is ours or has no name of its own.
+/// Returns the scope of a logger, or of this crate's own items.
 fn scope(name: &str) -> InstrumentationScope {
     InstrumentationScope {
         name: name.to_owned(),

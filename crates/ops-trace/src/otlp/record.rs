@@ -1,4 +1,4 @@
-//! From a line to a log record.
+//! Conversion of a line to a log record.
 
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -35,7 +35,7 @@ pub(super) fn of(line: &Line, limits: LogLimits) -> (String, LogRecord) {
     }
     record.body = fields.remove("event").map(any);
     let logger = take(&mut fields, "logger", |text| Some(text.to_owned()));
-    // a line may have been bound to a trace that is not current
+    // a line may be bound to a trace that is not the current one
     if let Some(of_line) = take(&mut fields, "trace_id", trace_id_of)
         && of_line != trace_id
         && of_line != TraceId::INVALID
@@ -53,7 +53,7 @@ pub(super) fn of(line: &Line, limits: LogLimits) -> (String, LogRecord) {
     (logger.unwrap_or_default(), record)
 }
 
-/// The parser of the library takes fewer digits too.
+/// Parses a trace id of 32 digits; the library's parser accepts fewer digits too.
 fn trace_id_of(hex: &str) -> Option<TraceId> {
     TraceId::from_hex(hex).ok().filter(|_| hex.len() == 32)
 }
@@ -71,7 +71,7 @@ fn set_ids(record: &mut LogRecord, trace_id: TraceId, span_id: SpanId) {
     }
 }
 
-/// Removes a field that is understood; any other one stays among the attributes.
+/// Removes a field that can be read; any other field stays among the attributes.
 fn take<T>(
     fields: &mut Map<String, Value>,
     key: &str,
@@ -82,7 +82,7 @@ fn take<T>(
     Some(found)
 }
 
-/// Reads levels in any case: others write them in capitals.
+/// Reads levels in any case: other loggers write them in capitals.
 fn severity(level: &str) -> Option<(SeverityNumber, String)> {
     const LEVELS: [(&str, SeverityNumber); 8] = [
         ("trace", SeverityNumber::Trace),
@@ -121,7 +121,7 @@ fn limit(record: &mut LogRecord, limits: LogLimits) {
 /// Cuts each text of a value.
 fn shorten(value: Option<&mut AnyValue>, chars: usize) {
     match value.and_then(|value| value.value.as_mut()) {
-        // as many bytes are at least as many characters
+        // a text with at most `chars` bytes has at most `chars` characters
         Some(Any::StringValue(text)) if text.len() > chars => {
             let end = text.char_indices().nth(chars);
             text.truncate(end.map_or(text.len(), |(at, _)| at));
@@ -140,7 +140,8 @@ fn shorten(value: Option<&mut AnyValue>, chars: usize) {
     }
 }
 
-/// `null` is a value without content, and a number that only fits unsigned is text: as a float it would be another one.
+/// Converts a JSON value. `null` has no value, and a number above
+/// `i64::MAX` becomes text, because a float would change it.
 fn any(value: Value) -> AnyValue {
     let value = match value {
         Value::Null => None,
@@ -161,8 +162,8 @@ fn any(value: Value) -> AnyValue {
     AnyValue { value }
 }
 
-/// Reads `2025-01-15T10:30:00.123Z`, with any number of digits behind the point, or none, and any offset in place of the `Z`. Of RFC 3339
-/// too are small letters, and the blank that stands for the `T` where Python or a database wrote it.
+/// Reads `2025-01-15T10:30:00.123Z`, with any number of fraction digits, and any offset instead of `Z`. RFC 3339 also
+/// allows small letters, and a blank instead of `T`, as Python and databases write it.
 fn unix_nanos(text: &str) -> Option<u64> {
     let (text, offset) = split_offset(text)?;
     let (date, time) = text.split_once(['T', 't', ' '])?;
@@ -183,7 +184,7 @@ fn unix_nanos(text: &str) -> Option<u64> {
         .checked_add(nanos.parse().ok()?)
 }
 
-/// Returns what stands before the offset of a time, and the offset in seconds.
+/// Returns the text before the offset of a time, and the offset in seconds.
 fn split_offset(text: &str) -> Option<(&str, i64)> {
     if let Some(time) = text.strip_suffix(['Z', 'z']) {
         return Some((time, 0));
@@ -215,7 +216,7 @@ fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {
     parts.next().is_none().then_some(numbers)
 }
 
-/// Days of a month of the Gregorian calendar.
+/// Returns the number of days of a month in the Gregorian calendar.
 fn days_of(year: u64, month: u64) -> u64 {
     let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {
@@ -225,7 +226,7 @@ fn days_of(year: u64, month: u64) -> u64 {
     }
 }
 
-/// Days from 1970 to this date of the Gregorian calendar.
+/// Returns the number of days from 1970 to this date in the Gregorian calendar.
 fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     // a year that begins in March has its leap day at its end
     let (year, month) = if month > 2 {
@@ -235,7 +236,7 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     };
     let leap_days = year / 4 - year / 100 + year / 400;
     let days = year.checked_mul(365)? + leap_days + (153 * month + 2) / 5 + day - 1;
-    // from 1 March of the year 0
+    // days since 1 March of the year 0
     days.checked_sub(719_468)
 }
 

@@ -9,21 +9,21 @@ use parking_lot::Mutex;
 use crate::export::closing::Closing;
 use crate::signals;
 
-/// Something that is sent now and then.
+/// A signal that is sent from time to time.
 pub(crate) trait Source: Send {
     /// Returns the time of the next push.
     fn due(&self) -> Instant;
 
-    /// Sends what there is, or a part of it.
+    /// Sends pending items, or a part of them.
     fn push(&mut self);
 
-    /// Sends all that is left, once no more is taken.
+    /// Sends everything that is left, after the source stopped accepting items.
     fn push_the_rest(&mut self) {
         self.push();
     }
 }
 
-/// The thread that sends.
+/// The thread that sends the signals.
 #[derive(Debug)]
 pub(crate) struct Worker {
     thread: Thread,
@@ -60,26 +60,26 @@ impl Worker {
 
     /// Waits for the last push.
     pub(crate) fn wait(&self, budget: Duration) {
-        // an error says that time was up, or that somebody waited before
+        // an error means that the time was up, or that the thread has ended before
         let _ = self.done.lock().recv_timeout(budget);
     }
 }
 
 fn work(mut sources: Vec<Box<dyn Source>>, closing: &Closing) {
     loop {
-        // asked before the pushes, so that the last ones see everything
+        // checked before the pushes, so that the last ones include everything
         let is_last = closing.is_closing();
         for source in &mut sources {
             if !is_last && source.due() > Instant::now() {
                 continue;
             }
-            // a panic would end the thread for good
+            // a panic would end the thread
             let push = || match is_last {
                 true => source.push_the_rest(),
                 false => source.push(),
             };
             if catch_unwind(AssertUnwindSafe(push)).is_err() {
-                // the panic may be one of the subscriber, which panics again
+                // the panic may come from the subscriber, which may panic again
                 let _ = catch_unwind(|| {
                     tracing::error!(target: "ops_trace", "otlp_export_panicked");
                 });

@@ -1,4 +1,4 @@
-//! B3 headers, as Zipkin and Istio send them: one header, or one for each part.
+//! B3 headers, as sent by Zipkin and Istio: a single header, or one for each part.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
@@ -13,18 +13,18 @@ pub(super) const SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
 pub(super) const FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
 const PARENT_ID: HeaderName = HeaderName::from_static("x-b3-parentspanid");
 
-/// Mark of a context whose trace was asked for with the flag `debug`, which goes on with the trace.
+/// Mark of a context whose trace has the B3 flag `debug`, which is propagated with the trace.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DebugTrace(pub(super) TraceId);
 
-/// Reads B3 headers in either form, the single one first, as "B3 Extract" of OpenTelemetry's API for propagators has it: who sends
-/// one need not be who chose the other. The second value is the flag `debug`.
+/// Reads B3 headers in either form, the single header first, as "B3 Extract" of OpenTelemetry's API for propagators
+/// demands: the sender may not use the form chosen here. The second value is the flag `debug`.
 pub(super) fn parse(headers: &HeaderMap) -> Option<(SpanContext, bool)> {
     parse_single(headers).or_else(|| parse_multi(headers))
 }
 
-/// Reads `<trace id>-<span id>-<sampled>-<parent>`, of which the last two may be missing. A trace id of 64 bits is filled
-/// up with zeros. Without `sampled` the sender leaves the decision open, and the trace is not sampled, as in other SDKs.
+/// Reads `<trace id>-<span id>-<sampled>-<parent>`; the last two may be missing. A trace id of 64 bits is padded with
+/// zeros. Without `sampled` the sender leaves the decision open, and the trace is not sampled, as in other SDKs.
 fn parse_single(headers: &HeaderMap) -> Option<(SpanContext, bool)> {
     let mut parts = headers.get(SINGLE)?.to_str().ok()?.split('-');
     let (trace_id, span_id) = (parts.next()?, parts.next()?);
@@ -61,14 +61,14 @@ fn ids(trace_id: &str, span_id: &str, sampled: bool) -> Option<SpanContext> {
     context.is_valid().then_some(context)
 }
 
-/// Removes what names another parent, in either form, as headers do that are passed on.
+/// Removes the headers of another parent, in either form, which are present if headers are passed on.
 pub(super) fn remove(headers: &mut HeaderMap) {
     for name in [SINGLE, TRACE_ID, SPAN_ID, SAMPLED, FLAGS, PARENT_ID] {
         headers.remove(name);
     }
 }
 
-/// Reports whether the flag `debug` goes on with this span: without its trace being sampled it would say nothing.
+/// Reports whether the flag `debug` is propagated with this span: it has no meaning if the trace is not sampled.
 fn is_debug(context: &Context, ids: &SpanContext) -> bool {
     let debug = context.get::<DebugTrace>();
     ids.is_sampled() && debug.is_some_and(|debug| debug.0 == ids.trace_id())
@@ -86,7 +86,7 @@ pub(super) fn inject_single(context: &Context, ids: &SpanContext, headers: &mut 
     }
 }
 
-/// `debug` takes the place of the decision, which it implies.
+/// Writes the headers `x-b3-*`. `debug` replaces the sampling decision, which it implies.
 pub(super) fn inject_multi(context: &Context, ids: &SpanContext, headers: &mut HeaderMap) {
     let state = match ids.is_sampled() {
         true if is_debug(context, ids) => (FLAGS, "1"),

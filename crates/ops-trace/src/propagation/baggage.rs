@@ -1,7 +1,7 @@
 //! W3C baggage, with the limits of its specification: 64 members, 8,192 bytes.
 //!
-//! The propagator of the SDK neither writes a percent sign nor a backslash so that it is read as one, cuts values at an equals
-//! sign, and removes spaces that were encoded.
+//! The SDK's propagator does not write percent signs and backslashes so that they are read back unchanged, cuts values
+//! at an equals sign, and removes encoded spaces.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
@@ -14,12 +14,12 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("baggage");
 const MAX_BYTES: usize = 8192;
 const MAX_MEMBERS: usize = 64;
 
-/// Characters that properties cannot have; what is encoded there already stays so.
+/// Characters that properties cannot contain; encoded characters stay encoded.
 const NO_PROPERTY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b'\\');
-/// Characters that a value is not written with. An equals sign would be allowed, but others cut values there.
+/// Characters that are encoded in a value. An equals sign would be allowed, but other implementations cut values there.
 const NO_VALUE: &AsciiSet = &NO_PROPERTY.add(b';').add(b'%').add(b'=');
-/// Returns the context with the baggage that the headers carry; beyond 8,192 bytes there is none, and only the first 64
-/// members are read. A value may be UTF-8 that is not encoded.
+/// Returns the context with the baggage of the headers. Above 8,192 bytes all baggage is ignored, and only the first 64
+/// members are read. A value may contain UTF-8 that is not encoded.
 pub(crate) fn extract(headers: &HeaderMap, context: Context) -> Context {
     let values = headers.get_all(HEADER).iter();
     let values: Vec<&[u8]> = values.map(HeaderValue::as_bytes).collect();
@@ -27,7 +27,7 @@ pub(crate) fn extract(headers: &HeaderMap, context: Context) -> Context {
     if values.is_empty() || bytes > MAX_BYTES + 1 {
         return context;
     }
-    // a text that is not encoded costs at most its own member
+    // invalid UTF-8 makes at most its own member invalid
     let members = values
         .iter()
         .flat_map(|value| value.split(|byte| *byte == b','));
@@ -41,8 +41,8 @@ pub(crate) fn extract(headers: &HeaderMap, context: Context) -> Context {
     context.with_baggage(members)
 }
 
-/// Reads `key=value;properties`; anything else is left out. Only values are decoded; keys are tokens, others are refused by
-/// the context.
+/// Reads `key=value;properties`; anything else is ignored. Only values
+/// are decoded; keys are tokens, and the context refuses any other key.
 fn member(text: &str) -> Option<KeyValueMetadata> {
     let (pair, properties) = text.split_once(';').unwrap_or((text, ""));
     let (key, value) = pair.split_once('=')?;
@@ -51,7 +51,8 @@ fn member(text: &str) -> Option<KeyValueMetadata> {
     (!key.is_empty()).then(|| KeyValueMetadata::new(key, value, without_blanks(properties)))
 }
 
-/// Returns properties without the blanks that may stand around `;` and `=`: encoded, they would be part of what they are beside.
+/// Returns properties without the blanks allowed around `;` and
+/// `=`: encoded, they would become part of the text next to them.
 fn without_blanks(properties: &str) -> String {
     if !properties.contains([' ', '\t']) {
         return properties.to_owned();
@@ -63,7 +64,8 @@ fn without_blanks(properties: &str) -> String {
     parts.collect::<Vec<_>>().join(";")
 }
 
-/// Adds as many members as fit. If there is a span, those of another context go, as in headers that are passed on.
+/// Adds as many members as fit. With a current span, the baggage of
+/// another context is removed, which is present if headers are passed on.
 pub(super) fn inject(context: &Context, headers: &mut HeaderMap) {
     if context.span().span_context().is_valid() {
         headers.remove(HEADER);

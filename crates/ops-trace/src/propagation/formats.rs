@@ -1,4 +1,4 @@
-//! Which headers carry the context: the choice of `OTEL_PROPAGATORS`.
+//! Headers that carry the context, chosen by `OTEL_PROPAGATORS`.
 
 /// Chosen header formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub(crate) struct Formats {
     pub(crate) baggage: bool,
     /// `b3`.
     pub(crate) b3: bool,
-    /// `x-b3-traceid` and its relatives.
+    /// `x-b3-traceid` and the other `x-b3-*` headers.
     pub(crate) b3_multi: bool,
     /// `x-amzn-trace-id`.
     pub(crate) xray: bool,
@@ -34,8 +34,8 @@ impl Formats {
     };
     pub(crate) const ACCEPTED: &str = "none, or any of tracecontext, baggage, b3, b3multi, xray";
 
-    /// Reads a list in lower case. The second value is `false` if a name is unknown; without a known one the default is
-    /// used.
+    /// Parses a list in lower case. The second value is `false` if a name is unknown or `none` is combined with others;
+    /// without a known name the default is used.
     pub(crate) fn parse(list: &str) -> (Self, bool) {
         let (mut formats, mut none, mut known) = (Self::NONE, false, true);
         for name in list
@@ -60,7 +60,7 @@ impl Formats {
         (formats, known && !(some && none))
     }
 
-    /// Names of the chosen ones.
+    /// Returns the names of the chosen formats.
     pub(crate) fn names(self) -> String {
         let all = [
             (self.trace_context, "tracecontext"),

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Hosts that outgoing requests pass the trace context to: in lower case, without port and brackets.
+/// Hosts to which outgoing requests pass the trace context: in lower case, without port and brackets.
 #[derive(Debug)]
 pub(crate) struct Hosts(Vec<String>);
 
@@ -9,7 +9,7 @@ impl Hosts {
     pub(crate) const ACCEPTED: &str =
         "a host such as api.internal or 10.0.0.7, or *.internal for all hosts below that domain";
 
-    /// Reads hosts, whose ports do not matter. Returns those that no request goes to, such as URLs, besides.
+    /// Parses hosts; ports are ignored. The second value has the entries that are not hosts, such as URLs.
     pub(crate) fn parse(hosts: Vec<String>) -> (Self, Vec<String>) {
         let (mut known, mut refused) = (Vec::new(), Vec::new());
         for text in hosts {
@@ -45,9 +45,9 @@ fn parse(text: &str) -> Option<String> {
     is_host.then(|| format!("{wildcard}{}", spelled(host).to_ascii_lowercase()))
 }
 
-/// Returns the host as it is compared: an IPv6 address has many spellings, and that of RFC 5952 stands for all.
+/// Returns the host in the form that is compared: an IPv6 address has many spellings, so it is written as in RFC 5952.
 fn spelled(host: &str) -> Cow<'_, str> {
-    // only these have colons, and most hosts are names
+    // only IPv6 addresses contain colons, and most hosts are names
     let address = host.contains(':').then(|| host.parse::<Ipv6Addr>());
     match address {
         Some(Ok(address)) => address.to_string().into(),
@@ -55,13 +55,13 @@ fn spelled(host: &str) -> Cow<'_, str> {
     }
 }
 
-/// The host without its port, and without the brackets of an IPv6 address and the dot at the end of a name.
+/// Returns the host without port, without the brackets of an IPv6 address, and without the dot at the end of a name.
 fn bare(host: &str) -> &str {
     if let Some(address) = host.strip_prefix('[') {
         return address.split_once(']').map_or(host, |(address, _)| address);
     }
     let name = match host.split_once(':') {
-        // an IPv6 address has more of them
+        // an IPv6 address has more than one colon
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
     };

@@ -1,5 +1,5 @@
-//! Trace context and baggage in headers: what comes in, what goes out, and to whom. W3C trace context, levels 1 and 2, unless
-//! `OTEL_PROPAGATORS` says otherwise.
+//! Trace context and baggage in headers: reading, writing, and the hosts that receive them. W3C trace context, levels 1
+//! and 2, unless `OTEL_PROPAGATORS` chooses other formats.
 
 mod b3;
 pub(crate) mod baggage;
@@ -22,13 +22,14 @@ pub(crate) use traceparent::header;
 use traceparent::hex;
 use tracestate::WholeState;
 
-/// Flag of a trace id that is random, of level 2.
+/// Flag of level 2: the trace id is random.
 const RANDOM: TraceFlags = TraceFlags::new(traceparent::RANDOM);
 
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Adds the context to the headers, in each of the formats. With a span, what is there of another context goes.
+/// Adds the context to the headers, in each of the formats. With
+/// a span, headers of another context are replaced or removed.
 pub(crate) fn inject(context: &Context, headers: &mut HeaderMap, formats: Formats) {
     if formats.baggage {
         baggage::inject(context, headers);
@@ -62,17 +63,17 @@ fn inject_trace_context(context: &Context, ids: &SpanContext, headers: &mut Head
     let state = tracestate::header(context, ids);
     match HeaderValue::from_str(&state) {
         Ok(value) if !state.is_empty() => drop(headers.insert(TRACESTATE, value)),
-        // one that is there belongs to another parent, as in headers that are passed on
+        // a `tracestate` that is present belongs to another parent, if headers are passed on
         _ => drop(headers.remove(TRACESTATE)),
     }
 }
 
-/// The span that a request's headers name.
+/// Remote parent from the headers of a request.
 #[derive(Debug)]
 pub(crate) struct Remote {
     pub(crate) span: SpanContext,
     state: Option<WholeState>,
-    /// The flag of B3.
+    /// The flag `debug` of B3.
     debug: bool,
 }
 
@@ -87,13 +88,13 @@ impl Remote {
         })
     }
 
-    /// A span without a `tracestate`.
+    /// Creates a remote parent without a `tracestate`.
     fn bare((span, debug): (SpanContext, bool)) -> Self {
         let state = None;
         Self { span, state, debug }
     }
 
-    /// Makes it the parent of the spans that are started in the returned context.
+    /// Makes this the parent of spans that are started in the returned context.
     pub(crate) fn in_context(self, context: &Context) -> Context {
         let debug = self.debug.then(|| DebugTrace(self.span.trace_id()));
         let mut context = context.with_remote_span_context(self.span);
@@ -107,9 +108,10 @@ impl Remote {
     }
 }
 
-/// Returns the parent that a request names: by `traceparent`, or else B3, or else X-Ray, as far as they are chosen.
+/// Returns the parent in the headers of a request: `traceparent`,
+/// or else B3, or else X-Ray, as far as these formats are chosen.
 pub(crate) fn extract(headers: &HeaderMap, formats: Formats) -> Option<Remote> {
-    // the headers of a format that is not chosen are not looked for
+    // headers of a format that is not chosen are ignored
     let of = |on: bool, read: fn(&HeaderMap) -> Option<(SpanContext, bool)>| {
         let span = if on { read(headers) } else { None };
         span.map(Remote::bare)
@@ -124,7 +126,7 @@ pub(crate) fn extract(headers: &HeaderMap, formats: Formats) -> Option<Remote> {
         .or_else(|| of(formats.xray, |headers| Some((xray::parse(headers)?, false))))
 }
 
-/// Reads `traceparent` by the rules of W3C trace context, which the SDK's own propagator does not keep.
+/// Reads `traceparent` by the rules of W3C trace context, which the SDK's propagator does not follow.
 fn trace_context(headers: &HeaderMap) -> Option<Remote> {
     let mut all = headers.get_all(TRACEPARENT).iter();
     let (Some(value), None) = (all.next(), all.next()) else {
@@ -137,7 +139,7 @@ fn trace_context(headers: &HeaderMap) -> Option<Remote> {
     Remote::new(value.as_bytes(), &states.join(","))
 }
 
-/// Returns the context in which a span is the current one. Of one that records nothing only the ids are needed.
+/// Returns the context in which a span is current. For a span that records nothing, the context has only the ids.
 // inlined, because a span of the SDK is a large value
 #[inline]
 pub(crate) fn with_span<S: Span + Send + Sync + 'static>(parent: &Context, span: S) -> Context {
@@ -148,9 +150,9 @@ pub(crate) fn with_span<S: Span + Send + Sync + 'static>(parent: &Context, span:
     }
 }
 
-/// Returns the context of a span of which only the ids are needed.
+/// Returns the context of a span that has only ids.
 ///
-/// The SDK clears all flags of such a span, but the random flag describes the trace id, and goes on.
+/// The SDK clears all flags of such a span, but the random flag describes the trace id and has to be kept.
 fn not_recorded(parent: &Context, ids: &SpanContext) -> Context {
     let random = parent.span().span_context().trace_flags() & RANDOM;
     parent.with_remote_span_context(SpanContext::new(
@@ -162,13 +164,13 @@ fn not_recorded(parent: &Context, ids: &SpanContext) -> Context {
     ))
 }
 
-/// The same rules for libraries that ask OpenTelemetry's global propagator.
+/// Propagator with the same rules, for libraries that use OpenTelemetry's global propagator.
 #[derive(Debug)]
 pub(crate) struct Propagator {
     formats: Formats,
-    /// Those that are written.
+    /// Headers that are written.
     fields: Vec<String>,
-    /// Those that are read.
+    /// Headers that are read.
     read: Vec<HeaderName>,
 }
 
@@ -219,7 +221,7 @@ impl TextMapPropagator for Propagator {
         let mut headers = HeaderMap::new();
         for name in &self.read {
             for value in extractor.get_all(name.as_str()).unwrap_or_default() {
-                // what cannot be a header is not valid in any format
+                // a value that cannot be a header is invalid in every format
                 let invalid = |_| HeaderValue::from_static("?");
                 let value = HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(invalid);
                 headers.append(name.clone(), value);

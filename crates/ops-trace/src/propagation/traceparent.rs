@@ -1,12 +1,12 @@
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId};
 
 const HEADER_BYTES: usize = 55;
-/// Sampled (level 1) and random (level 2); unknown flags are cleared on the way out.
+/// Sampled (level 1) and random (level 2); unknown flags are cleared.
 const KNOWN_FLAGS: u8 = 0b11;
 /// "At least the right-most 7 bytes of the trace id are random" (W3C trace context, level 2).
 pub(crate) const RANDOM: u8 = 0b10;
 
-/// `00-<trace id>-<span id>-<flags>`, as in `traceparent` and `traceresponse`.
+/// Returns `00-<trace id>-<span id>-<flags>`, the value of `traceparent` and `traceresponse`.
 pub(crate) fn header(context: &SpanContext) -> [u8; HEADER_BYTES] {
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
     digits(&mut text[3..35], &context.trace_id().to_bytes());
@@ -18,14 +18,14 @@ pub(crate) fn header(context: &SpanContext) -> [u8; HEADER_BYTES] {
     text
 }
 
-/// Two digits for each byte; some ten times as fast as formatting.
+/// Writes two digits for each byte; about ten times as fast as formatting.
 fn digits(text: &mut [u8], bytes: &[u8]) {
     for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
         *pair = PAIRS[usize::from(*byte)];
     }
 }
 
-/// The digits of every byte.
+/// Both digits of every byte.
 static PAIRS: [[u8; 2]; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut pairs = [[0; 2]; 256];
@@ -37,7 +37,7 @@ static PAIRS: [[u8; 2]; 256] = {
     pairs
 };
 
-/// Reads a `traceparent`; `None` if it is not valid.
+/// Parses a `traceparent`; `None` if it is invalid.
 pub(crate) fn parse(value: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
     let (head, rest) = value.split_at_checked(HEADER_BYTES)?;
     if head[2] != b'-' || head[35] != b'-' || head[52] != b'-' {
@@ -56,7 +56,7 @@ pub(crate) fn parse(value: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
     valid.then_some((trace_id, span_id, flags))
 }
 
-/// Lower-case hexadecimal digits only, as the specification has it.
+/// Parses hexadecimal digits, in lower case only, as the specification demands.
 pub(super) fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let digit = |d: u8| match d {
         b'0'..=b'9' => Some(d - b'0'),

@@ -15,12 +15,12 @@ const MAX_VALUE_BYTES: usize = 256;
 pub(crate) struct State {
     /// The members that the SDK can hold.
     pub(crate) sdk: TraceState,
-    /// The whole list, if that is more.
+    /// The whole list, if the SDK cannot hold all of it.
     pub(crate) whole: Option<Arc<str>>,
 }
 
-/// The whole list of a trace whose members the SDK cannot all hold: it refuses keys with a system id of 14 characters.
-/// It travels in the context, beside the span.
+/// The whole list of a trace if the SDK cannot hold all members: it refuses keys with a system id of 14 characters. The
+/// list is kept in the context, beside the span.
 #[derive(Clone, Debug)]
 pub(crate) struct WholeState {
     pub(crate) trace_id: TraceId,
@@ -35,10 +35,10 @@ pub(crate) fn header(context: &Context, span: &SpanContext) -> String {
     }
 }
 
-/// Reads the combined `tracestate` headers. A list with an invalid member, or above a limit, is dropped as a whole.
+/// Parses the joined `tracestate` headers. A list with an invalid member, or above a limit, is discarded as a whole.
 ///
-/// Keys follow the grammar of level 1, the stricter one, which the W3C test suite demands at both levels. Of members
-/// with the same key the first one stays.
+/// Keys follow the grammar of level 1, the stricter one, which the W3C test
+/// suite demands at both levels. If members share a key, the first one wins.
 pub(crate) fn parse(text: &str) -> Option<State> {
     let mut members: Vec<(&str, &str)> = Vec::new();
     let mut count = 0;
@@ -76,7 +76,7 @@ fn held_by_sdk(members: &[(&str, &str)]) -> TraceState {
     TraceState::from_key_value(held).unwrap_or_default()
 }
 
-/// `lcalpha 0*255( keychar )`, or `( lcalpha / DIGIT ) 0*240( keychar ) "@" lcalpha 0*13( keychar )`.
+/// Checks a key: `lcalpha 0*255( keychar )`, or `( lcalpha / DIGIT ) 0*240( keychar ) "@" lcalpha 0*13( keychar )`.
 fn is_key(key: &str) -> bool {
     let part = |part: &str, most: usize, digit_first: bool| {
         let first = part.bytes().next();
@@ -96,7 +96,7 @@ fn is_key_char(b: u8) -> bool {
     b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'*' | b'/')
 }
 
-/// 1 to 256 printable characters but `,` and `=`; the caller has trimmed the end.
+/// Checks a value: 1 to 256 printable characters except `,` and `=`; the caller has trimmed the end.
 fn is_value(value: &str) -> bool {
     let is_char = |b: u8| matches!(b, b' '..=b'~') && b != b',' && b != b'=';
     (1..=MAX_VALUE_BYTES).contains(&value.len()) && value.bytes().all(is_char)

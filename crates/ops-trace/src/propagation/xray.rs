@@ -7,7 +7,7 @@ use super::hex;
 
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
-/// Reads the header; a load balancer's, which has no `Parent`, is none.
+/// Reads the header; `None` for the header of a load balancer, which has no `Parent`.
 pub(super) fn parse(headers: &HeaderMap) -> Option<SpanContext> {
     let (mut root, mut parent, mut sampled) = (None, None, false);
     let parts = headers
@@ -16,7 +16,7 @@ pub(super) fn parse(headers: &HeaderMap) -> Option<SpanContext> {
         .ok()?
         .split(';')
         .map(str::trim);
-    // some write a semicolon behind the last part too
+    // some senders end the last part with a semicolon too
     for part in parts.filter(|part| !part.is_empty()) {
         match part.split_once('=')? {
             ("Root", value) => root = trace_id(value),

@@ -1,4 +1,4 @@
-//! The traces of late, kept in this process.
+//! Recent traces, kept in this process.
 
 mod passing;
 pub(crate) mod ring;

@@ -5,21 +5,21 @@ use opentelemetry::trace::TraceId;
 use super::ring::failed;
 use crate::brief::{Batch, Ended};
 
-/// The spans of one trace in a batch.
+/// Spans of one trace in a batch.
 struct Part {
     id: TraceId,
     first: usize,
     last: usize,
     start: SystemTime,
     end: SystemTime,
-    /// Set if all of them are sampled and none failed.
+    /// True if all spans are sampled and none failed.
     ordinary: bool,
-    /// Set if the ring takes it for a new trace: what is not sampled is put aside, and pushes nothing out.
+    /// True if the ring treats this as a new trace: an unsampled trace is put aside and evicts nothing.
     begins: bool,
 }
 
-/// Returns which spans of a batch the ring would hold for a moment only: those of ordinary traces behind which so many others
-/// begin that they are evicted before the batch ends. `known` are the traces that it holds already.
+/// Returns which spans of a batch the ring would keep only briefly: those of ordinary traces after which so many others
+/// begin that they are evicted before the batch ends. `known` are the traces already in the ring.
 pub(super) fn passing(
     batch: &Batch,
     known: impl Iterator<Item = TraceId>,
@@ -34,7 +34,7 @@ pub(super) fn passing(
             parts.remove(at);
         }
     }
-    // number of new traces that begin before each place
+    // number of new traces that begin before each position
     let mut begun = vec![0; batch.len() + 1];
     for part in &parts {
         begun[part.first + 1] = usize::from(part.begins);
@@ -61,7 +61,7 @@ pub(super) fn passing(
     passing
 }
 
-/// End of a span, as far as it is asked for.
+/// The parts of an ended span that are needed here.
 struct End {
     id: TraceId,
     start: SystemTime,
@@ -91,7 +91,7 @@ impl End {
     }
 }
 
-/// The traces of a batch, in the order of their ids.
+/// Returns the traces of a batch, ordered by id.
 fn parts(ends: &[End]) -> Vec<Part> {
     let mut order: Vec<usize> = (0..ends.len()).collect();
     order.sort_unstable_by_key(|at| (ends[*at].id.to_bytes(), *at));

@@ -14,12 +14,12 @@ use crate::brief::{Batch, Ended};
 use crate::limits::{Cleaner, cut};
 
 const RECENT_TRACES: usize = 50;
-/// Slow or failed traces, each, beside the last ones.
+/// Maximum number of slow traces, and of failed ones, kept beside the recent traces.
 const KEPT_TRACES: usize = 100;
 const SPANS_PER_TRACE: usize = 64;
 const ATTRIBUTES_PER_SPAN: usize = 32;
 const TEXT_BYTES: usize = 256;
-/// Maximum bytes of all traces; above it the oldest are evicted.
+/// Maximum bytes of all traces; above it traces are evicted, oldest first.
 const RING_BYTES: usize = 4 * 1024 * 1024;
 /// Approximate bytes of a span besides its texts.
 const SPAN_BYTES: usize = 256;
@@ -30,15 +30,15 @@ const SPAN_BYTES: usize = 256;
 pub struct RecentTraces {
     /// The last 50 sampled traces.
     pub recent: Vec<RecentTrace>,
-    /// Those that were slow, 1 s or more unless configured: of the last 50, and 100 others.
+    /// Slow traces, 1 s or more unless configured: those of the last 50, and up to 100 older ones.
     pub slow: Vec<RecentTrace>,
-    /// Those with an error: of the last 50, and 100 others.
+    /// Traces with an error: those of the last 50, and up to 100 older ones.
     pub errors: Vec<RecentTrace>,
-    /// Number of slow or failed traces evicted so far, above 100 of each kind or 4 MiB in all.
+    /// Number of slow or failed traces that were evicted so far, above 100 of each kind or 4 MiB in total.
     pub evicted: u64,
 }
 
-/// The part of a trace that this process made.
+/// The spans of a trace that were created in this process.
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct RecentTrace {
@@ -50,7 +50,8 @@ pub struct RecentTrace {
     pub duration: Duration,
     /// True if one of its spans failed.
     pub error: bool,
-    /// Spans in order of their start; at most 64. Of more, the root, those that others hang from and those that failed are there first.
+    /// Spans in order of their start; at most 64. Beyond that, the
+    /// root, spans with children and failed spans are kept first.
     pub spans: Vec<RecentSpan>,
     /// Number of spans that were left out.
     pub spans_left_out: u64,
@@ -76,7 +77,7 @@ pub struct RecentSpan {
     pub attributes: Vec<(String, String)>,
 }
 
-/// Filled on the export thread, so that no request pays for it.
+/// Ring of recent traces, filled on the export thread, so that no request is delayed.
 #[derive(Debug)]
 pub(crate) struct Ring {
     pub(crate) slow_after: Duration,
@@ -93,7 +94,7 @@ struct TraceStore {
     evicted: u64,
 }
 
-/// A trace as it is kept: its texts are made when somebody reads them.
+/// A stored trace; its texts are formatted when it is read.
 #[derive(Debug)]
 struct Entry {
     id: TraceId,
@@ -131,7 +132,8 @@ impl Ring {
         }
     }
 
-    /// Adds the spans of a batch; those in brief are cleaned. Those that later ones of the batch would evict are not even copied.
+    /// Adds the spans of a batch; brief ones are cleaned. Spans
+    /// that later ones of the batch would evict are not copied.
     pub(crate) fn add_all(
         &self,
         batch: &Batch,
@@ -159,8 +161,8 @@ impl Ring {
         }
     }
 
-    /// Adds a span to its trace. A trace that begins with a sampled span is the newest of the last ones; that of an unsampled span, which
-    /// is of a slow or failed request, stands beside them.
+    /// Adds a span to its trace. A new trace with a sampled span becomes the most recent one; a new trace with an
+    /// unsampled span, which belongs to a slow or failed request, is put aside.
     fn add(&self, data: Cow<'_, SpanData>) {
         let id = data.span_context.trace_id();
         let mut kept = self.kept.lock();
@@ -184,13 +186,13 @@ impl Ring {
         kept.shrink(self.slow_after);
     }
 
-    /// Counts a slow or failed request that did not get here.
+    /// Counts a slow or failed request that was not stored.
     pub(crate) fn missed(&self) {
         self.missed.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn read(&self) -> RecentTraces {
-        // the lock is held for copies of pointers only: the export thread fills it meanwhile
+        // the lock is held only to copy pointers, so that the export thread is not blocked
         let kept = self.kept.lock();
         let recent = traces(&kept.recent);
         let (slow, errors) = (traces(&kept.slow), traces(&kept.errors));
@@ -226,7 +228,7 @@ impl TraceStore {
         all.map(|entry| entry.id).collect()
     }
 
-    /// A span may end after its trace went to a bucket.
+    /// Finds a trace, also among those put aside: a span may end after its trace was moved there.
     fn find(&mut self, id: TraceId) -> Option<&mut Entry> {
         let buckets = self.errors.iter_mut().chain(&mut self.slow);
         let mut all = self.recent.iter_mut().chain(buckets);
@@ -250,7 +252,7 @@ impl TraceStore {
         }
     }
 
-    /// Puts a slow or failed trace into its bucket; one of which neither is known yet counts as slow.
+    /// Puts a slow or failed trace into its bucket; a trace that is not yet known to be either counts as slow.
     fn put_aside(&mut self, entry: Entry) {
         let bucket = if entry.trace.error {
             &mut self.errors
@@ -320,8 +322,9 @@ impl StoredTrace {
         }
     }
 
-    /// Makes room for a root, for a span that others hang from, and for one that failed: the last of those that nothing hangs from
-    /// goes, and of those that failed only for what they hang from. A root, which has the route, goes for other roots only.
+    /// Makes room for a root, a span with children, or a failed span, by removing the last span
+    /// without children. A failed one is removed only for a root or a span with children, and a
+    /// root, which has the route, only if no other span can be removed.
     fn make_room(&mut self, data: &SpanData) -> Option<StoredSpan> {
         let id = data.span_context.span_id();
         let holds = is_root(data) || self.spans.iter().any(|span| span.parent == id);
@@ -407,7 +410,7 @@ impl StoredSpan {
     }
 }
 
-/// Reports whether this is the first span of its trace here.
+/// Reports whether this is the first span of its trace in this process.
 fn is_root(data: &SpanData) -> bool {
     data.parent_span_id == SpanId::INVALID || data.parent_span_is_remote
 }
@@ -421,7 +424,7 @@ pub(crate) fn took(data: &SpanData) -> Duration {
     duration.unwrap_or_default()
 }
 
-/// The attribute, with so much of a text or of an array as is shown.
+/// Returns the attribute; a text or array longer than what is shown becomes a shortened text.
 fn shortened(attribute: Cow<'_, KeyValue>) -> KeyValue {
     if text_bytes(&attribute.value) <= TEXT_BYTES {
         return attribute.into_owned();
@@ -430,7 +433,8 @@ fn shortened(attribute: Cow<'_, KeyValue>) -> KeyValue {
     KeyValue::new(attribute.key.clone(), text)
 }
 
-/// About what it takes: an array is as long as its texts, which is more than enough to have it shortened.
+/// Returns the approximate bytes of a value. For an array other than
+/// of texts it is more than the limit, so that it is shortened.
 fn text_bytes(value: &Value) -> usize {
     match value {
         Value::String(text) => text.as_str().len(),

@@ -16,7 +16,7 @@ pub struct Bar<'a> {
 }
 
 impl RecentTrace {
-    /// Returns the spans as a tree read from the top: each below its parent, siblings in order of their start.
+    /// Returns the spans as a tree from top to bottom: each below its parent, siblings in order of their start.
     pub fn waterfall(&self) -> Vec<Bar<'_>> {
         let ids: HashMap<&str, usize> = self
             .spans

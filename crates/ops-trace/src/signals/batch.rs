@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 
 use crate::signals::nanos;
 
-/// Fills a batch.
+/// Function that fills a batch.
 #[derive(Clone)]
 pub(crate) struct MetricsSource(Arc<dyn Fn(&mut MetricsBatch) + Send + Sync>);
 
@@ -33,7 +33,7 @@ impl fmt::Debug for MetricsSource {
     }
 }
 
-/// Name, help and unit of a metric, as it is exported.
+/// Name, help and unit of a metric in the export.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Metric<'a> {
@@ -41,12 +41,12 @@ pub struct Metric<'a> {
     pub name: &'a str,
     /// Description.
     pub help: &'a str,
-    /// Unit in the form of UCUM: `s`, `By`, or empty where things are counted.
+    /// Unit in the form of UCUM: `s`, `By`, or empty for counts of things.
     pub unit: &'a str,
 }
 
 impl<'a> Metric<'a> {
-    /// Creates a metric of this name.
+    /// Creates a metric with this name.
     pub fn new(name: &'a str, help: &'a str, unit: &'a str) -> Self {
         Self { name, help, unit }
     }
@@ -54,8 +54,8 @@ impl<'a> Metric<'a> {
 
 /// All metrics at one moment, filled by [`Config::metrics_source`](crate::Config::metrics_source).
 ///
-/// Series of one metric that are added one after the other are one metric. Totals are those since the process started,
-/// whatever temporality is exported.
+/// Series of the same metric that are added one after the other become one metric. Totals count from the start of the
+/// process, whatever temporality is exported.
 #[derive(Debug)]
 pub struct MetricsBatch {
     pub(crate) metrics: Vec<ProtoMetric>,
@@ -77,7 +77,7 @@ impl MetricsBatch {
 
     /// Adds a total that only grows.
     pub fn counter(&mut self, metric: Metric<'_>, labels: Labels<'_>, total: u64) {
-        // OTLP has no unsigned numbers
+        // OTLP has no unsigned integers
         let total = i64::try_from(total).unwrap_or(i64::MAX);
         self.sum(metric, labels, Number::AsInt(total));
     }
@@ -87,7 +87,7 @@ impl MetricsBatch {
         self.sum(metric, labels, Number::AsDouble(total));
     }
 
-    /// Adds a value that goes up and down.
+    /// Adds a value that can go up and down.
     pub fn gauge(&mut self, metric: Metric<'_>, labels: Labels<'_>, value: f64) {
         let point = self.point(labels, Number::AsDouble(value));
         if let Some(Data::Gauge(gauge)) = self.last(&metric) {
@@ -97,8 +97,8 @@ impl MetricsBatch {
         self.add(&metric, Data::Gauge(Gauge { data_points }));
     }
 
-    /// Adds observations in buckets: `counts` has one more than `bounds`, for what is above the last bound. Others are
-    /// ignored.
+    /// Adds observations in buckets: `counts` has one more element than
+    /// `bounds`, for values above the last bound. Otherwise the call is ignored.
     pub fn histogram(
         &mut self,
         metric: Metric<'_>,
@@ -153,7 +153,7 @@ impl MetricsBatch {
         }
     }
 
-    /// Returns the data of the metric that was added last, if it is this one.
+    /// Returns the data of the last added metric, if it is this one.
     fn last(&mut self, metric: &Metric<'_>) -> Option<&mut Data> {
         let last = self.metrics.last_mut();
         let last = last.filter(|last| last.name == metric.name);

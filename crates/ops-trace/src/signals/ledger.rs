@@ -2,7 +2,7 @@ use parking_lot::Mutex;
 
 use crate::SignalStats;
 
-/// Counts of one signal. Each item is in exactly one of them, whenever they are read.
+/// Counts of one signal. Each item is in exactly one of them at any time.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<Entries>);
 
@@ -10,11 +10,11 @@ pub(crate) struct Ledger(Mutex<Entries>);
 struct Entries {
     stats: SignalStats,
     down: bool,
-    /// Set once what still waited was counted as lost: outcomes that come later count no more.
+    /// True once the remaining items were counted as lost: later outcomes are not counted.
     is_abandoned: bool,
 }
 
-/// Fate of items that waited.
+/// Outcome of items that waited.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Accepted {
@@ -23,7 +23,7 @@ pub(crate) enum Outcome {
     Failed {
         cause: String,
     },
-    /// There were none, since the source failed: the exporter is as up as it was.
+    /// There were no items, because the source failed: `exporter_up` does not change.
     #[cfg(feature = "otlp-metrics")]
     NoSource {
         cause: String,

@@ -11,23 +11,23 @@ use parking_lot::Mutex;
 use crate::signals::is_sending;
 use crate::signals::ledger::Ledger;
 
-/// Maximum number of lines that wait; further ones are dropped and counted.
+/// Maximum number of waiting lines; further ones are dropped and counted.
 pub(crate) const MAX_LINES: usize = 4096;
-/// Maximum bytes of the lines that wait; further ones are dropped and counted.
+/// Maximum bytes of the waiting lines; further ones are dropped and counted.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
-/// Maximum number of lines of one request, and the number that wakes the thread that sends.
+/// Maximum number of lines in one request, and the number of waiting lines that wakes the sending thread.
 pub(crate) const BATCH_LINES: usize = 512;
-/// Maximum bytes of the lines of one request.
+/// Maximum bytes of the lines in one request.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// A writer whose lines are exported as log records (feature `otlp-logs`). Clones write to the same queue.
 ///
-/// Each `write` is one line, as JSON: `timestamp` (RFC 3339), `level` (in any case), `logger` and `event` become time, severity,
-/// scope and body, the trace and the span are those that are current while it is written, and each other field is an
-/// attribute. A line that is no JSON object is a body.
+/// Each `write` is one line, as JSON. `timestamp` (RFC 3339), `level` (in any case), `logger` and `event` become time,
+/// severity, scope and body; the trace and the span are those that are current at the write, and each other field is an
+/// attribute. A line that is not a JSON object becomes the body.
 ///
-/// A write waits for nothing: beyond 4,096 lines or 8 MiB lines are dropped and counted. Lines that are written before there
-/// is a tracer wait for it.
+/// A write never blocks: beyond 4,096 lines or 8 MiB lines are dropped and
+/// counted. Lines that are written before there is a tracer wait for it.
 ///
 /// ```
 /// use std::io::Write;
@@ -57,7 +57,7 @@ struct Queue {
     sender: Option<Thread>,
 }
 
-/// A line that waits.
+/// A waiting line.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) text: Box<[u8]>,
@@ -90,7 +90,7 @@ impl LogLines {
     }
 
     fn add(&self, text: &[u8]) {
-        // what the export itself logs would never end
+        // exporting the lines that the export itself logs would never end
         if text.is_empty() || is_sending() {
             return;
         }
@@ -109,7 +109,7 @@ impl LogLines {
         }
     }
 
-    /// Takes the lines of one request.
+    /// Takes the lines of the next request.
     pub(crate) fn next_batch(&self) -> Vec<Line> {
         let mut queue = self.0.queue.lock();
         let (mut batch, mut bytes) = (Vec::new(), 0);
@@ -124,7 +124,7 @@ impl LogLines {
         batch
     }
 
-    /// Number of lines that wait.
+    /// Returns the number of waiting lines.
     pub(crate) fn len(&self) -> usize {
         self.0.queue.lock().lines.len()
     }
@@ -133,12 +133,12 @@ impl LogLines {
         self.len() >= BATCH_LINES
     }
 
-    /// Takes no further line.
+    /// Stops accepting lines.
     pub(crate) fn close(&self) {
         self.0.queue.lock().is_closed = true;
     }
 
-    /// Has this thread woken once there are enough lines for a request.
+    /// Sets the thread that is woken when there are enough lines for a request.
     pub(crate) fn wake(&self, sender: Thread) {
         self.0.queue.lock().sender = Some(sender);
     }

@@ -1,4 +1,4 @@
-//! Log lines and metrics as they are handed over, and what became of them.
+//! Log lines and metrics that were accepted for export, and their outcomes.
 
 #[cfg(feature = "otlp-metrics")]
 pub(crate) mod batch;
@@ -17,12 +17,13 @@ thread_local! {
     static IS_SENDING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Marks this thread as the one that sends.
+/// Marks this thread as the sending thread.
 pub(crate) fn begin_sending() {
     IS_SENDING.set(true);
 }
 
-/// Reports whether this thread sends: what it logs would be the reason for the next thing to send.
+/// Reports whether this is the sending thread, whose own log lines
+/// must not be exported: each export would cause another one.
 #[cfg(feature = "otlp-logs")]
 pub(crate) fn is_sending() -> bool {
     IS_SENDING.try_with(Cell::get).unwrap_or(true)

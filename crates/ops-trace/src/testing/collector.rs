@@ -17,29 +17,29 @@ use super::{ReceivedLog, received_logs};
 use super::{ReceivedPoint, received_points};
 use super::{ReceivedSpan, received, snapshot};
 
-/// Answer of a [`Collector`] to a request.
+/// Response of a [`Collector`] to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// Takes all spans.
+    /// Accepts all spans.
     Accept,
-    /// Takes all spans, after this time.
+    /// Accepts all spans, after this time.
     AcceptAfter(Duration),
-    /// Takes all but so many spans, with a message.
+    /// Accepts all but this number of spans, with a message.
     PartialSuccess(u64, String),
-    /// Answers with this status, and keeps no span.
+    /// Responds with this status, and accepts no span.
     Status(u16),
-    /// The same, and asks to wait for so many seconds.
+    /// Responds with this status and a `Retry-After` of this number of seconds, and accepts no span.
     StatusRetryAfter(u16, u32),
-    /// Sends these bytes, head and body, keeps no span, and closes the connection.
+    /// Sends these bytes, head and body, accepts no span, and closes the connection.
     Raw(String),
-    /// Reads the request and never answers.
+    /// Reads the request and never responds.
     Hang,
-    /// Closes the connection in the middle of the request, so that the peer gets a reset.
+    /// Closes the connection in the middle of the request, so that the peer gets a connection reset.
     Reset,
 }
 
-/// Paths of the signals that it takes.
+/// Paths of the supported signals.
 const PATHS: &[&str] = &[
     "/v1/traces",
     #[cfg(feature = "otlp-logs")]
@@ -48,7 +48,7 @@ const PATHS: &[&str] = &[
     "/v1/metrics",
 ];
 
-/// An OTLP/HTTP collector in this process, on a free port of loopback. It ends when it is dropped.
+/// An OTLP/HTTP collector in this process, on a free port of the loopback address. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
@@ -64,7 +64,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Inner {
     answer: Option<Answer>,
-    /// Answers to single requests, which come before that one.
+    /// Responses to single requests, which precede `answer`.
     next: VecDeque<Answer>,
     spans: Vec<ReceivedSpan>,
     #[cfg(feature = "otlp-logs")]
@@ -76,7 +76,7 @@ struct Inner {
 }
 
 impl Collector {
-    /// Starts to listen; takes all spans until [`answer`](Self::answer) is called.
+    /// Starts to listen; accepts all spans until [`answer`](Self::answer) is called.
     ///
     /// # Errors
     /// Fails if no port can be bound.
@@ -96,46 +96,46 @@ impl Collector {
         format!("http://{}", self.address)
     }
 
-    /// Sets the answer to requests from now on.
+    /// Sets the response to all requests from now on.
     pub fn answer(&self, answer: Answer) {
         self.state.inner.lock().answer = Some(answer);
     }
 
-    /// Sets the answer to one more request: each call is for the next one that has no such answer yet. Those behind them get
-    /// what [`answer`](Self::answer) says.
+    /// Sets the response to one more request: each call applies to the next request without such a response. Later
+    /// requests get the response set by [`answer`](Self::answer).
     pub fn answer_next(&self, answer: Answer) {
         self.state.inner.lock().next.push_back(answer);
     }
 
-    /// Returns all spans that it took so far.
+    /// Returns all accepted spans so far.
     pub fn spans(&self) -> Vec<ReceivedSpan> {
         self.state.inner.lock().spans.clone()
     }
 
-    /// Returns all log records that it took so far.
+    /// Returns all accepted log records so far.
     #[cfg(feature = "otlp-logs")]
     pub fn logs(&self) -> Vec<ReceivedLog> {
         self.state.inner.lock().logs.clone()
     }
 
-    /// Waits until it took so many log records; returns `false` on timeout.
+    /// Waits until this number of log records was accepted; returns `false` on timeout.
     #[cfg(feature = "otlp-logs")]
     pub fn wait_for_logs(&self, logs: usize, at_most: Duration) -> bool {
         self.wait(at_most, |inner| inner.logs.len() >= logs)
     }
 
-    /// Returns all data points of metrics that it took so far.
+    /// Returns all accepted data points of metrics so far.
     #[cfg(feature = "otlp-metrics")]
     pub fn points(&self) -> Vec<ReceivedPoint> {
         self.state.inner.lock().points.clone()
     }
 
-    /// Returns all spans that it took so far, and forgets them.
+    /// Returns all accepted spans so far, and removes them.
     pub fn take_spans(&self) -> Vec<ReceivedSpan> {
         std::mem::take(&mut self.state.inner.lock().spans)
     }
 
-    /// Forgets all that it received so far.
+    /// Removes everything received so far.
     pub fn forget(&self) {
         let mut inner = self.state.inner.lock();
         let (answer, next) = (inner.answer.take(), std::mem::take(&mut inner.next));
@@ -147,7 +147,7 @@ impl Collector {
         };
     }
 
-    /// Returns the number of requests so far, whatever was answered.
+    /// Returns the number of requests so far, whatever the response.
     pub fn requests(&self) -> usize {
         self.state.inner.lock().requests.len()
     }
@@ -158,17 +158,17 @@ impl Collector {
         inner.requests.last().cloned().unwrap_or_default()
     }
 
-    /// Renders all spans that it took so far as text: one line each, children below their parent, without ids and times.
+    /// Renders all accepted spans so far as text: one line each, children below their parent, without ids and times.
     pub fn snapshot(&self) -> String {
         snapshot::render(&self.spans())
     }
 
-    /// Waits until it took so many spans; returns `false` on timeout.
+    /// Waits until this number of spans was accepted; returns `false` on timeout.
     pub fn wait_for_spans(&self, spans: usize, at_most: Duration) -> bool {
         self.wait(at_most, |inner| inner.spans.len() >= spans)
     }
 
-    /// Waits until so many requests came; returns `false` on timeout.
+    /// Waits until this number of requests arrived; returns `false` on timeout.
     pub fn wait_for_requests(&self, requests: usize, at_most: Duration) -> bool {
         self.wait(at_most, |inner| inner.requests.len() >= requests)
     }
@@ -190,7 +190,7 @@ impl Drop for Collector {
     fn drop(&mut self) {
         self.state.inner.lock().stopped = true;
         self.state.changed.notify_all();
-        // wakes the thread that accepts; a failure means that it is gone
+        // wakes the accepting thread; a failure means that the thread has ended
         drop(TcpStream::connect(self.address));
     }
 }
@@ -203,7 +203,7 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
         if let Ok(stream) = stream {
             let state = Arc::clone(state);
             std::thread::spawn(move || {
-                // a connection that breaks is the peer's matter
+                // a broken connection concerns only the peer
                 let _ = serve(stream, &state);
             });
         }
@@ -221,7 +221,7 @@ fn serve(stream: TcpStream, state: &State) -> io::Result<()> {
         let body = head.body(&mut stream)?;
         let reply = match answer {
             Answer::Hang => {
-                drop(body); // a test may count what is held
+                drop(body); // a test may count allocated memory
                 state.wait_for_end();
                 return Ok(());
             }
@@ -262,7 +262,7 @@ impl State {
         }
     }
 
-    /// Keeps all but the last ones, which it refuses, and answers.
+    /// Stores all items except the last `rejected` ones, and returns the response.
     fn take(
         &self,
         path: &str,

@@ -1,4 +1,4 @@
-//! For tests: a collector in this process, and traces that a test can read.
+//! Support for tests: a collector in this process, and traces as text.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

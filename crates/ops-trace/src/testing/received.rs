@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
-/// A span as a collector gets it.
+/// A span as a collector receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceivedSpan {
@@ -16,7 +16,7 @@ pub struct ReceivedSpan {
     pub span_id: String,
     /// Id of the parent; empty for the root of the trace.
     pub parent_span_id: String,
-    /// Its name.
+    /// Name of the span.
     pub name: String,
     /// `internal`, `server`, `client`, `producer` or `consumer`.
     pub kind: &'static str,
@@ -28,17 +28,17 @@ pub struct ReceivedSpan {
     pub error: bool,
     /// Message of the status.
     pub status_message: String,
-    /// In the order in which they were sent, values as text.
+    /// Attributes in the order in which they were sent, values as text.
     pub attributes: Vec<(String, String)>,
-    /// Number of attributes that were left out.
+    /// Number of dropped attributes.
     pub attributes_dropped: u32,
     /// Links to other traces.
     pub links: Vec<ReceivedLink>,
-    /// Points in time inside of it.
+    /// Points in time inside the span.
     pub events: Vec<ReceivedEvent>,
     /// W3C trace state.
     pub trace_state: String,
-    /// The attributes of the process that sent it.
+    /// Resource attributes of the process that sent it.
     pub resource: Vec<(String, String)>,
 }
 
@@ -56,9 +56,9 @@ pub struct ReceivedLink {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceivedEvent {
-    /// Its name.
+    /// Name of the event.
     pub name: String,
-    /// In the order in which they were sent, values as text.
+    /// Attributes in the order in which they were sent, values as text.
     pub attributes: Vec<(String, String)>,
 }
 

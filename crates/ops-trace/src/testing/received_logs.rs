@@ -6,7 +6,7 @@ use prost::{DecodeError, Message};
 
 use super::received::{hex, text, texts, value};
 
-/// A log record as a collector gets it.
+/// A log record as a collector receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceivedLog {
@@ -18,9 +18,9 @@ pub struct ReceivedLog {
     pub is_sampled: bool,
     /// Time of the line.
     pub time: SystemTime,
-    /// Number of its severity, 1 to 24; 0 if it has none.
+    /// Severity number, 1 to 24; 0 if it has none.
     pub severity: i32,
-    /// Severity in the words of the line.
+    /// Severity as written in the line.
     pub severity_text: String,
     /// Name of the logger.
     pub logger: String,
@@ -28,9 +28,9 @@ pub struct ReceivedLog {
     pub body: String,
     /// Other fields, values as text.
     pub attributes: Vec<(String, String)>,
-    /// Number of fields that were left out.
+    /// Number of dropped fields.
     pub attributes_dropped: u32,
-    /// Attributes of the process that sent it.
+    /// Resource attributes of the process that sent it.
     pub resource: Vec<(String, String)>,
 }
 

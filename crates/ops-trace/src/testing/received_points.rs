@@ -10,25 +10,25 @@ use prost::{DecodeError, Message};
 
 use super::received::{texts, value};
 
-/// A data point of a metric as a collector gets it.
+/// A data point of a metric as a collector receives it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ReceivedPoint {
     /// Name of the metric.
     pub metric: String,
-    /// Its description.
+    /// Description of the metric.
     pub help: String,
-    /// Its unit.
+    /// Unit of the metric.
     pub unit: String,
     /// `sum`, `gauge` or `histogram`.
     pub kind: &'static str,
-    /// True if it is the difference to the point before.
+    /// True if it is the difference to the previous point.
     pub is_delta: bool,
     /// Labels, values as text.
     pub attributes: Vec<(String, String)>,
-    /// Start of the time that it is about.
+    /// Start of the time span of the point.
     pub start: SystemTime,
-    /// End of it.
+    /// End of the time span of the point.
     pub time: SystemTime,
     /// The number, or the sum of a histogram.
     pub value: f64,
@@ -36,7 +36,7 @@ pub struct ReceivedPoint {
     pub buckets: Vec<u64>,
     /// Upper bounds of a histogram's buckets.
     pub bounds: Vec<f64>,
-    /// Attributes of the process that sent it.
+    /// Resource attributes of the process that sent it.
     pub resource: Vec<(String, String)>,
 }
 

@@ -2,7 +2,7 @@ use std::io::{self, BufRead, Read};
 
 const MAX_BODY_BYTES: usize = 256 * 1024 * 1024;
 
-/// The head of a request, as far as a collector cares.
+/// Head of a request: the parts that a collector needs.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) path: String,
@@ -11,7 +11,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// `None` where the peer closed the connection instead.
+    /// Reads a head; `None` if the peer closed the connection.
     pub(super) fn read(stream: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut line = String::new();
         if stream.read_line(&mut line)? == 0 {

@@ -3,7 +3,7 @@ use std::fmt::Write;
 
 use super::ReceivedSpan;
 
-/// Traces as text, one line for each span, children below their parent and further in, without ids and times.
+/// Renders traces as text: one line for each span, children indented below their parent, without ids and times.
 pub(super) fn render(spans: &[ReceivedSpan]) -> String {
     let known: HashSet<&str> = spans.iter().map(|span| span.span_id.as_str()).collect();
     let (mut roots, mut children) = (Vec::new(), HashMap::<&str, Vec<&ReceivedSpan>>::new());

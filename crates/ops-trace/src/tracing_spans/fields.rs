@@ -18,7 +18,7 @@ const NAME: &str = "otel.name";
 const KIND: &str = "otel.kind";
 const STATUS: &str = "otel.status_code";
 
-/// Returns the kind that the field `otel.kind` names.
+/// Returns the kind in the field `otel.kind`.
 pub(super) fn kind_of(attributes: &Attributes<'_>) -> Option<SpanKind> {
     struct Kind(Option<SpanKind>);
 
@@ -49,7 +49,7 @@ pub(super) fn kind_of(attributes: &Attributes<'_>) -> Option<SpanKind> {
     kind.0
 }
 
-/// Span that fields go to: one that is being made, or one that runs.
+/// Span that receives fields: one that is being created, or a running one.
 pub(super) trait Fields {
     fn set(&mut self, attribute: KeyValue);
     fn set_status(&mut self, status: Status);
@@ -84,7 +84,7 @@ impl Fields for SpanRef<'_> {
     }
 }
 
-/// Sets the fields of a `tracing` span on a span of ours.
+/// Sets the fields of a `tracing` span on a span of this crate.
 pub(super) struct SpanFields<'a, F> {
     span: &'a mut F,
     target: &'static str,
@@ -115,7 +115,7 @@ impl<'a, F: Fields> SpanFields<'a, F> {
     fn text(&mut self, field: &Field, text: String) {
         match field.name() {
             NAME => self.span.set_name(name_of(text.into())),
-            KIND => {} // is known already, or too late
+            KIND => {} // already known, or too late
             STATUS if text.eq_ignore_ascii_case("ok") => self.span.set_status(Status::Ok),
             STATUS if text.eq_ignore_ascii_case("error") => {
                 self.span.set_status(Status::error(""));
@@ -191,8 +191,8 @@ impl EventFields {
         fields
     }
 
-    /// Adds the event, or the exception if it is an error that a function returned. Such an error fails the span; any other
-    /// event of level ERROR does if events are taken.
+    /// Adds the event, or an exception if it is an error that a function returned. Such an error fails the span; any
+    /// other event of level ERROR fails it if events are recorded.
     pub(super) fn add_to(self, context: &Context, is_returned: bool, events: bool) {
         let span = context.span();
         match self.error {
@@ -282,7 +282,7 @@ fn display_of(value: &dyn fmt::Display) -> String {
     written(format_args!("{value}"))
 }
 
-/// Returns the text, cut at the limit while it is being written. A panic of the value is no panic of the span.
+/// Returns the text, cut at the limit while it is being formatted. A panic while formatting results in `***`.
 fn written(value: fmt::Arguments<'_>) -> String {
     struct Bounded(String);
 
@@ -300,7 +300,7 @@ fn written(value: fmt::Arguments<'_>) -> String {
     let mut text = Bounded(String::new());
     let done = catch_unwind(AssertUnwindSafe(|| text.write_fmt(value)));
     match done {
-        // an error is one of the value itself, or the limit
+        // an error comes from the value, or from the limit
         Ok(_) => cut(text.0, MAX_TEXT_BYTES),
         Err(_) => "***".to_owned(),
     }

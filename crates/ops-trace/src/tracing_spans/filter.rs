@@ -7,13 +7,13 @@ use tracing_subscriber::layer::{Context, Filter};
 use crate::config::spans::ForeignSpans;
 use crate::{Handle, global};
 
-/// Targets whose spans would be about the export of spans.
+/// Targets whose spans would describe the export of spans.
 const OWN_TARGETS: [&str; 2] = ["ops_trace", "opentelemetry"];
 
-/// Lets spans of the configured targets through while there is somebody to record them: the others stay transparent, so
-/// that what is current outside of them is current inside.
+/// Enables spans of the configured targets while they can be recorded. Other spans
+/// are transparent: the current span outside of them is also current inside.
 pub(super) struct SpanFilter {
-    /// `None`: the global one, once there is one.
+    /// `None` for the global handle, once there is one.
     handle: Option<Handle>,
     targets: Targets,
     events: bool,
@@ -35,14 +35,15 @@ impl SpanFilter {
             && !OWN_TARGETS.iter().any(|own| target.starts_with(own))
     }
 
-    /// `None` as long as tracing has not started.
+    /// Returns `None` until tracing has started.
     fn is_recording(&self) -> Option<bool> {
         let handle = self.handle.as_ref().or_else(|| global())?;
         Some(handle.tracer().is_some())
     }
 }
 
-/// Reports whether this is the event of `#[instrument(err)]`: an error and nothing else. Of one that was dealt with, a log says more.
+/// Reports whether this is the event of `#[instrument(err)]`: an error
+/// and no other field. Events of handled errors have more fields.
 pub(super) fn is_returned_error(metadata: &Metadata<'_>) -> bool {
     let fields = metadata.fields();
     metadata.is_event() && fields.len() == 1 && fields.field("error").is_some()
@@ -53,7 +54,7 @@ impl<S> Filter<S> for SpanFilter {
         self.is_recording() == Some(true) && self.wants(metadata)
     }
 
-    /// [`init`](crate::init) makes callsites ask again.
+    /// [`init`](crate::init) rebuilds the interest cache of callsites.
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
         match self.is_recording() {
             Some(false) => Interest::never(),

@@ -16,18 +16,18 @@ use crate::sampling::{self, Decided, Decision};
 use crate::span::fail;
 use crate::{Handle, global};
 
-/// Makes a span of ours for each `tracing` span, and makes it current whenever that is entered.
+/// Creates a span of this crate for each `tracing` span, and makes it current whenever the `tracing` span is entered.
 pub(super) struct SpanLayer {
-    /// `None`: the global one, once there is one.
+    /// `None` for the global handle, once there is one.
     handle: Option<Handle>,
     events: bool,
 }
 
-/// Span of ours that belongs to a `tracing` span.
+/// Span of this crate that belongs to a `tracing` span.
 struct OurSpan {
     context: Context,
     is_recording: bool,
-    /// Time when it was left last.
+    /// Time at which the span was exited last.
     left: Option<SystemTime>,
 }
 
@@ -63,7 +63,7 @@ impl SpanLayer {
     }
 }
 
-/// Calls the function with the parent of a new span. It must not run code of others, which may enter spans.
+/// Calls the function with the parent of a new span. The function must not run foreign code, which may enter spans.
 fn with_parent<T>(parent: Option<&Context>, work: impl FnOnce(&Context) -> T) -> T {
     match parent {
         Some(parent) => work(parent),
@@ -71,7 +71,7 @@ fn with_parent<T>(parent: Option<&Context>, work: impl FnOnce(&Context) -> T) ->
     }
 }
 
-/// Starts a span; `parent` is the current context if it is `None`.
+/// Starts a span; without `parent` its parent is the current context.
 fn start(
     handle: &Handle,
     attributes: &Attributes<'_>,
@@ -97,7 +97,7 @@ fn start(
     }
     let context = with_parent(parent, |parent| match span.span_context().is_valid() {
         true => with_span(parent, span),
-        false => parent.clone(), // telemetry about telemetry
+        false => parent.clone(), // telemetry of the telemetry itself
     });
     Some(OurSpan {
         context,
@@ -106,8 +106,8 @@ fn start(
     })
 }
 
-/// Returns what was decided about a span that may be recorded, or the context of one that is neither sampled nor recorded: below
-/// another such span, whose ids it shares, or as the root of a trace.
+/// Returns the decision about a span that may be recorded, or, as the error, the context of a span that is neither
+/// sampled nor recorded: below another such span, whose ids it shares, or as the root of a trace.
 fn decide(handle: &Handle, parent: &Context) -> Result<Option<Decided>, Context> {
     let span = parent.span();
     let ids = span.span_context();
@@ -168,7 +168,7 @@ where
             panicking: std::thread::panicking(),
             _guard: context.attach(),
         };
-        // a thread that ends has no current span any more
+        // a thread that is ending has no current span
         let _ = ENTERED.try_with(|stack| stack.borrow_mut().push(entered));
     }
 

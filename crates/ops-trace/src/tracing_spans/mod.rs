@@ -1,4 +1,4 @@
-//! Spans of the `tracing` crate as spans of this one: those of libraries, and of `#[instrument]`.
+//! Spans of the `tracing` crate as spans of this crate: those of libraries, and of `#[instrument]`.
 
 mod fields;
 mod filter;
@@ -15,18 +15,19 @@ use crate::config::spans::{self, ForeignSpans};
 use filter::SpanFilter;
 use layer::SpanLayer;
 
-/// Returns a layer that turns `tracing` spans into spans of the handle that [`init`](crate::init) installs, now or later.
+/// Returns a layer that turns `tracing` spans into spans of the handle
+/// that [`init`](crate::init) installs, before or after this call.
 ///
-/// Parents are right in both directions: spans of ours inside of theirs are their children, and the other way round. A
-/// span ends when it is left for the last time.
+/// Parents are correct in both directions: a span of this crate inside a `tracing` span is its child, and vice versa. A
+/// span ends when it was exited for the last time.
 ///
-/// - `OPS_TRACE_FILTER` chooses spans by target and level, such as `info,sqlx=debug,h2=off`; default `info`. Spans that
-///   are left out are transparent.
-/// - `OPS_TRACE_EVENTS=true` takes the events of these targets and levels too, as events of the current span. Without it
-///   only an error that a function returns, with `#[instrument(err)]`, becomes an `exception` and fails its span.
-/// - The fields `otel.name`, `otel.kind`, `otel.status_code` and `otel.status_description` are those of
-///   `tracing-opentelemetry`. Its extension trait for spans finds nothing here: a parent from elsewhere is made current
-///   before the span is created.
+/// - `OPS_TRACE_FILTER` selects spans by target and level, such as
+///   `info,sqlx=debug,h2=off`; default `info`. Spans that are not selected are transparent.
+/// - `OPS_TRACE_EVENTS=true` records the events of these targets and levels too, as events of the current span. Without
+///   it only an error that a function returns, with `#[instrument(err)]`, becomes an `exception` and fails its span.
+/// - The fields `otel.name`, `otel.kind`, `otel.status_code` and `otel.status_description` are those
+///   of `tracing-opentelemetry`. Its extension trait for spans has no effect here: to set a parent
+///   from elsewhere, make it current before the span is created.
 ///
 /// ```
 /// use tracing_subscriber::layer::SubscriberExt;
@@ -43,7 +44,7 @@ where
 }
 
 impl Handle {
-    /// Returns a layer that turns `tracing` spans into spans of this handle, as [`tracing_layer`].
+    /// Returns a layer that turns `tracing` spans into spans of this handle; see [`tracing_layer`].
     pub fn tracing_layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,

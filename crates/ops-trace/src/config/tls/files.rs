@@ -1,4 +1,4 @@
-//! Certificates of the exporter's client: `OTEL_EXPORTER_OTLP_CERTIFICATE` and its like, and `SSL_CERT_FILE`.
+//! Certificates of the exporter's client: `OTEL_EXPORTER_OTLP_CERTIFICATE` and its variants, and `SSL_CERT_FILE`.
 
 use std::io::Read;
 use std::path::Path;
@@ -13,13 +13,13 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use crate::config::environment::{Environment, Warning, warn};
 use crate::config::signal::Signal;
 
-/// Maximum bytes of a file with certificates; the bundles of operating systems have some 300 KB.
+/// Maximum bytes of a certificate file; the bundles of operating systems have about 300 KB.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Mark of a key with a passphrase, in both forms.
+/// Marker of a key with a passphrase, in both forms.
 const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
-/// Reads the files. One that cannot be used is a warning, and is left out.
+/// Reads the files. An invalid file is ignored, with a warning.
 ///
 /// Certificates of both variables are trusted, instead of Mozilla's, which are trusted if neither is set.
 pub(crate) fn certificates_of(
@@ -69,8 +69,7 @@ fn checked_roots(
     Ok(certificates)
 }
 
-/// Reads the client's certificate and key, and checks that they belong together: the TLS library panics where they
-/// do not.
+/// Reads the client's certificate and key, and checks that they match: the TLS library panics if they do not.
 fn client(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> Option<ClientCert> {
     let (chain, key) = (
         env.first(&signal.client_certificate),
@@ -127,7 +126,7 @@ fn private_key(
             false => cause(&error, "it contains no private key"),
         }
     })?;
-    // the same choice as the client's
+    // the same provider that the client uses
     let provider = CryptoProvider::get_default().cloned();
     let provider = provider.unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
     ClientConfig::builder_with_provider(provider)
@@ -136,7 +135,7 @@ fn private_key(
         .with_root_certificates(RootCertStore::empty())
         .with_client_auth_cert(chain.to_vec(), key)
         .map_err(|error| error.to_string())?;
-    // the same key was read before
+    // the same key was parsed above
     PrivateKey::from_pem(&pem).map_err(|_| "it cannot be read".to_owned())
 }
 
@@ -151,7 +150,8 @@ fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// Says what is wrong with a PEM file. The texts of the library have lines of it as numbers, which may be a key.
+/// Describes an error in a PEM file. The library's messages
+/// contain lines of the file as numbers, and these may be a key.
 fn cause(error: &pem::Error, nothing: &str) -> String {
     let text = match error {
         pem::Error::NoItemsFound => nothing,
@@ -164,7 +164,7 @@ fn cause(error: &pem::Error, nothing: &str) -> String {
     text.to_owned()
 }
 
-/// Reads a regular file: a pipe or a device could make the start wait for ever.
+/// Reads a regular file: a pipe or a device could block the start forever.
 fn read(path: &str) -> Result<Vec<u8>, String> {
     let text = |error: std::io::Error| error.to_string();
     if !std::fs::metadata(Path::new(path)).map_err(text)?.is_file() {

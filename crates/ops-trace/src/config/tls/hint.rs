@@ -2,14 +2,15 @@ use std::io;
 
 use rustls::{AlertDescription as Alert, CertificateError, Error};
 
-/// Returns where to look if TLS failed, as the end of a sentence that begins with the error; empty if that says it all.
+/// Returns advice for a TLS error, as the end of a sentence that
+/// begins with the error; empty if the error needs none.
 pub(crate) fn hint(error: &io::Error) -> &'static str {
     let error = error.get_ref().and_then(|error| error.downcast_ref());
     match error {
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
             ": is the collector's CA in OTEL_EXPORTER_OTLP_CERTIFICATE?"
         }
-        // the collector refused us
+        // the collector refused the client
         Some(Error::AlertReceived(
             Alert::CertificateRequired
             | Alert::BadCertificate

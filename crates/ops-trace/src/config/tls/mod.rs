@@ -1,4 +1,4 @@
-//! Certificates and proxy of an `https` endpoint; nothing of it without the feature `tls`.
+//! Certificates and proxy of an `https` endpoint; neither without the feature `tls`.
 
 #[cfg(feature = "tls")]
 mod files;

@@ -6,7 +6,7 @@ use ureq::typestate::AgentScope;
 use crate::config::environment::{Environment, Warning};
 use crate::config::signal::Signal;
 
-/// The same without TLS: no proxy either.
+/// Stand-in without TLS, which uses no proxy either.
 #[derive(Debug)]
 pub(crate) struct Tls;
 

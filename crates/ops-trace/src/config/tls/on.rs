@@ -6,7 +6,7 @@ use super::{files, proxy};
 use crate::config::environment::{Environment, Warning};
 use crate::config::signal::Signal;
 
-/// Settings of the client for an `https` endpoint. Plain `http` uses no proxy: such a collector stands in the same network.
+/// Client settings of an `https` endpoint. Plain `http` uses no proxy: such a collector is in the same network.
 #[derive(Debug)]
 pub(crate) struct Tls {
     config: TlsConfig,

@@ -14,7 +14,7 @@ pub(crate) fn proxy(
     uri: &http::Uri,
     warnings: &mut Vec<Warning>,
 ) -> Option<ureq::Proxy> {
-    // lower case first, as curl has it
+    // lower case first, like curl
     let (variable, value) = env.first(&["https_proxy", "HTTPS_PROXY"])?;
     let mut exceptions = ["no_proxy", "NO_PROXY"].into_iter();
     let exceptions = exceptions.find_map(|name| env.text(name, warnings));
@@ -37,7 +37,8 @@ pub(crate) fn proxy(
     proxy
 }
 
-/// The library takes proxies without a host, with a port that is none, and such that it cannot speak to.
+/// Reports whether a proxy can be used: the library accepts proxies
+/// without a host, with an invalid port, or of an unsupported protocol.
 fn is_usable(proxy: &ureq::Proxy) -> bool {
     let uri = proxy.uri();
     let host = uri.host().unwrap_or_default();
@@ -52,8 +53,8 @@ fn is_usable(proxy: &ureq::Proxy) -> bool {
         && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
-/// Entries are hosts, which stand for all below them too, addresses, networks or `*`, each but `*` with a port if only
-/// that one is meant.
+/// Reports whether an exception matches. Entries are hosts, which include all hosts below them, addresses, networks or
+/// `*`; each but `*` may have a port that restricts it.
 fn is_excepted(host: &str, port: u16, exceptions: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     let mut entries = exceptions.split([',', ' ']).map(str::trim);

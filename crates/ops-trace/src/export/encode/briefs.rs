@@ -12,31 +12,31 @@ use crate::brief::{Batch, Shape, TEXTS, Waiting};
 use crate::limits::Cleaner;
 use crate::remembered::Remembered;
 
-/// Number of shapes that are told apart in a batch.
+/// Number of shapes that are kept for a batch.
 const SHAPES: usize = 256;
-/// Bytes that the buffer may keep after a batch; more are given back.
+/// Bytes that the buffer keeps after a batch; a larger buffer is freed.
 const KEPT_BYTES: usize = 1024 * 1024;
 
-/// The spans in brief of a batch as they are sent, one message behind the other. What a span has in common with the first one of its
-/// shape is written once, and copied.
+/// Encoded brief spans of a batch, one message after the other. Parts that a
+/// span shares with the first span of its shape are encoded once and copied.
 #[derive(Debug)]
 pub(crate) struct EncodedBriefs {
     bytes: Vec<u8>,
-    /// End of each span.
+    /// End of each span in `bytes`.
     ends: Vec<usize>,
     known: Remembered<Known, SHAPES>,
     span: Vec<u8>,
 }
 
-/// The first span of a shape: places of what was written.
+/// The first span of a shape, with the ranges of its parts in the buffer.
 #[derive(Debug)]
 struct Known {
     shape: Arc<Shape>,
-    /// Number of the span in its batch.
+    /// Index of the brief span in its batch.
     brief: usize,
     name: Range<usize>,
     attributes: Range<usize>,
-    /// Places of those that have a text of their own.
+    /// Ranges of the attributes whose texts differ.
     texts: [Range<usize>; TEXTS],
 }
 
@@ -50,7 +50,7 @@ impl EncodedBriefs {
         }
     }
 
-    /// Writes the spans in brief of a batch, cleaned, in place of those of the batch before.
+    /// Encodes the brief spans of a batch, cleaned, and replaces those of the previous batch.
     pub(crate) fn write(
         &mut self,
         batch: &Batch,
@@ -62,7 +62,7 @@ impl EncodedBriefs {
             self.span.clear();
             ids(&mut self.span, &waiting.brief.ids, waiting.brief.parent);
             let shape = &waiting.brief.shape;
-            // shapes are told apart by their addresses, whose last bits are the same
+            // a shape is identified by its address; the last bits of all addresses are equal
             let number = Arc::as_ptr(shape).addr() >> 4;
             let is_it = |known: &Known| Arc::ptr_eq(&known.shape, shape);
             match self.known.find(number, is_it) {
@@ -75,7 +75,7 @@ impl EncodedBriefs {
                     cleaner.clean_span(&mut span);
                     let known = self.whole(&span, waiting, at);
                     let start = self.end(waiting);
-                    // if attributes went away, their places are others
+                    // the ranges are valid only if no attribute was dropped
                     if span.attributes.len() == shape.attributes.len() {
                         self.known.put(number, known.moved_by(start));
                     }
@@ -104,7 +104,7 @@ impl EncodedBriefs {
         }
     }
 
-    /// Writes what the span has between its ids and its status, and returns where in it.
+    /// Encodes the part of a span between its ids and its status, and returns its ranges.
     fn whole(&mut self, span: &SpanData, waiting: &Waiting, brief: usize) -> Known {
         let out = &mut self.span;
         let start = out.len();
@@ -133,7 +133,7 @@ impl EncodedBriefs {
         }
     }
 
-    /// Writes the end of a span and puts it behind the others. Returns where it begins.
+    /// Encodes the end of a span and appends the span to the others. Returns the start of the span.
     fn end(&mut self, waiting: &Waiting) -> usize {
         let brief = &waiting.brief;
         message(&mut self.span, 15, |_| {});
@@ -148,7 +148,7 @@ impl EncodedBriefs {
 }
 
 impl Known {
-    /// Writes the same of another span of the shape.
+    /// Encodes the same part of another span of the shape.
     fn copy(
         &self,
         out: &mut Vec<u8>,

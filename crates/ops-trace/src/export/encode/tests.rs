@@ -19,7 +19,7 @@ use super::*;
 use crate::brief::{Batch, Brief, Shape};
 use crate::limits::{Limits, set_attribute_filter};
 
-/// Lengths on both sides of one and two digits.
+/// Texts whose lengths need one, two or three bytes.
 fn words() -> impl Strategy<Value = String> {
     prop_oneof![
         "\\PC{0,12}",
@@ -151,7 +151,7 @@ fn spans() -> impl Strategy<Value = SpanData> {
     })
 }
 
-/// Texts that are often the same, and that often are changed.
+/// Texts that are often equal, and often changed by the filter.
 fn texts() -> impl Strategy<Value = String> {
     prop_oneof![Just("secret".to_owned()), Just("/api".to_owned()), words()]
 }
