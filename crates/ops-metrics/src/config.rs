@@ -7,10 +7,10 @@ use crate::series::family::Family;
 use crate::series::guard::Limits;
 use crate::series::registry;
 
-/// Configuration of [`init`](crate::init); the default needs nothing.
+/// Configuration of [`init`](crate::init); the default needs no settings.
 ///
 /// In a file the keys are `label_values_max`, `series_max`, and `label_values_max_of` with a map of labels for each
-/// metric, `buckets_of` with a list of bounds for each metric, and `created_samples`. Keys that are not known are refused.
+/// metric, `buckets_of` with a list of bounds for each metric, and `created_samples`. Unknown keys are refused.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(
     deny_unknown_fields,
@@ -30,7 +30,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The built-in catalog, and no `build_info`.
+    /// Returns the default: the built-in catalog, and no `build_info`.
     pub fn new() -> Self {
         Self::default()
     }
@@ -47,14 +47,14 @@ impl Config {
         self
     }
 
-    /// Registers a catalog of yours as well.
+    /// Registers this catalog too.
     #[must_use]
     pub fn catalog(mut self, catalog: &'static [fn() -> &'static Family]) -> Self {
         self.catalogs.push(catalog);
         self
     }
 
-    /// Sets the maximum number of values of one label of one metric; the next one becomes `other`. The default is 200.
+    /// Sets the maximum number of values of one label of one metric; further values become `other`. The default is 200.
     #[must_use]
     pub fn label_values_max(mut self, values: usize) -> Self {
         self.label_values_max = Some(values);
@@ -69,16 +69,16 @@ impl Config {
         self
     }
 
-    /// Sets the maximum number of series of one metric; beyond, every label of a new one becomes `other`. The default is 2000.
-    /// Metrics about metrics may have as many at least.
+    /// Sets the maximum number of series of one metric; beyond that, every label of a new series becomes `other`. The
+    /// default is 2000. The metrics about metrics always have at least the default.
     #[must_use]
     pub fn series_max(mut self, series: usize) -> Self {
         self.series_max = Some(series);
         self
     }
 
-    /// Sets the buckets of a histogram, as their upper bounds without `+Inf`: 1 to 40 finite, ascending numbers above 0. The
-    /// threshold of an alert should be one of them.
+    /// Sets the buckets of a histogram by their upper bounds without `+Inf`: 1 to 40 finite, ascending numbers above 0.
+    /// The threshold of an alert should be one of them.
     #[must_use]
     pub fn buckets_of(mut self, metric: &str, bounds: impl IntoIterator<Item = f64>) -> Self {
         let bounds = bounds.into_iter().collect();
@@ -86,8 +86,9 @@ impl Config {
         self
     }
 
-    /// Adds to the OpenMetrics form when each counter and histogram was made: `jobs_created` beside `jobs_total`, in seconds since
-    /// 1970. Off by default: a server that does not read them as creation times stores them as further series.
+    /// Adds the creation time of each counter and histogram to the OpenMetrics format:
+    /// `jobs_created` beside `jobs_total`, in seconds since 1970. Off by default: a server that does
+    /// not read them as creation times stores them as additional series.
     #[must_use]
     pub fn created_samples(mut self, on: bool) -> Self {
         self.created_samples = on;
@@ -96,7 +97,7 @@ impl Config {
 
     pub(crate) fn apply(&self, limits: &Limits) -> Result<(), Error> {
         self.check_bounds()?;
-        // before a histogram has its first series
+        // set before a histogram has its first series
         for (metric, bounds) in &self.buckets_of {
             limits.set_buckets(metric, bounds);
         }
@@ -121,7 +122,7 @@ impl Config {
         Ok(())
     }
 
-    /// Metric, label and its limit.
+    /// Returns each metric and label with its limit.
     fn of_labels(&self) -> impl Iterator<Item = (&str, &str, usize)> {
         let of_metrics = self.label_values_max_of.iter();
         of_metrics.flat_map(|(metric, labels)| {

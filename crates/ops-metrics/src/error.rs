@@ -6,13 +6,13 @@ use std::fmt;
 pub enum Error {
     /// [`init`](crate::init) was not called.
     NotInstalled,
-    /// [`init`](crate::init) was called before; what it configured stays.
+    /// [`init`](crate::init) was called before; its first configuration stays active.
     AlreadyInitialized,
-    /// Another crate installed a recorder for the `metrics` facade before.
+    /// Another crate has already installed a recorder for the `metrics` facade.
     RecorderTaken,
-    /// A limit that was configured makes no sense; the text says which, and what is accepted.
+    /// A configured limit is invalid; the message names it and what is accepted.
     Limit(String),
-    /// An objective cannot be made into rules; the text says which, and what is accepted.
+    /// No rules can be made of an objective; the message names it and what is accepted.
     #[cfg(feature = "rules")]
     Slo(String),
     /// The thread that feeds the sparklines could not be started.
@@ -23,13 +23,13 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting is refused.
+    /// A setting is invalid.
     Config,
-    /// This process has metrics, or a recorder of another crate, already.
+    /// This process already has metrics, or a recorder of another crate.
     AlreadyInitialized,
     /// Nothing was initialized.
     NotInitialized,
-    /// The operating system refused a thread.
+    /// The operating system could not start a thread.
     Io,
 }
 

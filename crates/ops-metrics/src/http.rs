@@ -21,47 +21,49 @@ use crate::series::label::{Label as _, LabelId};
 /// Route of requests that no route matched.
 const UNMATCHED: &str = "unmatched";
 
-/// Method of requests whose method is none that [`known_method`] knows.
+/// Method of requests whose method [`known_method`] does not know.
 const OTHER_METHOD: &str = "_OTHER";
 
-/// Host of a request that names none, such as one to a Unix socket.
+/// Host of a request without a host, such as one to a Unix socket.
 const NO_HOST: &str = "other";
 
-/// Characters of a path that the warning about a request without a route shows.
+/// Maximum number of characters of the path in the warning about a request without a route.
 const MAX_PATH_CHARS: usize = 64;
 
-/// Observer that counts each request once, however it ended, under the template of its route, or `unmatched`.
+/// Observer that counts each request once, whatever its outcome, under the template of its route, or `unmatched`.
 ///
-/// - `http_requests_total` has the status that was sent, 499 if the client went away, or 503 if the server gave the request up before.
-/// - `http_request_latency_seconds` has the time to the head of every response, so that long streams do not distort
-///   it; a request without a response counts with its whole time.
-/// - `http_stream_duration_seconds` has, besides, the whole time of responses whose length their head does not tell.
-/// - `http_response_failures_total` counts requests that failed although their status is no 5xx: responses that failed after
-///   their head or were cut off, those with a status from 600 on, and calls of gRPC that failed by [`Outcome::is_server_error`]. Together with
-///   the statuses of 5xx these are all requests that failed, each once.
-/// - Methods are those of [`known_method`]; any other one is `_OTHER`.
-/// - `rpc_server_call_duration_seconds` has the calls of gRPC (feature `grpc`) by method, status and, if the server is to blame,
-///   `error_type`. They are HTTP requests too; calls of the health service are not.
+/// - `http_requests_total` has the status that was sent, 499 if the
+///   client went away, or 503 if the server abandoned the request before.
+/// - `http_request_latency_seconds` has the time to the head of every response, so that long streams do not distort it;
+///   a request without a response counts with its whole time.
+/// - `http_stream_duration_seconds` has, additionally, the whole
+///   time of responses whose head does not contain their length.
+/// - `http_response_failures_total` counts requests that failed although their status is not a 5xx: responses that
+///   failed after their head or were cut off, those with a status from 600 on, and gRPC calls that failed by
+///   [`Outcome::is_server_error`]. Together with the 5xx statuses these are all failed requests, each counted once.
+/// - Methods are those of [`known_method`]; any other method is `_OTHER`.
+/// - `rpc_server_call_duration_seconds` has the gRPC calls (feature `grpc`) by method, status and, if the server caused
+///   the error, `error_type`. They are HTTP requests too, except calls of the health service.
 ///
-/// If [`set_exemplar_source`](crate::set_exemplar_source) was called, the trace of the request is the exemplar of its durations:
-/// the observer of traces comes before this one.
+/// If [`set_exemplar_source`](crate::set_exemplar_source) was called, the trace of the request is the exemplar of its
+/// durations: the observer of traces comes before this one.
 ///
-/// A request that is served although no route is known for it is counted as `unmatched`; the first one of the process
-/// is logged as the warning `route_unknown`, with the cure.
+/// A request that is served without a known route is counted as `unmatched`; the first one of the process is logged as
+/// the warning `route_unknown`, with the solution.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RedMetrics {
     semantic_names: bool,
 }
 
 impl RedMetrics {
-    /// Returns the observer.
+    /// Creates the observer.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Observes each request a second time, as dashboards for OpenTelemetry's conventions expect it:
-    /// `http_server_request_duration_seconds` by `http_request_method`, `http_route` and `http_response_status_code`, with the
-    /// time to the end of the body. Off by default.
+    /// Observes each request a second time, for dashboards that follow OpenTelemetry's conventions:
+    /// `http_server_request_duration_seconds` by `http_request_method`, `http_route` and `http_response_status_code`,
+    /// with the time to the end of the body. Off by default.
     #[must_use]
     pub fn semantic_names(mut self, on: bool) -> Self {
         self.semantic_names = on;
@@ -72,9 +74,9 @@ impl RedMetrics {
 /// State of a request that is being counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestScope {
-    /// Set from the first entry on: no end follows if another observer panics at the start.
+    /// True from the first `enter` on: if another observer panics at the start, no end follows.
     is_in_flight: bool,
-    /// The trace that was active while the request was served, if it is sampled.
+    /// The trace that was current while the request was served, if it is sampled.
     trace: Option<TraceId>,
 }
 
@@ -91,7 +93,7 @@ impl Observe for RedMetrics {
             scope.is_in_flight = true;
             http_requests_in_flight().add(1.0);
         }
-        // a span may become current only when the future is polled; at the end of the request it is no longer the current one
+        // a span may become current only when the future is polled; at the end of the request it is no longer current
         scope.trace = scope.trace.or_else(exemplar::current_trace);
     }
 
@@ -109,7 +111,7 @@ impl Observe for RedMetrics {
         }
         let route = outcome.route.as_ref().map_or(UNMATCHED, Route::template);
         let method = known_method(&outcome.method).unwrap_or(OTHER_METHOD);
-        // most requests are found by what stands for their labels
+        // most requests are found by the ids of their labels
         let known = match outcome.route {
             Some(_) => kept(route),
             None => Some(UNMATCHED),
@@ -145,10 +147,11 @@ impl Observe for RedMetrics {
     }
 }
 
-/// Templates that requests had first, each where its hash says: a program has few, and they are found again by their address.
+/// Templates of the first requests, each at the index of its hash:
+/// a program has few, and they are found again by their address.
 static TEMPLATES: [OnceLock<Box<str>>; 256] = [const { OnceLock::new() }; 256];
 
-/// Returns the template as it is kept until the process ends; `None` if another one has its place.
+/// Returns the template as stored until the process ends; `None` if another template is at its index.
 fn kept(template: &str) -> Option<&'static str> {
     let hash = FixedState::default().hash_one(template);
     let place = TEMPLATES.get((hash >> 56) as usize)?;
@@ -156,8 +159,8 @@ fn kept(template: &str) -> Option<&'static str> {
     (**kept == *template).then_some(kept)
 }
 
-/// Returns the cause of a failure that the status does not show; one that it shows is counted by it already. A status from 600 on is
-/// `other` in its label.
+/// Returns the cause of a failure that is not visible in the status; a 5xx status is already counted as a failure. A
+/// status from 600 on is `other` in its label.
 fn failure_without_status(outcome: &Outcome) -> Option<&'static str> {
     if !outcome.is_server_error() || (500..600).contains(&outcome.status) {
         return None;
@@ -168,30 +171,30 @@ fn failure_without_status(outcome: &Outcome) -> Option<&'static str> {
     }
 }
 
-/// Observer that counts each request that is sent, for `ops_http::ClientLayer`: rate, errors and latency of dependencies.
+/// Observer that counts each outgoing request, for `ops_http::ClientLayer`: rate, errors and latency of dependencies.
 ///
 /// - `http_client_requests_total` has the status of the response, or else the kind of the error, such as
 ///   `connection_refused`, `timeout`, or `cancelled` for a request that was dropped before its response.
 /// - `http_client_request_latency_seconds` has the time to the head of the response, or to the error.
-/// - `rpc_client_call_duration_seconds` has the calls of gRPC (feature `grpc`) by method, status, error and server. They are HTTP
-///   requests too.
-/// - `host` is the host of the URL, with its port if it has one; 200 hosts. Further ones are `other`, and so is that of a
-///   request that names none.
+/// - `rpc_client_call_duration_seconds` has the gRPC calls (feature `grpc`)
+///   by method, status, error and server. They are HTTP requests too.
+/// - `host` is the host of the URL, with its port if it has one: at most 200
+///   hosts. Further hosts are `other`, and so is that of a request without a host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClientMetrics;
 
 impl ClientMetrics {
-    /// Returns the observer.
+    /// Creates the observer.
     pub fn new() -> Self {
         Self
     }
 }
 
-/// State of a request that is sent.
+/// State of an outgoing request.
 #[derive(Clone, Debug, Default)]
 pub struct ClientScope {
     host: String,
-    /// The port that the scheme stands for; empty without one.
+    /// Default port of the scheme; empty without a scheme.
     default_port: &'static str,
     trace: Option<TraceId>,
 }
@@ -254,7 +257,7 @@ impl Observe for ClientMetrics {
     }
 }
 
-/// Host and port of an authority, which may leave the port out.
+/// Returns host and port of an authority; without a port, the default port.
 fn address_and_port<'a>(host: &'a str, default_port: &'a str) -> (&'a str, &'a str) {
     match host.rsplit_once(':') {
         Some((address, port)) if !port.ends_with(']') => (address, port),

@@ -11,13 +11,13 @@ use crate::series::scope::Scope;
 
 static INSTALLING: Mutex<()> = Mutex::new(());
 
-/// Makes the metrics available: registers the catalogs, becomes the recorder of the `metrics` facade and starts the
-/// 1 Hz ticker of sparklines, process and tokio metrics.
+/// Makes the metrics available: registers the catalogs, installs the recorder of the `metrics` facade and starts the 1
+/// Hz ticker of sparklines, process and tokio metrics.
 ///
 /// # Errors
 ///
-/// Fails if a limit is 0 or of an unknown label, this was called before, another crate's recorder is installed already, or no
-/// thread could be started.
+/// Fails if a limit or bucket of the configuration is invalid, or names an unknown metric or label, if this was called
+/// before, if another crate's recorder is already installed, or if no thread can be started.
 pub fn init(config: Config) -> Result<(), Error> {
     let _one = INSTALLING.lock();
     if recorder::is_installed() {
@@ -29,7 +29,7 @@ pub fn init(config: Config) -> Result<(), Error> {
     panics::count();
     process::sample(Path::new("/"));
     recorder::set_installed();
-    // the first second begins here, so that what happens in it is in the first point
+    // the first second begins here, so that the first point includes its events
     let start = Instant::now();
     sparkline::tick(Duration::ZERO, Vec::new());
     ticker::start(start).map_err(Error::Thread)

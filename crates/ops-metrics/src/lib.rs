@@ -22,57 +22,59 @@
 //!
 //! # In a library
 //!
-//! Call the `metrics` macros, or declare your own with [`define!`]. Nothing needs to be installed: what is
-//! counted before [`init`] is there afterwards.
+//! Call the `metrics` macros, or declare metrics with [`define!`]. Nothing
+//! needs to be installed: values counted before [`init`] are kept.
 //!
 //! # In an application
 //!
-//! [`init`] once, [`register`] your own catalogs, answer `GET /metrics` with [`serve`]. What other crates
-//! count through the `metrics` facade appears too; a name of the catalog lands in the catalog's series. Their histograms have
-//! buckets of the unit that they are described with, or else of the one that their name ends with (`_bytes`, `_milliseconds`), or
-//! else of seconds.
+//! Call [`init`] once, [`register`] your own catalogs, and respond to `GET /metrics` with [`serve`]. Metrics that other
+//! crates record through the `metrics` facade appear too; under a name of the catalog they are counted in the catalog's
+//! series. The buckets of their histograms are those of the unit in their description, or else of the unit at the end
+//! of their name (`_bytes`, `_milliseconds`), or else of seconds.
 //!
 //! # In a test
 //!
-//! With the feature `testing` each test counts in a `testing::Registry` of its own, and asserts what changed.
+//! With the feature `testing` each test counts in its own `testing::Registry`, and asserts the changes.
 //!
 //! # Guarantees
 //!
-//! - `/metrics` is valid whatever other crates register: names, labels and types are checked where they enter. What is refused
-//!   is counted in `ops_metrics_rejected_total{metric,reason}` and logged once for each key. If two metrics share a name, the
-//!   first one registered is rendered.
-//! - A label has at most [`LABEL_VALUES_MAX`] values for each metric, or as many as [`Config`] says; the next ones become
-//!   `other`, in that label alone, are counted in `ops_metrics_overflow_total{metric,label}`, warned of once, and
-//!   listed by [`overflows`]. A metric has at most [`SERIES_MAX`] series; beyond, new ones are `other` in every label. A value
-//!   has at most [`LABEL_VALUE_BYTES_MAX`] bytes. The limits hold for the `metrics` facade too, which takes 1000 metrics.
+//! - `/metrics` is valid whatever other crates register: names, labels and types are checked when they are recorded.
+//!   Refusals are counted in `ops_metrics_rejected_total{metric,reason}` and logged once for each key. If two metrics
+//!   share a name, the first one registered is rendered.
+//! - A label has at most [`LABEL_VALUES_MAX`] values for each metric, or the number set in [`Config`]; further values
+//!   become `other`, in that label alone, are counted in `ops_metrics_overflow_total{metric,label}`, logged once as a
+//!   warning, and listed by [`overflows`]. A metric has at most [`SERIES_MAX`] series; beyond that, new ones are
+//!   `other` in every label. A value has at most [`LABEL_VALUE_BYTES_MAX`] bytes. The limits apply to the `metrics`
+//!   facade too, which accepts 1000 metrics.
 //! - Counters and histograms of the catalog are atomics: no increment is lost, and `_count` equals `+Inf`.
 //! - Non-finite and negative observations are refused and counted in `ops_metrics_rejected_total{metric,reason}`.
-//! - Counting in a series that exists allocates nothing and takes no lock. With 3 labels that are `&'static str`, enums,
+//! - Counting in an existing series allocates nothing and takes no lock. With 3 labels that are `&'static str`, enums,
 //!   methods or statuses it reads no text: 15 ns, where the `metrics` macro takes 270 ns (`benches/ratios.rs`).
-//! - `/metrics` is OpenMetrics 1.0 for those who ask for it, as Prometheus does, else the text format 0.0.4: the same series with
-//!   the same names and labels. OpenMetrics adds units, and exemplars if [`set_exemplar_source`] was called.
-//! - 100,000 lines render in 9 ms, of which a scrape writes 64 KiB at a time, as they are read: it holds such a piece (256 KiB for
-//!   the first one) and 8 bytes for each series of one metric.
+//! - `/metrics` is OpenMetrics 1.0 for clients that ask for it, such as Prometheus, otherwise
+//!   the text format 0.0.4: the same series with the same names and labels. OpenMetrics adds
+//!   units, and exemplars if [`set_exemplar_source`] was called.
+//! - 100,000 lines render in 9 ms. A scrape writes 64 KiB at a time, as they are read: it holds one such piece (256 KiB
+//!   for the first one) and 8 bytes for each series of one metric.
 //!
 //! # Errors
 //!
-//! [`init`] fails if it was called before, if another crate installed a `metrics` recorder, or with a limit
-//! that makes no sense. Retrying does not help.
+//! [`init`] fails if it was called before, if another crate installed a `metrics`
+//! recorder, or if a configured limit is invalid. A retry does not help.
 //!
 //! # Feature flags
 //!
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `grpc` | no | durations of gRPC calls by method and status; turns on `http` |
-//! | `gzip` | yes | compressed answers of `/metrics` for those who accept them |
+//! | `gzip` | yes | compressed responses of `/metrics` for clients that accept them |
 //! | `http` | no | `http::RedMetrics`, which observes requests through ops-http |
 //! | `rules` | no | `slo!` and `rules`: recording rules, burn-rate alerts, a dashboard and test cases of any catalog |
 //! | `testing` | no | `testing`: a registry for each test, snapshots and their differences |
 //!
 //! # When not to use it
 //!
-//! For native histograms, which need the protobuf format. For metrics that come and go with what they measure: a series stays
-//! until the process ends.
+//! For native histograms, which need the protobuf format. For metrics that should disappear with the object they
+//! measure: a series stays until the process ends.
 
 mod builtin;
 mod config;
@@ -92,7 +94,7 @@ mod rpc;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-/// The metrics that are built in: one function each.
+/// Built-in metrics: one function each.
 pub mod catalog {
     pub use crate::builtin::*;
 }

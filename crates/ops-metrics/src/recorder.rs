@@ -21,8 +21,8 @@ pub(crate) fn set_installed() {
     INSTALLED.store(true, Ordering::Release);
 }
 
-/// The recorder of the `metrics` facade: a name of a catalog goes to the catalog's series, any other to a metric that is
-/// made on first use. The same limits hold for both.
+/// Recorder of the `metrics` facade: a name of a catalog is counted in the catalog's series, any other name in a metric
+/// that is created on first use. The same limits apply to both.
 pub(crate) struct Recorder;
 
 impl metrics::Recorder for Recorder {
@@ -64,8 +64,8 @@ fn place<'a>(kind: Kind, key: &'a Key) -> Option<Place<'a>> {
     }
 }
 
-/// Returns the label values in the family's order; `None`, which is counted and logged once, if type or label names are
-/// not the family's.
+/// Returns the label values in the family's order; `None` if the type or the
+/// label names differ from the family's, which is counted, and logged once.
 fn labels<'a>(family: &'static Family, kind: Kind, key: &'a Key) -> Option<Vec<&'a str>> {
     let definition = family.definition();
     let value = |name: &str| {

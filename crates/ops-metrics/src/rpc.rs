@@ -1,4 +1,4 @@
-//! Calls of gRPC, under the names of OpenTelemetry's stable conventions for RPC.
+//! gRPC calls, under the names of OpenTelemetry's stable conventions for RPC.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(crate) fn observe_sent(
         .observe_in(elapsed.as_secs_f64(), trace);
 }
 
-/// An empty label is one that is not there.
+/// Returns the type of the error; an empty label is the same as no label.
 fn error_type(call: &GrpcEnd) -> &'static str {
     call.error_type.unwrap_or_default()
 }

@@ -8,12 +8,13 @@ use crate::builtin::{
     cgroup_memory_working_set_bytes, cgroup_oom_kills_total,
 };
 
-/// Version 1 writes "no limit" as the largest multiple of a page; no machine has as much.
+/// Limit from which on there is none: version 1 writes "no limit" as
+/// the largest multiple of a page; no machine has as much memory.
 const NO_LIMIT_FROM: u64 = 1 << 60;
 
-/// Reads the control groups, version 1 and 2, that this process is in. What they do not report is left alone.
+/// Reads the control groups, version 1 and 2, of this process. Values that they do not report are not changed.
 ///
-/// `root` is where `proc` and `sys` are.
+/// `root` is the folder that contains `proc` and `sys`.
 pub(crate) fn sample(root: &Path) {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     for line in groups.lines() {
@@ -24,7 +25,7 @@ pub(crate) fn sample(root: &Path) {
         };
         let mount = root.join("sys/fs/cgroup");
         if controllers.is_empty() {
-            // a machine that has both versions mounts the second one apart
+            // a machine with both versions mounts version 2 separately
             let group = [mount.clone(), mount.join("unified")]
                 .into_iter()
                 .find_map(|mount| Group::find(root, &mount, path, "cgroup.controllers"));
@@ -47,16 +48,16 @@ pub(crate) fn sample(root: &Path) {
     }
 }
 
-/// A control group and those it is in, whose limits hold for it too.
+/// A control group and its ancestors, whose limits apply to it too.
 struct Group {
     folders: Vec<PathBuf>,
-    /// Memory of the machine, as the kernel shows it.
+    /// File with the memory of the machine, as reported by the kernel.
     machine: PathBuf,
 }
 
 impl Group {
-    /// Finds the folders of the group, innermost first. Inside of a container the path may be the host's, and the group is the
-    /// mount itself.
+    /// Finds the folders of the group, innermost first. Inside a container
+    /// the path may be the host's, and the group is the mount itself.
     fn find(root: &Path, mount: &Path, path: &str, witness: &str) -> Option<Self> {
         let own = mount.join(path.trim_start_matches('/'));
         let folders = own
@@ -73,8 +74,8 @@ impl Group {
         fs::read_to_string(self.folders.first()?.join(file)).ok()
     }
 
-    /// Publishes use and limit of the group that is nearest to its limit: this one, or one around it, whose other members
-    /// use of the same memory. Without any limit it is this one.
+    /// Publishes use and limit of the group that is nearest to its limit: this one, or an ancestor, whose other members
+    /// use the same memory. Without any limit it publishes this group.
     fn sample_memory(&self, usage: &str, reclaimable: &str, limit: &str) {
         let memory = self.folders.iter().map(|folder| {
             let text = |file| fs::read_to_string(folder.join(file)).ok();
@@ -88,20 +89,20 @@ impl Group {
         let mut groups: Vec<Memory> = memory.collect();
         let own = groups[0];
         for group in &mut groups {
-            // an outer group whose use is hidden uses at least as much as the own one
+            // an ancestor whose use is hidden uses at least as much as this group
             if group.usage.is_none() {
                 (group.usage, group.reclaimable) = (own.usage, own.reclaimable);
             }
         }
         let limited = groups.iter().filter(|group| group.limit.is_some());
-        // the first of two that are as near
+        // the innermost of two that are equally near
         let nearest = limited
             .rev()
             .max_by(|one, other| one.share().total_cmp(&other.share()));
         nearest.unwrap_or(&own).publish();
         let is_gone = nearest.is_none() && self.own(limit).is_some();
         if is_gone && !cgroup_memory_limit_bytes::family().is_empty() {
-            // what is left is the machine's
+            // the limit was removed: the machine's memory is the limit
             let text = fs::read_to_string(&self.machine).unwrap_or_default();
             if let Some(kilobytes) = memory_total(&text) {
                 cgroup_memory_limit_bytes().set(kilobytes as f64 * 1024.0);
@@ -148,7 +149,7 @@ impl Group {
         });
     }
 
-    /// Publishes the smallest limit, and how often the group that has it was stopped.
+    /// Publishes the smallest limit, and how often the group with this limit was throttled.
     fn sample_cpu(
         &self,
         quota: &str,
@@ -169,11 +170,11 @@ impl Group {
     }
 }
 
-/// Memory of one group, in bytes.
+/// Memory of a group, in bytes.
 #[derive(Clone, Copy)]
 struct Memory {
     usage: Option<u64>,
-    /// Page cache that the kernel takes back when memory is short.
+    /// Page cache that the kernel reclaims when memory is short.
     reclaimable: Option<u64>,
     limit: Option<u64>,
 }
@@ -216,7 +217,7 @@ fn set_cpu(cores: Option<f64>, stat: &str, throttled: impl Fn(&str) -> Option<Du
     }
 }
 
-/// Microseconds in each period; a quota below 0 is none.
+/// Returns the quota divided by the period, both in microseconds; a negative quota means no limit.
 fn cores(quota: i64, period: i64) -> Option<f64> {
     (quota > 0 && period > 0).then(|| quota as f64 / period as f64)
 }

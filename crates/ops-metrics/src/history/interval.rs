@@ -8,7 +8,7 @@ use crate::history::process;
 use crate::series::distribution::{Distribution, FINE_BUCKETS};
 use crate::series::family::{Family, Series, Value};
 
-/// Lines that are always there; the order is part of what the admin page reads.
+/// Sparklines that always exist; the admin page depends on their order.
 const NAMES: [&str; 9] = [
     "requests_per_second",
     "error_ratio",
@@ -25,9 +25,10 @@ type Source = fn() -> Option<f64>;
 
 static ADDED: RwLock<Vec<(&'static str, Source)>> = RwLock::new(Vec::new());
 
-/// Adds a sparkline that reads `source` each second, such as the depth of a queue. A name that is there already
-/// stays as it is. A panic in `source` is caught, and leaves a gap. If it does not return within 2 s, `sparkline_source_hangs` is
-/// logged once, and no source is read until it has returned: all lines that were added have gaps, and the others go on.
+/// Adds a sparkline that reads `source` each second, such as the depth of a queue. A sparkline with an
+/// existing name is not changed. A panic in `source` is caught, and leaves a gap. If it does not
+/// return within 2 s, `sparkline_source_hangs` is logged once, and no source is read until it has
+/// returned: all added sparklines have gaps, and the others continue.
 ///
 /// ```
 /// ops_metrics::define! { /** Jobs that wait. */ gauge jobs_waiting {} }
@@ -42,19 +43,19 @@ pub fn add_sparkline(name: &'static str, source: fn() -> Option<f64>) {
     }
 }
 
-/// Counts of one second or of several merged ones.
+/// Counts of one second, or of several merged ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Interval {
-    /// Time between the two ticks, which is a second only if neither was late.
+    /// Time between the two ticks, which is exactly a second only if neither was late.
     length: Duration,
     requests: u64,
     errors: u64,
     hits: u64,
     misses: u64,
     pub(crate) latency: Distribution,
-    /// Processor time of the process; `None` where it is not known.
+    /// Processor time of the process; `None` if it is unknown.
     cpu: Option<Duration>,
-    /// As they were at its end.
+    /// Values at the end of the interval.
     gauges: Vec<Option<f64>>,
 }
 
@@ -65,7 +66,7 @@ impl Interval {
         NAMES.into_iter().chain(of_added).collect()
     }
 
-    /// In the order of the names.
+    /// Returns the values in the order of the names.
     pub(crate) fn values(&self) -> Vec<Option<f64>> {
         let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let per_second =
@@ -99,7 +100,7 @@ impl Interval {
     }
 }
 
-/// The totals of all series at one moment.
+/// Totals of all series at one moment.
 #[derive(Debug)]
 pub(crate) struct Totals {
     requests: u64,
@@ -112,7 +113,7 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Reads all of them, with the values of the sparklines that were added.
+    /// Reads all totals; `added` has the values of the added sparklines.
     pub(crate) fn read(added: Vec<Option<f64>>) -> Self {
         let requests = builtin::http_requests_total::family();
         let failures = builtin::http_response_failures_total::family();
@@ -128,7 +129,7 @@ impl Totals {
         }
     }
 
-    /// Returns the difference since `before`, which is this long ago.
+    /// Returns the difference to `before`, which was `length` ago.
     pub(crate) fn since(&self, before: &Self, length: Duration) -> Interval {
         let mut latency = [0; FINE_BUCKETS];
         let pairs = self.latency.iter().zip(before.latency.iter());
@@ -139,7 +140,7 @@ impl Totals {
         Interval {
             length,
             requests,
-            // requests are read first: a request that ends in between is among the failures only
+            // requests are read first: a request that ends in between is counted among the failures only
             errors: (self.errors.saturating_sub(before.errors)).min(requests),
             hits: self.hits.saturating_sub(before.hits),
             misses: self.misses.saturating_sub(before.misses),
@@ -153,12 +154,13 @@ impl Totals {
     }
 }
 
-/// The cache of queries: that of HTTP answers counts what clients revalidate.
+/// Reports whether a series belongs to the cache of queries;
+/// the cache of HTTP responses counts revalidations by clients.
 fn is_of_queries(series: &Series) -> bool {
     series.labels.first().is_some_and(|kind| **kind == *"query")
 }
 
-/// No probe and no scrape: their route is the first label.
+/// Reports whether a series counts neither probes nor scrapes, by the route, which is the first label.
 pub(crate) fn is_for_users(series: &Series) -> bool {
     !series.labels.first().is_some_and(|route| is_quiet(route))
 }
@@ -166,7 +168,7 @@ pub(crate) fn is_for_users(series: &Series) -> bool {
 #[cfg(feature = "http")]
 use ops_http::is_quiet;
 
-/// Without the feature nobody observes requests by their route.
+/// Stand-in without the feature `http`: no requests are observed by route.
 #[cfg(not(feature = "http"))]
 fn is_quiet(_: &str) -> bool {
     false
@@ -188,18 +190,18 @@ pub(crate) fn has_sources() -> bool {
     !ADDED.read().is_empty()
 }
 
-/// Reads the sparklines that were added.
+/// Reads the values of the added sparklines.
 pub(crate) fn read_sources() -> Vec<Option<f64>> {
     let added = ADDED.read().clone();
     let read = |(_, source): (_, Source)| {
-        // the panic is a line of the log, by the panic hook
+        // the panic hook logs the panic
         let value = catch_unwind(source).ok().flatten();
         value.filter(|value| value.is_finite())
     };
     added.into_iter().map(read).collect()
 }
 
-/// Returns the value of a gauge without labels, if it has one.
+/// Returns the value of a gauge without labels; `None` if it has none yet.
 fn reported(family: &Family) -> Option<f64> {
     let series = family.sorted();
     match &series.first()?.value {
@@ -208,7 +210,7 @@ fn reported(family: &Family) -> Option<f64> {
     }
 }
 
-/// Returns the sum, which wraps around as the totals themselves do.
+/// Returns the sum, which wraps around like the totals.
 fn total(family: &Family, wanted: impl Fn(&Series) -> bool) -> u64 {
     let count = |series: &&Series| match &series.value {
         Value::Counter(counter) if wanted(series) => counter.get(),

@@ -1,4 +1,4 @@
-//! Sampled once a second: the sparklines, the process and the tokio runtime.
+//! Samples taken once a second: the sparklines, the process and the tokio runtime.
 
 pub(crate) mod cgroup;
 pub(crate) mod interval;

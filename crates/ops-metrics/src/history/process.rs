@@ -8,16 +8,16 @@ use crate::builtin::{
 };
 use crate::history::cgroup;
 
-/// Milliseconds of a clock tick in `/proc`: a constant of the Linux user interface.
+/// Milliseconds of a clock tick in `/proc`: a constant of Linux's user interface.
 const TICK_MS: u64 = 10;
 
-/// A start that differs by less is the same one: the kernel tells it by a clock that may have been set meanwhile, and one that
-/// changes looks like a restart.
+/// Minimum difference of a new start time. The kernel derives it from a clock
+/// that may be set meanwhile, and a changed start time looks like a restart.
 const SAME_START_SECONDS: f64 = 60.0;
 
-/// Reads `/proc`, and the control groups. What cannot be read is not reported.
+/// Reads `/proc`, and the control groups. Values that cannot be read are not reported.
 ///
-/// `root` is where `proc` and `sys` are.
+/// `root` is the folder that contains `proc` and `sys`.
 pub(crate) fn sample(root: &Path) {
     let read = |file| read(root, file);
     let status = read("status");
@@ -40,7 +40,7 @@ pub(crate) fn sample(root: &Path) {
     cgroup::sample(root);
 }
 
-/// Reads a file about this process. The kernel cuts its name after 15 bytes, which may be within a character.
+/// Reads a file about this process. The kernel cuts the process name after 15 bytes, possibly within a character.
 fn read(root: &Path, file: &str) -> String {
     let bytes = fs::read(root.join("proc/self").join(file)).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
@@ -64,7 +64,7 @@ fn stat_fields(root: &Path) -> Option<Vec<u64>> {
     Some(fields.map(|field| field.parse().unwrap_or(0)).collect())
 }
 
-/// Processor time and start: fields 14, 15 and 22.
+/// Publishes processor time and start: fields 14, 15 and 22.
 fn times(root: &Path) {
     let Some(fields) = stat_fields(root) else {
         return;

@@ -1,4 +1,4 @@
-//! Requests by route: totals at marks in the past, whose differences are windows.
+//! Requests by route: totals at marks in the past; the difference to a mark is a window.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::history::sparkline::Window;
 use crate::series::distribution::{Distribution, FINE_BUCKETS};
 use crate::series::family::{Series, Value};
 
-/// Marks in a window, besides the one at its beginning.
+/// Number of marks in a window, besides the one at its beginning.
 const MARKS: u32 = 10;
 
 /// Requests of one route and method in a window.
@@ -23,11 +23,11 @@ pub struct RouteSummary {
     pub method: &'static str,
     /// Number of requests.
     pub requests: u64,
-    /// Number of those that failed: with a status of 500 or more, after their head, or as a call of gRPC.
+    /// Number of failed requests: with a status of 500 or more, after their head, or as a gRPC call.
     pub errors: u64,
-    /// Number of those with a status from 400 to 499.
+    /// Number of requests with a status from 400 to 499.
     pub client_errors: u64,
-    /// Requests for each second.
+    /// Requests per second.
     pub per_second: f64,
     /// Distribution of the time to the head of the response.
     pub latency: Distribution,
@@ -43,18 +43,18 @@ struct Counts {
     latency: Distribution,
 }
 
-/// The totals of all routes at one moment.
+/// Totals of all routes at one moment.
 #[derive(Clone, Debug)]
 struct Mark {
     at: Duration,
     totals: Arc<BTreeMap<Route, Counts>>,
 }
 
-/// The marks of each window, oldest first.
+/// Marks of each window, oldest first.
 #[derive(Debug)]
 pub(crate) struct Marks {
     rings: [VecDeque<Mark>; Window::ALL.len()],
-    /// Time of the latest tick, on its clock and on ours.
+    /// Time of the last tick, by the ticker and by the system's monotonic clock.
     latest: Option<(Duration, Instant)>,
 }
 
@@ -80,7 +80,7 @@ impl Marks {
                 totals: Arc::new(read()),
             };
             ring.push_back(mark.get_or_insert_with(read).clone());
-            // the one at the beginning of the window stays
+            // the mark at the beginning of the window stays
             while ring
                 .get(1)
                 .is_some_and(|next| now.saturating_sub(next.at) >= length)
@@ -144,7 +144,7 @@ fn read() -> BTreeMap<Route, Counts> {
         else {
             continue;
         };
-        // sums wrap around as the totals themselves do
+        // sums wrap around like the totals
         add(&mut counts.requests, counter.get());
         if is_server_error(series) {
             add(&mut counts.errors, counter.get());
@@ -179,7 +179,7 @@ fn users(series: Vec<&'static Series>) -> impl Iterator<Item = &'static Series> 
     series.into_iter().filter(|series| is_for_users(series))
 }
 
-/// The counts of the route and the method, which are the first labels.
+/// Returns the counts of the route and the method, which are the first labels.
 fn of<'a>(
     routes: &'a mut BTreeMap<Route, Counts>,
     series: &'static Series,

@@ -14,12 +14,12 @@ static OBSERVED: Mutex<Option<Observed>> = Mutex::new(None);
 
 struct Observed {
     runtime: Handle,
-    /// A probe that has not run yet: while a runtime stands still, one is enough.
+    /// True while a probe has not run yet: one probe is enough while a runtime is blocked.
     under_way: Arc<AtomicBool>,
 }
 
-/// Has the `tokio_*` metrics read from the runtime that this is called in; outside of one nothing changes.
-/// [`init`](crate::init) does it where it is called inside a runtime; the last runtime counts.
+/// Reads the `tokio_*` metrics from the current runtime from now on; outside of a runtime nothing changes.
+/// [`init`](crate::init) calls this; the last runtime wins.
 pub fn observe_runtime() {
     if let Ok(runtime) = Handle::try_current() {
         *OBSERVED.lock() = Some(Observed {
@@ -29,7 +29,7 @@ pub fn observe_runtime() {
     }
 }
 
-/// Reads the counts, and sends a task that observes how long it waited to run.
+/// Reads the counts, and spawns a task that observes how long it waited to run.
 pub(crate) fn sample() {
     let observed = OBSERVED.lock();
     let Some(Observed { runtime, under_way }) = &*observed else {

@@ -7,29 +7,29 @@ use crate::history::interval::{Interval, Totals};
 use crate::history::routes::{Marks, RouteSummary};
 use crate::series::distribution::Distribution;
 
-/// Seconds that [`sparklines`] reach back, one point each.
+/// Number of seconds that [`sparklines`] cover, with one point each.
 pub const SPARKLINE_SECONDS: usize = 300;
-/// A gap that is longer than the longest window is as long as that one.
+/// Maximum length of a gap in seconds: a longer one is shortened to the longest window.
 const GAP_SECONDS_MAX: u64 = 24 * 60 * 60;
-/// A tick that comes sooner after the one before has too little to say: the next one has it all.
+/// Minimum time between two ticks: an earlier tick is skipped, and the next one includes its values.
 const SHORTEST: Duration = Duration::from_millis(500);
 
-/// Time that a sparkline reaches back, and its resolution.
+/// Time that a sparkline covers, and its resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Window {
-    /// 300 points of a second.
+    /// 300 points of one second.
     FiveMinutes,
     /// 360 points of ten seconds.
     Hour,
-    /// 1440 points of a minute.
+    /// 1440 points of one minute.
     Day,
 }
 
 impl Window {
     pub(crate) const ALL: [Self; 3] = [Self::FiveMinutes, Self::Hour, Self::Day];
 
-    /// Returns the time that one point stands for.
+    /// Returns the time that one point covers.
     pub fn step(self) -> Duration {
         Duration::from_secs(self.shape().0)
     }
@@ -48,35 +48,36 @@ impl Window {
     }
 }
 
-/// The recent past of one number, oldest first.
+/// Recent values of one number, oldest first.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Sparkline {
     /// `requests_per_second`, `error_ratio`, `p50_seconds`, `p95_seconds`, `cache_hit_ratio`, `p99_seconds`,
-    /// `requests_in_flight`, `resident_memory_bytes`, `cpu_cores`, or what [`add_sparkline`](crate::add_sparkline) was told.
+    /// `requests_in_flight`, `resident_memory_bytes`, `cpu_cores`, or a name passed to
+    /// [`add_sparkline`](crate::add_sparkline).
     pub name: &'static str,
-    /// One point for each step; `None` where nothing was measured: no traffic, or the process slept.
+    /// One point for each step; `None` if nothing was measured: no traffic, or the process was suspended.
     pub points: Vec<Option<f64>>,
 }
 
-/// The recent past, in three resolutions.
+/// Recent values, in three resolutions.
 #[derive(Debug)]
 pub(crate) struct History {
     rings: [Ring; Window::ALL.len()],
     before: Option<(Duration, Totals)>,
-    /// Seconds so far, which number the points of the shortest window.
+    /// Number of seconds so far, which is the number of the newest point in the shortest window.
     seconds: u64,
     routes: Marks,
 }
 
 static GLOBAL: Mutex<History> = Mutex::new(History::new());
 
-/// The past five minutes, second by second, of the numbers on the admin page.
+/// Returns the numbers on the admin page for the past five minutes, second by second.
 pub fn sparklines() -> Vec<Sparkline> {
     sparklines_over(Window::FiveMinutes)
 }
 
-/// The numbers on the admin page over this window.
+/// Returns the numbers on the admin page for this window.
 pub fn sparklines_over(window: Window) -> Vec<Sparkline> {
     current().sparklines(window)
 }
@@ -86,18 +87,19 @@ pub fn latency_over(window: Window) -> Distribution {
     current().latency(window)
 }
 
-/// Returns the number of seconds in the history so far, gaps included: that of the newest point of [`sparklines`].
+/// Returns the number of seconds in the history so far, including
+/// gaps: the number of the newest point of [`sparklines`].
 pub fn history_seconds() -> u64 {
     current().seconds
 }
 
-/// Returns the requests of each route in this window, or since the start if that is later; those with most requests first.
-/// Probes and scrapes are left out. The window may reach back a tenth further than it says.
+/// Returns the requests of each route in this window, or since the start if that is later; routes with most requests
+/// first. Probes and scrapes are left out. The window may be up to a tenth longer than its name says.
 pub fn routes_over(window: Window) -> Vec<RouteSummary> {
     current().routes.since(window)
 }
 
-/// One second is over; `now` is the time since any fixed moment, `added` has the values of the sparklines that were added.
+/// Ends a second; `now` is the time since any fixed moment, `added` has the values of the added sparklines.
 pub(crate) fn tick(now: Duration, added: Vec<Option<f64>>) {
     let totals = Totals::read(added);
     let mut history = current();
@@ -113,7 +115,7 @@ fn current() -> MutexGuard<'static, History> {
     GLOBAL.lock()
 }
 
-/// The history that a test has in place of the process's.
+/// History of a test, which replaces the process's.
 #[cfg(feature = "testing")]
 pub(crate) mod scoped {
     use std::cell::Cell;
@@ -155,7 +157,7 @@ impl History {
             self.before = Some((now, totals));
             return;
         };
-        // a tick is of the second that it falls into, so that late ones do not move the points of those that follow
+        // a tick belongs to the second it falls into, so that a late tick does not move the points after it
         let elapsed = now.as_secs().saturating_sub(then.as_secs());
         let length = now.saturating_sub(*then);
         if elapsed == 0 || length < SHORTEST {
@@ -211,7 +213,7 @@ impl History {
     }
 }
 
-/// The points of one window, and what will be the next.
+/// Points of one window, and the next point, which is still open.
 #[derive(Debug)]
 struct Ring {
     points: VecDeque<Option<Interval>>,

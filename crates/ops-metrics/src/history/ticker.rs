@@ -1,4 +1,4 @@
-//! The thread that samples once a second, and those beside it for the hooks and for the sources of sparklines.
+//! The thread that samples once a second, and separate threads for the hooks and for the sources of sparklines.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,19 +11,20 @@ use parking_lot::Mutex;
 
 use crate::history::{interval, process, runtime, sparkline};
 
-/// Seconds between two looks at the process.
+/// Seconds between two samples of the process.
 const PROCESS_SECONDS: u64 = 5;
 const SECOND: Duration = Duration::from_secs(1);
-/// The ticker waits no longer for code of users, and goes on without it.
+/// Maximum time that the ticker waits for user code before it continues without it.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
 static HOOKS: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new());
 
-/// Has `publish` called each second, before the sparklines take their point: for totals that are counted elsewhere and drawn.
+/// Calls `publish` each second, before the sparklines take their point,
+/// for totals that are counted elsewhere and shown as sparklines.
 ///
-/// It must be quick: a second in which it does not return is a gap. From 2 s on the sparklines go on without what it publishes,
-/// `before_tick_hangs` is logged once, no hook is called until it has returned, and none is waited for until a run has ended in time.
-/// A panic in it is caught, and leaves the totals as they are.
+/// It must be quick: a second in which it does not return is a gap. After 2 s the sparklines continue without its
+/// values, `before_tick_hangs` is logged once, no hook is called until it has returned, and the ticker waits for no
+/// hook until a run has ended in time. A panic in it is caught, and leaves the totals unchanged.
 pub fn before_tick(publish: impl Fn() + Send + Sync + 'static) {
     HOOKS.lock().push(Arc::new(publish));
 }
@@ -54,10 +55,10 @@ fn tick(start: Instant) {
         } else {
             Vec::new()
         };
-        // hooks that take their time make a gap: the totals are those of this moment
+        // hooks that are slow cause a gap: the totals are those of this moment
         let now = start.elapsed();
         sparkline::tick(now, added);
-        // a second that was slept through is a gap, and is not made up for
+        // a missed second is a gap, and is not made up for
         next = (next + SECOND).max(Duration::from_secs(now.as_secs() + 1));
     }
 }
@@ -73,7 +74,7 @@ fn call_hooks(aside: &mut Option<Aside<()>>) {
     }
 }
 
-/// Returns the values of the sparklines that were added; none while a source hangs.
+/// Returns the values of the added sparklines; none while a source hangs.
 fn read_sources(aside: &mut Option<Aside<Vec<Option<f64>>>>) -> Vec<Option<f64>> {
     let read = run_aside(aside, "ops-metrics-source", interval::read_sources);
     if let Err(Hangs { is_news: true }) = read {
@@ -87,7 +88,7 @@ fn read_sources(aside: &mut Option<Aside<Vec<Option<f64>>>>) -> Vec<Option<f64>>
     read.unwrap_or_default()
 }
 
-/// Runs the work on its thread, which is started first, or here if there is none to be had.
+/// Runs the work on its thread, which is started if necessary, or on this thread if none can be started.
 fn run_aside<T: Send + 'static>(
     aside: &mut Option<Aside<T>>,
     name: &str,
@@ -100,24 +101,24 @@ fn run_aside<T: Send + 'static>(
 fn run_hooks() {
     let hooks = HOOKS.lock().clone();
     for hook in hooks {
-        // the panic is a line of the log, by the panic hook
+        // the panic hook logs the panic
         let _ = catch_unwind(AssertUnwindSafe(|| hook()));
     }
 }
 
-/// Thread that runs code of users: what hangs stops nothing else.
+/// Thread that runs user code, so that hanging code blocks nothing else.
 struct Aside<T> {
     begin: SyncSender<()>,
     done: Receiver<T>,
-    /// Start of the run that has not ended.
+    /// Start of the active run.
     running: Option<Instant>,
-    /// It was logged that it hangs, and no run has ended in time since.
+    /// True if a hang was logged, and no run has ended in time since.
     is_told: bool,
 }
 
-/// The run has not ended in time.
+/// Error of a run that has not ended in time.
 struct Hangs {
-    /// It was not so before.
+    /// True if the hang has not been logged yet.
     is_news: bool,
 }
 
@@ -140,11 +141,11 @@ impl<T: Send + 'static> Aside<T> {
         })
     }
 
-    /// Runs the work, and waits for it as long as it has time, if nothing was told of it. It is not begun while an earlier run has not
-    /// ended.
+    /// Runs the work and waits for it until [`WAIT_MAX`] after its start, or not
+    /// at all if a hang was logged. No run begins while an earlier one is active.
     fn run(&mut self) -> Result<T, Hangs> {
         let began = *self.running.get_or_insert_with(|| {
-            let _ = self.begin.try_send(()); // there is room, as no run is under way
+            let _ = self.begin.try_send(()); // there is room, because no run is active
             Instant::now()
         });
         let left = if self.is_told {

@@ -6,11 +6,11 @@ use crate::rules::traffic::{self, Input, JOB, Phase, Unseen};
 
 /// Events in each step, enough for any alert.
 const BUSY: f64 = 1000.0;
-/// Factors of a threshold that are clearly above and clearly below it.
+/// Factors clearly above and clearly below a threshold.
 const ABOVE: f64 = 1.1;
 const BELOW: f64 = 0.9;
 
-/// Maker of an alert's cases.
+/// Generator of the cases of an alert.
 pub(super) struct Maker<'a> {
     pub(super) objective: &'a Objective,
     pub(super) alert: &'a Alert,
@@ -18,7 +18,7 @@ pub(super) struct Maker<'a> {
     pub(super) step: u64,
 }
 
-/// Returns the cases of an alert over events, whose steps have so many minutes.
+/// Returns the cases of an alert over events, with steps of `step` minutes.
 pub(super) fn of(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
     let maker = Maker {
         objective,
@@ -54,7 +54,8 @@ fn fired(alert: &Alert, share: f64) -> [Vec<(&'static str, String)>; 2] {
     [labels, annotations]
 }
 
-/// Returns a text as Prometheus expands it for the job of the cases: the only label of what an alert looks at.
+/// Returns a text as Prometheus expands it for the job of the
+/// cases, the only label of the series that an alert evaluates.
 fn expanded(text: &str) -> String {
     query::JOB_TEMPLATES
         .iter()
@@ -66,7 +67,7 @@ impl Maker<'_> {
         self.alert.burn.threshold(self.objective)
     }
 
-    /// A share above the threshold: that of all events is 1.
+    /// Returns a share above the threshold, at most halfway to 1, which is the share of all events.
     pub(super) fn above(&self, times: f64) -> f64 {
         let threshold = self.threshold();
         (times * threshold).min((threshold + 1.0) / 2.0)
@@ -80,7 +81,7 @@ impl Maker<'_> {
         self.alert.burn.hold_minutes / self.step
     }
 
-    /// Returns a case that looks at the alert at some steps: it fires at a share of bad events, or not at all.
+    /// Returns a case that checks the alert at some steps: it fires at a share of bad events, or not at all.
     pub(super) fn case(
         &self,
         name: &str,
@@ -112,7 +113,7 @@ impl Maker<'_> {
             events: BUSY,
             bad,
         }];
-        // the second sample makes the first rate
+        // the first rate needs two samples
         self.case_of_events(
             "held long enough",
             &phases,
@@ -130,7 +131,7 @@ impl Maker<'_> {
         self.case_of_events("below the threshold", &phases, &[(steps - 1, None)])
     }
 
-    /// Only the long window is above.
+    /// Returns a case in which only the long window is above the threshold.
     fn recovered(&self) -> Option<Case> {
         let (long, short) = (
             self.steps(self.alert.burn.long),
@@ -140,7 +141,7 @@ impl Maker<'_> {
         let (high, low) = (self.above(1.5), 0.5 * self.threshold());
         let average = ((long - quiet) as f64 * high + quiet as f64 * low) / long as f64;
         if average < 1.02 * self.threshold() {
-            return None; // the long window is over as soon as the short one
+            return None; // the long window ends as soon as the short one
         }
         let phases = [
             Phase {
@@ -157,7 +158,7 @@ impl Maker<'_> {
         Some(self.case_of_events("recovered", &phases, &[(long + quiet - 1, None)]))
     }
 
-    /// A page goes on for a while after the short window is below.
+    /// Returns a case in which a page keeps firing for a while after the short window is below the threshold.
     fn goes_on(&self) -> Option<Case> {
         let long = self.steps(self.alert.burn.long);
         let phases = [
@@ -174,7 +175,7 @@ impl Maker<'_> {
         ];
         let mut case = self.case_of_events("goes on for a while", &phases, &[]);
         let name = &self.alert.name;
-        // counted: the alert keeps the value of its last evaluation above the threshold, which is nothing to test
+        // counted: the value of the alert is that of its last evaluation above the threshold, which is not tested
         case.queries.push(QueryAt {
             step: long,
             expr: format!("count(ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}})"),
@@ -183,7 +184,7 @@ impl Maker<'_> {
         self.alert.burn.is_page().then_some(case)
     }
 
-    /// Only the short window is above.
+    /// Returns a case in which only the short window is above the threshold.
     fn began_lately(&self) -> Case {
         let (long, short) = (
             self.steps(self.alert.burn.long),
@@ -213,7 +214,7 @@ impl Maker<'_> {
         self.with_traffic("just enough traffic", 1.2, self.above(1.5), true)
     }
 
-    /// So many times the events without which no alert fires.
+    /// Returns a case with this multiple of the events up to which no alert fires.
     fn with_traffic(&self, name: &str, times: f64, bad: f64, fires: bool) -> Case {
         let long = self.steps(self.alert.burn.long);
         let steps = long + self.hold() + 4;

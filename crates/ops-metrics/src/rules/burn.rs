@@ -1,25 +1,25 @@
 use crate::rules::query::{self, Window};
 use crate::rules::slo::{Annotation, Bad, Objective, counted};
 
-/// A rate at which the budget of 30 days is spent, and when it is too fast.
+/// A rate at which the budget of 30 days is spent, with the alert for it.
 #[derive(Debug)]
 pub(super) struct Burn {
     pub(super) suffix: &'static str,
-    /// The budget's share of the window, so many times.
+    /// Multiple of the budget above which the alert fires.
     pub(super) factor: f64,
     pub(super) long: Window,
-    /// The window that ends the alert soon after its cause.
+    /// The short window, which ends the alert soon after its cause has ended.
     pub(super) short: Window,
     pub(super) hold_minutes: u64,
     pub(super) severity: &'static str,
     gone: &'static str,
-    /// Minutes of a step in its test cases: as many as its short window bears, so that they do not take long.
+    /// Minutes of a step in its test cases: as many as its short window allows, so that the cases do not take long.
     pub(super) step: u64,
 }
 
-/// Events in the long window without which no alert fires.
+/// Number of events in the long window up to which no alert fires.
 pub(super) const EVENTS_MIN: u64 = 100;
-/// Minutes that a page goes on after its cause.
+/// Minutes for which a page keeps firing after its cause has ended.
 pub(super) const KEEP_MINUTES: u64 = 5;
 
 const M5: Window = Window::new("5m", 5);
@@ -88,7 +88,7 @@ pub(super) struct Alert {
     pub(super) expr: String,
     pub(super) burn: &'static Burn,
     pub(super) summary: String,
-    /// Before and after the value of the long window.
+    /// Text before and after the value of the long window.
     pub(super) description: [String; 2],
     pub(super) annotations: &'static [Annotation],
 }
@@ -128,7 +128,7 @@ pub(super) fn recordings(objective: &Objective) -> Vec<Recording> {
     ratios.chain(events).collect()
 }
 
-/// Returns the alerts that can fire: a budget of 10 % cannot be spent 14 times as fast.
+/// Returns the alerts that can fire: a budget of 10 %, for example, cannot be spent 14 times as fast.
 pub(super) fn alerts(objective: &Objective) -> Vec<Alert> {
     let possible = BURNS.iter().filter(|burn| burn.threshold(objective) < 1.0);
     possible.map(|burn| alert(objective, burn)).collect()

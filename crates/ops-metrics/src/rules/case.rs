@@ -12,7 +12,7 @@ pub(super) struct Case {
     pub(super) queries: Vec<QueryAt>,
 }
 
-/// An alert at a step of a case.
+/// Expected state of an alert at a step of a case.
 #[derive(Debug)]
 pub(super) struct AlertAt {
     pub(super) step: u64,
@@ -21,7 +21,7 @@ pub(super) struct AlertAt {
     pub(super) fires: Option<[Vec<(&'static str, String)>; 2]>,
 }
 
-/// A query at a step of a case, and labels and values of what it gives.
+/// A query at a step of a case, with the labels and values of its result.
 #[derive(Debug)]
 pub(super) struct QueryAt {
     pub(super) step: u64,
@@ -29,10 +29,10 @@ pub(super) struct QueryAt {
     pub(super) gives: Vec<(String, f64)>,
 }
 
-/// Relative error that a value may have: versions of Prometheus differ in whether the first sample of a range counts.
+/// Tolerated relative error of a value: versions of Prometheus differ in whether the first sample of a range counts.
 const TOLERANCE: f64 = 0.05;
 
-/// Returns a query that gives 1 where `expr` gives this value, and else 0.
+/// Returns a query whose result is 1 if `expr` has about this value, otherwise 0.
 pub(super) fn about(expr: &str, value: f64) -> String {
     if value == 0.0 {
         return format!("abs({expr}) < bool {TOLERANCE}");
@@ -41,7 +41,7 @@ pub(super) fn about(expr: &str, value: f64) -> String {
 }
 
 impl Case {
-    /// Appends the case, whose steps have so many minutes, to a file.
+    /// Appends the case to a file; its steps have `step` minutes.
     pub(super) fn write(&self, text: &mut String, step: u64) {
         // writing to a String does not fail
         let name = quoted(&self.name);

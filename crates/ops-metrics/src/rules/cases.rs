@@ -5,7 +5,7 @@ use crate::rules::slo::Objective;
 use crate::rules::{alert_cases, dashboard_cases, ratio_cases, threshold_cases};
 use crate::series::family::Family;
 
-/// Returns files of cases, each with the minutes of its steps.
+/// Returns the files of cases, each with the minutes of its steps.
 pub(super) fn of(
     rule_file: &str,
     objectives: &[Objective],

@@ -9,18 +9,18 @@ use crate::series::family::Family;
 /// Minutes of a step.
 pub(super) const STEP: u64 = 1;
 const STEPS: u64 = 10;
-/// Pattern of the instances that are chosen.
+/// Pattern of the selected instances.
 const INSTANCES: &str = "shop-.";
-/// Factor by which those count more that are not chosen.
+/// Factor for the counts of places that are not selected.
 const MORE: f64 = 10.0;
 
-/// Pace of each step. In the last five it is 1 on average, and so it is in the last four, as versions of Prometheus differ in
-/// whether the first of a range counts; before it is far off.
+/// Pace of each step. The average of the last five steps is 1, and so is that of the last four, because versions of
+/// Prometheus differ in whether the first sample of a range counts; the paces before are very different.
 type Paces = [f64; STEPS as usize];
 const STEADY: Paces = [100.0, 100.0, 100.0, 100.0, 100.0, 1.0, 1.0, 1.0, 1.0, 1.0];
 const ENDED: Paces = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 2.0, 0.0, 0.0];
 
-/// A place that counts, its share, and its paces.
+/// A job and instance with its share of the counts, and its paces.
 struct Place {
     job: &'static str,
     instance: &'static str,
@@ -39,7 +39,7 @@ const fn place(job: &'static str, instance: &'static str, share: f64, paces: Pac
     }
 }
 
-/// Two that are chosen and differ, another job, and an instance that is not chosen.
+/// Two selected places that differ, another job, and an instance that is not selected.
 const PLACES: [Place; 4] = [
     place(JOB, "shop-1", 1.0, STEADY),
     place(JOB, "shop-2", 2.0, ENDED),
@@ -47,7 +47,7 @@ const PLACES: [Place; 4] = [
     place(JOB, "lab-1", MORE, STEADY),
 ];
 
-/// Returns a case for each panel: each query over series of which each has another value.
+/// Returns a case for each panel: each query over series with different values.
 pub(super) fn of(objectives: &[Objective], catalog: &[&'static Family]) -> Vec<Case> {
     let of_objectives = objectives.iter().flat_map(|objective| {
         let panels = panel::of_objective(objective).into_iter();
@@ -123,7 +123,7 @@ fn of_metric(family: &'static Family, panel: &Panel) -> Case {
     case(panel, inputs, queries)
 }
 
-/// Returns a series, with a first label of this value.
+/// Returns a series whose first label has this value.
 fn series(family: &Family, part: &str, place: &Place, first: &str, bound: &str) -> String {
     let mut labels = vec![
         query::matcher("instance", "=", place.instance),
@@ -132,7 +132,7 @@ fn series(family: &Family, part: &str, place: &Place, first: &str, bound: &str) 
     for (at, label) in family.definition().labels.iter().enumerate() {
         let known = label.values.first().copied().unwrap_or("some");
         let value = if at == 0 { first } else { known };
-        // an empty label is one that is not there
+        // an empty label is the same as no label
         if value.is_empty() {
             continue;
         }
@@ -148,9 +148,9 @@ fn series(family: &Family, part: &str, place: &Place, first: &str, bound: &str) 
     query::selector(family, part, &labels)
 }
 
-/// Returns the samples of a counter: so many a minute, at the pace of each.
+/// Returns the samples of a counter that grows by `a_minute` times the pace of each step.
 fn counted(a_minute: f64, paces: &Paces) -> String {
-    // away from 0, where Prometheus does not extrapolate
+    // not near 0, where Prometheus does not extrapolate
     let mut at = 1e6;
     let mut all = at.to_string();
     for pace in paces {
@@ -210,8 +210,9 @@ fn values(family: &'static Family) -> Expected {
     (inputs, gives)
 }
 
-/// All observations of the steady places are in the first bucket, and those of the other in the further ones. The place that has
-/// ended has one in each, and the steady one enough of them that each of both alone has other quantiles than both together.
+/// Returns the buckets of a histogram. All observations of the steady places are in the first bucket, those of the
+/// other place in further buckets. The place that has ended has one observation in each, and the steady one so many
+/// that each of the two alone has other quantiles than both together.
 fn buckets(family: &'static Family, quantile: f64) -> Expected {
     let bounds = family.buckets();
     let first = firsts(family).first().copied().unwrap_or_default();
@@ -220,7 +221,7 @@ fn buckets(family: &'static Family, quantile: f64) -> Expected {
     for place in &PLACES {
         let is_steady = place.paces == STEADY;
         let share = if place.is_chosen { 60.0 } else { 60.0 * MORE };
-        // the count up to each bound, and the last once more for all observations
+        // the count up to each bound, and the last count again for all observations
         let labels = bounds.iter().map(f64::to_string);
         for (at, bound) in labels.chain(["+Inf".to_owned()]).enumerate() {
             let up_to = if is_steady {
@@ -236,7 +237,7 @@ fn buckets(family: &'static Family, quantile: f64) -> Expected {
     (inputs, vec![("{}".to_owned(), value)])
 }
 
-/// Returns the bound below which so many observations are, of which as many as there are buckets are in the first one.
+/// Returns the bound below which `rank` observations are; as many as there are buckets are in the first bucket.
 fn quantile_of(bounds: &[f64], rank: f64) -> f64 {
     let first = bounds.first().copied().unwrap_or_default();
     let most = bounds.len() as f64;

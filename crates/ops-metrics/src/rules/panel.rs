@@ -13,7 +13,7 @@ pub(super) struct Panel {
     pub(super) targets: Vec<Target>,
 }
 
-/// One query of a panel.
+/// A query of a panel.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) expr: String,
@@ -21,15 +21,15 @@ pub(super) struct Target {
     pub(super) asks: Asks,
 }
 
-/// Kind of a query, from which its test cases are made.
+/// Kind of a query, which determines its test cases.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asks {
-    /// Share of bad events as a multiple of this share.
+    /// Share of bad events, divided by `of`.
     Ratio {
         window: Window,
         of: f64,
     },
-    /// Events a second, by the first label.
+    /// Events per second, by the first label.
     Rate {
         part: &'static str,
     },
@@ -93,7 +93,7 @@ pub(super) fn of_family(family: &'static Family) -> Vec<Panel> {
     };
     let name = definition.name;
     let events = match definition.kind {
-        // cores, where it is time of processors
+        // cores, if the time is that of processors
         Kind::Seconds => "none",
         _ if definition.unit() == "bytes" => "Bps",
         _ if definition.unit() == "seconds" && definition.kind == Kind::Counter => "none",

@@ -1,7 +1,7 @@
 use crate::error::Error;
 
-/// Label values as a matcher of Prometheus takes them, of which examples can be made: values separated by `|`, with `.` for
-/// any character, `.*` for any text and `.+` for any text but none.
+/// Label values in the form of a Prometheus matcher, from which examples can be generated: values separated by `|`,
+/// with `.` for any character, `.*` for any text and `.+` for any text except the empty one.
 #[derive(Debug)]
 pub(super) struct Pattern {
     alternatives: Vec<Vec<Piece>>,
@@ -11,11 +11,11 @@ pub(super) struct Pattern {
 enum Piece {
     Char(char),
     AnyChar,
-    /// Text of at least so many characters.
+    /// Text of at least this number of characters.
     AnyText(usize),
 }
 
-/// Characters that have another meaning in regular expressions, or end the string in a query.
+/// Characters with another meaning in regular expressions, and those that end the string in a query.
 const REFUSED: &str = "\\^$()[]?+*\"\n";
 
 impl Pattern {
@@ -63,7 +63,7 @@ fn pieces(text: &str) -> Option<Vec<Piece>> {
             ('.', Some('*')) => Piece::AnyText(0),
             ('.', Some('+')) => Piece::AnyText(1),
             ('.', _) => Piece::AnyChar,
-            // `{2}` repeats what is before it, `{id}` is itself
+            // `{2}` repeats the character before it, `{id}` is literal text
             ('{', Some('0'..='9' | ',')) => return None,
             _ if REFUSED.contains(char) => return None,
             _ => Piece::Char(char),

@@ -14,7 +14,7 @@ impl Window {
     }
 }
 
-/// Templates of the job: the only label of what an alert looks at.
+/// Templates of the job, the only label of the series that an alert evaluates.
 pub(super) const JOB_TEMPLATES: [&str; 2] = ["{{ $labels.job }}", "{{$labels.job}}"];
 
 /// Returns `name_part{matchers}`.
@@ -26,8 +26,8 @@ pub(super) fn selector(family: &Family, part: &str, matchers: &[String]) -> Stri
     }
 }
 
-/// Returns the name of a metric's label as Prometheus stores it, which has a `job` and an `instance` of its own: it puts `exported_`
-/// before them until no other label has that name.
+/// Returns the name of a metric's label as Prometheus stores it. Prometheus adds its own `job` and `instance`, and
+/// prefixes a label of the metric with `exported_` until no other label has that name.
 pub(super) fn stored_name(family: &Family, label: &LabelDefinition) -> &'static str {
     let is_taken = |name: &str| {
         let mut labels = family.definition().labels.iter();
@@ -42,14 +42,15 @@ pub(super) fn stored_name(family: &Family, label: &LabelDefinition) -> &'static 
     }
 }
 
-/// Returns a matcher; the value is quoted as a string of PromQL.
+/// Returns a matcher; the value is quoted as a PromQL string.
 pub(super) fn matcher(label: &str, operator: &str, value: &str) -> String {
     let value = value.replace('\\', r"\\").replace('"', r#"\""#);
     let value = value.replace('\n', r"\n");
     format!("{label}{operator}\"{value}\"")
 }
 
-/// Returns the matcher of a bucket: of the label as it is scraped, which Prometheus 2 stores, and as Prometheus 3 writes it.
+/// Returns the matcher of a bucket: the bound as it is scraped,
+/// which Prometheus 2 stores, or as Prometheus 3 writes it.
 pub(super) fn bound(bound: f64) -> String {
     let (scraped, stored) = (bound.to_string(), stored(bound));
     if scraped == stored {
@@ -60,8 +61,8 @@ pub(super) fn bound(bound: f64) -> String {
     matcher("le", "=~", &either)
 }
 
-/// Returns the bound of a bucket as Prometheus 3 stores it: with an exponent of two digits from 1e6 on and below 1e-4, and else with
-/// a point.
+/// Returns the bound of a bucket as Prometheus 3 stores it: with an exponent
+/// of two digits from 1e6 on and below 1e-4, otherwise with a point.
 fn stored(bound: f64) -> String {
     let shortest = format!("{bound:e}");
     let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
@@ -77,7 +78,7 @@ fn stored(bound: f64) -> String {
     }
 }
 
-/// Returns the text of `humanizePercentage` in Prometheus: four digits.
+/// Returns the text of Prometheus's `humanizePercentage`: four digits.
 pub(super) fn percentage(share: f64) -> String {
     let percent = share * 100.0;
     let digits = if percent > 0.0 {
@@ -93,7 +94,8 @@ pub(super) fn percentage(share: f64) -> String {
     format!("{trimmed}%")
 }
 
-/// Quotes a text for YAML. Between apostrophes a line break would be a blank; a string of JSON is one of YAML too.
+/// Quotes a text for YAML. A line break in single quotes would become
+/// a blank, so such a text becomes a JSON string, which is valid YAML.
 pub(super) fn quoted(text: &str) -> String {
     if text.contains(char::is_control) {
         return serde_json::Value::from(text).to_string();

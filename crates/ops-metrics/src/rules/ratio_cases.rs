@@ -4,8 +4,8 @@ use crate::rules::query::{self, Window};
 use crate::rules::slo::{Bad, Objective};
 use crate::rules::traffic::{self, JOB, Phase, Unseen};
 
-/// Returns the cases of what is recorded, over the windows that fit to steps of so many minutes: with every kind of failure, and
-/// without any series of one of them.
+/// Returns the cases of recorded series, over the windows that fit steps of `step`
+/// minutes: with every kind of failure, and without any series of one kind.
 pub(super) fn of(objective: &Objective, step: u64) -> Vec<Case> {
     let mut cases = vec![
         of_unseen(objective, step, Unseen::Nothing),
@@ -18,10 +18,10 @@ pub(super) fn of(objective: &Objective, step: u64) -> Vec<Case> {
     cases
 }
 
-/// Returns the windows that fit to steps of so many minutes, the longest first.
+/// Returns the windows that fit steps of `step` minutes, the longest first.
 fn windows(step: u64) -> Vec<Window> {
     let all = WINDOWS.into_iter().rev();
-    // the shortest has samples enough, and the longest does not take long
+    // the shortest has enough samples, and the longest does not take long
     all.filter(|window| (5..=96).contains(&(window.minutes / step)))
         .collect()
 }
@@ -30,7 +30,7 @@ fn last(phases: &[Phase]) -> u64 {
     phases.iter().map(|phase| phase.steps).sum::<u64>() - 1
 }
 
-/// Each window adds time in which fewer events were bad, so that one taken for another gives another number.
+/// Each longer window adds time in which fewer events were bad, so that a wrong window gives another value.
 fn of_unseen(objective: &Objective, step: u64, unseen: Unseen) -> Case {
     let windows = windows(step);
     let phases = phases(&windows, step);
@@ -70,7 +70,8 @@ fn of_unseen(objective: &Objective, step: u64, unseen: Unseen) -> Case {
     }
 }
 
-/// Jobs without a failure, of which one began lately and the others ended: each window has one that is in no shorter window.
+/// Returns a case of jobs without a failure: one began recently and the
+/// others ended. Each window contains one that no shorter window does.
 fn of_good_jobs(objective: &Objective, step: u64) -> Case {
     let windows = windows(step);
     let last = last(&phases(&windows, step));
@@ -98,7 +99,7 @@ fn of_good_jobs(objective: &Objective, step: u64) -> Case {
     }
 }
 
-/// Returns events and bad ones that there are series of.
+/// Returns the events and the bad events for which there are series.
 fn seen(objective: &Objective, unseen: Unseen, events: f64, bad: f64) -> (f64, f64) {
     let [failed, other] = match &objective.bad {
         Bad::Failed(fails, also) => traffic::shares(fails, also.is_some()),
@@ -106,17 +107,18 @@ fn seen(objective: &Objective, unseen: Unseen, events: f64, bad: f64) -> (f64, f
     };
     match unseen {
         Unseen::Nothing => (events, bad),
-        // these failures are events themselves
+        // these failures are events too
         Unseen::Failed => (events - bad * failed, bad * other),
         Unseen::Also => (events, bad * failed),
     }
 }
 
-/// Paces of the last steps: none is near their average. Those before are at it, as versions of Prometheus differ in whether the
-/// first of them counts.
+/// Paces of the last steps: none is near their average. The steps before have the average pace, because versions of
+/// Prometheus differ in whether the first of them counts.
 const LAST: [f64; 4] = [1.4, 1.4, 0.9, 0.3];
 
-/// Returns a phase before all windows, and one for what each has more than the next; the shortest ends with paces of its own.
+/// Returns a phase before all windows, and one for the time of each
+/// window outside the next shorter one; the shortest ends with [`LAST`].
 fn phases(windows: &[Window], step: u64) -> Vec<Phase> {
     let shorter = windows
         .iter()
@@ -125,7 +127,7 @@ fn phases(windows: &[Window], step: u64) -> Vec<Phase> {
         .chain([0]);
     let mut bad = 0.05;
     let mut events = 600.0;
-    // none of many, so that a longer window gives another number
+    // many events, none of them bad, so that a longer window gives another value
     let mut phases = vec![Phase {
         steps: 10,
         events: 10_000.0,
@@ -150,7 +152,7 @@ fn phases(windows: &[Window], step: u64) -> Vec<Phase> {
     phases
 }
 
-/// Returns events and bad events of the last steps.
+/// Returns the events and the bad events of the last steps.
 fn within(phases: &[Phase], steps: u64) -> (f64, f64) {
     let mut left = steps;
     let mut sums = (0.0, 0.0);

@@ -7,7 +7,7 @@ use crate::series::family::Family;
 /// A label and the pattern that its values match.
 pub(super) type Matcher = (&'static str, &'static str);
 
-/// An annotation of alerts, and its text.
+/// Name and text of an annotation of alerts.
 pub(super) type Annotation = (&'static str, &'static str);
 
 /// An objective for a metric; [`slo!`](crate::slo) declares it.
@@ -81,7 +81,7 @@ impl Slo {
         self
     }
 
-    /// Checks the declaration; `slo!` has the compiler do it.
+    /// Checks the declaration; `slo!` calls it at compile time.
     #[doc(hidden)]
     #[must_use]
     pub const fn check(self) -> Self {
@@ -121,12 +121,12 @@ impl Slo {
         self
     }
 
-    /// The name, as alerts begin with it.
+    /// Returns the name, with which the names of its alerts begin.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The percentage of events that are to be good.
+    /// Returns the percentage of events that must be good.
     pub fn percent(&self) -> f64 {
         self.percent
     }
@@ -142,13 +142,13 @@ const fn is_same(one: &str, other: &str) -> bool {
     at == one.len() && at == other.len()
 }
 
-/// An objective whose metrics, labels and patterns are what Prometheus will find.
+/// A checked objective, with labels as Prometheus stores them.
 #[derive(Debug)]
 pub(super) struct Objective {
     pub(super) name: &'static str,
     /// `api_availability`
     pub(super) snake: String,
-    /// Without the period at its end.
+    /// Text without the period at its end.
     pub(super) text: &'static str,
     pub(super) percent: f64,
     pub(super) family: &'static Family,
@@ -160,22 +160,23 @@ pub(super) struct Objective {
 /// Events that spend the budget.
 #[derive(Debug)]
 pub(super) enum Bad {
-    /// Those of the metric with these labels, and those of another one.
+    /// Events of the metric with these labels, and all events of a second metric.
     Failed(Vec<LabelPattern>, Option<&'static Family>),
-    /// Those in buckets above this bound.
+    /// Events in buckets above this bound.
     SlowerThan(f64),
 }
 
 #[derive(Debug)]
 pub(super) struct LabelPattern {
-    /// As Prometheus stores it.
+    /// Name as Prometheus stores it.
     pub(super) label: &'static str,
     pub(super) text: &'static str,
     pub(super) pattern: Pattern,
 }
 
 impl LabelPattern {
-    /// Returns values that none of the patterns matches: those known, if they are, and else first some that are nearly matched.
+    /// Returns values that no pattern matches: of the known values,
+    /// if there are any, otherwise first some that almost match.
     pub(super) fn others(patterns: &[&Self], known: &[&str]) -> Vec<String> {
         let mut values: Vec<String> = known.iter().map(|value| (*value).to_owned()).collect();
         if known.is_empty() {
@@ -195,7 +196,7 @@ impl LabelPattern {
 impl Objective {
     /// # Errors
     ///
-    /// [`Error::Slo`] if the metric is of another type, has no such label, or no bucket that ends at the threshold.
+    /// [`Error::Slo`] if the metric has the wrong type, lacks a label, or has no bucket that ends at the threshold.
     pub(super) fn of(slo: &Slo) -> Result<Self, Error> {
         let family = (slo.family)();
         let definition = family.definition();
@@ -256,14 +257,14 @@ impl Objective {
         })
     }
 
-    /// Returns the share of events that may be bad, rounded to what a percentage of three digits says.
+    /// Returns the share of events that may be bad, rounded to eight decimals.
     pub(super) fn budget(&self) -> f64 {
         let text = format!("{:.8}", (100.0 - self.percent) / 100.0);
         text.parse().unwrap_or_default()
     }
 }
 
-/// Returns the end of the name of the series that count a metric's events.
+/// Returns the suffix of the series that count a metric's events.
 pub(super) fn counted(family: &Family) -> &'static str {
     match family.definition().kind {
         Kind::Histogram => "_count",
@@ -320,12 +321,13 @@ fn snake(name: &str) -> String {
 
 /// Declares objectives for metrics of [`define!`](crate::define), for [`rules`](crate::rules()).
 ///
-/// Each names its metric by the function, which is in scope. A counter, or a histogram as the counter of its observations, `fails`
-/// with label values that match a pattern, and may have a second metric of failures after `and`; observations of a histogram are good
-/// if they are `within` one of its buckets. Label values that `ignores` lists are not counted. What `annotations` lists, such as
-/// `runbook_url`, is on each of the alerts; a name that is listed twice, `summary` and `description`, which alerts have, do not
-/// compile. Its text may have `{{ $labels.job }}`, the only label of these alerts; the test cases know no other template. A pattern is
-/// values separated by `|`, with `.` for a character. An objective below 50 % or above 99.999 % does not compile.
+/// Each objective names its metric by the function, which must be in scope. A counter, or a histogram as the counter of
+/// its observations, `fails` with label values that match a pattern, and may have a second metric of failures after
+/// `and`; observations of a histogram are good if they are `within` the bound of one of its buckets. Label values in
+/// `ignores` are not counted. Entries of `annotations`, such as `runbook_url`, are added to each of the alerts; a
+/// duplicate name, and `summary` and `description`, which alerts already have, do not compile. The text of an objective
+/// may contain `{{ $labels.job }}`, the only label of these alerts; the test cases support no other template. A pattern
+/// is values separated by `|`, with `.` for a character. An objective below 50 % or above 99.999 % does not compile.
 ///
 /// ```
 /// ops_metrics::define! {

@@ -5,11 +5,11 @@ use crate::rules::query;
 use crate::rules::slo::Objective;
 use crate::rules::traffic::{Input, JOB};
 
-/// Factors of a threshold.
+/// Factors of a threshold, just above and just below it.
 const ABOVE: f64 = 1.02;
 const BELOW: f64 = 0.98;
 
-/// Values that are recorded in so many steps.
+/// Values that are recorded for a number of steps.
 #[derive(Clone, Copy, Debug)]
 struct Recorded {
     steps: u64,
@@ -20,8 +20,8 @@ struct Recorded {
     others: [f64; 2],
 }
 
-/// Returns the cases of an alert at each of its thresholds. They begin with what is recorded, which nothing else tells so
-/// precisely: all other windows say the opposite.
+/// Returns the cases of an alert at each of its thresholds. Their inputs are recorded series, because only these are
+/// precise enough; all other windows have the opposite value.
 pub(super) fn of(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
     let maker = Maker {
         objective,
@@ -91,7 +91,7 @@ impl Maker<'_> {
         ratios.chain(events).collect()
     }
 
-    /// Values just above all thresholds, and of none in the other windows.
+    /// Returns values just above all thresholds; those of the other windows are 0.
     fn above_for(&self, steps: u64) -> Recorded {
         let share = self.above(ABOVE);
         Recorded {
@@ -114,7 +114,8 @@ impl Maker<'_> {
         self.case_of_recorded(name, &[recorded], &[(recorded.steps - 1, None)])
     }
 
-    /// A page ends a while after the short window is below, a ticket at once.
+    /// Returns a case for the end of the alert: a page ends a while
+    /// after the short window is below the threshold, a ticket at once.
     fn ends(&self) -> Case {
         let first = self.hold() + 1;
         let is_page = self.alert.burn.is_page();
@@ -127,7 +128,7 @@ impl Maker<'_> {
         };
         let mut case = self.case_of_recorded("ends", &[above, below], &[(first + kept, None)]);
         let name = &self.alert.name;
-        // counted: the alert keeps the value of its last evaluation above the threshold, which is nothing to test
+        // counted: the value of the alert is that of its last evaluation above the threshold, which is not tested
         case.queries
             .extend((first..first + kept).map(|step| QueryAt {
                 step,

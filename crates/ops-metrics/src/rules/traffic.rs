@@ -2,40 +2,40 @@ use crate::rules::query;
 use crate::rules::slo::{Bad, LabelPattern, Objective, counted};
 use crate::series::family::Family;
 
-/// Steps of a test case at one pace.
+/// Steps of a test case with the same pace.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Phase {
     pub(super) steps: u64,
     /// Events in each step.
     pub(super) events: f64,
-    /// Share of them that are bad.
+    /// Share of bad events.
     pub(super) bad: f64,
 }
 
-/// A series and its samples, as promtool reads them.
+/// A series and its samples, in promtool's notation.
 pub(super) type Input = (String, String);
 
-/// Events of ignored series, for one of another series: whoever counts them is far off.
+/// Events of ignored series for each event of another series: a query that counts them gives a very different value.
 const IGNORED: f64 = 10.0;
 
-/// Kind of failure that a job never had: it has no series.
+/// Kind of failure that a job never had, so that it has no series for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unseen {
     Nothing,
     /// Failures in the counter of events.
     Failed,
-    /// Those in the other counter.
+    /// Failures in the other counter.
     Also,
 }
 
-/// Label values for one series; all other labels have a value that no pattern matches.
+/// Label values of one series; all other labels have a value that no pattern matches.
 type Chosen<'a> = [(&'a str, String)];
 
-/// Instances of a job, and the share of events that each counts: two, so that one is not taken for all.
+/// Instances of a job, with the share of events of each: two, so that one cannot be mistaken for all.
 const TWO: [(&str, f64); 2] = [("shop-1", 0.3), ("shop-2", 0.7)];
 const ONE: [(&str, f64); 1] = [("shop-1", 1.0)];
 
-/// Returns the series of an objective's metrics: for each alternative of its patterns one that matches.
+/// Returns the series of an objective's metrics: one matching series for each alternative of its patterns.
 pub(super) fn inputs(objective: &Objective, phases: &[Phase], unseen: Unseen) -> Vec<Input> {
     let mut all = matched(objective, phases, &[], &TWO, unseen);
     let ignored: Vec<Phase> = phases
@@ -55,7 +55,7 @@ pub(super) fn inputs(objective: &Objective, phases: &[Phase], unseen: Unseen) ->
     all
 }
 
-/// Returns the series of a job that counted good events for so many steps, after so many without a sample.
+/// Returns the series of a job that counted good events for `steps` steps, after `from` steps without a sample.
 pub(super) fn of_good_job(objective: &Objective, job: &str, [from, steps]: [u64; 2]) -> Vec<Input> {
     let phases = [Phase {
         steps,
@@ -78,7 +78,7 @@ pub(super) fn of_good_job(objective: &Objective, job: &str, [from, steps]: [u64;
     all.into_iter().map(later).collect()
 }
 
-/// Returns series that share `phases` among them. Those that are ignored have no series of good events in counters.
+/// Returns series that share the events of `phases`. Ignored ones have no series of good events in counters.
 fn matched(
     objective: &Objective,
     phases: &[Phase],
@@ -122,14 +122,14 @@ fn matched(
     }
 }
 
-/// Returns the shares of bad events that are failures in the counter of events, and in the other one.
+/// Returns the shares of bad events that are failures in the counter of events, and in the other counter.
 pub(super) fn shares(fails: &[LabelPattern], has_other: bool) -> [f64; 2] {
     let failed = combinations(fails).len() as f64;
     let parts = failed + f64::from(u8::from(has_other));
     [failed / parts, 1.0 - failed / parts]
 }
 
-/// Returns labels that all match, so that each alternative of each pattern is in one of them.
+/// Returns sets of labels that all match, so that each alternative of each pattern occurs in one of them.
 fn combinations(fails: &[LabelPattern]) -> Vec<Vec<(&'static str, String)>> {
     let examples: Vec<_> = fails
         .iter()
@@ -151,7 +151,7 @@ fn combinations(fails: &[LabelPattern]) -> Vec<Vec<(&'static str, String)>> {
     (0..most).map(nth).collect()
 }
 
-/// Returns labels of good events: none matches, or all but one do.
+/// Returns sets of labels of good events: no label matches, or all but one do.
 fn near_misses(fails: &[LabelPattern]) -> Vec<Vec<(&'static str, String)>> {
     let mut all = vec![Vec::new()];
     if fails.len() > 1 {
@@ -199,7 +199,8 @@ fn slower(
     all
 }
 
-/// Returns a series' name with all of its labels; those not chosen have the nth value that is not looked for.
+/// Returns a series' name with all of its labels; labels without
+/// a chosen value have the nth value that no pattern matches.
 fn series(
     objective: &Objective,
     family: &Family,
@@ -232,7 +233,7 @@ fn series(
         };
         labels.push(query::matcher(label_name, "=", &value));
     }
-    // labels that Prometheus adds, and that of buckets
+    // labels that Prometheus adds, and the label of buckets
     let added = chosen
         .iter()
         .filter(|(name, _)| ["le", INSTANCE].contains(name));
@@ -240,12 +241,12 @@ fn series(
     query::selector(family, part, &labels)
 }
 
-/// The job of all test cases.
+/// Job of all test cases.
 pub(super) const JOB: &str = "shop";
 const INSTANCE: &str = "instance";
 
 fn samples(phases: &[Phase], step: impl Fn(&Phase) -> f64) -> String {
-    // away from 0, where Prometheus does not extrapolate
+    // not near 0, where Prometheus does not extrapolate
     let mut at = 1e6;
     let mut all = Vec::new();
     for phase in phases.iter().filter(|phase| phase.steps > 0) {

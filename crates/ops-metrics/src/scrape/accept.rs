@@ -3,8 +3,8 @@ use http::header::ACCEPT;
 
 use crate::scrape::lines::Format;
 
-/// Returns the format that `Accept` prefers (RFC 9110 section 12.5.1): OpenMetrics only for those who ask for it by name,
-/// and do not like the text format better.
+/// Returns the format that `Accept` prefers (RFC 9110 section 12.5.1): OpenMetrics
+/// only if it is named, and its weight is not below that of the text format.
 pub(crate) fn format(headers: &HeaderMap) -> Format {
     let ranges = headers
         .get_all(ACCEPT)
@@ -13,7 +13,7 @@ pub(crate) fn format(headers: &HeaderMap) -> Format {
         .flat_map(|value| elements(value, ','));
     let mut open_metrics = 0.0_f32;
     let mut text: [Option<f32>; 3] = [None; 3];
-    // a range that is there twice has the higher weight
+    // if a range occurs twice, the higher weight applies
     let higher = |known: Option<f32>, weight| known.unwrap_or(0.0).max(weight);
     for range in ranges {
         let (name, parameters) = range.split_once(';').unwrap_or((range, ""));
@@ -30,7 +30,7 @@ pub(crate) fn format(headers: &HeaderMap) -> Format {
             _ => {}
         }
     }
-    // of the ranges that match the text format, the most specific one counts
+    // the most specific range that matches the text format applies
     let text = text.into_iter().flatten().next().unwrap_or(0.0);
     if open_metrics > 0.0 && open_metrics >= text {
         Format::OpenMetrics
@@ -39,12 +39,12 @@ pub(crate) fn format(headers: &HeaderMap) -> Format {
     }
 }
 
-/// Returns whether a media range is about this version, which it need not name.
+/// Returns whether a media range has this version, or names none.
 fn is_version(parameters: &str, version: &str) -> bool {
     parameter(parameters, "version").is_none_or(|known| known.trim_matches('"') == version)
 }
 
-/// Returns whether `Accept-Encoding` takes gzip (RFC 9110 section 12.5.3).
+/// Returns whether `Accept-Encoding` accepts gzip (RFC 9110 section 12.5.3).
 #[cfg(feature = "gzip")]
 pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let codings = headers
@@ -67,13 +67,13 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     named.unwrap_or(any)
 }
 
-/// A weight of 0 means never.
+/// Returns false for a weight of 0, which means never.
 #[cfg(feature = "gzip")]
 fn is_wanted(parameters: &str) -> bool {
     weight(parameters) > 0.0
 }
 
-/// Returns the weight, which is 1 unless there is one; one that is no number is 0.
+/// Returns the weight, by default 1; an invalid number is 0.
 fn weight(parameters: &str) -> f32 {
     parameter(parameters, "q").map_or(1.0, |weight| weight.parse().unwrap_or(0.0))
 }
@@ -86,7 +86,7 @@ fn parameter<'a>(parameters: &'a str, wanted: &str) -> Option<&'a str> {
     })
 }
 
-/// Elements of a list; a separator in a quoted string (RFC 9110 section 5.6.4) is part of the string.
+/// Returns the elements of a list; a separator in a quoted string (RFC 9110 section 5.6.4) is part of the string.
 fn elements(list: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     list.split(move |char| {

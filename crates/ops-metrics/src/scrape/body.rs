@@ -10,23 +10,24 @@ use crate::scrape::exposition::Exposition;
 use crate::scrape::lines::Format;
 use crate::scrape::zipped::Zipped;
 
-/// Bytes of a piece, which are written at a time.
+/// Bytes of text that are written at a time.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
-/// Bytes of the first piece, unless it is zipped: an answer that has no more is sent with its length, as simple clients expect it.
+/// Bytes of the first piece, unless it is compressed: a response
+/// that fits is sent with its length, as simple clients expect.
 const FIRST_BYTES: usize = 256 * 1024;
 
-/// Body of an answer of [`serve`](crate::serve), written while it is read.
+/// Body of a response of [`serve`](crate::serve), written while it is read.
 ///
-/// Besides a piece (256 KiB for the first, then 64 KiB), no more is held than 8 bytes for each series of the metric that is being
-/// written, however slow the reader is. An exposition of one piece has a known length.
+/// It holds at most one piece (256 KiB for the first, then 64 KiB), and 8 bytes for each series of the metric that is
+/// being written, however slow the reader is. An exposition of one piece has a known length.
 pub struct ScrapeBody {
     next: Option<Bytes>,
     rest: Option<Rest>,
     is_left_out: bool,
 }
 
-/// All that is written later.
+/// The part that is written later.
 struct Rest {
     exposition: Exposition,
     zipped: Option<Zipped>,
@@ -54,7 +55,8 @@ impl ScrapeBody {
         }
     }
 
-    /// Returns the body of an answer to `HEAD`: empty, and of unknown length, so that no server declares a length of 0.
+    /// Returns the body of a response to `HEAD`: empty, and of
+    /// unknown length, so that no server declares a length of 0.
     pub(crate) fn left_out() -> Self {
         Self {
             next: None,

@@ -9,12 +9,12 @@ use crate::series::scope::Scope;
 
 /// An exposition that is written piece by piece: the catalogs in their order, then the metrics of other crates by name.
 ///
-/// Between two pieces it holds on to the series of one family, 8 bytes each, and to nothing that was written.
+/// Between two pieces it holds the series of one family, 8 bytes each, and none of the written text.
 pub(crate) struct Exposition {
     format: Format,
-    /// Set if creation times are written.
+    /// True if creation times are written.
     created: bool,
-    /// Those that were not begun.
+    /// Metrics that have not been started.
     metrics: vec::IntoIter<Metric>,
     current: Option<Current>,
     bytes: usize,
@@ -22,10 +22,10 @@ pub(crate) struct Exposition {
     is_done: bool,
 }
 
-/// The metric that is being written.
+/// Metric that is being written.
 struct Current {
     metric: Metric,
-    /// Its families that were not begun.
+    /// Families of the metric that have not been started.
     families: vec::IntoIter<&'static Family>,
     bounds: Vec<String>,
     /// Name of the creation times, if they are written.

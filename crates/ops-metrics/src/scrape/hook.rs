@@ -3,17 +3,17 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-/// Function that publishes what is counted elsewhere.
+/// Function that publishes values counted elsewhere.
 pub(crate) struct Hook {
     publish: Box<dyn Fn() + Send + Sync>,
     running: Mutex<Option<Running>>,
 }
 
-/// The call that has not returned.
+/// A call that has not returned.
 struct Running {
-    /// Start of the run that made it.
+    /// Start of the run that made the call.
     run: Instant,
-    /// It was logged that it hangs.
+    /// True if the hang was logged.
     is_told: bool,
 }
 
@@ -25,8 +25,8 @@ impl Hook {
         }
     }
 
-    /// Calls the function for the run that began then; returns false without a call if that of another run has not returned: no run
-    /// begins before the one before it has ended or was given up.
+    /// Calls the function for the run that began at `began`. Returns false, without a call, if the call of another run
+    /// has not returned: no run begins before the previous one has ended or was abandoned.
     pub(crate) fn run(&self, began: Instant) -> bool {
         let mut running = self.running.lock();
         if let Some(call) = &mut *running {
@@ -47,7 +47,7 @@ impl Hook {
         true
     }
 
-    /// Calls the function, whoever else does.
+    /// Calls the function, even if another call is active.
     pub(crate) fn call(&self) {
         if catch_unwind(AssertUnwindSafe(|| (self.publish)())).is_err() {
             tracing::error!(target: "ops_metrics", "before_scrape_panicked");

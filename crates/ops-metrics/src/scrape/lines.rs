@@ -1,4 +1,4 @@
-//! Lines of the two formats.
+//! Lines of the two exposition formats.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,11 +9,11 @@ use crate::series::family::{Family, Series, Value};
 use crate::series::registry::has_sample;
 use crate::series::value::Histogram;
 
-/// Series whose values are read together: the reads do not depend on each other, so that the processor waits once for all of
-/// the memory that is in none of its caches, and not for each series.
+/// Number of series whose values are read together: the reads do not depend on each other, so that the processor waits
+/// once for all cache misses, and not for each series.
 pub(crate) const BATCH: usize = 64;
 
-/// A form in which Prometheus reads metrics. Both have the same series, with the same names and labels.
+/// Exposition format. Both formats have the same series, with the same names and labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Text format 0.0.4.
@@ -22,7 +22,7 @@ pub(crate) enum Format {
     OpenMetrics,
 }
 
-/// Families under one HELP and one TYPE.
+/// Families that share HELP and TYPE.
 pub(crate) struct Metric {
     name: &'static str,
     kind: Kind,
@@ -51,13 +51,13 @@ impl Metric {
         }
     }
 
-    /// Returns the name and the type for the lines before the samples.
+    /// Returns the name and the type in the lines before the samples.
     fn head(&self, format: Format) -> (&'static str, &'static str) {
         let counts = matches!(self.kind, Kind::Counter | Kind::Seconds);
         match format {
             Format::OpenMetrics if counts => match self.name.strip_suffix("_total") {
                 Some(base) if may_be_counter(base) => (base, "counter"),
-                // OpenMetrics has no counter without the suffix, and names stay as they are
+                // OpenMetrics has no counter without the suffix, and names are not changed
                 _ => (self.name, "unknown"),
             },
             _ => (self.name, self.kind.as_str()),
@@ -65,7 +65,7 @@ impl Metric {
     }
 }
 
-/// Returns whether no other metric has a name that OpenMetrics reserves for a counter of this name.
+/// Returns whether the names that OpenMetrics reserves for a counter of this name are free.
 fn may_be_counter(base: &str) -> bool {
     let created = format!("{base}_created");
     let taken = [base, &created].into_iter().any(has_sample);
@@ -73,14 +73,14 @@ fn may_be_counter(base: &str) -> bool {
 }
 
 impl Metric {
-    /// Returns the name of the samples that tell when each series was made; `None` for types without them. No other metric has
-    /// that name: a histogram claims it, and a counter is only one if it is free.
+    /// Returns the name of the samples with the creation time of each series; `None` for types without them. No other
+    /// metric has that name: a histogram claims it, and a metric is only rendered as a counter if it is free.
     pub(crate) fn created(&self, format: Format) -> Option<String> {
         let (name, kind) = self.head(format);
         matches!(kind, "counter" | "histogram").then(|| format!("{name}_created"))
     }
 
-    /// Writes HELP, TYPE and UNIT. A metric without series is announced all the same.
+    /// Writes HELP, TYPE and UNIT, even for a metric without series.
     pub(crate) fn write_head(&self, format: Format, out: &mut String) {
         let (name, kind) = self.head(format);
         if !self.help.is_empty() {
@@ -129,7 +129,7 @@ impl Metric {
     }
 }
 
-/// Value of a series that has one line.
+/// Value of a series that is rendered as one line.
 #[derive(Clone, Copy)]
 enum Number {
     Whole(u64),
@@ -187,7 +187,7 @@ fn histogram_lines(
     out.push('\n');
 }
 
-/// Writes when a series was made, if that is asked for.
+/// Writes the creation time of a series, if enabled.
 fn created_line(name: Option<&str>, series: &Series, out: &mut String) {
     if let Some(name) = name {
         begin((name, ""), series, "", out);
@@ -195,7 +195,7 @@ fn created_line(name: Option<&str>, series: &Series, out: &mut String) {
     }
 }
 
-/// Writes up to the space before the value.
+/// Writes a line up to the space before the value.
 fn begin((name, suffix): (&str, &str), series: &Series, bound: &str, out: &mut String) {
     out.push_str(name);
     out.push_str(suffix);
@@ -228,7 +228,7 @@ fn escaped_help(help: &str, format: Format) -> Cow<'_, str> {
     })
 }
 
-/// Returns `le="0.1"` for each bucket and `+Inf`; nothing for what is no histogram.
+/// Returns `le="0.1"` for each bucket and `+Inf`; nothing for other types than histograms.
 pub(crate) fn bounds(family: &Family) -> Vec<String> {
     if family.definition().kind != Kind::Histogram {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! From families to the answer of `GET /metrics`.
+//! From families to the response of `GET /metrics`.
 
 mod accept;
 pub(crate) mod body;

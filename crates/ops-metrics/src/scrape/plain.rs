@@ -1,4 +1,4 @@
-//! Without the feature `gzip` no answer is compressed.
+//! Stand-in without the feature `gzip`: no response is compressed.
 
 use bytes::Bytes;
 use http::HeaderMap;

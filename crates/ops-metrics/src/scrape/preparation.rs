@@ -8,9 +8,9 @@ use crate::history::panics;
 use crate::scrape::render::{call_hooks, has_hooks, publish, run_hooks};
 use crate::series::scope::Scope;
 
-/// Scrapes that may wait at the same time for what is published before them; the next one is refused.
+/// Maximum number of scrapes that wait at the same time for published values; the next one is refused.
 const SCRAPES_MAX: usize = 5;
-/// A scrape waits no longer than this: Prometheus itself gives up after 10 seconds.
+/// Maximum time that a scrape waits: Prometheus itself times out after 10 seconds.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 static SHARED: Shared = Shared {
@@ -22,34 +22,34 @@ static SHARED: Shared = Shared {
     changed: Condvar::new(),
 };
 
-/// Publishes values that are counted elsewhere, at one time for all scrapes that came before.
+/// Publication of values that are counted elsewhere: one run serves all scrapes that arrived before it.
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 struct State {
-    /// Start of the run under way, the last one if an earlier one hangs.
+    /// Start of the active run; the latest one, if an earlier run hangs.
     running: Option<Instant>,
     done: Option<(Instant, Result<(), ScrapeFailure>)>,
-    /// Set if the run that ended last took longer than [`WAIT_MAX`].
+    /// True if the run that ended last took longer than [`WAIT_MAX`].
     is_slow: bool,
 }
 
-/// Publishes everything, for a caller whose thread may block: for at most [`WAIT_MAX`], then what is published by then is there.
+/// Publishes everything, and blocks the thread for at most [`WAIT_MAX`]; then the values published so far are used.
 pub(crate) fn prepare() {
     if Scope::is_of_test() || !has_hooks() {
         call_hooks();
         publish();
         return;
     }
-    // no scrape, which others might be refused for: its thread is there already
+    // not counted as a scrape, which could cause others to be refused: its thread already exists
     if let Err(failure) = published_since(Instant::now()) {
         ops_metrics_scrape_failures_total(failure).inc();
     }
 }
 
-/// A scrape that was let in.
+/// A scrape that was admitted.
 pub(crate) struct Scrape {
     arrived: Instant,
 }
@@ -67,7 +67,8 @@ impl Scrape {
         }
     }
 
-    /// Waits until everything is published that happened before this scrape arrived, as [`prepare`] does. Blocks the thread.
+    /// Waits until everything that happened before this scrape
+    /// arrived is published, as [`prepare`] does. Blocks the thread.
     pub(crate) fn wait(self) -> Result<(), ScrapeFailure> {
         published_since(self.arrived)
     }
@@ -79,7 +80,7 @@ impl Drop for Scrape {
     }
 }
 
-/// Waits as [`wait_since`] does; if that fails, all is published but what hooks publish.
+/// Waits as [`wait_since`] does; if that fails, publishes everything except the values of the hooks.
 fn published_since(arrived: Instant) -> Result<(), ScrapeFailure> {
     let outcome = wait_since(arrived);
     if let Err(ScrapeFailure::Timeout | ScrapeFailure::Thread) = outcome {
@@ -89,7 +90,7 @@ fn published_since(arrived: Instant) -> Result<(), ScrapeFailure> {
     outcome
 }
 
-/// Waits until everything is published that happened before this time, for at most [`WAIT_MAX`] from then on.
+/// Waits until everything that happened before `arrived` is published, at most until [`WAIT_MAX`] after it.
 fn wait_since(arrived: Instant) -> Result<(), ScrapeFailure> {
     let deadline = arrived + WAIT_MAX;
     let mut state = SHARED.state.lock();
@@ -99,12 +100,12 @@ fn wait_since(arrived: Instant) -> Result<(), ScrapeFailure> {
         {
             return outcome;
         }
-        // one that hangs is given up, and the next one does without the hook
+        // a run that hangs is abandoned, and the next one skips the hook
         let given_up_at = match state.running.map(|since| since + WAIT_MAX) {
             Some(at) if at > Instant::now() => at,
             _ => {
                 let began = Instant::now();
-                // on a thread of its own: a hook that hangs keeps no scrape from its answer
+                // on a separate thread, so that a hanging hook blocks no response
                 let thread = std::thread::Builder::new().name("ops-metrics-render".into());
                 if thread.spawn(move || run(began)).is_err() {
                     return Err(ScrapeFailure::Thread);
@@ -136,7 +137,7 @@ fn run(began: Instant) {
     let is_slow = took > WAIT_MAX;
     let mut state = SHARED.state.lock();
     let was_slow = std::mem::replace(&mut state.is_slow, is_slow);
-    // one that was given up says nothing about now
+    // an abandoned run is out of date
     if state.running == Some(began) {
         state.running = None;
         state.done = Some((began, outcome));

@@ -6,17 +6,18 @@ use crate::series::facade::FacadeMetric;
 use crate::series::family::{Family, Value};
 use crate::series::registry::{facade_metrics, families};
 
-/// One series as a scrape would show it, see [`read`].
+/// A series as a scrape would show it; see [`read`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SeriesReading<'a> {
-    /// Definition of its metric. The help of what another crate recorded is in [`help`](Self::help) only.
+    /// Definition of the metric. The help of a metric of another crate is only in [`help`](Self::help).
     pub definition: &'a MetricDefinition,
-    /// Description of its metric.
+    /// Description of the metric.
     pub help: &'a str,
-    /// Names and values of its labels. An empty one, which Prometheus takes for none, is not there.
+    /// Names and values of the labels. Labels with an empty value
+    /// are left out, because Prometheus treats them as absent.
     pub labels: &'a [(&'static str, &'a str)],
-    /// Its value.
+    /// Value of the series.
     pub value: Reading<'a>,
 }
 
@@ -28,23 +29,23 @@ pub enum Reading<'a> {
     Counter(u64),
     /// A total of time that only grows, in seconds.
     Seconds(f64),
-    /// A value that goes up and down.
+    /// A value that can go up and down.
     Gauge(f64),
     /// Observations in buckets.
     Histogram {
         /// Upper bounds, ascending, without `+Inf`.
         bounds: &'a [f64],
-        /// Number of observations in each bucket, not cumulated; the last one is above all bounds.
+        /// Number of observations in each bucket, not cumulated; the last bucket is above all bounds.
         counts: &'a [u64],
         /// Sum of the observations.
         sum: f64,
     },
 }
 
-/// Calls `visit` for each series that a scrape would show, in its order, once the hooks of
-/// [`before_scrape`](crate::before_scrape) have run: for exports other than Prometheus's.
+/// Calls `visit` for each series that a scrape would show, in the same order, after the hooks of
+/// [`before_scrape`](crate::before_scrape) have run: for exports to systems other than Prometheus.
 ///
-/// It waits for the hooks as a scrape does, for at most 2 s, and then goes on without them.
+/// It waits for the hooks like a scrape, for at most 2 s, and then continues without them.
 ///
 /// # Errors
 ///

@@ -21,18 +21,20 @@ use crate::series::scope::Scope;
 
 static HOOKS: RwLock<Vec<Arc<Hook>>> = RwLock::new(Vec::new());
 
-/// Has `publish` called before each scrape: for totals that are counted elsewhere.
+/// Calls `publish` before each scrape, for totals that are counted elsewhere.
 ///
-/// One that panics is reported; the scrape goes on without it. All of them have 2 s: then the scrape is answered with what was published
-/// by then, and later ones do without one that has not returned until it has. `ops_metrics_scrape_failures_total` counts both, with the
-/// reasons `timeout` and `hook`; `before_scrape_slow` and `before_scrape_hangs` are logged once each time it begins.
+/// A panic in it is logged, and the scrape continues without it. All hooks together have 2 s: then the response
+/// contains the values published so far, and later scrapes skip a hook that has not returned, until it has.
+/// `ops_metrics_scrape_failures_total` counts both, with the reasons `timeout` and `hook`; `before_scrape_slow` and
+/// `before_scrape_hangs` are logged once each time this begins.
 pub fn before_scrape(publish: impl Fn() + Send + Sync + 'static) {
     HOOKS.write().push(Arc::new(Hook::new(publish)));
 }
 
-/// Returns the text exposition, format 0.0.4: the catalogs in their order, then what other crates recorded.
+/// Returns the text exposition, format 0.0.4: the catalogs in their order, then the metrics of other crates.
 ///
-/// It waits for the hooks of [`before_scrape`] as a scrape does, for at most 2 s, and then goes on without them. Blocks the thread.
+/// It waits for the hooks of [`before_scrape`] like a scrape, for
+/// at most 2 s, and then continues without them. Blocks the thread.
 ///
 /// # Errors
 ///
@@ -66,20 +68,20 @@ fn rendered(format: Format) -> String {
     text
 }
 
-/// Reports whether something is counted elsewhere.
+/// Reports whether there are hooks.
 pub(crate) fn has_hooks() -> bool {
     !HOOKS.read().is_empty()
 }
 
-/// Has published what is counted elsewhere, for the run that began then; returns false if a hook was left out.
+/// Publishes values that are counted elsewhere, for the run that began at `began`; returns false if a hook was skipped.
 pub(crate) fn run_hooks(began: Instant) -> bool {
     panics::publish();
     let hooks = HOOKS.read().clone();
-    // each has its turn, whatever became of the others
+    // each hook is called, whatever the result of the others
     hooks.iter().filter(|hook| !hook.run(began)).count() == 0
 }
 
-/// Has published what is counted elsewhere on this thread, whichever calls hang.
+/// Publishes values that are counted elsewhere on this thread, even if calls of the hooks hang.
 pub(crate) fn call_hooks() {
     panics::publish();
     let hooks = HOOKS.read().clone();
@@ -88,8 +90,8 @@ pub(crate) fn call_hooks() {
     }
 }
 
-/// Publishes what the guard knows. Each label of a catalog is there with 0 from the start, so that its first overflow is an
-/// increase.
+/// Publishes the numbers of the cardinality guard. Each label of a catalog is
+/// published with 0 from the start, so that its first overflow is an increase.
 pub(crate) fn publish() {
     for family in registry::families() {
         let definition = family.definition();

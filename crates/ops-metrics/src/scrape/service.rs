@@ -13,28 +13,29 @@ use crate::scrape::lines::Format;
 use crate::scrape::preparation::Scrape;
 use crate::scrape::zipped::{self, Zipped};
 
-/// Content type of the text format 0.0.4, which `/metrics` has unless OpenMetrics is asked for.
+/// Content type of the text format 0.0.4, the default of `/metrics`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Content type of OpenMetrics 1.0.
 pub const CONTENT_TYPE_OPEN_METRICS: &str =
     "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers a request for `/metrics`, whatever its path, for any framework.
+/// Responds to a request for `/metrics`, whatever its path, for any framework.
 ///
-/// | request | answer |
+/// | request | response |
 /// |---|---|
-/// | `GET` | 200 and OpenMetrics 1.0 if `Accept` names it, as Prometheus does, else the text format 0.0.4; gzip if that is accepted (feature `gzip`) |
+/// | `GET` | 200 and OpenMetrics 1.0 if `Accept` names it, as Prometheus does, else text format 0.0.4; gzip if accepted |
 /// | `HEAD` | the same without `Content-Length` (RFC 9110, section 9.3.2): no text is written for it |
 /// | any other method | 405 |
 /// | before [`init`](crate::init) | 503 |
-/// | while five scrapes wait for what is published before them | 503, to be tried again after a second |
-/// | publishing panics, or there is no thread for it | 500 |
-/// | a hook takes longer than 2 s, or hangs since an earlier scrape | 200 without what it publishes, see [`before_scrape`](crate::before_scrape) |
+/// | while five scrapes wait for values that are published before them | 503, with a `Retry-After` of one second |
+/// | publishing panics, or its thread cannot be started | 500 |
+/// | a hook takes longer than 2 s, or hangs since an earlier scrape | 200 without the values of the hook |
 ///
-/// Values that are counted elsewhere are published on a thread of their own, neither an async worker nor one of `spawn_blocking`, at
-/// one time for all scrapes that wait for it. The text is written while it is read, 64 KiB at a time; up to 256 KiB it is sent with
-/// its length.
+/// gzip needs the feature `gzip`; for hooks see [`before_scrape`](crate::before_scrape). Values
+/// that are counted elsewhere are published on a separate thread, neither an async worker nor one
+/// of `spawn_blocking`, once for all scrapes that wait for them. The text is written while it is
+/// read, 64 KiB at a time; up to 256 KiB it is sent with its length.
 pub async fn serve(request: &request::Parts) -> Response<ScrapeBody> {
     let head = request.method == Method::HEAD;
     if !head && request.method != Method::GET {
@@ -59,7 +60,7 @@ pub async fn serve(request: &request::Parts) -> Response<ScrapeBody> {
     answer(format, gzip, head)
 }
 
-/// Waits on a thread of its own: those of `spawn_blocking` may all be busy, and outside of a runtime there are none.
+/// Waits on a separate thread: those of `spawn_blocking` may all be busy, and outside of a runtime there are none.
 async fn prepared() -> Result<(), ScrapeFailure> {
     let scrape = Scrape::begin()?;
     let (done, wait) = oneshot::channel();
@@ -92,7 +93,7 @@ fn answer(format: Format, gzip: bool, head: bool) -> Response<ScrapeBody> {
     )
 }
 
-/// Returns the answer to a scrape that failed; `None` if most of what it asks for is there.
+/// Returns the response to a scrape that failed; `None` if most of the values are available.
 fn refusal(failure: ScrapeFailure) -> Option<Response<ScrapeBody>> {
     let failed = |text| Some(plain(StatusCode::INTERNAL_SERVER_ERROR, text));
     match failure {

@@ -9,13 +9,13 @@ use crate::scrape::accept;
 use crate::scrape::body::PIECE_BYTES;
 use crate::scrape::exposition::Exposition;
 
-/// Compression of an answer, which is written while it is read.
+/// Compression of a response that is written while it is read.
 pub(crate) struct Zipped {
     text: String,
     encoder: GzEncoder<Vec<u8>>,
 }
 
-/// Returns whether an answer to these headers is compressed.
+/// Returns whether a response to these headers is compressed.
 pub(crate) fn is_accepted(headers: &HeaderMap) -> bool {
     accept::takes_gzip(headers)
 }
@@ -28,11 +28,11 @@ impl Zipped {
         })
     }
 
-    /// Returns the next piece, and whether it is the last one.
+    /// Returns the next piece, and true if it is the last one.
     pub(crate) fn piece(&mut self, exposition: &mut Exposition) -> (Bytes, bool) {
         self.text.clear();
         exposition.fill(&mut self.text, PIECE_BYTES);
-        // writing to memory does not fail; flushed, a piece of text is a piece of the answer however small it became
+        // writing to memory does not fail; flushing makes each piece of text a piece of the response, however small
         drop(self.encoder.write_all(self.text.as_bytes()));
         drop(self.encoder.flush());
         let is_last = exposition.is_done();

@@ -12,7 +12,7 @@ const MICROSECONDS: &[f64] = &[
 const NANOSECONDS: &[f64] = &[
     1e6, 2.5e6, 5e6, 1e7, 2.5e7, 5e7, 1e8, 2.5e8, 5e8, 1e9, 2.5e9, 5e9, 1e10,
 ];
-/// 64 bytes to 1 GiB, four times as much each.
+/// 64 bytes to 1 GiB; each bound is four times the previous one.
 const BYTES: &[f64] = &[
     64.0,
     256.0,
@@ -32,7 +32,7 @@ const COUNTS: &[f64] = &[
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4,
 ];
 
-/// Ends of names, and the buckets of histograms that have them.
+/// Suffixes of names, with the buckets of such histograms.
 const BY_NAME: [(&str, &[f64]); 10] = [
     ("_milliseconds", MILLISECONDS),
     ("_millis", MILLISECONDS),
@@ -46,8 +46,8 @@ const BY_NAME: [(&str, &[f64]); 10] = [
     ("_bytes", BYTES),
 ];
 
-/// Returns the buckets of a histogram that another crate records, by the unit that it was described with, or else its name: in
-/// those for seconds all sizes would be above the last bound.
+/// Returns the buckets of a histogram that another crate records, by the unit of its description, or else by its name:
+/// with the buckets for seconds, all sizes would be above the last bound.
 pub(crate) fn of(name: &str, unit: Option<Unit>) -> &'static [f64] {
     match unit {
         Some(Unit::Seconds) => MetricDefinition::BUCKETS,

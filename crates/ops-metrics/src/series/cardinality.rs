@@ -6,18 +6,18 @@ use crate::series::registry::all_families;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Overflow {
-    /// The metric.
+    /// Name of the metric.
     pub metric: &'static str,
-    /// The label.
+    /// Name of the label.
     pub label: &'static str,
-    /// Number of lookups that became `other`.
+    /// Number of lookups whose value became `other`.
     pub count: u64,
-    /// The first refused values, at most five, each cut off after 64 characters.
+    /// The first refused values, at most five, each cut after 64 characters.
     pub examples: Vec<String>,
 }
 
-/// Returns the labels that overflowed, most often first. Metrics of the facade may have several sets of labels under one name: a
-/// label of all of them is one here.
+/// Returns the labels that overflowed, most overflows first. Metrics of the facade may have several sets of labels
+/// under one name; the overflows of a label are added over all sets.
 pub fn overflows() -> Vec<Overflow> {
     let mut all: Vec<Overflow> = Vec::new();
     for overflow in all_families().into_iter().flat_map(overflows_of) {
@@ -54,21 +54,21 @@ fn overflows_of(family: &'static Family) -> Vec<Overflow> {
     family.growth(read).unwrap_or_default()
 }
 
-/// Number of series of a metric, and of values of its labels.
+/// Number of series of a metric, and of values of each label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cardinality {
-    /// The metric.
+    /// Name of the metric.
     pub metric: &'static str,
-    /// Its series.
+    /// Number of series.
     pub series: usize,
-    /// Maximum number of series; beyond, every new combination becomes `other`.
+    /// Maximum number of series; beyond that, every new combination becomes `other`.
     pub series_max: usize,
-    /// Each label with its values and how many it may have.
+    /// Each label with the number of its values and their maximum.
     pub labels: Vec<(&'static str, usize, usize)>,
 }
 
-/// Returns the size of each metric, the one with most series first.
+/// Returns the size of each metric, most series first.
 pub fn cardinality() -> Vec<Cardinality> {
     let mut all: Vec<Cardinality> = all_families()
         .into_iter()

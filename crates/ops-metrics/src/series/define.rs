@@ -1,10 +1,11 @@
-/// Declares metrics: a function for each, which takes the labels and gives the series.
+/// Declares metrics: one function for each, which takes the labels and returns the series.
 ///
-/// A header `pub catalog NAME;` also exports them as data, for [`register`](crate::register). The metric's name is
-/// the function's unless `= "name"` follows; a label's known values can be listed after its type, a
-/// histogram's buckets before or after its labels. Besides `counter`, `gauge` and `histogram` there is `seconds`: a
-/// counter of time. Before these three, `reported_` keeps the metric away until it has a value: what nobody reports is not
-/// 0. A name that Prometheus would not have, or buckets that do not ascend, do not compile.
+/// A header `pub catalog NAME;` also exports them as data, for [`register`](crate::register). The metric has the
+/// name of the function, unless `= "name"` follows. The known values of a label can be listed after its type, the
+/// buckets of a histogram before or after its labels. Besides `counter`, `gauge` and `histogram` there is
+/// `seconds`, a counter of time. The prefix `reported_` (`reported_counter`, `reported_gauge`, `reported_seconds`)
+/// hides the metric until it has a value, because a value that nobody reports is not 0. A name that is invalid in
+/// Prometheus, or buckets that are not ascending, do not compile.
 ///
 /// ```
 /// ops_metrics::define! {
@@ -24,7 +25,7 @@
 /// assert_eq!(job_time("mail").count(), 1);
 /// ```
 ///
-/// Labels that Prometheus gives a meaning of its own do not compile either:
+/// Labels that Prometheus reserves do not compile either:
 ///
 /// ```compile_fail
 /// ops_metrics::define! { /** Time a job took. */ histogram job_seconds { le: &'static str } }

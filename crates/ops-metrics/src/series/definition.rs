@@ -13,7 +13,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Ends of the names of a metric's samples, those that OpenMetrics reserves included.
+    /// Returns the suffixes of the names of a metric's samples, including those that OpenMetrics reserves.
     pub(crate) fn sample_suffixes(self) -> &'static [&'static str] {
         match self {
             Self::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
@@ -21,7 +21,7 @@ impl Kind {
         }
     }
 
-    /// The word after `# TYPE name`.
+    /// Returns the word after `# TYPE name`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Counter | Self::Seconds => "counter",
@@ -34,13 +34,13 @@ impl Kind {
 /// A label of a metric.
 #[derive(Clone, Copy, Debug)]
 pub struct LabelDefinition {
-    /// Its name.
+    /// Name of the label.
     pub name: &'static str,
-    /// Its values if they are all known, else empty.
+    /// All values if they are known, otherwise empty.
     pub values: &'static [&'static str],
 }
 
-/// Definition of a metric, known before anything was counted.
+/// Definition of a metric, available before anything is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct MetricDefinition {
     /// The name, with unit and `_total`.
@@ -51,29 +51,29 @@ pub struct MetricDefinition {
     pub help: &'static str,
     /// The labels, in the order in which they are rendered.
     pub labels: &'static [LabelDefinition],
-    /// `true` if series whose labels' values are all known are there with 0 from the start.
+    /// `true` if series whose label values are all known exist with 0 from the start.
     pub at_start: bool,
     /// Upper bounds of the buckets, ascending, without `+Inf`; used by histograms only.
     pub buckets: &'static [f64],
 }
 
 impl MetricDefinition {
-    /// Buckets of a histogram that declares none: seconds of a request.
+    /// Default buckets of a histogram: seconds of a request.
     pub const BUCKETS: &'static [f64] = &[
         0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
     ];
 
-    /// The text after `# HELP name`, without the space that a doc comment starts with.
+    /// Returns the text after `# HELP name`, without the leading space of a doc comment.
     pub fn help(&self) -> &'static str {
         self.help.trim()
     }
 
-    /// The unit that the name ends with, `_total` aside: `seconds` or `bytes`, or empty where things are counted.
+    /// Returns the unit at the end of the name, before `_total`: `seconds` or `bytes`, or empty for counts of things.
     pub fn unit(&self) -> &'static str {
         unit_of(self.name)
     }
 
-    /// Checks names, labels and buckets; `define!` has the compiler do it.
+    /// Checks names, labels and buckets; `define!` calls it at compile time.
     #[doc(hidden)]
     #[must_use]
     pub const fn check(self) -> Self {
@@ -112,7 +112,7 @@ impl MetricDefinition {
     }
 }
 
-/// The unit that a metric's name ends with, `_total` aside.
+/// Returns the unit at the end of a metric's name, before `_total`.
 pub(crate) fn unit_of(name: &str) -> &'static str {
     let name = name.strip_suffix("_total").unwrap_or(name);
     let ends = |unit: &&str| {

@@ -1,16 +1,17 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Buckets for each doubling: neighbors differ by a factor of 1.104, so a bucket's middle is at most 4.95 % away.
+/// Number of buckets for each doubling: neighbors differ by a
+/// factor of 1.104, so a bucket's middle is at most 4.95 % away.
 const PER_DOUBLING: usize = 7;
-/// The smallest value that is told apart is 2 to the power of this: 30.5 µs, if values are seconds.
+/// Power of 2 of the lowest bound, below which values share a bucket: 30.5 µs, if values are seconds.
 const LOWEST_POWER: i32 = -15;
-/// Values from here on share the last bucket: 512 seconds.
+/// Power of 2 of the highest bound, from which on values share the last bucket: 512 seconds.
 const HIGHEST_POWER: i32 = 9;
 const DOUBLINGS: usize = (HIGHEST_POWER - LOWEST_POWER) as usize;
-/// One below the lowest and one above the highest power come on top.
+/// Number of buckets, including one below the lowest and one above the highest power.
 pub(crate) const FINE_BUCKETS: usize = DOUBLINGS * PER_DOUBLING + 2;
 
-/// The lower bounds of the buckets in one doubling: 2 to the power of 0/7 to 6/7.
+/// Lower bounds of the buckets in one doubling: 2 to the power of 0/7 to 6/7.
 const STEPS: [f64; PER_DOUBLING] = [
     1.0,
     1.104_089_513_673_812_3,
@@ -22,8 +23,8 @@ const STEPS: [f64; PER_DOUBLING] = [
 ];
 const MANTISSA: u64 = (1 << 52) - 1;
 
-/// Distribution of values between 30 µs and 512 s, with at most 5 % error, in a form that can be added up: quantiles
-/// of an hour come from the sum of its distributions, never from an average of quantiles.
+/// Distribution of values between 30 µs and 512 s, with at most 5 % error, that can be merged: quantiles of an hour
+/// come from the sum of its distributions, never from an average of quantiles.
 ///
 /// ```
 /// use ops_metrics::Distribution;
@@ -35,12 +36,12 @@ const MANTISSA: u64 = (1 << 52) - 1;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distribution {
-    /// Bucket and count of those that are not empty, ascending.
+    /// Bucket and count of each bucket that is not empty, ascending.
     counts: Vec<(u8, u32)>,
 }
 
 impl Distribution {
-    /// Returns the distribution of these values, which are not negative.
+    /// Returns the distribution of these values, which must not be negative.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut counts = [0; FINE_BUCKETS];
         for value in values {
@@ -58,7 +59,7 @@ impl Distribution {
         }
     }
 
-    /// Adds the values of another one.
+    /// Adds the values of another distribution.
     pub fn merge(&mut self, other: &Self) {
         for (bucket, count) in &other.counts {
             match self
@@ -75,7 +76,7 @@ impl Distribution {
         }
     }
 
-    /// Returns the values that were added since `before`, whose counts wrap around.
+    /// Returns the values that were added since `before`; counts wrap around.
     pub(crate) fn since(&self, before: &Self) -> Self {
         let earlier = |bucket: u8| {
             let found = before
@@ -98,8 +99,8 @@ impl Distribution {
         self.counts.iter().map(|(_, count)| u64::from(*count)).sum()
     }
 
-    /// The value below which the share `q` of all values lies; `None` where there are none. Below 30.5 µs it is that
-    /// bound, above 512 s it is that one.
+    /// Returns the value below which the share `q` of all values lies; `None`
+    /// without values. Values below 30.5 µs and above 512 s count as these bounds.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let rank = (q.clamp(0.0, 1.0) * self.count() as f64).max(1.0);
         let mut below = 0.0;
@@ -113,7 +114,7 @@ impl Distribution {
     }
 }
 
-/// Counts of values as they are observed.
+/// Counts of values, updated as they are observed.
 #[derive(Debug)]
 pub(crate) struct FineCounts(Box<[AtomicU32]>);
 
@@ -129,7 +130,7 @@ impl FineCounts {
         }
     }
 
-    /// Adds the totals since the start, which wrap around as the totals themselves do.
+    /// Adds the totals since the start; sums wrap around like the totals.
     pub(crate) fn add_to(&self, sum: &mut [u32; FINE_BUCKETS]) {
         for (all, one) in sum.iter_mut().zip(&self.0) {
             *all = all.wrapping_add(one.load(Ordering::Relaxed));
@@ -157,7 +158,7 @@ fn bucket_of(value: f64) -> usize {
     1 + (power - LOWEST_POWER) as usize * PER_DOUBLING + step
 }
 
-/// Returns the value with the same relative error to both sides of the bucket.
+/// Returns the value with the same relative error to both bounds of the bucket.
 fn middle(bucket: usize) -> f64 {
     let bound = |step: usize| {
         let power = LOWEST_POWER + (step / PER_DOUBLING) as i32;

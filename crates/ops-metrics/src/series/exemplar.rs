@@ -5,18 +5,18 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-/// Id of a trace, as W3C trace context has it.
+/// Id of a trace, as in W3C trace context.
 pub type TraceId = [u8; 16];
 
 type Source = Box<dyn Fn() -> Option<TraceId> + Send + Sync>;
 
 static SOURCE: OnceLock<Source> = OnceLock::new();
 
-/// Sets what returns the id of the current trace, if it is sampled; histograms keep it with the last value of each bucket,
-/// as an exemplar. OpenMetrics shows exemplars, the text format does not.
+/// Sets the function that returns the id of the current trace, if it is sampled; histograms store it with the last
+/// value of each bucket, as an exemplar. OpenMetrics shows exemplars, the text format does not.
 ///
-/// `read` is called for each observed value. A panic in it is caught, and means that there is no trace. Returns `false`, and
-/// changes nothing, if a source is set already.
+/// `read` is called for each observed value. A panic in it is caught, and counts as no trace. Returns `false`, and
+/// changes nothing, if a source is already set.
 ///
 /// ```
 /// ops_metrics::set_exemplar_source(|| Some([7; 16]));
@@ -44,7 +44,7 @@ pub(crate) struct Exemplar {
     at: SystemTime,
 }
 
-/// As OpenMetrics writes it, after the sample.
+/// Writes the exemplar as OpenMetrics appends it to a sample.
 impl fmt::Display for Exemplar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("# {trace_id=\"")?;
@@ -58,7 +58,7 @@ impl fmt::Display for Exemplar {
     }
 }
 
-/// The last exemplar of each bucket. Takes no memory until there is one.
+/// Last exemplar of each bucket. Allocates nothing until there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Exemplars(OnceLock<Box<[Mutex<Option<Exemplar>>]>>);
 
@@ -67,7 +67,7 @@ impl Exemplars {
         let all = self
             .0
             .get_or_init(|| (0..buckets).map(|_| Mutex::default()).collect());
-        // contended: another thread writes a newer one, or renders this one, and the next observation sets it
+        // if contended, another thread writes a newer exemplar or renders this one; the next observation sets it
         if let Some(mut place) = all.get(bucket).and_then(Mutex::try_lock) {
             let at = SystemTime::now();
             *place = Some(Exemplar { trace, value, at });

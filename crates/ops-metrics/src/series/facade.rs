@@ -11,29 +11,29 @@ use crate::series::registry::{self, Conflict, find_facade, register_facade, rety
 use crate::series::rejected::RejectReason;
 use crate::series::scope::Scope;
 
-/// Maximum number of metrics that other crates may record under names of their own; further ones are refused.
+/// Maximum number of metrics that other crates may record under their own names; further ones are refused.
 pub(crate) const FACADE_METRICS_MAX: usize = 1000;
-/// Maximum number of different sets of label names of one such metric; values under further ones are refused.
+/// Maximum number of different sets of label names of one such metric; values with further sets are refused.
 const LABEL_SETS_MAX: usize = 8;
-/// Maximum number of labels of one value; further labels are left out.
+/// Maximum number of labels of one value; further labels are dropped.
 const LABELS_MAX: usize = 32;
 /// Maximum length in bytes of a metric's or label's name; longer ones are refused.
 const NAME_BYTES_MAX: usize = 256;
-/// Names that Prometheus gives a meaning of its own; such a label is renamed.
+/// Names that Prometheus reserves; such a label is renamed.
 const RESERVED_LABELS: [&str; 2] = ["le", "quantile"];
 
-/// A metric that another crate records through the `metrics` facade, under a name that no catalog has.
+/// A metric that another crate records through the `metrics` facade, under a name that is in no catalog.
 pub(crate) struct FacadeMetric {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) help: OnceLock<SharedString>,
-    /// Unit that it was described with.
+    /// Unit of its description.
     unit: OnceLock<Unit>,
     /// One family for each set of label names.
     families: RwLock<Vec<&'static Family>>,
 }
 
-/// A value's family, and the values of its labels in the family's order.
+/// Family of a value, with the values of its labels in the family's order.
 pub(crate) type Place<'a> = (&'static Family, Vec<&'a str>);
 
 impl FacadeMetric {
@@ -47,7 +47,7 @@ impl FacadeMetric {
         }
     }
 
-    /// Returns the same, with its description, as a metric of another type.
+    /// Returns a copy with the same description, as a metric of another type.
     pub(crate) fn retyped(&self, kind: Kind) -> Self {
         Self {
             name: self.name,
@@ -58,7 +58,7 @@ impl FacadeMetric {
         }
     }
 
-    /// Returns true if nothing was recorded yet.
+    /// Returns true if the metric was only described, and nothing was recorded yet.
     pub(crate) fn is_only_described(&self) -> bool {
         self.families.read().is_empty()
     }
@@ -89,7 +89,7 @@ impl FacadeMetric {
                 values: &[],
             })
             .collect();
-        // one metric has one set of bounds, though it may be described with its unit later
+        // all families of a metric have the same bounds, even if its unit is described later
         let buckets = families.first().map_or_else(
             || buckets::of(self.name, self.unit.get().copied()),
             |family| family.definition().buckets,
@@ -108,7 +108,7 @@ impl FacadeMetric {
     }
 }
 
-/// Returns the family that has these label names, in any order, and the values in its order.
+/// Returns the family with these label names, in any order, and the values in the family's order.
 fn place_in<'a>(
     families: &[&'static Family],
     labels: &[(Cow<'a, str>, &'a str)],
@@ -126,12 +126,12 @@ fn place_in<'a>(
     })
 }
 
-/// Finds or makes the place of a value that another crate records; `None` if it is refused, which is counted, and logged
-/// once.
+/// Finds or creates the place of a value that another crate records;
+/// `None` if the value is refused, which is counted, and logged once.
 pub(crate) fn place<'a>(kind: Kind, key: &'a Key) -> Option<Place<'a>> {
     let metric = match find_facade(key.name()) {
         Some(metric) if metric.kind == kind => metric,
-        // who described it need not know its type
+        // the crate that described it may not know its type
         Some(metric) if metric.is_only_described() => match retype_facade(key.name(), kind) {
             Ok(metric) => metric,
             Err(Conflict::TakenBy(owner)) => return refuse_name(key.name(), owner),
@@ -149,7 +149,7 @@ pub(crate) fn place<'a>(kind: Kind, key: &'a Key) -> Option<Place<'a>> {
     place
 }
 
-/// Keeps the first description of a metric.
+/// Stores the first description of a metric.
 pub(crate) fn describe(kind: Kind, name: &str, unit: Option<Unit>, help: SharedString) {
     if registry::find(name).is_some() {
         return; // a catalog describes its metrics itself
@@ -191,7 +191,8 @@ fn refuse_name<T>(metric: &str, taken_by: &str) -> Option<T> {
     None
 }
 
-/// Returns the labels as Prometheus takes them. An empty value is the same as no label.
+/// Returns the labels in the form that Prometheus accepts. A label
+/// with an empty value is dropped: it is the same as no label.
 fn cleaned_labels(key: &Key) -> Vec<(Cow<'_, str>, &str)> {
     let mut labels: Vec<(Cow<'_, str>, &str)> = Vec::with_capacity(key.labels().len());
     let mut renamed = false;
@@ -222,7 +223,7 @@ fn cleaned_labels(key: &Key) -> Vec<(Cow<'_, str>, &str)> {
     labels
 }
 
-/// Replaces what a name may not have with `_`, as the usual exporters do. The name of a metric may have colons.
+/// Replaces invalid characters of a name with `_`, as common exporters do. The name of a metric may contain colons.
 fn sanitized(name: &str, colons: bool) -> Cow<'_, str> {
     let fits = |at: usize, char: char| match char {
         'a'..='z' | 'A'..='Z' | '_' => true,

@@ -16,19 +16,19 @@ use crate::series::scope::Scope;
 use crate::series::table::Table;
 use crate::series::value::{Counter, Gauge, Histogram, Seconds};
 
-/// Labels that a series may have and still be found by their identities; with more it is found by their texts.
+/// Maximum number of labels of a series that is found by identities; with more labels it is found by their texts.
 const IDENTITIES_MAX: usize = 4;
 
-/// All series of one metric. Series are made on first use and stay until the process ends.
+/// All series of one metric. A series is created on first use and stays until the process ends.
 #[derive(Debug)]
 pub struct Family {
     definition: MetricDefinition,
-    /// Recorded by another crate: what registers it is its facade metric.
+    /// True if another crate records the metric: its facade metric registers it.
     of_facade: bool,
     state: OnceLock<State>,
 }
 
-/// The series of one family in one registry.
+/// Series of one family in one registry.
 #[derive(Debug)]
 pub(crate) struct State {
     limits: &'static Limits,
@@ -38,25 +38,25 @@ pub(crate) struct State {
     hasher: RandomState,
     by_identity: Table<Known>,
     by_text: Table<Series>,
-    /// In the order of their labels, for rendering, and for what the tables did not take.
+    /// Ordered by their labels, for rendering, and for series that the tables did not accept.
     sorted: RwLock<Vec<&'static Series>>,
     cardinality: Mutex<CardinalityState>,
 }
 
-/// The identities under which a series was asked for.
+/// Identities under which a series was looked up.
 #[derive(Debug)]
 struct Known {
     identities: [LabelId; IDENTITIES_MAX],
     series: &'static Series,
 }
 
-/// One series: the labels' values and the value.
+/// A series: the values of its labels, and its value.
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) labels: Vec<Box<str>>,
     /// `route="/",method="GET"`
     pub(crate) rendered: String,
-    /// Seconds since 1970 when it was made.
+    /// Creation time in seconds since 1970.
     pub(crate) created: f64,
     pub(crate) value: Value,
 }
@@ -69,7 +69,7 @@ pub(crate) enum Value {
     Histogram(Histogram),
 }
 
-/// Values for calls that ask for the wrong type; only hand-written code can.
+/// Values for lookups of the wrong type, which only hand-written code can make.
 static SPARE_COUNTER: Counter = Counter::new();
 static SPARE_SECONDS: Seconds = Seconds::new();
 static SPARE_REJECTED: Rejected = Rejected::new();
@@ -78,7 +78,7 @@ static SPARE_HISTOGRAM: OnceLock<Histogram> = OnceLock::new();
 
 macro_rules! typed_lookups {
     ($($by:ident $lookup:ident $kind:ident $spare:expr;)+) => {$(
-        /// Looks a series up for the functions of `define!`.
+        /// Looks up a series for the functions of `define!`.
         #[doc(hidden)]
         #[inline]
         pub fn $by<'a, const N: usize>(
@@ -112,7 +112,7 @@ impl Family {
         }
     }
 
-    /// Makes a family of a metric that another crate records, whose names are checked by the caller.
+    /// Creates the family of a metric that another crate records; the caller has checked its names.
     pub(crate) const fn of_facade(definition: MetricDefinition) -> Self {
         Self {
             definition,
@@ -133,8 +133,8 @@ impl Family {
         histogram_by histogram Histogram SPARE_HISTOGRAM.get_or_init(|| Histogram::new(&SPARE_REJECTED, &[]));
     }
 
-    /// Returns the upper bounds of a histogram's buckets, ascending, without `+Inf`: those that are configured, or else those
-    /// of the definition.
+    /// Returns the upper bounds of a histogram's buckets, ascending, without
+    /// `+Inf`: those of the configuration, or else those of the definition.
     pub fn buckets(&self) -> &'static [f64] {
         self.existing()
             .map_or(self.definition.buckets, |state| state.buckets)
@@ -150,15 +150,15 @@ impl Family {
         self.len() == 0
     }
 
-    /// Returns the sum of the series whose label values are wanted; `None` if there is none. A histogram counts its
-    /// observations.
+    /// Returns the sum of the series whose label values are `wanted`;
+    /// `None` if there are none. A histogram counts its observations.
     pub fn total(&self, wanted: impl Fn(&[&str]) -> bool) -> Option<f64> {
         let sums = self.totals_by(|labels| wanted(labels).then_some(()));
         sums.into_values().next()
     }
 
-    /// Returns the sums of the series by what `key` says of their label values; those without a key are left out. A histogram
-    /// counts its observations.
+    /// Returns the sums of the series, grouped by the `key` of their label values;
+    /// series without a key are left out. A histogram counts its observations.
     pub fn totals_by<K: Ord>(&self, key: impl Fn(&[&str]) -> Option<K>) -> BTreeMap<K, f64> {
         let mut sums = BTreeMap::new();
         for series in self.sorted() {
@@ -175,13 +175,13 @@ impl Family {
         sums
     }
 
-    /// Returns how many values were not counted, for each reason.
+    /// Returns the number of values that were not counted, for each reason.
     pub(crate) fn rejected(&self) -> [(RejectReason, u64); 2] {
         let state = self.existing();
         state.map_or_else(|| SPARE_REJECTED.counts(), |state| state.rejected.counts())
     }
 
-    /// Makes the series of all combinations of known values; none where a label's values are not known.
+    /// Creates the series of all combinations of known values; none if the values of a label are unknown.
     pub(crate) fn zero(&'static self) {
         if !self.definition.at_start {
             return;
@@ -202,7 +202,7 @@ impl Family {
         }
     }
 
-    /// All series, in the order of their labels.
+    /// Returns all series, ordered by their labels.
     pub(crate) fn sorted(&self) -> Vec<&'static Series> {
         self.existing()
             .map(|state| state.sorted.read().clone())
@@ -254,7 +254,7 @@ impl Family {
         }
     }
 
-    /// Finds the series by its texts, and remembers the identities unless a text was refused.
+    /// Finds the series by its texts, and stores the identities unless a text was refused.
     #[cold]
     fn identify(
         &'static self,
@@ -264,7 +264,7 @@ impl Family {
     ) -> &'static Series {
         let (series, admitted) = self.find_or_grow(state, texts);
         if admitted && state.cardinality.lock().may_identify() {
-            // bounded by the limits for series, as the series themselves
+            // bounded by the limits for series, like the series themselves
             let known = Box::leak(Box::new(Known { identities, series }));
             state.by_identity.insert(hash, known);
         }
@@ -275,7 +275,7 @@ impl Family {
         self.find_or_grow(self.state(), labels).0
     }
 
-    /// The series, and whether all its texts were admitted.
+    /// Returns the series, and true if all its texts were admitted.
     #[inline]
     fn find_or_grow(
         &'static self,
@@ -336,7 +336,7 @@ impl Family {
     }
 }
 
-/// Seconds since 1970, to the millisecond.
+/// Returns the seconds since 1970, to the millisecond.
 fn now() -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or_default().as_millis() as f64 / 1000.0
@@ -351,7 +351,7 @@ fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.replace('"', r#"\""#).replace('\n', r"\n"))
 }
 
-/// All identities, if each label has one and they are not too many.
+/// Returns all identities; `None` if a label has none, or there are too many.
 #[inline]
 fn packed<const N: usize>(identities: [Option<LabelId>; N]) -> Option<[LabelId; IDENTITIES_MAX]> {
     let mut all = [LabelId::NONE; IDENTITIES_MAX];
@@ -377,7 +377,7 @@ impl State {
         Self {
             limits,
             buckets: limits.buckets_of(definition),
-            // values hold on to it, which live as long as the process
+            // the values keep a reference to it, and live as long as the process
             rejected: Box::leak(Box::new(Rejected::new())),
             hasher: RandomState::default(),
             by_identity: Table::new(),
@@ -396,14 +396,14 @@ impl State {
         hasher.finish()
     }
 
-    /// From the complete index.
+    /// Looks a series up in the complete index.
     fn indexed(&self, labels: &[&str]) -> Option<&'static Series> {
         let sorted = self.sorted.read();
         let at = sorted.binary_search_by(|series| series.texts().cmp(labels.iter().copied()));
         at.ok().and_then(|at| sorted.get(at).copied())
     }
 
-    /// Says whether it is the first.
+    /// Adds a series; returns true if it is the first one.
     fn insert(&self, series: &'static Series) -> bool {
         let mut sorted = self.sorted.write();
         let at = sorted.partition_point(|known| known.labels < series.labels);

@@ -6,24 +6,25 @@ use parking_lot::RwLock;
 
 use crate::series::definition::MetricDefinition;
 
-/// Values that one label of one metric may have unless configured; the next ones become `other`.
+/// Default maximum number of values of one label of one metric; further values become `other`.
 pub const LABEL_VALUES_MAX: usize = 200;
-/// Series of one metric unless configured; beyond, every label that is not in a known series becomes `other`.
+/// Default maximum number of series of one metric; beyond that, every label of a new series becomes `other`.
 pub const SERIES_MAX: usize = 2000;
-/// Bytes of a label's value, which may be any UTF-8; a longer one becomes `other`, as does an empty one that is not declared.
+/// Maximum bytes of a label's value, which may be any UTF-8. A
+/// longer value becomes `other`, as does an undeclared empty one.
 pub const LABEL_VALUE_BYTES_MAX: usize = 256;
-/// Metrics about metrics: what is cut off of one would count in the others at each scrape.
+/// Metrics about metrics: values cut off in one of them would be counted in the others at each scrape.
 const OWN_METRICS: [&str; 3] = [
     "ops_metrics_series",
     "ops_metrics_overflow_total",
     "ops_metrics_rejected_total",
 ];
-/// Values that a label of [`OWN_METRICS`] may have: one for each metric, or for each label of one.
+/// Maximum number of values of a label of [`OWN_METRICS`]: one for each metric, or for each label of a metric.
 const OWN_VALUES_MAX: usize = 2000;
-/// Refused values of one label that are kept for a person to read, and how much of each.
+/// Maximum number of refused values of one label that are kept as examples for people, and their maximum length.
 pub(crate) const EXAMPLES_MAX: usize = 5;
 const EXAMPLE_CHARS_MAX: usize = 64;
-/// Maximum number of sets of text addresses that are remembered for each admitted series.
+/// Maximum number of sets of identities that are stored for each admitted series.
 const IDENTITIES_PER_SERIES: usize = 4;
 const OTHER: &str = "other";
 
@@ -33,9 +34,9 @@ pub(crate) struct Limits {
     label_values: AtomicUsize,
     series: AtomicUsize,
     created_samples: AtomicBool,
-    /// Metric, label, values.
+    /// Metric, label, and maximum number of values.
     of_labels: RwLock<Vec<(String, String, usize)>>,
-    /// Metric, upper bounds of its buckets.
+    /// Metric, and upper bounds of its buckets.
     buckets: RwLock<Vec<(String, &'static [f64])>>,
 }
 
@@ -87,11 +88,11 @@ impl Limits {
             return;
         }
         all.retain(|(known, _)| known != metric);
-        // bounded by what is configured; histograms hold on to it
+        // bounded by the configuration; histograms keep a reference to it
         all.push((metric.to_owned(), Box::leak(bounds.into())));
     }
 
-    /// Returns the configured buckets of a metric, or else its own.
+    /// Returns the configured buckets of a metric, or else those of its definition.
     pub(crate) fn buckets_of(&self, definition: &MetricDefinition) -> &'static [f64] {
         let all = self.buckets.read();
         let own = all.iter().find(|(known, _)| known == definition.name);
@@ -116,7 +117,7 @@ impl Limits {
     }
 }
 
-/// Label values that one family has admitted.
+/// Label values that a family has admitted.
 #[derive(Debug, Default)]
 pub(crate) struct CardinalityState {
     pub(crate) labels: Vec<LabelState>,
@@ -129,11 +130,11 @@ pub(crate) struct LabelState {
     pub(crate) values: HashSet<Box<str>>,
     pub(crate) overflows: u64,
     pub(crate) examples: Vec<String>,
-    /// Kinds of reasons that were logged.
+    /// Kinds of reasons that were already logged.
     logged: Vec<Discriminant<OverflowReason>>,
 }
 
-/// The labels as they will be, and what has to be said about it.
+/// The admitted labels, and the warnings to log.
 pub(crate) struct Admission<'a> {
     pub(crate) labels: Vec<&'a str>,
     /// `true` if no label became `other`.
@@ -144,17 +145,18 @@ pub(crate) struct Admission<'a> {
 /// Reason for which a label's value became `other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OverflowReason {
-    /// An empty value is the same as no label, which would be another series unless the definition has it.
+    /// The value is empty, which is the same as no label, and
+    /// would be another series unless the definition declares it.
     Empty,
-    /// The value has more bytes than this.
+    /// The value has more bytes than this limit.
     TooLong(usize),
-    /// The label has as many values as it may have.
+    /// The label has reached this number of values.
     Values(usize),
-    /// The metric has as many series as it may have.
+    /// The metric has reached this number of series.
     Series(usize),
 }
 
-/// The first overflow of a label for a reason.
+/// The first overflow of a label for one reason.
 pub(crate) struct Warning {
     label: &'static str,
     value: String,
@@ -175,7 +177,7 @@ impl Warning {
 }
 
 impl CardinalityState {
-    /// Replaces what is refused, label by label; if the metric is full, all that makes a new series.
+    /// Replaces refused values label by label; if the metric is full, every value of a new series.
     pub(crate) fn admit<'a>(
         &mut self,
         definition: &MetricDefinition,
@@ -218,7 +220,7 @@ impl CardinalityState {
         admission
     }
 
-    /// Returns `true` if one more set of identities may be remembered.
+    /// Returns `true` if one more set of identities may be stored.
     pub(crate) fn may_identify(&mut self) -> bool {
         self.identities += 1;
         self.identities <= IDENTITIES_PER_SERIES * self.admitted.max(16)
@@ -226,7 +228,7 @@ impl CardinalityState {
 }
 
 impl LabelState {
-    /// Returns why a value is not admitted. The declared ones have their place even if others came first.
+    /// Returns the reason why a value is not admitted. Declared values are always admitted, even if others came first.
     fn refusal(&self, value: &str, declared: &[&str], max: usize) -> Option<OverflowReason> {
         if self.values.contains(value) {
             None
@@ -247,7 +249,7 @@ impl LabelState {
         }
     }
 
-    /// Counts a refusal. The first time for this kind of reason, returns as much of the value as is logged.
+    /// Counts a refusal. The first time for this kind of reason, returns the part of the value that is logged.
     fn refuse(&mut self, value: &str, reason: OverflowReason) -> Option<String> {
         self.overflows += 1;
         let example: String = value.chars().take(EXAMPLE_CHARS_MAX).collect();

@@ -1,16 +1,17 @@
 use http::Method;
 
-/// A type whose values may become a label's value.
+/// Type whose values may be the value of a label.
 ///
-/// A raw user string is none by intention: it would be a series for each thing that somebody typed.
+/// A raw user string is intentionally not a label: it would be a series for each text that somebody typed.
 pub trait Label {
-    /// All values, where they are known: such series are there with 0 from the start. Empty where they are not.
+    /// All values, if they are known: their series exist with 0 from the start. Otherwise empty.
     const VALUES: &'static [&'static str] = &[];
 
-    /// The label's value.
+    /// Returns the label's value.
     fn text(&self) -> &str;
 
-    /// Returns an id of the text, by which a known series is found without reading it; with `None` the text is hashed.
+    /// Returns an id of the text, by which an existing series is found
+    /// without reading the text; with `None` the text is hashed.
     ///
     /// Two values of one type with the same identity must have the same text.
     fn identity(&self) -> Option<LabelId> {
@@ -18,7 +19,7 @@ pub trait Label {
     }
 }
 
-/// Stands for the text of a label's value: two machine words that are compared instead of it.
+/// Id of the text of a label's value: two machine words that are compared instead of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LabelId {
     at: usize,
@@ -37,7 +38,7 @@ impl LabelId {
         }
     }
 
-    /// Returns the id of one of numbered values.
+    /// Returns the id of a numbered value.
     #[inline]
     pub fn of_number(number: usize) -> Self {
         Self { at: number, len: 0 }
@@ -79,7 +80,7 @@ impl Label for Method {
     }
 }
 
-/// Position of the method in `VALUES`.
+/// Returns the position of the method in `VALUES`.
 #[inline]
 fn number(method: &Method) -> usize {
     match *method {

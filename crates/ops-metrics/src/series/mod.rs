@@ -1,4 +1,4 @@
-//! Series and what they belong to: definitions, values, the guard of their number, and the registry of all families.
+//! Series and their metrics: definitions, values, the limits of their number, and the registry of all families.
 
 mod buckets;
 pub(crate) mod cardinality;

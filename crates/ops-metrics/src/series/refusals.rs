@@ -5,11 +5,11 @@ use parking_lot::Mutex;
 use crate::series::label::Label as _;
 use crate::series::rejected::RejectReason;
 
-/// Maximum number of metrics whose refusals are counted apart; those of further ones are counted as `other`.
+/// Maximum number of metrics whose refusals are counted separately; those of further metrics are counted as `other`.
 const METRICS_MAX: usize = 500;
 /// Maximum number of different refusals that are logged; further ones are only counted.
 const LOGGED_MAX: usize = 1000;
-/// Maximum length of a refused name in bytes; what is longer is cut off.
+/// Maximum length of a refused name in bytes; a longer name is cut.
 const NAME_BYTES_MAX: usize = 256;
 
 /// Refused names and label sets: counted each time, logged once.
@@ -23,11 +23,11 @@ struct Known {
 }
 
 impl Refusals {
-    /// Counts a refusal; returns whether it is the first one for this reason with this key, which the caller logs.
+    /// Counts a refusal; returns true if it is the first one for this reason and key, which the caller logs.
     #[cold]
     pub(crate) fn count(&self, metric: &str, reason: RejectReason, key: &str) -> bool {
         let mut known = self.0.lock();
-        // an empty name is no value of a label
+        // an empty name is not a valid label value
         let metric = match cut(metric, NAME_BYTES_MAX) {
             "" => "other",
             metric => metric,
@@ -54,7 +54,7 @@ impl Refusals {
     }
 }
 
-/// Cuts a text off at a character, so that it has at most this many bytes.
+/// Cuts a text at a character boundary, to at most this many bytes.
 fn cut(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max))
         .unwrap_or_default()

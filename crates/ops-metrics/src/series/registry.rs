@@ -6,22 +6,22 @@ use crate::series::family::Family;
 use crate::series::rejected::RejectReason;
 use crate::series::scope::Scope;
 
-/// Metrics that are rendered. No two of them have a sample name in common.
+/// Metrics that are rendered. No two of them share a sample name.
 #[derive(Default)]
 pub(crate) struct Registered {
     catalogs: Vec<&'static Family>,
-    /// By the names that other crates use, which need not be valid ones.
+    /// By the names that other crates use, which may be invalid.
     facade: HashMap<Box<str>, &'static FacadeMetric>,
-    /// Each sample name with the metric that it belongs to.
+    /// Metric of each sample name.
     samples: HashMap<String, &'static str>,
     by_name: HashMap<&'static str, &'static Family>,
 }
 
-/// Adds a catalog that [`define!`](crate::define) exported: its metrics are on `/metrics` from now on, with 0 where
-/// all label values are known. A second registration of the same metrics changes nothing.
+/// Adds a catalog that [`define!`](crate::define) exported: its metrics are on `/metrics` from now on, with 0 if all
+/// label values are known. Registering the same metrics again changes nothing.
 ///
-/// A metric that was not registered is rendered from its first use on. If two metrics share a name, or the name of
-/// a sample such as `x_count`, the first one registered is rendered; the other one is logged once, and counted in
+/// A metric that is not registered is rendered from its first use on. If two metrics share a name, or the name of a
+/// sample such as `x_count`, the first one registered is rendered; the other one is logged once, and counted in
 /// `ops_metrics_rejected_total{reason="name"}`.
 pub fn register(catalog: &[fn() -> &'static Family]) {
     for family in catalog {
@@ -34,7 +34,7 @@ pub fn families() -> Vec<&'static Family> {
     Scope::current().registered.read().catalogs.clone()
 }
 
-/// Returns what other crates record under names of their own, by name.
+/// Returns the metrics that other crates record under their own names, ordered by name.
 pub(crate) fn facade_metrics() -> Vec<&'static FacadeMetric> {
     let registered = Scope::current().registered.read();
     let mut all: Vec<_> = registered.facade.values().copied().collect();
@@ -55,7 +55,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Family> {
     registered.by_name.get(name).copied()
 }
 
-/// Returns whether a registered metric has a sample of this name.
+/// Returns whether a registered metric has a sample with this name.
 pub(crate) fn has_sample(name: &str) -> bool {
     Scope::current()
         .registered
@@ -69,7 +69,7 @@ pub(crate) fn find_facade(name: &str) -> Option<&'static FacadeMetric> {
     registered.facade.get(name).copied()
 }
 
-/// Registers the metric that another crate calls `raw`, and Prometheus `name`.
+/// Registers the metric that another crate calls `raw`, and Prometheus calls `name`.
 pub(crate) fn register_facade(
     raw: &str,
     name: &str,
@@ -85,14 +85,14 @@ pub(crate) fn register_facade(
     if registered.facade.len() >= FACADE_METRICS_MAX {
         return Err(Conflict::Full);
     }
-    // bounded by that number
+    // bounded by that maximum
     let metric: &'static FacadeMetric = Box::leak(Box::new(FacadeMetric::new(name, kind)));
     registered.claim(metric.name, kind);
     registered.facade.insert(raw.into(), metric);
     Ok(metric)
 }
 
-/// Gives a metric that was described, and never recorded, the type that it is recorded with.
+/// Changes the type of a metric that was described, but never recorded, to the type with which it is recorded.
 pub(crate) fn retype_facade(raw: &str, kind: Kind) -> Result<&'static FacadeMetric, Conflict> {
     let mut registered = Scope::current().registered.write();
     let Some(known) = registered.facade.get(raw).copied() else {
@@ -109,7 +109,7 @@ pub(crate) fn retype_facade(raw: &str, kind: Kind) -> Result<&'static FacadeMetr
         registered.claim(known.name, known.kind);
         return Err(Conflict::TakenBy(owner));
     }
-    // once for each metric: from here on it is recorded
+    // at most once for each metric, which is recorded from here on
     let metric: &'static FacadeMetric = Box::leak(Box::new(known.retyped(kind)));
     registered.claim(metric.name, kind);
     registered.facade.insert(raw.into(), metric);
@@ -118,15 +118,15 @@ pub(crate) fn retype_facade(raw: &str, kind: Kind) -> Result<&'static FacadeMetr
 
 /// Reason for which a metric cannot be registered.
 pub(crate) enum Conflict {
-    /// There are as many metrics of other crates as there may be.
+    /// The maximum number of metrics of other crates is reached.
     Full,
-    /// A sample name belongs to this metric.
+    /// A sample name is already used by this metric.
     TakenBy(&'static str),
 }
 
 pub(crate) fn register_family(family: &'static Family) {
     match claim_family(family) {
-        // again for each scope: what is 0 in one may not be there in another
+        // repeated for each scope: a series that exists in one scope may not exist in another
         Ok(()) => family.zero(),
         Err(taken_by) => {
             let metric = family.definition().name;
@@ -160,7 +160,7 @@ fn claim_family(family: &'static Family) -> Result<(), &'static str> {
 }
 
 impl Registered {
-    /// Returns the catalogs without what other crates recorded.
+    /// Returns a copy of the catalogs, without the metrics of other crates.
     #[cfg(feature = "testing")]
     pub(crate) fn of_catalogs(&self) -> Self {
         let mut copy = Self::default();
@@ -173,7 +173,7 @@ impl Registered {
         copy
     }
 
-    /// Returns the metric that has one of the sample names which a metric of this name would have.
+    /// Returns the metric that already uses one of the sample names of a metric with this name.
     fn owner(&self, name: &str, kind: Kind) -> Option<&'static str> {
         let mut suffixes = kind.sample_suffixes().iter();
         suffixes.find_map(|suffix| self.samples.get(&format!("{name}{suffix}")).copied())

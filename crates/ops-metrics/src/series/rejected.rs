@@ -11,7 +11,7 @@ crate::labels! {
     }
 }
 
-/// Number of values of one family that were not counted.
+/// Numbers of values of one family that were not counted.
 #[derive(Debug)]
 pub(crate) struct Rejected {
     non_finite: AtomicU64,
@@ -36,7 +36,7 @@ impl Rejected {
         self.negative.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns the count for each reason that a value may have.
+    /// Returns the count for each reason that can apply to a value.
     pub(crate) fn counts(&self) -> [(RejectReason, u64); 2] {
         [
             (

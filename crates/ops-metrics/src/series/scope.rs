@@ -1,4 +1,4 @@
-//! One set of metrics: that of the process, or that of a test, which counts from 0.
+//! One set of metrics: that of the process, or that of a test, which starts at 0.
 
 #[cfg(feature = "testing")]
 use std::collections::HashMap;
@@ -14,12 +14,12 @@ use crate::series::registry::Registered;
 
 static PROCESS: LazyLock<Scope> = LazyLock::new(|| Scope::with(Registered::default()));
 
-/// The registered metrics, their limits and what was refused.
+/// Registered metrics, their limits and refusals.
 pub(crate) struct Scope {
     pub(crate) limits: Limits,
     pub(crate) registered: RwLock<Registered>,
     pub(crate) refusals: Refusals,
-    /// States of a test; the process's are in the families themselves.
+    /// States of a test; those of the process are in the families.
     #[cfg(feature = "testing")]
     states: RwLock<HashMap<usize, &'static State>>,
 }
@@ -39,7 +39,7 @@ impl Scope {
         &PROCESS
     }
 
-    /// Returns the scope of the test that this thread is inside of, else the process's.
+    /// Returns the scope of the test that this thread runs in, or else the process's.
     #[inline]
     pub(crate) fn current() -> &'static Self {
         #[cfg(feature = "testing")]
@@ -49,7 +49,7 @@ impl Scope {
         Self::process()
     }
 
-    /// Returns true inside of a test's scope.
+    /// Returns true inside a test's scope.
     pub(crate) fn is_of_test() -> bool {
         !std::ptr::eq(Self::current(), Self::process())
     }
@@ -57,7 +57,7 @@ impl Scope {
 
 #[cfg(feature = "testing")]
 impl Scope {
-    /// Makes a scope that has the catalogs of the process, with all values at 0.
+    /// Creates a scope with the catalogs of the process, and all values at 0.
     pub(crate) fn new() -> Self {
         test::enable();
         Self::with(Self::process().registered.read().of_catalogs())
@@ -78,13 +78,13 @@ impl Scope {
     }
 }
 
-/// A family lives as long as the process, so its address tells it from all others.
+/// Returns the address of a family, which identifies it because a family lives as long as the process.
 #[cfg(feature = "testing")]
 fn address(family: &Family) -> usize {
     std::ptr::from_ref(family).addr()
 }
 
-/// The scope of the test that a thread is inside of.
+/// Scope of the test that a thread runs in.
 #[cfg(feature = "testing")]
 pub(crate) mod test {
     use std::cell::Cell;
@@ -92,7 +92,7 @@ pub(crate) mod test {
 
     use super::Scope;
 
-    /// Set once any scope was made: without one, the thread is not asked for its own.
+    /// True once a scope was created: before that, the thread-local variable is not read.
     static ANY: AtomicBool = AtomicBool::new(false);
 
     thread_local! {

@@ -1,16 +1,17 @@
 use std::sync::OnceLock;
 
-/// Neighboring places that one entry may take in a level.
+/// Number of neighboring places in a level that one entry may take.
 const WINDOW: usize = 4;
-/// Places in each level: 16 bytes a place, made when the level before is full where an entry belongs.
+/// Number of places in each level, 16 bytes each; a level is
+/// allocated when an entry finds no free place in the previous one.
 const LEVELS: [usize; 5] = [64, 512, 4096, 16_384, 131_072];
 
 type Level<T> = Box<[OnceLock<&'static T>]>;
 
 /// Finds entries by their hash, without a lock and without writing to memory that other threads read.
 ///
-/// Entries are only ever added. An entry takes the first free place of its window, level by level, so a free place
-/// ends a search. It is a short cut beside a complete index: where every window is full, an entry is not taken.
+/// Entries are only added. An entry takes the first free place of its window, level by level, so a free place ends a
+/// search. The table is a shortcut beside a complete index: if all windows are full, an entry is not added.
 #[derive(Debug)]
 pub(crate) struct Table<T: 'static> {
     levels: [OnceLock<Level<T>>; LEVELS.len()],
@@ -47,7 +48,7 @@ impl<T> Table<T> {
     }
 }
 
-/// The upper half of a hash is the well mixed one.
+/// Returns the window of a hash, from its upper half, which is well mixed.
 #[inline]
 fn window(len: usize, hash: u64) -> impl Iterator<Item = usize> {
     let first = (hash >> 32) as usize;

@@ -37,7 +37,7 @@ impl Counter {
     }
 }
 
-/// A total of time that only grows, to the nanosecond; it wraps after 584 years.
+/// A total of time that only grows, in nanoseconds; it wraps after 584 years.
 #[derive(Debug, Default)]
 pub struct Seconds(AtomicU64);
 
@@ -67,7 +67,7 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A value that goes up and down.
+/// A value that can go up and down.
 #[derive(Debug)]
 pub struct Gauge {
     rejected: &'static Rejected,
@@ -82,7 +82,7 @@ impl Gauge {
         }
     }
 
-    /// Sets the value. A non-finite one is refused, and counted as such.
+    /// Sets the value. A non-finite value is refused and counted.
     #[inline]
     pub fn set(&self, value: f64) {
         if value.is_finite() {
@@ -92,7 +92,7 @@ impl Gauge {
         }
     }
 
-    /// Adds `delta`, which may be negative. One with which the value would not be finite is refused, and counted as such.
+    /// Adds `delta`, which may be negative. If the result would not be finite, it is refused and counted.
     #[inline]
     pub fn add(&self, delta: f64) {
         if !add_float(&self.bits, delta) {
@@ -130,8 +130,8 @@ impl Histogram {
         }
     }
 
-    /// Counts `value` into its bucket, with the current trace as its exemplar. A negative value is refused, and one with which the sum
-    /// would not be finite; both are counted as such.
+    /// Counts `value` in its bucket, with the current trace as its exemplar. A value that is negative, not finite, or
+    /// would make the sum non-finite is refused and counted.
     #[inline]
     pub fn observe(&self, value: f64) {
         if let Some(bucket) = self.count_value(value)
@@ -141,7 +141,7 @@ impl Histogram {
         }
     }
 
-    /// Counts `value` into its bucket, with this trace as its exemplar.
+    /// Counts `value` in its bucket, with this trace as its exemplar.
     #[cfg(feature = "http")]
     #[inline]
     pub(crate) fn observe_in(&self, value: f64, trace: Option<TraceId>) {
@@ -152,7 +152,7 @@ impl Histogram {
         }
     }
 
-    /// Returns the bucket; `None` for a value that is refused.
+    /// Counts the value and returns its bucket; `None` if it is refused.
     #[inline]
     fn count_value(&self, value: f64) -> Option<usize> {
         if !value.is_finite() {
@@ -183,7 +183,7 @@ impl Histogram {
         self.exemplars.get(bucket)
     }
 
-    /// Starts a timer that observes its seconds when it is dropped.
+    /// Starts a timer that observes the elapsed seconds when it is dropped.
     pub fn start_timer(&'static self) -> Timer {
         Timer {
             histogram: self,
@@ -201,7 +201,7 @@ impl Histogram {
         f64::from_bits(self.sum.load(Ordering::Relaxed))
     }
 
-    /// Values in each bucket, not cumulated; the last one is above all bounds.
+    /// Returns the number of values in each bucket, not cumulated; the last bucket is above all bounds.
     pub(crate) fn snapshot(&self) -> Vec<u64> {
         self.counts
             .iter()
@@ -214,7 +214,8 @@ impl Histogram {
     }
 }
 
-/// Observes the time since [`Histogram::start_timer`] when dropped: on success, error, panic and cancellation alike.
+/// Timer that observes the time since [`Histogram::start_timer`]
+/// when dropped: after success, error, panic or cancellation.
 #[derive(Debug)]
 #[must_use = "a timer that is dropped at once measures nothing"]
 pub struct Timer {
@@ -228,7 +229,7 @@ impl Drop for Timer {
     }
 }
 
-/// Returns false, and adds nothing, if the sum would not be finite.
+/// Adds to a float; returns false, and adds nothing, if the sum would not be finite.
 #[inline]
 fn add_float(bits: &AtomicU64, delta: f64) -> bool {
     let mut seen = bits.load(Ordering::Relaxed);

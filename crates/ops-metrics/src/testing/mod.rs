@@ -1,5 +1,5 @@
-//! Metrics for tests: a registry for each test, so that tests run in parallel and count from 0, and snapshots whose
-//! differences can be asserted.
+//! Metrics for tests: a registry for each test, so that tests run in
+//! parallel and count from 0, and snapshots to assert differences.
 //!
 //! ```
 //! use ops_metrics::testing::Registry;

@@ -13,16 +13,16 @@ use crate::recorder::Recorder;
 use crate::scrape::render::{render_current, render_open_metrics};
 use crate::series::scope::{self, Scope};
 
-/// Metrics apart from those of the process and of other registries, every one of them at 0.
+/// Metrics separate from those of the process and of other registries, all of them starting at 0.
 ///
-/// Everything counted inside of [`run`](Self::run) and [`scope`](Self::scope), with the functions of a catalog or the
-/// macros of `metrics`, is counted here. A thread or task that is started inside is not inside: give its future
-/// to [`scope`](Self::scope) too. Handles hold for as long as the process, so a registry's memory (some 100 KB) is
-/// never freed.
+/// Everything counted inside [`run`](Self::run) and [`scope`](Self::scope), with the functions of a
+/// catalog or the macros of `metrics`, is counted here. A thread or task that is started inside is
+/// not included: pass its future to [`scope`](Self::scope) too. Handles are valid as long as the
+/// process, so a registry's memory (about 100 KB) is never freed.
 #[derive(Clone, Copy)]
 pub struct Registry(&'static Inner);
 
-// a panic inside of a registry leaves atomics and locks that do not poison: it can be read afterwards
+// a panic inside a registry leaves atomics and locks without poisoning: it can still be read
 impl std::panic::UnwindSafe for Registry {}
 impl std::panic::RefUnwindSafe for Registry {}
 
@@ -44,7 +44,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Fails if a limit is 0 or of an unknown label.
+    /// Fails if a limit or bucket is invalid, or names an unknown metric or label.
     pub fn with(config: &Config) -> Result<Self, Error> {
         let inner = Inner {
             scope: Scope::new(),
@@ -55,43 +55,43 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Counts here what `work` counts on this thread.
+    /// Runs `work`, and counts in this registry everything that it counts on this thread.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         let _history = scoped::enter(&self.0.history);
         let _scope = scope::test::enter(&self.0.scope);
         metrics::with_local_recorder(&Recorder, work)
     }
 
-    /// Counts here what `future` counts, whichever thread polls it.
+    /// Runs `future`, and counts in this registry everything that it counts, on any thread.
     pub fn scope<F: Future>(&self, future: F) -> Scoped<F> {
         Scoped::new(*self, future)
     }
 
-    /// The text exposition of this registry.
+    /// Returns the text exposition of this registry.
     pub fn render(&self) -> String {
         self.run(render_current)
     }
 
-    /// The OpenMetrics exposition of this registry, exemplars included.
+    /// Returns the OpenMetrics exposition of this registry, including exemplars.
     pub fn render_open_metrics(&self) -> String {
         self.run(render_open_metrics)
     }
 
-    /// All series and their values.
+    /// Returns all series and their values.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of(&self.render())
     }
 
-    /// The value of one series, as it is rendered: `jobs_total{queue="mail"}`.
+    /// Returns the value of one series, named as it is rendered: `jobs_total{queue="mail"}`.
     pub fn value(&self, series: &str) -> Option<f64> {
         self.snapshot().value(series)
     }
 
-    /// Asserts that `work` changes these series by these amounts, and nothing else of the metrics that they belong to.
+    /// Asserts that `work` changes these series by these amounts, and no other series of the same metrics.
     ///
     /// # Panics
     ///
-    /// Panics if it does not; the message names each difference.
+    /// Panics if the changes differ; the message names each difference.
     #[track_caller]
     pub fn assert_changes<T>(&self, changes: &[(&str, f64)], work: impl FnOnce() -> T) -> T {
         let before = self.snapshot();
@@ -100,17 +100,17 @@ impl Registry {
         result
     }
 
-    /// Reads the control groups that a tree of files shows, with `proc/self/cgroup` and `sys/fs/cgroup` in it.
+    /// Reads the control groups from a tree of files that contains `proc/self/cgroup` and `sys/fs/cgroup`.
     pub fn sample_cgroup(&self, root: &Path) {
         self.run(|| cgroup::sample(root));
     }
 
-    /// Reads the process, and its control groups, that a tree of files shows, with `proc` and `sys` in it.
+    /// Reads the process and its control groups from a tree of files that contains `proc` and `sys`.
     pub fn sample_process(&self, root: &Path) {
         self.run(|| process::sample(root));
     }
 
-    /// One tick of the sparklines; `now` is the time since any fixed moment.
+    /// Performs one tick of the sparklines; `now` is the time since any fixed moment.
     pub fn tick(&self, now: Duration) {
         self.run(|| sparkline::tick(now, interval::read_sources()));
     }

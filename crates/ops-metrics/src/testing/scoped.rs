@@ -3,11 +3,11 @@ use std::task::{Context, Poll};
 
 use super::Registry;
 
-/// A future that counts in a [`Registry`]. Made by [`Registry::scope`].
+/// A future that counts in a [`Registry`], from [`Registry::scope`].
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Scoped<F> {
     registry: Registry,
-    /// `None` once it is dropped, which happens inside of the registry too.
+    /// `None` once the future is dropped, which also happens inside the registry.
     future: Option<Pin<Box<F>>>,
 }
 

@@ -1,14 +1,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The values of all series at one moment.
+/// Values of all series at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     values: BTreeMap<String, f64>,
 }
 
 impl Snapshot {
-    /// Reads a text exposition. Lines that are no samples are ignored.
+    /// Reads a text exposition. Lines that are not samples are ignored.
     pub fn of(exposition: &str) -> Self {
         let samples = exposition.lines().filter(|line| !line.starts_with('#'));
         let values = samples
@@ -19,12 +19,12 @@ impl Snapshot {
         }
     }
 
-    /// The value of one series, as it is rendered: `jobs_total{queue="mail"}`.
+    /// Returns the value of one series, named as it is rendered: `jobs_total{queue="mail"}`.
     pub fn value(&self, series: &str) -> Option<f64> {
         self.values.get(series).copied()
     }
 
-    /// All series of one metric, as they are rendered, with their values.
+    /// Returns all series of one metric, named as they are rendered, with their values.
     pub fn series<'a>(&'a self, metric: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
         let all = self
             .values
@@ -33,7 +33,7 @@ impl Snapshot {
         all.filter(move |(series, _)| name(series) == metric)
     }
 
-    /// Returns the differences from an earlier snapshot; a series that was not there counts from 0.
+    /// Returns the differences to an earlier snapshot; a series that did not exist then counts from 0.
     pub fn since(&self, earlier: &Self) -> BTreeMap<&str, f64> {
         let all = self.values.iter().map(|(series, value)| {
             let before = earlier.value(series).unwrap_or(0.0);
@@ -42,12 +42,11 @@ impl Snapshot {
         all.filter(|(_, change)| *change != 0.0).collect()
     }
 
-    /// Asserts that since `earlier` these series changed by these amounts, and nothing else of the metrics that
-    /// they belong to.
+    /// Asserts that since `earlier` these series changed by these amounts, and no other series of the same metrics.
     ///
     /// # Panics
     ///
-    /// Panics if they did not; the message names each difference.
+    /// Panics if the changes differ; the message names each difference.
     #[track_caller]
     pub fn assert_since(&self, earlier: &Self, changes: &[(&str, f64)]) {
         let found = self.since(earlier);
