@@ -1,6 +1,6 @@
 //! Times of a span: `cargo bench -p ops-trace --bench hot_paths -- --save-baseline NAME`, and `--baseline NAME` to compare.
 //!
-//! Spans that are sampled are handed to a queue that is full most of the time: what an export costs is measured by `ratios`.
+//! Sampled spans go to a queue that is full most of the time: `ratios` measures the cost of an export.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot start has nothing to say"

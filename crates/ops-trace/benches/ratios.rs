@@ -1,8 +1,8 @@
-//! What a span costs beside the raw SDK and fastrace, and what the observer adds to a request.
+//! Cost of a span compared with the raw SDK and fastrace, and of the observer for a request.
 //!
-//! Spans are made in rounds, and between the rounds, unmeasured, the export threads get rid of them: otherwise a full
-//! queue would be measured, which is cheaper than one that works. Measured is the time that the thread which makes the
-//! spans spends on a processor: on a busy machine the export thread, or anybody's, runs in between.
+//! Spans are created in rounds. Between the rounds, unmeasured, the export threads drain the queue: otherwise a full
+//! queue would be measured, which is cheaper than a working one. The measurement is the processor time of the thread
+//! that creates the spans: on a busy machine the export thread, or another process, runs in between.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
@@ -30,10 +30,10 @@ use ops_trace::http::ServerSpans;
 use ops_trace::{Config, Tracer, span};
 use tower::{Layer, Service};
 
-/// Spans of one round: more than a batch, so that the export thread is woken as it is in earnest.
+/// Spans of one round: more than a batch, so that the export thread is woken as in production.
 const ROUND: usize = 1024;
 const ROUNDS: usize = 501;
-/// An answer is this text, repeated.
+/// A response is this text, repeated.
 const BODY: &str = "user";
 const BODY_REPEATS: usize = 256;
 /// Requests of one round over a connection.
@@ -51,7 +51,7 @@ fn main() {
     ratios.finish();
 }
 
-/// Takes spans and drops them.
+/// Accepts spans and drops them.
 #[derive(Debug)]
 struct Nowhere;
 
@@ -73,7 +73,8 @@ fn raw(ratio: f64) -> SdkTracerProvider {
         .build()
 }
 
-/// Queue limiter, attribute limits and ring as always; only the network is left out, as it is for the raw SDK.
+/// Returns a tracer with queue limiter, attribute limits and ring
+/// as usual; only the network is omitted, as for the raw SDK.
 fn ours(ratio: f64) -> Tracer {
     let config = Config::new("bench").sampling_ratio(ratio).queue_spans(4096);
     Tracer::new(config.environment([("OTEL_TRACES_EXPORTER", "none")])).unwrap()
@@ -178,7 +179,7 @@ fn disabled() {
     );
 }
 
-/// Looks on and does nothing.
+/// Observer that does nothing.
 #[derive(Clone)]
 struct Nobody;
 
@@ -212,8 +213,8 @@ fn observer(name: &str, ratio: f64) {
     );
 }
 
-/// Requests over a connection, one in a hundred sampled, each with three spans: with a decision at the end of each trace
-/// and without.
+/// Measures requests over a connection, one in a hundred sampled, each
+/// with three spans: with a decision at the end of each trace and without.
 fn keeping(ratios: &mut dev::ratio::Ratios) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -289,7 +290,7 @@ fn user() -> Response<Body> {
     response
 }
 
-/// Sends a request and reads the answer to its end: one that is dropped before has failed.
+/// Sends a request and reads the response to its end: if it were dropped before, it would have failed.
 fn request_to<S, B>(service: &mut S)
 where
     S: Service<Request<Body>, Response = Response<B>, Error = std::convert::Infallible>,
@@ -312,7 +313,7 @@ where
 
 type Work<'a> = (&'a mut dyn FnMut(), &'a mut dyn FnMut());
 
-/// Nanoseconds of each round, the works taking turns; after each round its pause, which is not measured.
+/// Returns the nanoseconds of each round, alternating between the works; the pause after each round is not measured.
 fn rounds<const N: usize>(works: [Work<'_>; N]) -> [Vec<f64>; N] {
     rounds_of(ROUND, works)
 }
@@ -328,14 +329,14 @@ fn rounds_of<const N: usize>(calls: usize, mut works: [Work<'_>; N]) -> [Vec<f64
             let nanos = started.elapsed().as_secs_f64() * 1e9 / calls as f64;
             pause();
             if round > 0 {
-                samples.push(nanos); // the first one warms up
+                samples.push(nanos); // the first round warms up
             }
         }
     }
     samples
 }
 
-/// Of ours, of the raw SDK, taking turns.
+/// Returns the rounds of this crate and of the raw SDK, alternating.
 fn blocks(ours: &[f64], theirs: &[f64]) -> Blocks {
     let mut blocks = Blocks::default();
     for (ours, theirs) in ours.iter().zip(theirs) {

@@ -25,11 +25,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tracer = ops_trace::init(Config::new("axum-example"))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("http://{}/users/7; enter stops it", listener.local_addr()?);
-    // connect info is how it is known which peers' trace context is to be trusted
+    // connect info provides the peers' addresses, by which trace context is trusted
     let service = app().into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service)
         .with_graceful_shutdown(async {
-            // an application of yours waits for a signal
+            // a real application waits for a signal
             let enter = || std::io::stdin().read_line(&mut String::new());
             let _ = tokio::task::spawn_blocking(enter).await;
         })

@@ -1,4 +1,4 @@
-//! How a test of your own sees what was traced: `cargo run -p ops-trace --example testing --features testing`.
+//! A test that checks traces: `cargo run -p ops-trace --example testing --features testing`.
 
 #![allow(clippy::print_stdout, reason = "an example")]
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use ops_trace::testing::{Answer, Collector};
 use ops_trace::{Config, Handle, Tracer, span};
 
-/// What is tested takes a handle, so that each test can have its own.
+/// The tested code takes a handle, so that each test can have its own.
 fn order(tracer: &Handle, declined: bool) {
     span!(tracer: tracer, "order", items = 2).in_scope(|_| {
         span!(tracer: tracer, "pay").in_scope(|pay| {

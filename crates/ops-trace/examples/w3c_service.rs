@@ -16,7 +16,7 @@ use ops_trace::axum::{instrument_axum_with, peer};
 use ops_trace::http::ServerSpans;
 use ops_trace::{Config, Handle, Tracer, span};
 
-/// Returns the service, with spans by this handle.
+/// Returns the service, with spans of this handle.
 pub(crate) fn app(handle: Handle) -> Router {
     let spans = ServerSpans::new().peer(peer).handle(handle.clone());
     let calls = move |body: Bytes| call_all(handle, body);
@@ -30,7 +30,7 @@ async fn call_all(handle: Handle, body: Bytes) -> StatusCode {
     for call in calls {
         let url = call["url"].as_str().unwrap_or_default().to_owned();
         let arguments = call["arguments"].to_string();
-        // each call is a span of its own, so that each has a parent id of its own
+        // each call has its own span, so that each has its own parent id
         let span = span!(tracer: handle, "call", url.full = url.as_str());
         let call = async { ops_trace::spawn_blocking(move || call_one(&url, arguments)).await };
         match span.instrument(call).await {

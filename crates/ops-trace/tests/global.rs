@@ -1,4 +1,4 @@
-//! What is there once in a process: one test, because it is a story with an order.
+//! State that exists once per process: a single test, because its steps depend on their order.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -94,7 +94,7 @@ fn libraries_that_use_opentelemetry_take_part() {
             context.span().span_context().is_valid()
         };
         assert!(extract(VALID));
-        // the SDK's own propagator takes these
+        // the SDK's own propagator accepts these
         assert!(!extract("00-42-1-01") && !extract(&VALID.to_uppercase()));
         let tenant = format!("{}@{}", "t".repeat(241), "v".repeat(14));
         for (flags, state, sent) in [

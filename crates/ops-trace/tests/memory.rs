@@ -1,7 +1,7 @@
-//! Costs of spans, lines and metrics while the collector does not work: allocations, and memory that stays. Waits are in
-//! `waits.rs`, with an allocator in which threads do not wait for each other.
+//! Costs of spans, lines and metrics while the collector does not work: allocations, and memory that stays allocated.
+//! Waits are measured in `waits.rs`, with an allocator in which threads do not wait for each other.
 //!
-//! The allocator counts for the whole process, so that this is one sequence and not the test harness.
+//! The allocator counts for the whole process, so this is one sequence and does not use the test harness.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "tests")]
 
@@ -19,13 +19,13 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// As many as wait before the export thread is woken, and one less.
+/// One less than the number of spans that wakes the export thread.
 const BELOW_A_BATCH: usize = 511;
 
-/// What may be held more at the end than at the beginning: one trace in the ring may be larger than another.
+/// Tolerated growth between beginning and end: one trace in the ring may be larger than another.
 const FLAT_BYTES: isize = 128 * 1024;
 
-/// For what the collector of this process gives back late.
+/// Timeout for memory that the collector in this process frees late.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() {
@@ -41,7 +41,7 @@ fn main() {
         ("404", Some(Answer::Status(404))),
     ]
     .map(|(name, answer)| Mode::new(name, answer));
-    // first what needs every other thread of this process to sleep
+    // first the measurements for which all other threads of this process have to sleep
     let asleep: Vec<_> = modes.iter().map(ending_allocates_nothing).collect();
     drop(asleep);
     modes.iter().for_each(live_bytes_are_flat);
@@ -49,8 +49,8 @@ fn main() {
     println!("ok, in {:.1?}", started.elapsed());
 }
 
-/// Requests that differ by their method share what each kind has in common, however they follow each other, and whichever thread matched
-/// their route: each thread has a text of its own for it.
+/// Requests that differ by their method share the data of their kind, in any order, and on whichever thread their route
+/// was matched: each thread has its own text of the route.
 fn kinds_of_requests_in_turn_allocate_as_one_does() {
     let config = config("http://127.0.0.1:1").export_delay(Duration::from_secs(60));
     let config = config.environment([("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2048")]);
@@ -80,9 +80,9 @@ fn kinds_of_requests_in_turn_allocate_as_one_does() {
     assert!(three < one + 100, "{one} and {three}");
 }
 
-/// Spans of a burst.
+/// Number of spans of a burst.
 const BURST: usize = 20_000;
-/// Memory that may stay of it, the ring of recent traces included.
+/// Maximum memory that stays allocated after a burst, including the ring of recent traces.
 const STAYS_BYTES: isize = 2 * 1024 * 1024;
 
 fn a_burst_leaves_no_large_buffers_behind() {
@@ -131,7 +131,7 @@ fn config(endpoint: &str) -> Config {
         .export_timeout(Duration::from_millis(100))
 }
 
-/// The export threads sleep meanwhile, so that all that is counted was done by the thread that ends the spans.
+/// Measures while the export threads sleep, so that only the thread that ends the spans is counted.
 fn ending_allocates_nothing(mode: &Mode) -> Tracer {
     let (name, asleep) = (mode.name, Duration::from_secs(60));
     let config = config(&mode.endpoint)
@@ -142,7 +142,7 @@ fn ending_allocates_nothing(mode: &Mode) -> Tracer {
         let spans = (0..n).map(|n| span!(tracer: tracer, "ending", n = n, text = "some text"));
         spans.collect()
     };
-    // until it is known whether the collector works
+    // repeated until it is known whether the collector works
     for _ in 0..4 {
         drop(make(10));
         tracer.flush();
@@ -157,7 +157,7 @@ fn ending_allocates_nothing(mode: &Mode) -> Tracer {
         change
     };
     let mut queued = end_them();
-    // a collector's thread of this process may have allocated meanwhile: what ending a span allocates comes again
+    // a collector thread in this process may have allocated meanwhile: allocations of ending a span would repeat
     for _ in 0..20 {
         if (queued.allocations, queued.reallocations) != (0, 0) {
             tracer.flush();
@@ -194,14 +194,14 @@ fn ending_allocates_nothing(mode: &Mode) -> Tracer {
 
 fn live_bytes() -> isize {
     let stats = ALLOCATOR.stats();
-    // growing and shrinking in place is counted in both already
+    // growing and shrinking in place is already included in both
     stats.bytes_allocated as isize - stats.bytes_deallocated as isize
 }
 
-/// A queue of ours, and a batch that the collector in this process has in hand, both of them in use.
+/// Maximum memory of a queue of this crate and a batch in the collector of this process, both in use.
 const IN_FLIGHT_BYTES: isize = 4 * 1024 * 1024;
 
-/// After the first thousands, no more is held however many spans end.
+/// Asserts that after the first thousands of spans the allocated memory does not grow.
 fn live_bytes_are_flat(mode: &Mode) {
     let (name, collector) = (mode.name, &mode.collector);
     let full = std::env::var_os("OPS_TEST_FULL").is_some();
@@ -221,7 +221,7 @@ fn live_bytes_are_flat(mode: &Mode) {
             round();
             most = most.max(live_bytes() - before);
         }
-        // an answer that comes late is one that the collector keeps until it is told to forget
+        // the collector keeps spans that arrive late until `forget` is called
         let (started, mut more) = (Instant::now(), live_bytes() - before);
         while more > FLAT_BYTES && started.elapsed() < Duration::from_secs(10) {
             collector.forget();
@@ -230,7 +230,7 @@ fn live_bytes_are_flat(mode: &Mode) {
         }
         (more, most)
     };
-    // a connection that a busy machine had closed at the beginning has its buffers at the end; what is kept for good grows each time
+    // on a busy machine a connection closed at the beginning may have buffers at the end; a leak grows every time
     let is_flat = |(more, most): (isize, isize)| more <= FLAT_BYTES && most <= IN_FLIGHT_BYTES;
     let (mut more, mut most) = take();
     for _ in 0..5 {
@@ -248,14 +248,14 @@ fn live_bytes_are_flat(mode: &Mode) {
     tracer.shutdown_blocking(Duration::from_millis(10));
 }
 
-/// A line as ops-log writes it.
+/// A log line as ops-log writes it.
 const LINE: &str = concat!(
     r#"{"timestamp":"2025-01-15T10:30:00.123Z","level":"info","logger":"shop","event":"request_completed","#,
     r#""trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","path":"/users/7","status":200}"#,
     "\n"
 );
 
-/// Buffers of the client of one signal, which it has while its connection is open.
+/// Buffers of the client of one signal while its connection is open.
 const CONNECTION_BYTES: isize = 272 * 1024;
 
 fn fill(batch: &mut MetricsBatch) {
@@ -265,7 +265,7 @@ fn fill(batch: &mut MetricsBatch) {
     }
 }
 
-/// Physical memory of this process in KiB.
+/// Returns the resident memory of this process in KiB.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS"));
@@ -273,7 +273,8 @@ fn resident() -> u64 {
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// After the first thousands, no more is held however many lines are written and metrics pushed; each is counted.
+/// Asserts that after the first thousands of lines and pushed
+/// metrics the allocated memory does not grow; all are counted.
 fn lines_and_metrics_are_flat(mode: &Mode) {
     let (name, collector) = (mode.name, &mode.collector);
     let full = std::env::var_os("OPS_TEST_FULL").is_some();

@@ -1,4 +1,4 @@
-//! Spans as they are shown at their end: one hook for the process, so a process of its own.
+//! Spans as passed to the span end hook: there is one hook per process, so this is a separate process.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -12,13 +12,13 @@ use tracing_subscriber::layer::SubscriberExt;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
 
-/// Name, parent, kind, sampling and error of a span, as they are shown.
+/// Name, parent, kind, sampling and error of a span, as passed to the hook.
 type Shown = (String, Option<[u8; 8]>, &'static str, bool, bool);
 
-/// Lock of the test whose hook is that of the process.
+/// Held by the test that sets the process's hook.
 static HOOK: Mutex<()> = Mutex::new(());
 
-/// Serves a request with the given answer, and returns its ids.
+/// Serves a request with this status, and returns its ids.
 fn serve(spans: &ServerSpans, flags: &str, status: u16) -> ([u8; 16], [u8; 8]) {
     let mut request = http::Request::get("/users/7").body(()).unwrap();
     let parent = format!("{PARENT}-{flags}").parse().unwrap();
@@ -103,7 +103,7 @@ fn the_route_that_was_found_before_a_request_names_it_if_its_end_tells_none() {
     assert_eq!(shown, ["GET /users/{id}"; 2]);
 }
 
-/// Time after which something will never happen.
+/// Delay of events that must not happen during the test.
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]

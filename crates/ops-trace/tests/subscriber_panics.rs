@@ -1,4 +1,5 @@
-//! A subscriber of the application that panics on the export thread: one for the process, so a process of its own.
+//! A subscriber of the application that panics on the export
+//! thread: there is one per process, so this is a separate process.
 
 #![expect(clippy::panic, reason = "tests")]
 
@@ -9,7 +10,7 @@ use ops_trace::{Config, Tracer, span};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Time after which something will never happen.
+/// Delay of events that must not happen during the test.
 const LONG: Duration = Duration::from_secs(60);
 
 struct Panics;
@@ -43,7 +44,7 @@ fn spans_are_counted_and_exported_though_each_line_of_the_export_panics() {
     let config = config
         .export_delay(LONG)
         .probe_after(Duration::from_millis(100));
-    // a request for each span: the third one that fails is a line, and the others of the batch are not sent
+    // one request per span: the third failure logs a line, and the other spans of the batch are not sent
     let config = config.environment([("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")]);
     let tracer = Tracer::new(config).unwrap();
     let end_ten = || {

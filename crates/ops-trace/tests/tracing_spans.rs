@@ -1,5 +1,5 @@
-//! Spans of the `tracing` crate and of this one, in one trace. In a process of their own, because subscribers with filters
-//! would decide about the events of other tests, too.
+//! Spans of the `tracing` crate and of this crate in one trace. In a separate process, because subscribers with filters
+//! would affect the events of other tests too.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -10,7 +10,7 @@ use ops_trace::{Config, Tracer, get_current_trace_id, span};
 use tracing::Instrument;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// For what does not happen while a test runs.
+/// Delay of events that must not happen during the test.
 const LATER: Duration = Duration::from_secs(60);
 
 fn traced() -> (Collector, Tracer) {
@@ -372,7 +372,7 @@ fn a_value_that_is_huge_or_panics_harms_nothing() {
     struct Bad;
     impl std::fmt::Debug for Bad {
         fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            // enters a span of its own, as code that is asked for its text may
+            // enters a span, as user code may do while it is formatted
             tracing::info_span!("nested").in_scope(|| std::panic::resume_unwind(Box::new(())))
         }
     }
@@ -407,7 +407,7 @@ fn roots_are_sampled_at_the_ratio_each_once_and_with_all_that_is_below() {
                 tracing::info_span!("child").in_scope(|| assert_eq!(get_current_trace_id(), id));
                 ids.push(id);
             });
-            // a root of ours in between is decided about by itself
+            // a root of this crate in between has its own decision
             span!(tracer: tracer, "ours").in_scope(|_| ids.push(get_current_trace_id()));
         }
     });

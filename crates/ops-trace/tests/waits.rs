@@ -1,7 +1,8 @@
 //! Waits of the thread that ends spans while the collector does not work.
 //!
-//! The export thread gives memory back that other threads took. In glibc they wait for each other then, now and then a
-//! hundred times in 100,000 spans, which says nothing about this crate: this process has an allocator without such a lock.
+//! The export thread frees memory that other threads allocated. In glibc these threads then
+//! wait for each other, sometimes a hundred times in 100,000 spans, which says nothing about
+//! this crate: this process uses an allocator without such a lock.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "tests")]
@@ -33,8 +34,8 @@ fn a_thread_that_ends_spans_waits_for_nobody() {
             }
             None => "http://127.0.0.1:1".to_owned(),
         };
-        // another thread may hold a lock of the channel for a moment, and for longer where it loses its processor meanwhile: what
-        // waits for an export does so each time
+        // another thread may hold a lock of the channel for a moment, longer
+        // if it is preempted; waiting for an export would happen every time
         let few = |waited: Option<u64>| waited.is_none_or(|waited| waited <= SPANS / 1000);
         let mut attempts = (0..10).map(|_| waits_of_ending(name, &endpoint));
         assert!(attempts.any(few), "{name} waits each time");
@@ -43,7 +44,8 @@ fn a_thread_that_ends_spans_waits_for_nobody() {
 
 const SPANS: u64 = 100_000;
 
-/// The kernel counts each time this thread gives up the processor to wait for something; `None` on a system that does not say.
+/// Returns how often the kernel suspended this thread to wait
+/// for something; `None` on a system that does not report it.
 fn waits_of_ending(name: &str, endpoint: &str) -> Option<u64> {
     let config = Config::new("waits")
         .endpoint(endpoint)

@@ -1,4 +1,4 @@
-//! A span of the `tracing` crate through our layer, beside the layer of `tracing-opentelemetry` alone.
+//! A span of the `tracing` crate through the layer of this crate, and through that of `tracing-opentelemetry` alone.
 
 use opentelemetry::trace::TracerProvider as _;
 use ops_trace::{Config, Tracer};
@@ -14,7 +14,7 @@ pub(super) fn measure(ratios: &mut Ratios) {
         let (provider, tracer) = (raw(ratio), ours(ratio));
         let plain = tracing_opentelemetry::layer().with_tracer(provider.tracer("bench"));
         let plain = Dispatch::new(registry().with(plain));
-        // what it costs without what we do not use
+        // its cost without the features that are not compared
         let lean = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("bench"))
             .with_location(false)

@@ -1,4 +1,4 @@
-//! Answers of collectors, and of servers that are none.
+//! Responses of collectors, and of servers that are not collectors.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -17,12 +17,12 @@ fn one_batch(tracer: &Tracer) {
     flush_all(tracer);
 }
 
-/// A tracer whose exports have more time than any answer takes.
+/// Creates a tracer whose export timeout is longer than any response takes.
 fn patient(endpoint: &str) -> Tracer {
     Tracer::new(config(endpoint).export_timeout(SOON)).unwrap()
 }
 
-/// An answer with this head and body.
+/// Returns a response with this head and body.
 fn raw(status: u16, headers: &str, body: &str) -> Answer {
     let length = body.len();
     Answer::Raw(format!(
@@ -36,7 +36,7 @@ fn date_in(seconds: u64) -> String {
 
 #[test]
 fn retry_after_in_both_forms_holds_back_the_next_batches_too() {
-    // the collector's clock is an hour behind: it tells the time itself
+    // the collector's clock is an hour behind: its `Date` is used
     let (behind, until) = (
         SystemTime::now() - Duration::from_secs(3600),
         SystemTime::now() - Duration::from_secs(3570),
@@ -52,7 +52,7 @@ fn retry_after_in_both_forms_holds_back_the_next_batches_too() {
         raw(503, &by_its_clock, ""),
         raw(503, "retry-after: 30\r\n", &"x".repeat(8 * 1024 * 1024)),
         raw(503, "retry-after: 18446744073709551615\r\n", ""),
-        // more than a number can hold
+        // more than a `u64` can hold
         raw(503, "retry-after: 18446744073709551616\r\n", ""),
         raw(429, &format!("retry-after: {}\r\n", "9".repeat(100)), ""),
     ] {
@@ -73,7 +73,7 @@ fn retry_after_in_both_forms_holds_back_the_next_batches_too() {
 #[test]
 fn the_next_attempt_is_made_when_the_collector_asked_for_it() {
     let collector = Collector::start().unwrap();
-    // longer than an export may take, so that the next batch is the next attempt
+    // longer than the export timeout, so that the next batch is the next attempt
     collector.answer_next(Answer::StatusRetryAfter(503, 4));
     let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
     let asked = Instant::now();
@@ -91,7 +91,7 @@ fn the_next_attempt_is_made_when_the_collector_asked_for_it() {
 
 #[test]
 fn a_retry_after_that_is_none_is_ignored() {
-    // at the same time: each pauses between its retries
+    // in parallel, because each pauses between its retries
     std::thread::scope(|scope| {
         for header in [
             "retry-after: soon\r\n",
@@ -120,7 +120,7 @@ fn a_retry_after_that_is_over_opens_no_breaker_and_closes_none() {
         let collector = Collector::start().unwrap();
         collector.answer(raw(503, header, ""));
         let config = config(&collector.endpoint()).export_timeout(Duration::from_millis(50));
-        // no probe comes between
+        // no probe happens in between
         let tracer = Tracer::new(config.probe_after(2 * SOON)).unwrap();
         for _ in 0..5 {
             one_batch(&tracer);
@@ -184,7 +184,7 @@ fn an_answer_that_is_not_otlp_is_a_failure_that_says_so_and_is_not_sent_again() 
 fn a_success_that_breaks_off_is_not_sent_again() {
     let collector = Collector::start().unwrap();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\n";
-    // fewer bytes than announced, and the end
+    // fewer bytes than announced, then the end
     collector.answer(Answer::Raw(format!(
         "{head}content-length: 100\r\nconnection: close\r\n\r\nabc"
     )));
@@ -240,7 +240,7 @@ fn the_cause_of_a_refusal_has_the_collectors_message() {
         "content-type: application/x-protobuf\r\n",
     );
     let long = format!("{} end", "x".repeat(5000));
-    // a message, and a detail that is longer than what is read
+    // a message, and a detail longer than the part that is read
     let detailed = format!("\x12\x03old\x1a\u{80}\x01{long}");
     for (answer, cause) in [
         (
@@ -273,7 +273,7 @@ fn the_cause_of_a_refusal_has_the_collectors_message() {
             raw(404, text, "no route"),
             "http status 404 (no route): is the path of the endpoint right?",
         ),
-        // may repeat a part of what was wrong
+        // the body may repeat a part of the wrong credential
         (
             raw(401, text, "no such key: k3y-of-"),
             "http status 401: are the credentials in OTEL_EXPORTER_OTLP_HEADERS right?",
@@ -310,7 +310,7 @@ fn the_cause_of_a_refusal_has_the_collectors_message() {
 #[test]
 fn the_cause_of_a_refusal_has_no_part_of_a_credential() {
     for (headers, echoed, shown) in [
-        // one value begins another one
+        // one value is the prefix of another one
         (
             "x-tenant=tenant-1,authorization=Bearer tenant-1.Zx81secret",
             "bad header Bearer tenant-1.Zx81secret of tenant-1",
@@ -322,7 +322,7 @@ fn the_cause_of_a_refusal_has_no_part_of_a_credential() {
             "missing Bearer token",
             "missing Bearer token",
         ),
-        // a piece of a value, and a value that is escaped
+        // a part of a value, and an escaped value
         (
             "authorization=ApiKey tests:k3y-0f-tests",
             "bad key k3y-0f-tests",
@@ -366,7 +366,7 @@ fn a_message_that_comes_with_a_success_has_no_part_of_a_credential() {
     }
 }
 
-/// Answers each request with this head, and leaves the connection open.
+/// Responds to each request with this head, and leaves the connection open.
 fn without_end(head: &'static str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -378,7 +378,7 @@ fn without_end(head: &'static str) -> (String, Arc<AtomicUsize>) {
             std::thread::spawn(move || {
                 let mut stream = stream.unwrap();
                 let mut bytes = [0; 64 * 1024];
-                // a request of one span is one piece, or two
+                // a request of one span arrives in one part or two
                 if stream.read(&mut bytes).unwrap_or(0) > 0 {
                     counted.fetch_add(1, Relaxed);
                     let _ = stream.write_all(head.as_bytes());
@@ -401,7 +401,7 @@ fn a_refusal_is_tried_again_though_its_body_has_no_end() {
             "HTTP/1.1 503 test\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n",
             "http status 503",
         ),
-        // with a length, and less than that
+        // with a length, and a shorter body
         (
             "HTTP/1.1 503 test\r\ncontent-type: text/plain\r\ncontent-length: 100\r\n\r\noverloaded",
             "http status 503 (overloaded)",

@@ -123,7 +123,7 @@ fn each_text_is_filtered_whatever_the_spans_before_it_in_its_batch_had() {
     };
     let spans = 90;
     for at in 0..spans {
-        // of two kinds, and with a key that some have twice
+        // two kinds of names, and a key that some spans have twice
         let name = ["one", "hunter2"][at / 2 % 2];
         let span = tracer.create_span(name.to_owned(), [("before", Value::from(at))]);
         if at % 5 == 0 {
@@ -157,7 +157,7 @@ fn a_text_is_filtered_though_the_end_of_its_span_took_another_one_away() {
         tracer.create_span("login", attributes.collect::<Vec<_>>())
     };
     drop(of(&attributes));
-    // one that succeeded has no kind of an error
+    // a successful span has no `error.type`
     of(&attributes).set_ok();
     drop(of(&attributes[1..]));
     tracer.flush();
@@ -169,7 +169,7 @@ fn a_text_is_filtered_though_the_end_of_its_span_took_another_one_away() {
     }
 }
 
-/// Names of the spans that were received.
+/// Returns the names of the received spans.
 fn names(collector: &Collector) -> Vec<String> {
     let spans = collector.spans().into_iter();
     spans.map(|span| span.name).collect()
@@ -187,7 +187,7 @@ fn the_filter_sees_a_name_that_a_literal_had_before() {
 
 #[test]
 fn the_filter_sees_the_name_of_a_span_too() {
-    // this process has one filter, which others set as well
+    // this process has one filter, which other tests set too
     filter();
     let (collector, tracer) = traced();
     tracer.create_span("literal", []).set_name("fetch hunter2");

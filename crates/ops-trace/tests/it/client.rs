@@ -1,4 +1,4 @@
-//! Requests that are sent by a real client to a real server.
+//! Requests that a real client sends to a real server.
 
 use std::io::{Read, Write};
 
@@ -137,7 +137,7 @@ async fn failures_have_their_kind() {
     let nobody = format!("http://{}/", free.local_addr().unwrap());
     drop(free);
     client.clone().oneshot(get(&nobody)).await.unwrap_err();
-    // the answer breaks off
+    // the response breaks off
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let short = format!("http://{}/", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
@@ -177,7 +177,7 @@ async fn retries_are_counted_and_a_span_ends_with_the_body() {
     let mut request = get(&format!("http://{}/users/7", server.address()));
     request.extensions_mut().insert(ResendCount::new());
     for _ in 0..3 {
-        fetch(&client, request.clone()).await; // as a layer of retries does
+        fetch(&client, request.clone()).await; // as a retry layer does
     }
     let counts: Vec<_> = sent(&tracer, &collector)
         .iter()
@@ -190,7 +190,7 @@ async fn retries_are_counted_and_a_span_ends_with_the_body() {
 
     let response = client.clone().oneshot(request).await.unwrap();
     assert_eq!(sent(&tracer, &collector).len(), 3);
-    drop(response); // unread, which is no error
+    drop(response); // unread, which is not an error
     let sent = sent(&tracer, &collector);
     assert_eq!(sent.len(), 4);
     assert!(!sent[3].error, "{:#?}", sent[3]);
@@ -241,7 +241,7 @@ async fn an_error_of_the_operating_system_is_named_whatever_kind_the_library_giv
         }
     }
 
-    // too long for a name: nobody is asked
+    // too long for a name: no server is queried
     let no_name = ("a".repeat(300).as_str(), 80).to_socket_addrs().err();
     for (error, name) in [
         (Error::from_raw_os_error(24), "too_many_open_files"),

@@ -1,4 +1,4 @@
-//! The files in `configs` that are about tracing say what they should, as far as that can be seen without running them.
+//! Checks the tracing files in `configs`, as far as that is possible without running them.
 
 use serde_yaml::Value;
 
@@ -12,7 +12,7 @@ fn names(value: &Value) -> Vec<String> {
     keys.map(|key| key.as_str().unwrap().to_owned()).collect()
 }
 
-/// Empty where there is no list.
+/// Returns the texts of a list; empty without a list.
 fn texts(value: &Value) -> Vec<String> {
     let items = value.as_sequence().into_iter().flatten();
     items
@@ -37,7 +37,8 @@ fn the_collector_takes_otlp_over_http_and_every_part_that_a_pipeline_names_is_th
             assert!(used.contains(name), "{part} `{name}` is not used");
         }
     }
-    // jaeger and logging left the official collector; otlp is otlp_grpc since 0.144, and its old name warns
+    // jaeger and logging were removed from the official collector;
+    // otlp is named otlp_grpc since 0.144, and its old name warns
     let exporters = names(&config["exporters"]);
     for gone in ["jaeger", "logging", "otlp"] {
         assert!(!exporters.iter().any(|e| e.split('/').next() == Some(gone)));
@@ -88,7 +89,7 @@ fn compose_starts_collector_jaeger_prometheus_and_grafana_with_our_files() {
         ports.contains(&"127.0.0.1:4318:4318".to_owned()),
         "{ports:?}"
     );
-    // what the collector sends to is a service here
+    // each target of the collector is a service here
     let collector = load("otel-collector-config.yaml");
     let exporters = collector["exporters"].as_mapping().unwrap();
     let targets = exporters.values().filter_map(|e| e["endpoint"].as_str());

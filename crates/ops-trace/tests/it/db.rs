@@ -5,13 +5,13 @@ use proptest::prelude::*;
 
 use crate::traced;
 
-/// Name and text of the span of each statement, of PostgreSQL.
+/// Returns name and text of the span of each PostgreSQL statement.
 fn shown(statements: &[&str]) -> Vec<(String, String)> {
     let statements = statements.iter();
     shown_of(statements.map(|statement| ("postgresql", *statement)))
 }
 
-/// Name and text of the span of each system and statement.
+/// Returns name and text of the span of each system and statement.
 fn shown_of<'a>(
     statements: impl Iterator<Item = (&'static str, &'a str)>,
 ) -> Vec<(String, String)> {
@@ -358,7 +358,7 @@ fn no_text_gets_out_by_the_rules_of_another_system() {
             "SELECT a$1 FROM t WHERE price > $542023.14 AND b = -$7",
             "SELECT a$1 FROM t WHERE price > ? AND b = -?",
         ),
-        // a text that ends here by one rule and there by another goes to the end
+        // a text whose end depends on unknown rules extends to the end
         (
             "some_sql",
             r"SELECT a FROM t WHERE b = 'it\'s secret' AND c = 1",
@@ -421,7 +421,7 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
             "UPDATE t SET a=a--5, b='two\nsecret lines' WHERE c = d --\tit's\nAND e = 'secret' --",
             "UPDATE t SET a=a--?, b=? WHERE c = d AND e = ?",
         ),
-        // only a blank of ASCII makes it a comment
+        // only an ASCII blank makes it a comment
         (
             "mysql",
             "SELECT a --\u{a0}'two\nsecret lines', b",
@@ -457,7 +457,8 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
             "SELECT a /* /* */ secret */ FROM t",
             "SELECT a FROM t",
         ),
-        // what may be a comment or an operator, with a text behind it, goes to the end
+        // if it is unknown whether it is a comment or an operator,
+        // and a text follows, everything up to the end is hidden
         (
             "some_sql",
             "SELECT a // 'b\nsecret', c FROM t",
@@ -475,7 +476,7 @@ fn comments_begin_and_end_by_the_rules_of_their_system() {
             "SELECT a\n----- it's\nFROM t",
             "SELECT a FROM t",
         ),
-        // one that ends here by one rule and there by another goes to the end
+        // a comment whose end depends on unknown rules extends to the end
         (
             "some_sql",
             "SELECT a /* /* */ FROM t WHERE b = '*/ secret'",
@@ -541,7 +542,7 @@ fn text_in_three_quotes_may_have_fewer_of_them_in_it() {
         ),
         ("bigquery", "SELECT '', \"\" FROM t", "SELECT ? FROM t"),
         ("bigquery", "SELECT '''secret FROM t", "SELECT ?"),
-        // GoogleSQL or PostgreSQL, and nobody knows which
+        // GoogleSQL or PostgreSQL: the dialect is unknown
         (
             "gcp.spanner",
             r"INSERT INTO t VALUES ('C:\', 'secret')",

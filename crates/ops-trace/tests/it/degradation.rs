@@ -1,4 +1,4 @@
-//! A collector that does not do what it should: nothing is lost without being counted, and little is said.
+//! A collector that does not work as it should: nothing is lost without being counted, and little is logged.
 
 use std::time::{Duration, Instant};
 
@@ -74,10 +74,10 @@ fn fails(answer: Option<Answer>, kind: Kind, cause: &str) {
         None => refused,
     };
     let slow = matches!(answer, Some(Answer::Hang | Answer::AcceptAfter(_)));
-    // less than the pause that one of them asks for
+    // shorter than the pause that one of them asks for
     let timeout = Duration::from_millis(if slow { 60 } else { 20_000 });
     let config = config(&endpoint).export_timeout(timeout);
-    // no probe comes between
+    // no probe happens in between
     let tracer = Tracer::new(config.probe_after(2 * SOON)).unwrap();
     for _ in 0..8 {
         batch(&tracer);
@@ -85,7 +85,7 @@ fn fails(answer: Option<Answer>, kind: Kind, cause: &str) {
     let stats = tracer.stats();
     assert_balanced(&stats);
     let (failed, open) = (stats.dropped_export_failed, stats.dropped_circuit_open);
-    // one batch is enough where the collector asks for a pause
+    // one batch is enough if the collector asks for a pause
     let batches = if matches!(answer, Some(Answer::StatusRetryAfter(..))) {
         1
     } else {
@@ -128,7 +128,7 @@ fn fails(answer: Option<Answer>, kind: Kind, cause: &str) {
 
 #[test]
 fn a_host_that_is_not_found_is_a_refusal_that_says_so() {
-    // longer than a name may be, so that no server is asked for it
+    // longer than a name may be, so that no server is queried
     let endpoint = format!("http://{}.invalid:4318", "a".repeat(64));
     let tracer = Tracer::new(config(&endpoint)).unwrap();
     batch(&tracer);
@@ -153,7 +153,7 @@ fn an_outage_is_one_line_when_it_begins_and_one_when_it_ends() {
     let config = config(&collector.endpoint()).probe_after(Duration::from_millis(100));
     let tracer = Tracer::new(config.export_timeout(SOON)).unwrap();
     batch(&tracer);
-    // no retries, which would take the time of an outage
+    // a status without retries, which would prolong the outage
     collector.answer(Answer::Status(500));
     for _ in 0..20 {
         batch(&tracer);
@@ -329,7 +329,7 @@ fn counts_balance_to_the_span_whatever_the_collector_does_and_whoever_ends_them(
     assert_balanced(&stats);
     assert_eq!(stats.ended_sampled, 5 * spans);
     assert_eq!(stats.queued, 0);
-    // an answer that came after the client's patience ended is counted as failed here, and as taken there
+    // a response after the client's timeout counts as failed here, although the collector has the spans
     assert!(
         collector.spans().len() as u64 >= stats.exported,
         "{stats:?}"

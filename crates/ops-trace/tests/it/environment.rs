@@ -514,7 +514,7 @@ fn the_ratio_of_the_program_is_told_where_the_environment_asks_for_another() {
             .collect();
         assert_eq!(warnings, told, "{sampler} {argument}");
     }
-    // one that agrees is none
+    // a value that agrees is not a warning
     let config = Config::new("env").sampling_ratio(1.0).environment([
         ("OTEL_TRACES_EXPORTER", "none"),
         ("OTEL_TRACES_SAMPLER", "always_on"),

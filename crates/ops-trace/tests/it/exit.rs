@@ -1,4 +1,4 @@
-//! A process whose collector does not work still exits in time.
+//! A process whose collector does not work exits in time.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use ops_trace::testing::{Answer, Collector};
 const ENDPOINT: &str = "OPS_TRACE_TEST_EXIT_ENDPOINT";
 const BUDGET: Duration = Duration::from_secs(1);
 
-/// Not a test by itself: the process that is started below.
+/// Body of the process that is started below; not a test of its own.
 #[test]
 fn child() {
     let Ok(endpoint) = std::env::var(ENDPOINT) else {
@@ -32,7 +32,7 @@ fn child() {
     );
 }
 
-/// Not a test by itself either.
+/// Body of another process; not a test of its own.
 #[test]
 fn console_child() {
     if std::env::var("OTEL_TRACES_EXPORTER").as_deref() != Ok("console") {
@@ -65,7 +65,7 @@ fn the_console_exporter_writes_one_line_for_each_span() {
     assert!(lines[1].ends_with(" text=\"a b\""), "{}", lines[1]);
 }
 
-/// From the beginning of its shutdown to its end, and what it counted.
+/// Returns the duration of the process's shutdown, and its counts.
 fn run(endpoint: &str) -> (Duration, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "exit::child", "--nocapture"])
@@ -109,7 +109,7 @@ fn the_process_exits_within_its_budget_and_a_second_whatever_the_collector_does(
                         collector.answer(answer.clone());
                         collector.endpoint()
                     }
-                    // a private network that is nowhere: packets vanish, or there is no route
+                    // an unused private network: packets are lost, or there is no route
                     None if name == "black hole" => "http://10.255.255.1:4318".to_owned(),
                     None => "http://127.0.0.1:1".to_owned(),
                 };

@@ -6,7 +6,8 @@ use ops_trace::http::{ServerSpans, Trust};
 use ops_trace::testing::Collector;
 use ops_trace::{Config, Tracer, span};
 
-/// Headers that a service with these propagators sends to another one, and the context that the other one reads.
+/// Returns the headers that a service with these propagators sends
+/// to another one, and the context that the other one reads.
 fn passed_on(
     propagators: &str,
     sampled: f64,
@@ -73,7 +74,7 @@ fn each_format_is_read_as_it_is_written() {
         let tenant = served.attribute("tenant");
         let carried = names.contains(&"baggage").then_some("a b");
         assert_eq!(tenant, carried, "{propagators}");
-        // the decision goes along, too
+        // the sampling decision is propagated too
         let (_, _, spans) = passed_on(propagators, 0.0);
         assert_eq!(spans.len(), 0, "{propagators}");
     }
@@ -82,7 +83,7 @@ fn each_format_is_read_as_it_is_written() {
     assert_eq!(headers.len(), 1);
 }
 
-/// The parent that a server takes from these headers, as trace and span id.
+/// Returns the parent that a server reads from these headers, as trace and span id.
 fn parent_of(propagators: &str, headers: &[(&str, &str)]) -> Option<(String, String)> {
     let collector = Collector::start().unwrap();
     let config = Config::new("it")
@@ -139,7 +140,7 @@ fn headers_of_other_systems_are_read_strictly() {
     ] {
         assert_eq!(multi(&[sampled]), whole, "{sampled:?}");
     }
-    // whichever form is written, both are read, and the single one first
+    // both forms are read, whichever is written, the single header first
     let parts = [
         ("X-B3-TraceId", trace),
         ("X-B3-SpanId", span),
@@ -152,7 +153,7 @@ fn headers_of_other_systems_are_read_strictly() {
         let parent = parent_of(form, &both).unwrap();
         assert_eq!(parent.0, trace.replace('8', "1"), "{form}");
     }
-    // not sampled, and so not sent
+    // not sampled, and therefore not exported
     assert_eq!(multi(&[("X-B3-Sampled", "0")]), None);
     let xray = |value: &str| parent_of("xray", &[("X-Amzn-Trace-Id", value)]);
     let root = format!("Root=1-{}-{}", &trace[..8], &trace[8..]);
@@ -165,12 +166,12 @@ fn headers_of_other_systems_are_read_strictly() {
     for bad in [root.as_str(), "Root=1-2-3;Parent=4;Sampled=1", "x", ";;"] {
         assert_eq!(xray(bad), None, "{bad}");
     }
-    // what is not chosen is not read
+    // formats that are not chosen are ignored
     assert_eq!(
         parent_of("tracecontext", &[("b3", &format!("{trace}-{span}-1"))]),
         None
     );
-    // and W3C goes first
+    // and W3C wins
     let other = format!("00-{}-{span}-01", trace.replace('8', "1"));
     let both = parent_of(
         "tracecontext,b3",
@@ -249,9 +250,9 @@ fn baggage_of_another_context_in_headers_that_are_passed_on_is_not_sent_with_our
         headers.get_all("baggage").iter().count()
     };
     assert_eq!(passed_on(&tracer("tracecontext,baggage")), 0);
-    // a header of a format that was not chosen is none of ours
+    // a header of a format that is not chosen is not touched
     assert_eq!(passed_on(&tracer("tracecontext")), 2);
-    // nor is anything without a span
+    // nor is a header without a span
     let mut headers = http::HeaderMap::new();
     headers.insert("baggage", "tenant=set-by-hand".parse().unwrap());
     assert!(tracer("tracecontext,baggage").inject_to("peer", &mut headers));
@@ -310,7 +311,7 @@ fn baggage_does_not_say_who_the_client_is_where_the_observer_does() {
     }
 }
 
-/// Headers as they go out of a service that got these ones.
+/// Returns the headers that a service sends after receiving these.
 fn sent_on(propagators: &str, headers: &[(&str, &str)]) -> http::HeaderMap {
     let config = Config::new("it")
         .environment([
@@ -361,14 +362,14 @@ fn the_flag_debug_of_b3_goes_on_with_its_trace() {
         // the flag implies the decision
         assert_eq!(sent.len(), 4, "{sent:?}");
     }
-    // what W3C names is another trace, which nobody asked to debug
+    // `traceparent` names another trace, for which debug was not requested
     let parent = format!("00-{}-{span}-01", trace.replace('8', "1"));
     let both = [("b3", &*single("d")), ("traceparent", &*parent)];
     let sent = sent_on("tracecontext,b3", &both);
     assert!(sent["b3"].to_str().unwrap().ends_with("-1"), "{sent:?}");
 }
 
-/// Baggage as it goes out of a service that got these headers.
+/// Returns the baggage that a service sends after receiving these headers.
 fn baggage_through(headers: &[&str]) -> String {
     let headers: Vec<_> = headers.iter().map(|value| ("baggage", *value)).collect();
     let sent = sent_on("baggage", &headers);
@@ -406,7 +407,7 @@ fn baggage_goes_on_as_it_came() {
     let long = format!("a={}", "x".repeat(8190));
     assert_eq!(baggage_through(&[&long]).len(), 8192);
     assert_eq!(baggage_through(&[&format!("{long}x")]), "");
-    // what grows when it is written leaves members out, and never half of one
+    // if values grow when they are encoded, whole members are dropped
     let grows = format!("a={},b=1", "=".repeat(4000));
     assert_eq!(baggage_through(&[&grows]), "b=1");
     let many: Vec<String> = (0..100).map(|n| format!("k{n}=1")).collect();

@@ -19,7 +19,7 @@ fn spans_last_as_long_as_their_requests_whatever_the_clock_says() {
     let (collector, tracer) = traced();
     let server = spans(tracer.handle());
     let client = ClientSpans::new().handle(tracer.handle());
-    // by the clock that can be set, they end at once
+    // measured by the wall clock, they would end at once
     let hour = Duration::from_secs(3600);
     for kind in ["text/plain", "application/grpc"] {
         let request = Request::post("http://shop.example/a").header("content-type", kind);
@@ -206,7 +206,7 @@ async fn a_span_ends_with_the_body_and_covers_what_the_body_does() {
     assert_eq!(span.attribute("http.response.streaming"), Some("true"));
 }
 
-/// A body whose length nobody knows.
+/// A body of unknown length.
 struct Frames(tokio::sync::mpsc::Receiver<&'static str>);
 
 impl http_body::Body for Frames {
@@ -611,7 +611,7 @@ async fn users_of_urls_that_are_part_of_a_path_are_not_recorded() {
     assert_recorded_paths(&harmless.map(|path| (path, path))).await;
 }
 
-/// Sends requests for the first path of each pair, and compares what is recorded of it with the second one.
+/// Sends requests for the first path of each pair, and compares the recorded path with the second one.
 async fn assert_recorded_paths(paths: &[(&str, &str)]) {
     let (collector, tracer) = traced();
     let app = app(spans(tracer.handle()));
@@ -624,7 +624,7 @@ async fn assert_recorded_paths(paths: &[(&str, &str)]) {
     }
 }
 
-/// Server address, port, scheme and client of a request with these headers.
+/// Returns server address, port, scheme and client of a request with these headers.
 async fn described(
     app: &axum::Router,
     tracer: &ops_trace::Tracer,
@@ -684,7 +684,7 @@ async fn trusted_proxies_tell_the_clients_request() {
             )],
             ["shop.example", "8443", "https", "2001:db8::17"],
         ),
-        // quoted, with what separates elsewhere, and escapes
+        // quoted, with separators inside, and escapes
         (
             &[(
                 "forwarded",
@@ -707,7 +707,7 @@ async fn trusted_proxies_tell_the_clients_request() {
             ],
             ["backend", "8080", "https", client],
         ),
-        // what the client sent itself is behind an address that is not trusted
+        // an element that the client sent itself comes before an untrusted address
         (
             &[(
                 "forwarded",
@@ -728,7 +728,7 @@ async fn trusted_proxies_tell_the_clients_request() {
             &[("forwarded", " , for=198.51.100.7,, ")],
             ["backend", "8080", "http", client],
         ),
-        // malformed: as if it were not there
+        // malformed: ignored
         (&[("forwarded", "for=[2001:db8::17];proto=https")], plain),
         (&[("forwarded", "for=198.51.100.7;for=1.1.1.1")], plain),
         (&[("forwarded", "for = 198.51.100.7")], plain),
@@ -737,7 +737,7 @@ async fn trusted_proxies_tell_the_clients_request() {
         (&[("forwarded", "for=198.51.100.7 proto=https")], plain),
         (&[("forwarded", &long)], plain),
         (&[("forwarded", "proto=gopher;host=\"a b\"")], plain),
-        // the usual ones
+        // the `X-Forwarded` headers
         (
             &[
                 ("x-forwarded-for", client),
@@ -802,7 +802,7 @@ async fn trusted_proxies_tell_the_clients_request() {
             ],
             plain,
         ),
-        // the standard one first, each attribute by itself
+        // `Forwarded` wins, for each attribute separately
         (
             &[
                 ("forwarded", "proto=https"),

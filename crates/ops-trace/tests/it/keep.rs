@@ -1,4 +1,4 @@
-//! Failed and slow requests, whatever the sampler says: in the ring, and at the collector if that is configured.
+//! Failed and slow requests, whatever the sampler decides: in the ring, and exported if that is configured.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ fn tracer(collector: &Collector, keep: &str) -> Tracer {
     Tracer::new(config.sampling_ratio(0.0).slow_after(SLOW)).unwrap()
 }
 
-/// Each route makes two spans below the request's.
+/// Serves routes that each create two spans below the request's.
 async fn serve(handle: Handle) -> Served {
     let spans = spans(handle.clone());
     let work = move |sleep: Duration| {
@@ -45,7 +45,7 @@ async fn serve(handle: Handle) -> Served {
     Served::start(instrument_axum_with(router, spans)).await
 }
 
-/// A request of another process that did not sample its trace.
+/// Returns the context of a process that did not sample its trace.
 fn remote_caller() -> Context {
     Context::new().with_remote_span_context(SpanContext::new(
         TraceId::from(7),
@@ -56,8 +56,8 @@ fn remote_caller() -> Context {
     ))
 }
 
-/// Asks for these paths, and returns the traces; `None` if a request took as long as a slow one without being one, as it may on a
-/// busy machine: what is kept says nothing then.
+/// Requests these paths, and returns the traces; `None` if a request took as long as a slow one without being one,
+/// which may happen on a busy machine: the result proves nothing then.
 async fn ask(served: &Served, paths: &[&'static str]) -> Option<Vec<(&'static str, String)>> {
     let mut ids = Vec::new();
     for path in paths {
@@ -110,7 +110,7 @@ async fn the_ring_has_failed_and_slow_requests_that_are_not_sampled() {
     assert_balanced(&stats);
 }
 
-/// Traces that are not sampled are put aside: they push no sampled one out, however many of them fail at once.
+/// Unsampled traces are put aside: they evict no sampled trace, however many of them fail at once.
 #[tokio::test]
 async fn a_sampled_trace_stays_while_many_that_are_not_sampled_fail() {
     let collector = Collector::start().unwrap();
@@ -275,7 +275,7 @@ fn late_spans_follow_the_decision_of_the_root_that_they_are_below() {
     let collector = Collector::start().unwrap();
     let tracer = keeping(&collector);
     let _caller = remote_caller().attach();
-    // a request that fails, and leaves work behind of which a part is done before the request is
+    // a request that fails, and leaves work behind, a part of which ends before the request
     let mut late = None;
     span!(tracer: tracer, "fails").in_scope(|span| {
         let work = span!(tracer: tracer, "late");
@@ -286,7 +286,7 @@ fn late_spans_follow_the_decision_of_the_root_that_they_are_below() {
         late = Some(work);
         span.set_error("500");
     });
-    // its retry works
+    // the retry succeeds
     span!(tracer: tracer, "works").in_scope(|_| {
         drop(span!(tracer: tracer, "child of works"));
     });
@@ -402,14 +402,14 @@ fn the_program_wins_over_the_variable() {
 
 const SLOW_OF_MANY: Duration = Duration::from_millis(5);
 
-/// Settings with which all failed and slow requests are exported, and one in a hundred of the others.
+/// Returns settings that export all failed and slow requests, and one in a hundred of the others.
 pub(crate) fn settings_of_many(endpoint: &str) -> Config {
     let config = config(endpoint).keep_errors(true).keep_slow(true);
     let config = config.slow_after(SLOW_OF_MANY);
     config.queue_spans(65_536).sampling_ratio(0.01)
 }
 
-/// Serves requests of four spans each, of which one in a thousand fails and one is slow, and returns the traces of these.
+/// Serves requests of four spans each; one in a thousand fails and one is slow. Returns the traces of those.
 pub(crate) fn serve_many(tracer: &Tracer, requests: usize) -> Vec<String> {
     use opentelemetry::trace::{Status, TraceContextExt};
     use ops_http::Observe;
@@ -441,7 +441,7 @@ pub(crate) fn serve_many(tracer: &Tracer, requests: usize) -> Vec<String> {
     kept
 }
 
-/// 20,000 requests, or 1,000,000 with `OPS_TEST_FULL=1`.
+/// Serves 20,000 requests, or 1,000,000 with `OPS_TEST_FULL=1`.
 #[test]
 fn of_many_requests_all_failed_and_slow_ones_arrive_with_all_of_their_spans() {
     use std::collections::HashMap;
@@ -464,7 +464,7 @@ fn of_many_requests_all_failed_and_slow_ones_arrive_with_all_of_their_spans() {
         assert_eq!(spans.remove(id).map(|(count, _)| count), Some(4), "{id}");
     }
     assert!(spans.values().all(|(count, _)| *count == 4), "{spans:?}");
-    // some of the others are slow on a busy machine
+    // some of the other requests are slow on a busy machine
     let sampled = spans.values().filter(|(_, is_slow)| !is_slow).count();
     let expected = requests / 100;
     assert!((expected / 2..expected * 2).contains(&sampled), "{sampled}");

@@ -100,7 +100,7 @@ fn spans_have_events_exceptions_and_a_status() {
     assert!(!fine.error, "success on purpose stays");
 }
 
-/// The SDK keeps the greatest of several descriptions.
+/// The SDK would keep the greatest of several descriptions.
 #[test]
 fn the_last_error_of_a_span_describes_it_and_none_is_left_of_one_that_succeeded() {
     let (collector, tracer) = traced();

@@ -1,4 +1,4 @@
-//! What `tracing` events a piece of work, or the export to one endpoint, gives rise to.
+//! `tracing` events of a piece of work, or of the export to one endpoint.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -10,9 +10,9 @@ use tracing::{Event, Metadata, Subscriber};
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
-/// What this work says on this thread, lines of libraries included.
+/// Returns the lines that this work logs on this thread, including lines of libraries.
 pub(crate) fn lines_of<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
-    // otherwise a callsite may be off for good: one that is registered while no subscriber is there yet
+    // registered first: a callsite registered without any subscriber might stay disabled
     everything();
     let lines = Lines::default();
     let result = tracing::subscriber::with_default(lines.clone(), work);
@@ -20,10 +20,10 @@ pub(crate) fn lines_of<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
     (result, lines)
 }
 
-/// What threads without a subscriber of their own, such as the export threads, said about this endpoint since the
-/// newest tracer there started: an earlier test may have had the same port.
+/// Returns the lines that threads without their own subscriber, such as the export threads, logged about this endpoint
+/// since the newest tracer for it started: an earlier test may have used the same port.
 ///
-/// Call it once before what it should hear.
+/// The first call has to be before the lines of interest.
 pub(crate) fn lines_about(endpoint: &str) -> Vec<String> {
     let lines = everything().0.lock().unwrap();
     let about = lines.iter().filter(|line| line.contains(endpoint));
@@ -34,7 +34,7 @@ pub(crate) fn lines_about(endpoint: &str) -> Vec<String> {
     about.split_off(newest.unwrap_or(0))
 }
 
-/// What libraries said on such threads: there ought to be nothing.
+/// Returns the lines that libraries logged on such threads; there should be none.
 pub(crate) fn lines_of_libraries() -> Vec<String> {
     let lines = everything().0.lock().unwrap();
     let others = lines

@@ -1,4 +1,4 @@
-//! Each test has a tracer and a collector of its own, so that they run in parallel.
+//! Each test has its own tracer and collector, so that tests run in parallel.
 
 #![expect(
     clippy::expect_used,
@@ -45,10 +45,11 @@ use std::time::{Duration, Instant};
 use ops_trace::testing::Collector;
 use ops_trace::{Config, Stats, Tracer};
 
-/// For what comes at once or never.
+/// Timeout for events that happen at once or never.
 const SOON: Duration = Duration::from_secs(60);
 
-/// A configuration that no variable of this process changes. Spans are sent when a test says so, and not in the middle of a batch.
+/// Returns a configuration that ignores the variables of this process.
+/// Spans are exported only on flush, not while a batch is filled.
 fn config(endpoint: &str) -> Config {
     Config::new("it")
         .endpoint(endpoint)
@@ -56,14 +57,14 @@ fn config(endpoint: &str) -> Config {
         .environment([("", ""); 0])
 }
 
-/// An address at which nobody listens for as long as the connection is held; no other test has it.
+/// Returns an address without a listener, reserved while the connection is held, so that no other test gets it.
 fn closed() -> (String, TcpStream) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let held = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     (format!("http://{}", held.local_addr().unwrap()), held)
 }
 
-/// Sends what waits, however long that takes: one call of `flush` gives up after five seconds.
+/// Flushes until nothing is pending: a single `flush` gives up after five seconds.
 fn flush_all(tracer: &Tracer) {
     let started = Instant::now();
     tracer.flush();
@@ -73,7 +74,7 @@ fn flush_all(tracer: &Tracer) {
     }
 }
 
-/// Takes a time until it is below the limit: what is wrong is so each time, what a busy machine adds is not.
+/// Measures until a time is within the limit: an error exceeds it every time, a busy machine does not.
 fn assert_within(limit: Duration, mut take: impl FnMut() -> Duration) {
     let mut times = Vec::new();
     while times.len() < 20 {
@@ -93,7 +94,7 @@ fn traced() -> (Collector, Tracer) {
     (collector, tracer)
 }
 
-/// Every span that ended is accounted for.
+/// Asserts that every span that ended is accounted for.
 fn assert_balanced(stats: &Stats) {
     let sum = stats.exported + stats.rejected + stats.queued + stats.dropped();
     assert_eq!(stats.ended_sampled, sum, "{stats:?}");

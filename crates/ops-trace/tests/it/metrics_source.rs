@@ -1,4 +1,4 @@
-//! Metrics over OTLP: what arrives, and what a source costs that is slow, hangs or panics.
+//! Metrics over OTLP: the exported values, and the effects of a source that is slow, hangs or panics.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, mpsc};
@@ -11,7 +11,7 @@ use crate::SOON;
 use crate::lines::lines_about;
 use crate::signals::{balanced, config, write};
 
-/// Interval of a source that is not to be late: it has four times as long.
+/// Interval of a source that must not be late: it has four times as long.
 const INTERVAL_MS: &str = "2500";
 /// Longer than the interval.
 const SLOW: Duration = Duration::from_secs(3);
@@ -53,7 +53,7 @@ fn with_metrics(collector: &Collector, temporality: &str) -> (Arc<AtomicU64>, Tr
     (pushes, Tracer::new(config).unwrap())
 }
 
-/// Waits until the collector has taken something, and sends the rest.
+/// Waits until the collector has accepted something, then shuts down.
 fn shut_down_once_exported(tracer: Tracer) {
     let started = Instant::now();
     while tracer.metric_stats().unwrap().exported == 0 {
@@ -79,7 +79,7 @@ fn totals_and_differences_arrive_as_they_are_asked_for() {
     for temporality in ["cumulative", "DELTA"] {
         let collector = Collector::start().unwrap();
         let (pushes, tracer) = with_metrics(&collector, temporality);
-        // the second push comes by itself, the last one at the end
+        // the second push happens at the interval, the last one at the end
         assert!(collector.wait_for_requests(2, SOON));
         let handle = tracer.handle();
         tracer.shutdown_blocking(SOON);
@@ -124,7 +124,8 @@ fn totals_and_differences_arrive_as_they_are_asked_for() {
     }
 }
 
-/// Exports differences to a collector that answers so twice, until it takes them; returns the number of calls of the source.
+/// Exports differences to a collector that responds with `answer`
+/// twice and then accepts; returns the number of calls of the source.
 fn pushed_until_taken(collector: &Collector, answer: &Answer) -> u64 {
     collector.answer_next(answer.clone());
     collector.answer_next(answer.clone());
@@ -147,7 +148,7 @@ fn a_difference_that_was_not_delivered_is_in_the_next_one() {
 #[test]
 fn a_difference_that_the_collector_has_is_not_sent_again_though_its_answer_broke_off() {
     let collector = Collector::start().unwrap();
-    // fewer bytes than announced, and the end
+    // fewer bytes than announced, then the end
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\n";
     let broken_off = Answer::Raw(format!(
         "{head}content-length: 100\r\nconnection: close\r\n\r\nabc"
@@ -156,7 +157,7 @@ fn a_difference_that_the_collector_has_is_not_sent_again_though_its_answer_broke
     let points = collector.points();
     let a = of(&points, "requests_total", Some("/a"));
     let total: f64 = a.iter().map(|point| point.value).sum();
-    // the collector keeps nothing of those whose answer it breaks off
+    // the collector stores nothing from requests whose response it breaks off
     assert_eq!(collector.requests() - a.len(), 2);
     assert_eq!(total, 10.0 * (pushes - 2) as f64, "{a:#?}");
 }
@@ -212,7 +213,7 @@ fn a_source_that_hangs_keeps_no_line_and_no_end_from_being_sent() {
     }
     write(lines.clone(), r#"{"event":"meanwhile"}"#);
     assert!(collector.wait_for_logs(1, SOON));
-    // the call that hangs is given up
+    // the hanging call is abandoned
     assert!(collector.wait_for_requests(3, SOON));
     assert!(!collector.points().is_empty(), "{:?}", calls.load(Relaxed));
     write(lines.clone(), r#"{"event":"last"}"#);
@@ -223,7 +224,7 @@ fn a_source_that_hangs_keeps_no_line_and_no_end_from_being_sent() {
     drop(release);
 }
 
-/// A source whose calls hang until this is dropped, and their number.
+/// Returns a source whose calls hang until the sender is dropped, and the number of calls.
 fn hanging() -> (
     mpsc::Sender<()>,
     Arc<AtomicU64>,
@@ -263,7 +264,7 @@ fn the_last_lines_wait_for_no_source_that_hangs() {
     wait_for_a_call(&calls);
     write(lines, r#"{"event":"last"}"#);
     std::thread::scope(|scope| {
-        // the source has a quarter of it
+        // the source has a quarter of the budget
         scope.spawn(|| tracer.shutdown_blocking(16 * SOON));
         assert!(collector.wait_for_logs(1, SOON));
         drop(release);
@@ -310,7 +311,7 @@ fn a_source_that_is_slower_than_the_interval_is_exported_when_it_returns() {
 
 #[test]
 fn the_last_metrics_of_a_shutdown_are_sent_after_those_that_took_long() {
-    // a busy machine may take the rest of a budget; a product that leaves none leaves none each time
+    // a busy machine may use up the budget once; an implementation that leaves none does so every time
     let mut attempts = Vec::new();
     while attempts.len() < 5 {
         let (values, failure) = last_metrics_after_some_that_took_long();
@@ -322,7 +323,7 @@ fn the_last_metrics_of_a_shutdown_are_sent_after_those_that_took_long() {
     panic!("{attempts:?}");
 }
 
-/// Returns the values that arrived, and the last failure.
+/// Returns the received values, and the last failure.
 fn last_metrics_after_some_that_took_long() -> (Vec<f64>, Option<String>) {
     let (collector, of_lines) = (Collector::start().unwrap(), Collector::start().unwrap());
     let variables = [
@@ -349,12 +350,12 @@ fn last_metrics_after_some_that_took_long() -> (Vec<f64>, Option<String>) {
         assert!(started.elapsed() < SOON);
         std::thread::yield_now();
     }
-    // longer than the half of the budget
+    // longer than half of the budget
     collector.answer(Answer::AcceptAfter(Duration::from_millis(3200)));
     let handle = tracer.handle();
     std::thread::scope(|scope| {
         scope.spawn(|| tracer.shutdown_blocking(Duration::from_secs(6)));
-        // refused once the shutdown has begun
+        // lines are refused once the shutdown has begun
         while handle.log_stats().unwrap().dropped_shutdown == 0 {
             write(lines.clone(), r#"{"event":"x"}"#);
             std::thread::yield_now();

@@ -10,7 +10,7 @@ use tower::ServiceExt;
 use crate::served::{app, spans};
 use crate::traced;
 
-/// Every route that the application has.
+/// All routes of the application.
 const ROUTES: [&str; 7] = [
     "/ids",
     "/users/{id}",
@@ -21,7 +21,7 @@ const ROUTES: [&str; 7] = [
     "/api/items/{item}",
 ];
 
-/// Every method that is known, and the name of all others.
+/// All known methods, and the name of all others.
 const METHODS: [&str; 11] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY", "HTTP",
 ];
@@ -76,6 +76,6 @@ async fn random_paths_and_methods_make_no_more_names_than_known_methods_of_route
     bound.insert("HTTP".to_owned()); // and the one name for what no route answers
     let more: Vec<_> = names.difference(&bound).collect();
     assert!(more.is_empty(), "{more:?}");
-    // and it was not for want of requests that reach a route
+    // and enough requests reached a route
     assert!(names.len() >= 10, "{names:?}");
 }

@@ -1,4 +1,4 @@
-//! W3C trace context, through an application that is served, and on the way out.
+//! W3C trace context, through a served application, and in outgoing requests.
 
 use axum::http::{HeaderMap, HeaderValue};
 use ops_trace::http::{ServerSpans, Trust};
@@ -12,7 +12,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
 const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// A `traceparent`, and whether the trace goes on.
+/// Returns `traceparent` values, each with true if the trace is continued.
 fn table() -> Vec<(String, bool)> {
     let with = |from: &str, to: &str| VALID.replacen(from, to, 1);
     let later = with("00-", "cc-");
@@ -30,7 +30,7 @@ fn table() -> Vec<(String, bool)> {
         (format!("{later}-"), true),
         (format!("{later}.what"), false),
         (format!("{later}0"), false),
-        // and this version not beyond its end
+        // version 00 is not read beyond its end
         (format!("{VALID}-"), false),
         (format!("{VALID}-01"), false),
         (format!("{VALID}0"), false),
@@ -48,7 +48,7 @@ fn table() -> Vec<(String, bool)> {
         // ids of all zeros
         (with(TRACE, &"0".repeat(32)), false),
         (with(SPAN, &"0".repeat(16)), false),
-        // of another length, with other characters, with other separators
+        // another length, other characters, other separators
         (with(TRACE, &TRACE[1..]), false),
         (with(TRACE, &format!("{TRACE}0")), false),
         (with(SPAN, &SPAN[1..]), false),

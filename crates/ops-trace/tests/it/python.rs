@@ -1,4 +1,4 @@
-//! A peer that is not ours: the Python SDK. Each format, sampled or not, from Python through a service of ours to Python.
+//! A foreign peer: the Python SDK. Each format, sampled or not, from Python through a service of this crate to Python.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -48,7 +48,8 @@ impl Drop for Python {
     }
 }
 
-/// Our service: takes a request with these headers, and sends one with the headers that are returned, within its own span.
+/// Runs the service of this crate: it receives a request with these
+/// headers, and sends one with the returned headers, within its own span.
 fn served(formats: &str, headers: &Value) -> (BTreeMap<String, String>, Vec<ReceivedSpan>) {
     let collector = Collector::start().unwrap();
     let config = Config::new("it")
@@ -86,7 +87,7 @@ fn each_format_goes_from_python_to_us_and_back() {
     let Some(mut python) = Python::start() else {
         return;
     };
-    // no space: Python writes it as a plus sign, which stands for itself in baggage
+    // no space: Python writes it as a plus sign, which is literal in baggage
     let value = "ä;c,d=e%20\"\\";
     let formats = [
         "tracecontext",

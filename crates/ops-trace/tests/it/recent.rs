@@ -60,7 +60,7 @@ fn slow_traces_and_errors_outlive_many_fast_ones() {
 #[test]
 fn a_waterfall_is_a_tree_with_offsets_from_the_start_of_the_trace() {
     let (_collector, tracer) = traced();
-    // in an hour: what this test does meanwhile is before it, however long it takes
+    // an hour from now, so that everything else this test does is before it, however long it takes
     let start = SystemTime::now() + Duration::from_secs(3600);
     let after = |millis| start + Duration::from_millis(millis);
     let record = |tracer: &Tracer, name: &'static str, at, millis| {

@@ -1,4 +1,4 @@
-//! Detectors of what the process runs in.
+//! Detectors of the process's environment.
 
 use std::fs;
 use std::path::Path;

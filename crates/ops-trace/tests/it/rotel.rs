@@ -1,4 +1,4 @@
-//! A collector that is not ours: rotel, which prints every span, log record and metric that it gets.
+//! A foreign collector: rotel, which prints every span, log record and metric that it receives.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -13,7 +13,7 @@ use ops_trace::{Config, LogLines, Metric, Tracer, span};
 use crate::SOON;
 use crate::served::{self, Served, app};
 
-/// Returns where `cargo xtask setup` puts a tool; `None` where it is not and need not be.
+/// Returns the path where `cargo xtask setup` puts a tool; `None` if it is missing and not required.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let target = std::env::var_os("CARGO_TARGET_DIR")
@@ -39,9 +39,9 @@ struct Rotel {
 }
 
 impl Rotel {
-    /// Starts it, and waits until it listens.
+    /// Starts rotel, and waits until it listens.
     fn start(tool: &Path, signals: &[&str]) -> Self {
-        // another process may take a port first: then it ends, and the next ones are tried
+        // another process may take a port first: then rotel exits, and the next ports are tried
         let mut started = (0..5).filter_map(|_| {
             let mut rotel = Self::spawn(tool, signals);
             let since = Instant::now();
@@ -58,7 +58,7 @@ impl Rotel {
     }
 
     fn spawn(tool: &Path, signals: &[&str]) -> Self {
-        // both are bound at once, so that they differ
+        // both are bound at the same time, so that they differ
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [http, grpc] = ports.map(|listener| listener.local_addr().unwrap().port());
         let mut child = Command::new(tool)
@@ -87,12 +87,12 @@ impl Rotel {
         Self { child, http, lines }
     }
 
-    /// Reads the spans that it prints until this was in it.
+    /// Reads the printed spans until this text was printed.
     fn wait_for(&mut self, text: &str) -> Vec<Printed> {
         spans(&self.wait_for_lines(&[text]))
     }
 
-    /// Reads what it prints until each of these was in it, in whatever order.
+    /// Reads the output until each of these texts was printed, in any order.
     fn wait_for_lines(&mut self, texts: &[&str]) -> Vec<String> {
         let until = Instant::now() + SOON;
         let mut lines = Vec::<String>::new();
@@ -108,7 +108,7 @@ impl Rotel {
     }
 }
 
-/// A span as it is printed, and the attributes of the resource above it.
+/// A span as it is printed, with the attributes of the resource above it.
 #[derive(Clone, Debug, Default)]
 struct Printed {
     fields: BTreeMap<String, String>,
@@ -116,7 +116,7 @@ struct Printed {
     resource: BTreeMap<String, String>,
 }
 
-/// `Span #0`, then `    Name   : value` for each field, and `     -> key: Str(value)` for each attribute.
+/// Parses `Span #0`, then ` Name : value` for each field, and ` -> key: Str(value)` for each attribute.
 fn spans(lines: &[String]) -> Vec<Printed> {
     let (mut spans, mut resource) = (Vec::<Printed>::new(), BTreeMap::new());
     let mut in_resource = false;
@@ -163,7 +163,7 @@ async fn rotel_gets_resource_names_parents_and_attributes() {
         .endpoint(format!("http://127.0.0.1:{}", rotel.http))
         .service_version("1.2.3")
         .environment([("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")]);
-    // it may take a moment more, which is what probes are for
+    // rotel may need a moment more, which probes bridge
     let config = config.probe_after(Duration::from_millis(100));
     let tracer = Tracer::new(config).unwrap();
     let started = Instant::now();
@@ -179,14 +179,14 @@ async fn rotel_gets_resource_names_parents_and_attributes() {
         .send("GET /users/7", &[("traceparent", parent)])
         .await;
     let response = served::header(&answer, "traceresponse").unwrap();
-    // the answer may be here before the span has ended
+    // the response may arrive before the span has ended
     while tracer.stats().ended_sampled == ended {
         tokio::task::yield_now().await;
     }
     let before = tracer.stats();
     let stats = tracer.shutdown(SOON).await;
     assert_eq!(stats.exported, before.exported + before.queued, "{stats:?}");
-    // the last attribute of the span that is looked for
+    // the last attribute of the expected span
     let printed = rotel.wait_for("http.response.status_code");
     check(&printed, response.split('-').nth(2).unwrap());
 }
@@ -268,7 +268,7 @@ fn rotel_gets_lines_with_their_trace_and_metrics_with_their_labels() {
     }
 }
 
-/// With `OPS_TEST_FULL=1` alone: it takes minutes.
+/// Runs only with `OPS_TEST_FULL=1`: it takes minutes.
 #[test]
 fn rotel_gets_all_spans_of_failed_and_slow_ones_among_a_million_requests() {
     if std::env::var_os("OPS_TEST_FULL").is_none() {

@@ -10,7 +10,7 @@ use crate::{SOON, assert_balanced, assert_within, config};
 
 const BUDGET: Duration = Duration::from_millis(500);
 
-/// Longer than the budget by what a busy machine may need.
+/// Budget plus the time that a busy machine may need.
 const LIMIT: Duration = Duration::from_millis(1500);
 
 fn runtimes() -> Vec<(&'static str, Runtime)> {
@@ -54,7 +54,7 @@ async fn life(endpoint: String, budget: Duration) -> (ops_trace::Stats, Duration
 fn init_spans_and_shutdown_work_on_every_runtime() {
     for (name, runtime) in runtimes() {
         let collector = Collector::start().unwrap();
-        // inside a task, so that it is a worker that runs it
+        // inside a task, so that a worker runs it
         let life = runtime.spawn(life(collector.endpoint(), SOON));
         let (stats, _) = runtime.block_on(life).unwrap();
         assert_balanced(&stats);

@@ -1,4 +1,4 @@
-//! An axum application that is really served, and requests as bytes.
+//! A served axum application, and requests as bytes.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ pub(crate) struct Served {
     task: tokio::task::JoinHandle<()>,
 }
 
-/// Its routes; the handler of `/ids` answers with the current trace id.
+/// Returns the application; the handler of `/ids` responds with the current trace id.
 pub(crate) fn app(spans: ServerSpans) -> Router {
     let router = Router::new()
         .route("/ids", get(|| async { ops_trace::get_current_trace_id() }))

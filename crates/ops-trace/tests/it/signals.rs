@@ -1,4 +1,5 @@
-//! Log lines over OTLP, and what all signals share: what arrives, what is counted, and that nothing waits for a collector.
+//! Log lines over OTLP, and the behavior that all signals share:
+//! exported data, counts, and that nothing waits for a collector.
 
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime};
@@ -26,7 +27,7 @@ fn with_lines(collector: &Collector) -> (LogLines, Tracer) {
 }
 
 pub(crate) fn write(mut lines: LogLines, line: &str) {
-    // as a logger does it: one call for each line
+    // like a logger: one call for each line
     assert_eq!(lines.write(line.as_bytes()).unwrap(), line.len());
 }
 
@@ -49,7 +50,7 @@ fn a_line_arrives_with_time_severity_trace_and_each_field() {
                 "\n"
             ),
         );
-        // its trace is another one, of which nobody knows if it is sampled
+        // bound to another trace, for which it is unknown whether it is sampled
         write(
             lines.clone(),
             r#"{"event":"bound","trace_id":"0af7651916cd43dd8448eb211c80319c"}"#,
@@ -299,7 +300,7 @@ fn an_outage_of_one_signal_is_its_own_and_one_line_when_it_begins_and_ends() {
     let stats = tracer.log_stats().unwrap();
     balanced(&stats);
     assert!(stats.exporter_up && stats.last_failure.unwrap().contains("http status 500"));
-    // an export is counted before it is told
+    // an export is counted before it is logged
     while lines_about(&url).len() < 2 {
         assert!(started.elapsed() < SOON, "{:#?}", lines_about(&url));
         std::thread::yield_now();
@@ -340,7 +341,7 @@ fn an_endpoint_below_the_environment_is_for_signals_without_a_variable_of_their_
             "{variable}: {stats:?}"
         );
     }
-    // each had the spans of one round and the lines of the other
+    // each received the spans of one round and the lines of the other
     for collector in [&below, &own] {
         assert_eq!((collector.spans().len(), collector.logs().len()), (1, 1));
     }

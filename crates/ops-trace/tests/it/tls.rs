@@ -1,4 +1,4 @@
-//! Collectors that are reached by TLS, with certificates made here, and proxies on the way.
+//! Collectors with TLS, with certificates made here, and proxies.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -27,7 +27,7 @@ fn authority() -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A certificate of this authority for `localhost`, and its key.
+/// Creates a certificate of this authority for `localhost`, with its key.
 fn certificate(authority: &Authority) -> (rcgen::Certificate, KeyPair) {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
@@ -49,16 +49,16 @@ impl Files {
     }
 }
 
-/// Ends TLS in front of a collector, and passes each request on.
+/// Terminates TLS in front of a collector, and forwards each request.
 struct Front {
     collector: Collector,
     port: u16,
-    /// Connections that came through, TLS or not.
+    /// Number of accepted connections, with TLS or not.
     connections: Arc<AtomicUsize>,
 }
 
 impl Front {
-    /// `clients`: the authority of the certificates that clients must show.
+    /// Starts the front; `clients` is the authority of the client certificates it requires.
     fn start(server: &Authority, clients: Option<&Authority>) -> Self {
         let (certificate, key) = certificate(server);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -101,7 +101,7 @@ impl Front {
     }
 }
 
-/// Listens on a free port for the rest of the process, with a thread for each connection.
+/// Listens on a free port until the process ends, with a thread for each connection.
 fn listen(serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -109,7 +109,7 @@ fn listen(serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) -
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let serve = Arc::clone(&serve);
-            // a handshake that fails is what some tests want
+            // some tests expect a failed handshake
             std::thread::spawn(move || drop(serve(stream)));
         }
     });
@@ -129,7 +129,7 @@ fn pass_on(tls: impl Read + Write, collector: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Head and body of a request or an answer with a length; `None` at the end.
+/// Returns head and body of a request or response with a length; `None` at the end.
 fn message(stream: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let (mut text, mut length) = (Vec::new(), 0);
     loop {
@@ -150,7 +150,7 @@ fn message(stream: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Returns how many of three spans arrive, and what is logged at the start.
+/// Returns how many of three spans arrive, and the lines logged at the start.
 fn exported(url: &str, variables: &[(&str, &str)]) -> (u64, Vec<String>) {
     let config = Config::new("tls").endpoint(url);
     let config = config.environment(variables.iter().copied());
@@ -204,7 +204,7 @@ fn a_certificate_that_is_not_trusted_is_not_tried_again() {
     assert_eq!((sent, front.connections.load(SeqCst)), (0, 1));
 }
 
-/// Cause of the failure of one batch.
+/// Returns the cause of the failure of one batch.
 fn failure(url: &str, variables: &[(&str, &str)]) -> String {
     let config = Config::new("tls").endpoint(url).export_timeout(SOON);
     let tracer = Tracer::new(config.environment(variables.iter().copied())).unwrap();
@@ -312,7 +312,7 @@ fn a_file_that_cannot_be_used_is_logged_at_the_start_and_nothing_panics() {
             assert!(lines[0].starts_with(&start), "{lines:#?}");
         }
     }
-    // what is left works: the server asks for no client certificate
+    // the remaining settings work: the server asks for no client certificate
     for (variables, wrong) in [
         (vec![(chain, &*certificate)], chain),
         (vec![(private, &*key)], private),
@@ -386,7 +386,7 @@ fn what_is_wrong_with_a_file_is_told_without_a_part_of_a_key() {
     }
 }
 
-/// A proxy that answers `CONNECT`, whatever the host, with a tunnel to this port; it counts, and keeps what was asked.
+/// A proxy that responds to `CONNECT`, for any host, with a tunnel to this port; it counts and stores the requests.
 struct Proxy {
     port: u16,
     asked: Arc<parking_lot::Mutex<Vec<String>>>,
@@ -501,7 +501,7 @@ fn networks_and_addresses_are_exceptions_of_a_proxy_too() {
         ("0.0.0.0/0", false),
         ("::1", true),
     ] {
-        // neither speaks TLS: only who is asked matters
+        // neither speaks TLS: only the contacted address matters
         let (ask, asked) = mpsc::channel();
         let listen = |is_proxy| {
             let ask = ask.clone();
@@ -519,7 +519,7 @@ fn networks_and_addresses_are_exceptions_of_a_proxy_too() {
         ];
         let (sent, _) = exported(&format!("https://127.0.0.1:{none}"), &variables);
         assert_eq!(sent, 0);
-        // its connection may be accepted after it was given up
+        // the connection may be accepted after the client has timed out
         assert_eq!(asked.recv_timeout(SOON), Ok(through), "{entry}");
         assert!(asked.try_iter().all(|proxy| proxy == through), "{entry}");
     }

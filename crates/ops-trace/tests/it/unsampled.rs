@@ -1,4 +1,4 @@
-//! Requests that are not sampled: all that is known of them is there once somebody sees them.
+//! Unsampled requests: all their data is available once it is needed.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,7 @@ use ops_trace::{Config, Tracer};
 use crate::config;
 use crate::served::{Served, spans};
 
-/// Tells its span something of each kind, and fails.
+/// Records something of each kind on its span, and fails.
 async fn fails() -> StatusCode {
     let context = Context::current();
     let span = context.span();
@@ -38,7 +38,7 @@ async fn renames() -> StatusCode {
     StatusCode::BAD_GATEWAY
 }
 
-/// All that was exported of these requests, by a tracer that samples all or none, but keeps those that failed.
+/// Returns all exported spans of these requests, from a tracer that samples all or none, but keeps failed ones.
 async fn exported(ratio: f64, trust: Trust, headers: &[(&str, &str)]) -> Vec<ReceivedSpan> {
     let collector = Collector::start().unwrap();
     let config = config(&collector.endpoint()).keep_errors(true);
@@ -55,7 +55,7 @@ async fn exported(ratio: f64, trust: Trust, headers: &[(&str, &str)]) -> Vec<Rec
     collector.spans()
 }
 
-/// Texts of these spans, without what differs by request.
+/// Returns the spans as texts, without the parts that differ by request.
 fn comparable(spans: &[ReceivedSpan]) -> Vec<String> {
     let one = |span: &ReceivedSpan| {
         let mut span = span.clone();
@@ -106,7 +106,7 @@ async fn a_failed_request_is_the_same_span_whether_it_was_sampled_or_not() {
     }
 }
 
-/// Tells its span something if the id is even, and fails above 2.
+/// Records something on its span if the id is even, and fails above 2.
 async fn tells(Path(id): Path<u32>) -> StatusCode {
     if id.is_multiple_of(2) {
         let seats = KeyValue::new("seats", 3);
@@ -178,7 +178,7 @@ fn quiet(ratio: f64, variables: &[(&str, &str)]) -> Tracer {
 fn the_share_of_requests_that_are_sampled_is_the_ratio() {
     const REQUESTS: u32 = 20_000;
     let by_trace_id = [("OTEL_TRACES_SAMPLER", "traceidratio")];
-    // a parent that decides for the one sampler says nothing to the other one
+    // the parent decides for one sampler, and is ignored by the other
     for (variables, flags, range) in [
         (&[][..], None, 1_700..2_300),
         (&[], Some("01"), REQUESTS..REQUESTS + 1),

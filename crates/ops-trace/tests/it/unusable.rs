@@ -1,4 +1,4 @@
-//! Variables that cannot be used, wholly or in part.
+//! Variables that are invalid, wholly or in part.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -11,7 +11,7 @@ use crate::lines::lines_of;
 
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 
-/// The text, and a byte that is not UTF-8.
+/// Returns the text, followed by a byte that is not UTF-8.
 fn broken(text: &str) -> OsString {
     OsString::from_vec([text.as_bytes(), b"\xff"].concat())
 }
@@ -105,7 +105,7 @@ fn of_a_signals_own_variable_that_cannot_be_used_the_general_one_holds() {
     }
 }
 
-/// Settings of a file, before the environment is asked.
+/// Returns the settings of a file, before the environment is applied.
 fn of_a_file() -> Config {
     let config = Config::new("it").sampling_ratio(0.05).queue_spans(8192);
     let config = config.export_timeout(Duration::from_secs(7));
@@ -164,7 +164,7 @@ fn a_variable_that_can_be_used_wins_over_what_is_set_below_it() {
         let config = of_a_file().environment(sampler.iter().copied());
         let tracer = Tracer::new(config.clone().with_env()).unwrap();
         assert_eq!(tracer.sampling_ratio(), ratio, "{sampler:?}");
-        // what is set after the environment was asked wins over both
+        // a setting made after the environment was applied wins over both
         let tracer = Tracer::new(config.with_env().sampling_ratio(0.5)).unwrap();
         assert_eq!(tracer.sampling_ratio(), 0.5);
     }
@@ -294,7 +294,8 @@ fn a_percent_sign_that_was_encoded_is_decoded_once() {
     assert_eq!(tracer.stats().exported, 1);
 }
 
-/// Libraries of OpenTelemetry read the variables of the process by themselves: only in a process of its own do they reach one.
+/// Runs in a separate process: OpenTelemetry's libraries read the
+/// variables of the process directly, which this test has to set.
 #[test]
 fn headers_that_were_refused_do_not_come_back_from_the_process() {
     const COLLECTOR: &str = "OPS_TEST_COLLECTOR";

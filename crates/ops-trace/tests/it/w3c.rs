@@ -1,5 +1,5 @@
-//! The headers of W3C trace context, levels 1 and 2, through the service of the W3C suite: what a request brings, and what
-//! the requests that it causes carry.
+//! The headers of W3C trace context, levels 1 and 2, through the service of the
+//! W3C suite: headers of a request, and headers of the requests that it causes.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,7 +19,7 @@ mod service;
 const TRACE: &str = "12345678901234567890123456789012";
 const PARENT: &str = "1234567890123456";
 
-/// The service, and where it calls back.
+/// The service, and the address that it calls back.
 struct Suite {
     service: SocketAddr,
     callback: SocketAddr,
@@ -45,7 +45,7 @@ impl Suite {
         }
     }
 
-    /// Sends these headers, and returns `traceparent` and `tracestate` of each of the calls that came back.
+    /// Sends these headers, and returns `traceparent` and `tracestate` of each of the callbacks.
     async fn calls(&self, headers: &[(&str, &str)], calls: usize) -> Vec<(String, String)> {
         let urls: Vec<String> = (0..calls)
             .map(|n| {
@@ -132,7 +132,7 @@ async fn a_traceparent_that_is_valid_goes_on_and_any_other_begins_a_new_trace() 
         (format!("{valid} "), true),
         (format!("{valid}\t"), true),
         (format!("\t {valid} \t"), true),
-        // version 0 ends after the flags; later ones may go on after a `-`
+        // version 00 ends after the flags; later versions may continue after a `-`
         (format!("{valid}."), false),
         (format!("{valid}-what-the-future-will-be-like"), false),
         (with("cc", TRACE, PARENT, "01"), true),
@@ -218,7 +218,7 @@ async fn sampled_and_random_flags_go_on_and_unknown_ones_are_cleared() {
     }
 }
 
-/// The `tracestate` headers of a request, and the one that goes out; `None`: the list is dropped.
+/// Returns `tracestate` headers of a request, each with the outgoing header; `None` if the list is dropped.
 fn states() -> Vec<(Vec<String>, Option<String>)> {
     let one = |state: &str| vec![state.to_owned()];
     let same = |state: &str| (one(state), Some(state.to_owned()));
@@ -252,11 +252,11 @@ fn states() -> Vec<(Vec<String>, Option<String>)> {
         (vec!["foo=1".into(), String::new()], Some("foo=1".into())),
         (vec![String::new(), "foo=1".into()], Some("foo=1".into())),
         (one("foo=1,,bar=2,"), Some("foo=1,bar=2".into())),
-        // of one key the first one, which is the newest, stays
+        // the first member of a key, which is the newest, is kept
         (one("foo=1,foo=1"), Some("foo=1".into())),
         (one("foo=1,bar=2,foo=2"), Some("foo=1,bar=2".into())),
         (vec!["foo=1".into(), "foo=2".into()], Some("foo=1".into())),
-        // every character that is allowed
+        // all allowed characters
         same(&format!("{plain}={printable}")),
         same(&format!("{plain}@a-z0-9_-*/={printable}")),
         // white space around members
