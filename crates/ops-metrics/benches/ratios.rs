@@ -1,4 +1,4 @@
-//! Cost of a call beside the same call of other crates: `cargo bench -p ops-metrics --bench ratios`.
+//! Cost of a call compared with the same call of other crates: `cargo bench -p ops-metrics --bench ratios`.
 #![expect(clippy::unwrap_used, reason = "a bench")]
 
 use std::alloc::System;
@@ -65,7 +65,7 @@ fn increment() {
 fn increments(ratios: &mut dev::ratio::Ratios) {
     let name = "increment with 3 labels";
     let texts = || (black_box("mail"), black_box("w1"), black_box("done"));
-    // with the exporter's own recorder, so that ours does not slow the macro down
+    // with the exporter's own recorder, so that the recorder of this crate does not slow the macro down
     let exporter = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&exporter, || {
         let macros = || {
@@ -130,7 +130,7 @@ fn observations(ratios: &mut dev::ratio::Ratios) {
             black_box(&cached).record(black_box(0.123));
         }),
     );
-    exporter.handle().run_upkeep(); // it keeps every sample until then
+    exporter.handle().run_upkeep(); // it stores every sample until then
     let options = HistogramOpts::new("peer_seconds", "Of the peer");
     let vec = HistogramVec::new(options, &["route", "method"]).unwrap();
     let peer = vec.with_label_values(&["/api/users", "GET"]);
@@ -164,10 +164,10 @@ fn observer(ratios: &mut dev::ratio::Ratios) {
     ratios.report("observer of a request (goal <= 300 ns)", request);
 }
 
-/// After the first call, which makes the series.
+/// Counts allocations after the first call, which creates the series.
 fn allocations(mut work: impl FnMut()) -> usize {
     work();
-    // the ticker allocates once a second too: the quietest of three is the work's own
+    // the ticker allocates once a second too: the minimum of three belongs to the work
     let counted = (0..3).map(|_| {
         let region = Region::new(ALLOCATOR);
         (0..CALLS).for_each(|_| work());

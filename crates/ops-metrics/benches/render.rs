@@ -1,7 +1,8 @@
-//! Time and memory of `/metrics` with many series, beside three other crates: `cargo bench -p ops-metrics --bench render`.
+//! Time and memory of `/metrics` with many series, compared with three other crates:
+//! `cargo bench -p ops-metrics --bench render`.
 //!
-//! All four take turns in one process, on the processor's time of the thread; of each the median of 25 turns is shown. With
-//! `--check` it is a failure to be more than 25 % slower than the fastest of the others.
+//! All four alternate in one process; the time is the processor time of the thread, and the median of 25 turns is
+//! shown. With `--check` the run fails if this crate is more than 25 % slower than the fastest of the others.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -32,14 +33,14 @@ ops_metrics::define! {
     histogram rendered_seconds { first: &'static str, second: &'static str }
 }
 
-/// Turns of each renderer.
+/// Number of turns of each renderer.
 const TURNS: usize = 25;
-/// Missing the goal by less than this is noise.
+/// Factor by which the goal may be missed because of noise.
 const TOLERANCE: f64 = 1.25;
 
 type Labels = [(&'static str, &'static str); 3];
 
-/// One way to render, with all that it measured.
+/// A renderer, with its measurements.
 struct Renderer<'a> {
     name: &'static str,
     render: Box<dyn Fn() -> usize + 'a>,
@@ -138,7 +139,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads the answer of a scrape piece by piece, and shows how much memory is held meanwhile.
+/// Reads the response of a scrape piece by piece, and prints the memory held meanwhile.
 fn streamed() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -159,7 +160,7 @@ fn streamed() {
     });
 }
 
-/// Has all of them take turns; returns `true` if ours, the first one, is as fast as the fastest.
+/// Runs all of them in turns; returns `true` if the first one, this crate, is as fast as the fastest.
 fn compare(what: &str, mut renderers: [Renderer<'_>; 4]) -> bool {
     for renderer in &mut renderers {
         renderer.turn();

@@ -1,4 +1,4 @@
-//! The metrics of an axum service: counted by the middleware and by hand, scraped at `/metrics`.
+//! Metrics of an axum service: counted by the middleware and by hand, scraped at `/metrics`.
 //!
 //! ```text
 //! cargo run -p ops-metrics --features http --example overview
@@ -33,7 +33,7 @@ ops_metrics::define! {
     gauge registry_datasets_total {}
 }
 
-/// Metrics once for the process; what is counted before is not lost.
+/// Installs the metrics once for the process; values counted before are kept.
 pub(crate) fn install() -> Result<(), ops_metrics::Error> {
     let config = ops_metrics::Config::new().catalog(MINE).build_info(
         env!("CARGO_PKG_VERSION"),
@@ -43,7 +43,7 @@ pub(crate) fn install() -> Result<(), ops_metrics::Error> {
     ops_metrics::init(config)
 }
 
-/// The service: whatever it answers is counted by its route's template.
+/// Returns the service: each response is counted under the template of its route.
 pub(crate) fn app() -> Router {
     Router::new()
         .route("/", get(|| async { "see /metrics\n" }))
@@ -54,7 +54,7 @@ pub(crate) fn app() -> Router {
         .layer(from_fn(tell_route))
 }
 
-/// Tells the observers the template that axum matched, as the feature `axum` of ops-http does by itself.
+/// Passes the template that axum matched to the observers, as the feature `axum` of ops-http does.
 async fn tell_route(mut request: Request, next: Next) -> Response {
     if let Some(matched) = request.extensions().get::<MatchedPath>() {
         let route = ops_http::Route::new(matched.as_str());
@@ -68,7 +68,7 @@ async fn metrics(request: Request) -> Response {
     ops_metrics::serve(&parts).await.map(axum::body::Body::new)
 }
 
-/// The usage of the overview, as often as its output says.
+/// Records the usage of the overview, as often as its output shows.
 pub(crate) fn record() {
     http_requests_total("/api/users", Method::GET, 200).add(1234);
     let latency = http_request_latency("/api/users", Method::GET);

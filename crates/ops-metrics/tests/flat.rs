@@ -1,4 +1,4 @@
-//! Whatever strangers send, series and memory stay what they are: in a process of its own, whose memory is counted.
+//! Series and memory stay bounded whatever strangers send: a separate process, whose memory is counted.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::alloc::System;
@@ -19,7 +19,7 @@ use tower::ServiceExt as _;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// For the ticker, whose rings grow by one point a second until they are full.
+/// Tolerance for the ticker, whose rings grow by one point a second until they are full.
 const SLACK_BYTES: isize = 256 * 1024;
 
 ops_metrics::define! {
@@ -29,7 +29,7 @@ ops_metrics::define! {
     counter isochrone_requests_total { provider: &'static str, mode: &'static str, status: &'static str }
 }
 
-/// A generator that gives the same numbers each time (Marsaglia's xorshift).
+/// A generator of the same numbers each time (Marsaglia's xorshift).
 struct Random(u64);
 
 impl Random {
@@ -59,7 +59,7 @@ fn series() -> BTreeSet<String> {
         .collect()
 }
 
-/// As the feature `axum` of ops-http does.
+/// Adds the matched route, as the feature `axum` of ops-http does.
 async fn tell_route(mut request: Received, next: Next) -> axum::response::Response {
     if let Some(matched) = request.extensions().get::<MatchedPath>() {
         let route = Route::new(matched.as_str());
@@ -68,7 +68,7 @@ async fn tell_route(mut request: Received, next: Next) -> axum::response::Respon
     next.run(request).await
 }
 
-/// A request through the middleware, one observed by hand with any status, and a call of another crate.
+/// Performs a request through the middleware, an observation by hand with any status, and a call of another crate.
 async fn stranger(random: &mut Random, app: &Router) {
     let methods = ["GET", "POST", "BREW", "get", "X-RANDOM"];
     let verb = match methods.get(random.next() as usize % 6) {
@@ -127,7 +127,7 @@ fn observe(method: Method, route: Option<&str>, status: u16, streamed: bool) {
     RedMetrics::new().end(Default::default(), &outcome);
 }
 
-/// Every combination that may exist, which chance alone would take long to find.
+/// Performs every possible combination, which random requests would take long to reach.
 fn fill() {
     for method in [
         "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "BREW",

@@ -1,4 +1,4 @@
-//! A process whose hooks hang, or are slow: apart from the others, which would wait for them.
+//! A process whose hooks hang, or are slow: separate from the others, which would wait for them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod lines;
@@ -10,16 +10,16 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use lines::Lines;
 
-/// Many more than the scrapes that may wait at the same time.
+/// Number of threads that render, many more than the scrapes that may wait at the same time.
 const RENDERS: usize = 64;
 
-/// For what does not wait for a hook.
+/// Timeout for operations that do not wait for a hook.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Much less than the 2 s that hooks have.
+/// Much less than the 2 s limit of hooks.
 const LATE: Duration = Duration::from_millis(300);
 
-/// Hook whose calls return at once while it is open.
+/// A hook whose calls return at once while it is open.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<State>, Condvar)>);
 
@@ -27,7 +27,7 @@ struct Gate(Arc<(Mutex<State>, Condvar)>);
 struct State {
     calls: u64,
     is_closed: bool,
-    /// Time that each call takes at least.
+    /// Minimum duration of each call.
     delay: Duration,
 }
 
@@ -57,7 +57,7 @@ impl Gate {
     }
 }
 
-/// Scrapes and reads so far that went on without what a hook publishes.
+/// Numbers of scrapes and reads so far that continued without the values of a hook.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Failures {
     timeout: u64,
@@ -92,7 +92,7 @@ async fn scraped() -> Failures {
     Failures::shown(std::str::from_utf8(&text).unwrap())
 }
 
-/// Scrapes until one does without a hook at once; each lacks something.
+/// Scrapes until a scrape skips a hook at once; each scrape lacks values.
 async fn scraped_until_left_out(mut before: Failures) -> Failures {
     let started = Instant::now();
     loop {
@@ -106,7 +106,7 @@ async fn scraped_until_left_out(mut before: Failures) -> Failures {
     }
 }
 
-/// Opens the gate, and scrapes until a scrape lacks nothing.
+/// Opens the gate, and scrapes until a scrape lacks no values.
 async fn recovered(gate: &Gate, mut before: Failures) -> Failures {
     gate.set(false, Duration::ZERO);
     let started = Instant::now();
@@ -131,7 +131,7 @@ async fn a_hook_that_hangs_or_is_slow_costs_nothing_but_what_it_publishes() {
     }
     let [before, gate, behind] = &gates;
 
-    // whoever is the first one to meet it, and has all else
+    // the first caller to meet the hang waits, and gets all other values
     gate.close();
     let text = ops_metrics::render().unwrap();
     assert!(text.contains("\nops_metrics_series{metric="), "{text}");
@@ -143,14 +143,14 @@ async fn a_hook_that_hangs_or_is_slow_costs_nothing_but_what_it_publishes() {
     assert_eq!(failures, first);
     assert_eq!(behind.calls(), 0);
 
-    // the next ones do without it, and only without it
+    // later scrapes skip this hook, and only this hook
     let failures = scraped_until_left_out(failures).await;
     assert!(behind.calls() > 0);
     ops_metrics::read(&mut |_| {}).unwrap();
     let next = scraped_until_left_out(failures).await;
     assert!(next.sum() >= failures.sum() + 2, "{failures:?} {next:?}");
     assert_eq!(gate.calls(), 1, "as long as it hangs");
-    // each that waited in vain may have left something behind
+    // each scrape that timed out may have abandoned a run
     let told = count(&lines, "before_scrape_hangs");
     assert!((1..=next.timeout).contains(&told), "{told} {next:?}");
     let failures = recovered(gate, next).await;
@@ -161,7 +161,7 @@ async fn a_hook_that_hangs_or_is_slow_costs_nothing_but_what_it_publishes() {
         std::thread::yield_now();
     }
 
-    // one that returns too late each time is called each time
+    // a hook that returns too late every time is called every time
     let mut failures = failures;
     for _ in 0..2 {
         let calls = gate.calls();
@@ -172,7 +172,7 @@ async fn a_hook_that_hangs_or_is_slow_costs_nothing_but_what_it_publishes() {
         failures = recovered(gate, now).await;
     }
 
-    // one that began to hang late in its run is not called again
+    // a hook that began to hang late in its run is not called again
     let calls = gate.calls();
     before.set(false, LATE);
     gate.close();
@@ -207,7 +207,7 @@ async fn a_hook_that_hangs_or_is_slow_costs_nothing_but_what_it_publishes() {
     gate.set(false, Duration::ZERO);
 }
 
-/// Number of lines with this text.
+/// Returns the number of lines with this text.
 fn count(lines: &Lines, text: &str) -> u64 {
     let lines = lines.all().into_iter();
     lines.filter(|line| line.contains(text)).count() as u64

@@ -1,4 +1,4 @@
-//! A process that never installed the metrics: apart from the others, which share one process and install them.
+//! A process without installed metrics: separate from the others, which share one process and install them.
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;

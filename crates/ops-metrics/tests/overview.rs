@@ -1,4 +1,4 @@
-//! The example in a process of its own: what it serves on a free port is what the overview shows.
+//! The example in a separate process: it serves the output of the overview on a free port.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 #[path = "../examples/overview.rs"]
@@ -14,7 +14,7 @@ use ops_metrics::testing::Snapshot;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The output that the overview shows, word by word.
+/// Output in the overview, word by word.
 const SHOWN: &str = r#"# HELP http_requests_total Total HTTP requests
 # TYPE http_requests_total counter
 http_requests_total{route="/api/users",method="GET",status="200"} 1234
@@ -27,7 +27,7 @@ http_request_latency_seconds_sum{route="/api/users",method="GET"} 145.2
 http_request_latency_seconds_count{route="/api/users",method="GET"} 1234
 "#;
 
-/// The metrics that the overview's catalog lists of this crate, with type and labels.
+/// Metrics of this crate in the overview's catalog, with type and labels.
 const LISTED: [(&str, &str, &[&str]); 7] = [
     (
         "http_requests_total",
@@ -46,7 +46,7 @@ const LISTED: [(&str, &str, &[&str]); 7] = [
     ("cache_size_bytes", "gauge", &["cache_type"]),
 ];
 
-/// Metrics of this process, which each test needs and the first one makes.
+/// Metrics of this process, which the first test that needs them installs.
 static METRICS: LazyLock<()> = LazyLock::new(|| overview::install().unwrap());
 
 async fn scraped() -> String {

@@ -1,4 +1,4 @@
-//! The warning of a process about requests without a route: apart from the others, which share one process.
+//! The warning of a process about requests without a route: separate from the others, which share one process.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod lines;
@@ -35,7 +35,7 @@ async fn the_first_request_that_is_served_without_a_route_is_told_with_the_cure(
         .layer(ObserveLayer::new(RedMetrics::new()));
     let lines = Lines::default();
     let _default = tracing::subscriber::set_default(lines.clone());
-    // answered without a route, but not served: what scanners do
+    // a response without a route, but from no service: requests of scanners
     for path in ["/named/a.js", "/static/missing", "/nothing/here"] {
         get(&router, path).await;
     }

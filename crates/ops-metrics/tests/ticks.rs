@@ -1,4 +1,4 @@
-//! A process whose hooks of the ticker, and sources of sparklines, hang: apart from the others, which would wait for them.
+//! A process whose ticker hooks and sparkline sources hang: separate from the others, which would wait for them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod lines;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use lines::Lines;
 
-/// For what comes within seconds or never.
+/// Timeout for events that happen within seconds or never.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Log of the process, whose metrics begin with it.
+/// Log of the process; the first access also installs the metrics.
 static LINES: LazyLock<Lines> = LazyLock::new(|| {
     let lines = Lines::default();
     tracing::subscriber::set_global_default(lines.clone()).unwrap();
@@ -19,7 +19,7 @@ static LINES: LazyLock<Lines> = LazyLock::new(|| {
     lines
 });
 
-/// Number of times that this was logged, with the limit.
+/// Returns how often this event was logged, with the limit.
 fn told(event: &str) -> usize {
     let lines = LINES.all().into_iter();
     let told = lines.filter(|line| line.contains(event) && line.contains("limit_ms=2000 "));
@@ -42,7 +42,7 @@ fn a_hook_that_hangs_is_told_once_and_costs_no_point_of_the_sparklines() {
     let (release, released) = mpsc::channel::<()>();
     let (call, released) = (Mutex::new(call), Mutex::new(released));
     ops_metrics::before_tick(move || {
-        // once the test is over nobody listens, and nobody waits
+        // errors are ignored: after the test both channels are closed
         let _ = call.lock().unwrap().send(());
         let _ = released.lock().unwrap().recv();
     });
@@ -56,7 +56,7 @@ fn a_hook_that_hangs_is_told_once_and_costs_no_point_of_the_sparklines() {
     assert_eq!(told(), 1);
 }
 
-/// The newest point of a sparkline, if there is one.
+/// Returns the newest point of a sparkline, if there is one.
 fn newest(name: &str) -> Option<f64> {
     let lines = ops_metrics::sparklines();
     let line = lines.iter().find(|line| line.name == name).unwrap();

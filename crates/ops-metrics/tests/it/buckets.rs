@@ -1,4 +1,4 @@
-//! Buckets that a configuration sets.
+//! Buckets set by a configuration.
 
 use ops_metrics::{Config, catalog, testing::Registry};
 

@@ -1,4 +1,4 @@
-//! Calls of gRPC as requests: each is counted once, and one that failed is an error whatever its HTTP status.
+//! gRPC calls as requests: each is counted once, and a failed one is an error whatever its HTTP status.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 type Answer = fn() -> Response<Body>;
 
-/// Answers with a message and this status in the trailers.
+/// Returns a response with a message, and this status in the trailers.
 fn trailers(code: usize) -> Response<Body> {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from(code));
@@ -24,14 +24,14 @@ fn trailers(code: usize) -> Response<Body> {
     Response::new(Body::new(body))
 }
 
-/// Answers with a status of HTTP and nothing of gRPC.
+/// Returns a response with this HTTP status, without anything of gRPC.
 fn bare(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
 }
 
-/// Answers with this status of HTTP and a body that breaks off.
+/// Returns a response with this HTTP status and a body that breaks off.
 fn breaks_off(status: StatusCode) -> Response<Body> {
     let (mut sender, body) = http_body_util::channel::Channel::<Bytes, std::io::Error>::new(2);
     drop(sender.try_send(Frame::data(Bytes::from_static(b"first"))));
@@ -41,7 +41,7 @@ fn breaks_off(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// Sends a call that is answered so, and takes the whole answer.
+/// Sends a call that gets this response, and reads the whole response.
 async fn call(method: &str, answer: impl Fn() -> Response<Body>) {
     let service = service_fn(|_| std::future::ready(Ok::<_, Infallible>(answer())));
     let service = ObserveLayer::new((RedMetrics::new(),)).layer(service);
@@ -79,7 +79,7 @@ async fn a_call_that_did_not_fail_is_read_without_an_error_type() {
     assert_eq!(read, [broken, call("Fine", "OK")]);
 }
 
-/// Counts what the calls did in one second, and returns the ratio of errors and the routes. Each request has one latency.
+/// Runs the calls in one second, and returns the ratio of errors and the routes. Each request has the same latency.
 async fn second(registry: Registry, calls: impl Future<Output = ()>) -> (f64, Vec<RouteSummary>) {
     registry.tick(Duration::ZERO);
     registry.scope(calls).await;

@@ -1,4 +1,4 @@
-//! Control groups, read from trees of files as the kernel shows them.
+//! Control groups, read from trees of files in the format of the kernel.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -79,7 +79,7 @@ fn version_2_is_read_with_the_limit_of_the_group_around_it() {
 
 #[test]
 fn the_group_that_is_nearest_to_its_limit_is_reported() {
-    // use of the slice around the service, and what is reported: use and limit
+    // use of the slice around the service, and the reported use and limit
     for (slice, right) in [
         ("980\n", [980.0, 1000.0]),
         ("450\n", [400.0, 800.0]),

@@ -96,7 +96,7 @@ fn alerts_and_panels_about_requests_leave_out_the_quiet_routes() {
     assert!(selectors > 40, "{selectors}");
 }
 
-/// The rows of `docs/metrics.md` that are about the built-in metrics.
+/// Compares the rows of `docs/metrics.md` for the built-in metrics with the catalog.
 #[test]
 fn the_table_in_docs_is_the_catalog() {
     const HEAD: &str =

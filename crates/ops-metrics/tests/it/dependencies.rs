@@ -1,4 +1,4 @@
-//! Requests that are sent, as metrics.
+//! Metrics of outgoing requests.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use ops_metrics::http::ClientMetrics;
 use ops_metrics::testing::Registry;
 use tower::{Layer as _, ServiceExt as _};
 
-/// A client that answers by the path.
+/// A client whose response depends on the path.
 async fn answer(request: Request<Body>) -> io::Result<Response<Body>> {
     match request.uri().path() {
         "/refused" => Err(io::ErrorKind::ConnectionRefused.into()),

@@ -1,4 +1,4 @@
-//! Exemplars, as OpenMetrics shows them.
+//! Exemplars in the OpenMetrics format.
 
 use std::cell::Cell;
 
@@ -13,7 +13,7 @@ thread_local! {
     static TRACE: Cell<Option<TraceId>> = const { Cell::new(None) };
 }
 
-/// Sets the trace of this thread; the source is the process's.
+/// Sets the trace of this thread; the source belongs to the process.
 fn in_trace<T>(trace: Option<TraceId>, work: impl FnOnce() -> T) -> T {
     set_exemplar_source(|| TRACE.get());
     TRACE.set(trace);
@@ -102,7 +102,7 @@ fn a_request_has_the_trace_that_becomes_current_when_its_future_is_polled() {
         let observer = RedMetrics::new();
         let (mut parts, ()) = http::Request::new(()).into_parts();
         let mut scope = observer.start(&mut parts);
-        // as of `service.call(request).instrument(span)`
+        // like `service.call(request).instrument(span)`
         in_trace(None, || observer.enter(&mut scope));
         in_trace(Some([4; 16]), || observer.enter(&mut scope));
         in_trace(Some([5; 16]), || observer.enter(&mut scope));

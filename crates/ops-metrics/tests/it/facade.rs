@@ -1,4 +1,4 @@
-//! Metrics that other crates record through the `metrics` facade, with whatever names and labels.
+//! Metrics that other crates record through the `metrics` facade, with arbitrary names and labels.
 
 use std::collections::HashSet;
 
@@ -41,7 +41,7 @@ fn refused(registry: Registry, metric: &str, reason: &str) -> Option<f64> {
     ))
 }
 
-/// Checks the rules of the text format that one line alone does not show.
+/// Checks the rules of the text format that concern more than one line.
 fn assert_valid(text: &str) {
     let mut samples = HashSet::new();
     let mut types = HashSet::new();
@@ -54,7 +54,7 @@ fn assert_valid(text: &str) {
             assert!(samples.insert(series.to_owned()), "{series} is there twice");
         }
     }
-    // promtool tells naming lints in the same way, which are no errors
+    // promtool prints naming lints in the same way, but they are not errors
     let said = promtool::check_metrics(text).unwrap_or_default();
     let errors: Vec<_> = said.iter().filter(|line| line.contains("error")).collect();
     assert!(errors.is_empty(), "{errors:?}");
@@ -93,7 +93,7 @@ fn a_metric_that_was_described_as_another_type_is_the_one_that_is_recorded() {
                 metrics::gauge!("described_as_histogram_seconds").set(4.0);
                 metrics::histogram!("waits_seconds", "queue" => "a").record(0.2);
             }
-            // free again: the histogram that was described never was one
+            // free again: the metric described as a histogram never became one
             metrics::gauge!("described_as_histogram_seconds_count").set(1.0);
             metrics::counter!("described.as.counter").increment(1);
             metrics::describe_gauge!("taken", "Never recorded");
@@ -344,7 +344,7 @@ fn a_histogram_of_another_crate_has_buckets_of_its_unit() {
         metrics::histogram!("took_ms").record(0.03);
     });
     let text = registry.render();
-    // the first bucket that has the observation
+    // the first bucket that contains the observation
     let first = |metric: &str| {
         let prefix = format!("{metric}_bucket{{");
         let mut lines = text.lines().filter(|line| line.starts_with(&prefix));

@@ -149,7 +149,7 @@ fn a_metric_that_is_full_takes_known_series_only() {
     );
 }
 
-/// All series of the metrics about metrics, whose overflows would be overflows of the next scrape too.
+/// The metrics about metrics keep all series: their overflows would cause overflows at the next scrape.
 #[test]
 fn a_low_limit_cuts_off_none_of_the_metrics_about_metrics() {
     let config = Config::new().catalog(GUARDED);

@@ -24,7 +24,7 @@ fn request(status: u16, seconds: f64) {
     http_request_latency("/sparkline", Method::GET).observe(seconds);
 }
 
-/// One tick a second from 0, with `work` between two of them.
+/// Runs `work`, then one tick of the second `at`.
 fn second(registry: Registry, at: u64, work: impl FnOnce()) {
     registry.run(work);
     registry.tick(Duration::from_secs(at));
@@ -39,7 +39,7 @@ fn a_second_has_its_rate_ratios_and_quantiles_and_an_idle_one_has_none() {
         request(503, 1.0);
         cache_hits_total("query").add(3);
         cache_misses_total("query").add(1);
-        // what clients revalidate is another cache
+        // revalidations by clients belong to another cache
         cache_misses_total("http").add(100);
     });
     second(registry, 2, || {});
@@ -141,7 +141,7 @@ fn a_late_tick_changes_no_rate_and_moves_no_point() {
     ];
     assert_eq!(rates()[3..], late);
     assert_eq!(registry.run(ops_metrics::history_seconds), 10);
-    // one that makes up for lateness has next to nothing to say
+    // a tick soon after a late one would cover too little time
     tick(11_990, 20);
     tick(12_000, 1);
     tick(13_000, 9);
@@ -191,7 +191,7 @@ fn each_window_keeps_its_points_and_no_more() {
 fn a_longer_step_merges_distributions_and_averages_no_quantile() {
     let registry = Registry::new();
     registry.tick(Duration::ZERO);
-    // nine busy seconds at 10 ms, one request of 5 s in the tenth: its own second has p95 = 5 s
+    // nine busy seconds at 10 ms, one request of 5 s in the tenth: that second has p95 = 5 s
     for at in 1..=9 {
         second(registry, at, || (0..100).for_each(|_| request(200, 0.01)));
     }
@@ -211,7 +211,7 @@ fn a_route_has_the_requests_of_the_window_and_not_those_before_it() {
         (0..40).for_each(|_| request(200, 2.0));
         http_requests_total("/healthz", Method::GET, 200).inc();
     });
-    // a mark each 30 s: the first ones leave the window of five minutes
+    // one mark every 30 s: the first ones leave the window of five minutes
     (2..=400).for_each(|at| second(registry, at, || {}));
     second(registry, 401, || {
         (0..97).for_each(|_| request(200, 0.1));
@@ -229,7 +229,7 @@ fn a_route_has_the_requests_of_the_window_and_not_those_before_it() {
         (100, 3, 1)
     );
     assert!((route.latency.quantile(0.99).unwrap() - 0.1).abs() < 0.005);
-    // 300 to 330 s
+    // over 300 to 330 s
     assert!(
         (0.30..=0.34).contains(&route.per_second),
         "{}",
@@ -285,7 +285,7 @@ fn the_five_first_lines_are_those_that_the_admin_page_always_had() {
     assert_eq!(names, expected);
 }
 
-/// As PromQL's `histogram_quantile`: the bucket in which the quantile lies.
+/// Returns the bucket that contains the quantile, like PromQL's `histogram_quantile`.
 fn bucket_of_quantile(q: f64, values: &[f64], bounds: &[f64]) -> (f64, f64) {
     let rank = q * values.len() as f64;
     let mut lower = 0.0;
@@ -311,7 +311,7 @@ proptest! {
         let exact = sorted[rank - 1];
         let found = Distribution::of(values.clone()).quantile(q).unwrap();
         prop_assert!((found - exact).abs() <= 0.05 * exact, "{} instead of {}", found, exact);
-        // and so within one bucket of what Prometheus makes of the same observations
+        // therefore within one bucket of Prometheus's result for the same observations
         let bounds = ops_metrics::MetricDefinition::BUCKETS;
         let (lower, upper) = bucket_of_quantile(q, &values, bounds);
         prop_assert!(found >= lower * 0.95 && found <= upper * 1.05, "{} not in {}..{}", found, lower, upper);

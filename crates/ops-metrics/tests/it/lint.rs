@@ -1,6 +1,6 @@
 use ops_metrics::{CATALOG, Kind};
 
-/// The rules of promlint, which promtool may not be there to check.
+/// Checks the rules of promlint, because promtool may be missing.
 #[test]
 fn the_built_in_names_follow_the_rules() {
     for family in CATALOG {

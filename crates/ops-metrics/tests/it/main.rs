@@ -1,5 +1,5 @@
-//! The public behavior, in one binary and one process: each test counts in a registry of its own, or under labels
-//! of its own where the process's metrics are meant.
+//! Public behavior, in one binary and one process: each test counts in its
+//! own registry, or under its own labels if it needs the process's metrics.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::LazyLock;
@@ -33,7 +33,7 @@ mod rules;
 mod service;
 mod testing;
 
-/// The value on the line that starts with `series`.
+/// Returns the value on the line that starts with `series`.
 fn value(text: &str, series: &str) -> Option<f64> {
     let line = text
         .lines()
@@ -41,7 +41,7 @@ fn value(text: &str, series: &str) -> Option<f64> {
     line.and_then(|value| value.parse().ok())
 }
 
-/// Metrics of this process, which each test needs and the first one makes.
+/// Metrics of this process, which the first test that needs them installs.
 static METRICS: LazyLock<()> =
     LazyLock::new(|| ops_metrics::init(ops_metrics::Config::new()).unwrap());
 
@@ -49,7 +49,7 @@ fn installed() {
     LazyLock::force(&METRICS);
 }
 
-/// The exposition of the process.
+/// Returns the exposition of the process.
 fn rendered() -> String {
     installed();
     ops_metrics::render().unwrap()

@@ -1,4 +1,4 @@
-//! `configs/slo.yml` and `configs/grafana/slo.json` are what the objectives of the API make.
+//! Checks that `configs/slo.yml` and `configs/grafana/slo.json` are generated from the objectives of the API.
 
 use std::path::{Path, PathBuf};
 
@@ -80,7 +80,7 @@ fn probes_and_scrapes_are_ignored() {
     assert!(selectors > 20, "{selectors}");
 }
 
-/// With `OPS_TEST_FULL=1`; the cases of `tests/alerts.yml` are about them too.
+/// Runs with `OPS_TEST_FULL=1` only; the cases of `tests/alerts.yml` cover these rules too.
 #[test]
 fn the_cases_that_are_made_with_them_pass() {
     if std::env::var_os("OPS_TEST_FULL").is_none() {

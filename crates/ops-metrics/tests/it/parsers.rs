@@ -1,4 +1,4 @@
-//! Parsers that other people wrote: what they read of an exposition.
+//! Reference parsers, and their reading of an exposition.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 /// Name and labels of a sample.
 pub(crate) type Series = (String, BTreeMap<String, String>);
 
-/// Python's `prometheus_client`, in a process of its own.
+/// Python's `prometheus_client`, in a separate process.
 pub(crate) struct Parsers {
     child: Child,
     stdin: ChildStdin,

@@ -23,7 +23,7 @@ const MEASURED: [&str; 10] = [
 async fn process_and_runtime_are_measured() {
     crate::installed();
     ops_metrics::observe_runtime();
-    // the ticker reads them each second, and a scrape may come in the middle of it
+    // the ticker reads them each second, and a scrape may happen in between
     let started = Instant::now();
     let text = loop {
         let text = rendered();
@@ -71,7 +71,7 @@ fn a_clock_that_is_set_a_little_makes_no_restart() {
     );
     assert_eq!(start_after(1_700_000_001), Some(1_700_000_123.45));
     assert_eq!(start_after(1_699_999_990), Some(1_700_000_123.45));
-    // one that was wrong is not kept
+    // a wrong start time is replaced
     assert_eq!(start_after(1_700_003_600), Some(1_700_003_723.45));
 }
 

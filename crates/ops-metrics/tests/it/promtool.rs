@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Returns the program, if `cargo xtask setup` linked it.
+/// Returns promtool's path, if `cargo xtask setup` linked it.
 pub(crate) fn promtool() -> Option<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let path = workspace.join(".tools/prometheus/usr/bin/promtool");
@@ -30,7 +30,7 @@ pub(crate) fn check_metrics(exposition: &str) -> Option<Vec<String>> {
     let mut stdin = child.stdin.take().unwrap();
     let output = std::thread::scope(|scope| {
         scope.spawn(move || {
-            // it stops to read where it stops to understand
+            // promtool stops reading at the first line it cannot parse
             let _ = stdin.write_all(exposition.as_bytes());
         });
         child.wait_with_output().unwrap()

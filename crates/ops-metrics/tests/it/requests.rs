@@ -27,7 +27,7 @@ fn app() -> Router {
         .layer(from_fn(tell_route))
 }
 
-/// As the feature `axum` of ops-http does.
+/// Adds the matched route, as the feature `axum` of ops-http does.
 async fn tell_route(mut request: Received, next: Next) -> axum::response::Response {
     if let Some(matched) = request.extensions().get::<MatchedPath>() {
         let route = Route::new(matched.as_str());
@@ -36,7 +36,7 @@ async fn tell_route(mut request: Received, next: Next) -> axum::response::Respon
     next.run(request).await
 }
 
-/// A body without a length, of which one frame is sent.
+/// Returns a body without a length that has sent one frame.
 async fn stream() -> Response<Body> {
     let (sender, body) = http_body_util::channel::Channel::<Bytes, Infallible>::new(1);
     let mut sender = sender;
@@ -61,7 +61,7 @@ async fn finish(app: Router, method: Method, path: &str) {
     drop(response.into_body().collect().await);
 }
 
-/// All series of the requests, without those that are 0.
+/// Returns all series of the requests except those that are 0.
 fn counted(registry: Registry) -> Vec<(String, f64)> {
     let snapshot = registry.snapshot();
     let all = snapshot
@@ -81,7 +81,7 @@ async fn a_handler_that_panics_is_one_500() {
     assert_eq!(registry.value("http_requests_in_flight"), Some(0.0));
 }
 
-/// An observer that panics before the request began.
+/// An observer that panics before the request begins.
 #[derive(Clone)]
 struct Panics;
 
@@ -198,7 +198,7 @@ async fn every_response_has_its_time_to_the_head_and_a_stream_its_duration_besid
     }
 }
 
-/// An outcome that took 40 s, of which 30 ms went by before the head.
+/// Returns an outcome after 40 s, with the head after 30 ms.
 fn slow(ending: Ending) -> Outcome {
     let route = Some(Route::new("/slow"));
     let elapsed = Duration::from_secs(40);

@@ -1,5 +1,5 @@
-//! Any catalog, label values, help texts and facade names: both expositions are accepted by the reference parsers, and
-//! the values survive. What is refused is counted.
+//! Arbitrary catalogs, label values, help texts and facade names: the reference parsers accept both expositions, and
+//! the values are preserved. Refusals are counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use proptest::test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestR
 use crate::parsers::{Parsed, Parsers};
 use crate::promtool;
 
-/// A metric and what is recorded of it.
+/// A metric and the values recorded for it.
 #[derive(Clone, Debug)]
 struct Recorded {
-    /// Declared as `define!` does, else through the facade.
+    /// True if declared like in `define!`, false if recorded through the facade.
     declared: bool,
     kind: Kind,
     name: String,
@@ -24,7 +24,7 @@ struct Recorded {
     value: f64,
 }
 
-/// Names that make trouble come up often: those of samples of others, and of built-in metrics.
+/// Generates problematic names often: those of samples of other metrics, and of built-in metrics.
 fn declared_name() -> impl Strategy<Value = String> {
     let part = prop::sample::select(vec![
         "a", "x", "jobs", "seconds", "bytes", "count", "sum", "bucket", "created", "total", "info",
@@ -100,7 +100,7 @@ fn recorded() -> impl Strategy<Value = Recorded> {
 }
 
 impl Recorded {
-    /// Changes what `define!` would not compile.
+    /// Changes the parts that `define!` would not compile.
     fn declare(&mut self) {
         let ends = self.name.ends_with("_total");
         if self.kind == Kind::Counter && !ends {
@@ -165,12 +165,12 @@ impl Recorded {
         }
     }
 
-    /// Returns the name as Prometheus takes it.
+    /// Returns the name in the form that Prometheus accepts.
     fn rendered_name(&self) -> String {
         cleaned(&self.name, true)
     }
 
-    /// Returns the labels as Prometheus takes them, if the guard lets them pass.
+    /// Returns the labels in the form that Prometheus accepts, if the guard admits them.
     fn rendered_labels(&self) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::new();
         for (name, value) in &self.labels {
@@ -201,7 +201,7 @@ fn cleaned(name: &str, colons: bool) -> String {
     chars.collect()
 }
 
-/// Adds up what one series has after all that was recorded.
+/// Returns the expected value of a series after all recordings.
 fn expected(all: &[&Recorded]) -> f64 {
     match all[0].kind {
         Kind::Counter => {
@@ -213,7 +213,7 @@ fn expected(all: &[&Recorded]) -> f64 {
     }
 }
 
-/// Adds up what the facade and the first declaration recorded of one series.
+/// Returns the sum of the values recorded by the facade and the first declaration for one series.
 fn together(case: &[Recorded], of: &Recorded) -> f64 {
     let labels = of.rendered_labels();
     let mut declared = 0;
@@ -246,13 +246,13 @@ fn survived(case: &[Recorded], parsed: &Parsed) -> Result<(), String> {
         let sample = (format!("{}{suffix}", all[0].rendered_name()), labels);
         let found = parsed.samples.get(&sample).copied();
         let wanted = expected(&all);
-        // each declaration is a family of its own, of which the first has the name
+        // each declaration is a separate family; the first one owns the name
         let first = if declared {
             expected(&all[..1])
         } else {
             wanted
         };
-        // what the facade records under the name of a declared metric belongs to that one
+        // values that the facade records under the name of a declared metric belong to that metric
         let together = together(case, all[0]);
         if found.is_some_and(|found| [wanted, first, together].contains(&found)) {
             continue;
@@ -274,7 +274,7 @@ fn survived(case: &[Recorded], parsed: &Parsed) -> Result<(), String> {
     Ok(())
 }
 
-/// Names and labels, as they are written.
+/// Returns names and labels as they are written.
 fn series(exposition: &str) -> BTreeSet<&str> {
     let lines = exposition.split('\n');
     let samples = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -283,10 +283,10 @@ fn series(exposition: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Cases that one process of promtool looks at: starting it takes longer than its work.
+/// Number of cases for one process of promtool: starting it takes longer than its work.
 const BATCH: usize = 100;
 
-/// The exposition with a prefix before each metric's name, so that many of them are one.
+/// Returns the exposition with a prefix before each metric's name, so that many expositions can be joined.
 fn prefixed(exposition: &str, number: usize) -> String {
     let lines = exposition.split('\n').filter(|line| !line.is_empty());
     let lines = lines.map(|line| {
@@ -345,7 +345,7 @@ fn a_batch_with_one_exposition_that_promtool_does_not_parse_fails() {
 fn check(case: &[Recorded], parsers: &mut Parsers) -> String {
     let registry = Registry::new();
     registry.run(|| case.iter().for_each(Recorded::record));
-    // the first render makes the series that count what was rendered
+    // the first render creates the series about the rendering
     registry.render();
     let (text, open_metrics) = (registry.render(), registry.render_open_metrics());
     let shown = |error: String| panic!("{error}\nof {case:#?}");
@@ -445,7 +445,7 @@ fn creation_times_are_in_open_metrics_if_they_are_switched_on_and_nowhere_else()
         let names = samples.filter_map(|line| line.split(['{', ' ']).next());
         names.filter(|name| name.ends_with("_created")).count()
     };
-    // the gauge of that name
+    // the gauge with that name
     assert_eq!(created(&off.render_open_metrics()), 1);
 
     let before = since_1970();
@@ -464,7 +464,7 @@ fn creation_times_are_in_open_metrics_if_they_are_switched_on_and_nowhere_else()
         let at = value(series).unwrap_or_else(|| panic!("{series} is not in {text}"));
         assert!(before <= at && at <= after, "{before} {at} {after}");
     }
-    // types that have none, and a name that is another metric's
+    // types without creation times, and a name that another metric has
     assert_eq!(value("taken_total_created "), None);
     assert_eq!(value("taken_created "), None);
     assert_eq!(value("waiting_seconds_created "), Some(5.0));

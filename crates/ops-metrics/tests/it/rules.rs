@@ -1,4 +1,5 @@
-//! The files that `rules` makes: promtool takes them, their test cases pass, and fail for what was changed in them.
+//! The files that `rules` generates: promtool accepts them, and
+//! their test cases pass, and fail for changed rules and queries.
 
 use std::path::Path;
 use std::process::Command;
@@ -44,7 +45,7 @@ fn shop() -> Rules {
     rules("shop", SHOP, OBJECTIVES).unwrap()
 }
 
-/// Output of promtool, if it found a fault.
+/// Runs the test cases; fails with promtool's output if it reports an error.
 pub(crate) fn tested(promtool: &Path, directory: &Path, files: &[String]) -> Result<(), String> {
     let output = Command::new(promtool)
         .current_dir(directory)
@@ -60,7 +61,7 @@ pub(crate) fn tested(promtool: &Path, directory: &Path, files: &[String]) -> Res
     }
 }
 
-/// Writes the files of rules into a new directory, and returns it with the names of those that are test cases.
+/// Writes the files of rules into a new directory, and returns it with the names of the test cases.
 fn written(rules: &Rules) -> (tempfile::TempDir, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
     let files = rules.write_to(directory.path()).unwrap();
@@ -71,14 +72,14 @@ fn written(rules: &Rules) -> (tempfile::TempDir, Vec<String>) {
     (directory, tests)
 }
 
-/// Those of one objective, or of all with `OPS_TEST_FULL=1`.
+/// Checks the rules of one objective, or of all with `OPS_TEST_FULL=1`.
 #[test]
 fn promtool_takes_the_rules_and_their_cases_pass() {
     let Some(promtool) = promtool() else { return };
     let full = std::env::var_os("OPS_TEST_FULL").is_some();
     let objectives = if full { OBJECTIVES } else { &OBJECTIVES[..1] };
     let of_shop = rules("shop", SHOP, objectives).unwrap();
-    // the built-in catalog has no objective of its own
+    // the built-in catalog has no objectives
     for made in [of_shop, rules("built-in", CATALOG, &[]).unwrap()] {
         let (directory, tests) = written(&made);
         assert_eq!(tests.len(), 4);
@@ -242,7 +243,7 @@ fn what_cannot_be_found_is_refused_with_what_is_accepted() {
     };
     assert!(error("a", &twice).contains("JobsSucceed is there twice"));
     assert!(error("../a", &[]).contains("accepted: a-z, 0-9 and -"));
-    // Grafana takes no longer uid
+    // Grafana accepts no longer uid
     assert!(rules(&"a".repeat(40), &[], &[]).is_ok());
     assert!(error(&"a".repeat(41), &[]).contains("at most 40"));
 }
@@ -273,7 +274,7 @@ fn an_annotation_that_an_alert_would_have_twice_is_refused() {
 fn a_budget_that_cannot_be_spent_so_fast_has_no_such_alert() {
     let text = shop().rules();
     assert!(text.contains("alert: JobsQuickBurnFast"));
-    // 14.4 times 10 % of all events
+    // 14.4 times 10 % is more than all events
     assert!(!text.contains("alert: MailsSentBurnFast"));
     assert!(text.contains("alert: MailsSentBurnSlow"));
     assert!(text.contains(r#"shop_job_seconds_bucket{queue!~"batch",le=~"10|10[.]0"}"#));
@@ -304,7 +305,7 @@ fn observations_of_a_histogram_fail_by_their_labels() {
     if let Err(told) = tested(&promtool, directory.path(), tests) {
         panic!("{told}");
     }
-    // counted with its sum, the share is another one
+    // counting the sum instead gives another share
     let file = directory.path().join("calls.rules.yml");
     let wrong = made
         .rules()
@@ -348,7 +349,7 @@ fn labels_that_prometheus_has_too_are_found_as_it_stores_them() {
             .contains("sum by (exported_job) (rate(batches_total{")
     );
     let Some(promtool) = promtool() else { return };
-    // the cases of both would take long
+    // the cases of both would take too long
     let made = rules("batches", BATCHES, &OF_BATCHES[..1]).unwrap();
     let (directory, tests) = written(&made);
     if let Err(told) = tested(&promtool, directory.path(), &tests[..1]) {

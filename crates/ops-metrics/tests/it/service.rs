@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{installed, rendered, value};
 
-/// Time in which an answer is there for sure.
+/// Timeout after which a response must have arrived.
 const SOON: Duration = Duration::from_secs(60);
 
 async fn asked(method: Method, headers: &[(&str, &str)]) -> Response<bytes::Bytes> {
@@ -27,7 +27,7 @@ async fn asked(method: Method, headers: &[(&str, &str)]) -> Response<bytes::Byte
     Response::from_parts(head, body)
 }
 
-/// Other tests scrape at the same time: whoever is told to retry does.
+/// Sends a request, and retries while other tests scrape at the same time.
 async fn answered(method: Method, headers: &[(&str, &str)]) -> Response<bytes::Bytes> {
     installed();
     loop {
@@ -79,7 +79,7 @@ fn a_scrape_is_answered_while_all_blocking_threads_of_the_runtime_are_busy() {
     assert_eq!(status, Ok(StatusCode::OK));
 }
 
-/// A length of 0 would be wrong, and bytes after the head would be taken for the next answer.
+/// A length of 0 would be wrong, and bytes after the head would be read as the next response.
 #[tokio::test]
 async fn head_over_a_connection_has_no_length_and_no_content() {
     installed();
@@ -271,7 +271,7 @@ ops_metrics::define! {
     histogram streamed_seconds { first: &'static str }
 }
 
-/// Pieces of a body, as a server asks for them.
+/// Returns the pieces of a body, as a server polls them.
 async fn pieces(headers: &[(&str, &str)]) -> (Option<u64>, Vec<bytes::Bytes>) {
     loop {
         let mut request = Request::builder().uri("/metrics");
@@ -303,7 +303,7 @@ async fn a_large_exposition_comes_in_pieces_of_whole_lines() {
     let (length, pieces) = pieces(&[]).await;
     assert!(length.is_none() && pieces.len() > 3, "{}", pieces.len());
     for piece in &pieces {
-        // a batch of histograms is the most that comes on top
+        // a piece may exceed its size by at most a batch of histograms
         assert!(piece.len() < 512 * 1024, "{}", piece.len());
         assert!(piece.ends_with(b"\n"));
     }

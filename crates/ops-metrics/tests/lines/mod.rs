@@ -1,11 +1,11 @@
-//! Log of ops_metrics, for tests that look at it.
+//! Log of ops_metrics, for tests that check it.
 
 use std::sync::{Arc, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::span;
 
-/// Keeps the events of ops_metrics, each as its level and its `name=value` pairs.
+/// Stores the events of ops_metrics, each as its level and its `name=value` pairs.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 

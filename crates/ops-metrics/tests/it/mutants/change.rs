@@ -4,7 +4,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::run::yaml;
 
-/// Words of queries, and what stands there instead.
+/// Words of queries, with their replacements.
 const SWAPS: [(&str, &[&str]); 29] = [
     (" > ", &[" < ", " == ", " >= "]),
     (" and ", &[" or ", " unless "]),
@@ -48,7 +48,7 @@ const SWAPS: [(&str, &[&str]); 29] = [
     ("\"shop\"", &["\"other\"", "\".+\""]),
     ("\"shop-.\"", &["\"lab.*\"", "\".+\"", "\"shop-1\""]),
 ];
-/// Ranges, with a shorter and a longer one.
+/// Ranges, each with a shorter and a longer one.
 const RANGES: [(&str, [&str; 2]); 7] = [
     ("5m", ["2m", "30m"]),
     ("30m", ["5m", "1h"]),
@@ -61,9 +61,9 @@ const RANGES: [(&str, [&str; 2]); 7] = [
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Nothing is changed: all cases pass.
+    /// Unchanged: all cases pass.
     Control,
-    /// No series can tell it: all cases pass.
+    /// Changed without effect on any series: all cases pass.
     Same,
     Changed,
 }
@@ -71,7 +71,7 @@ pub(super) enum Kind {
 /// A query with one change.
 struct Changed {
     query: String,
-    /// No series can tell it from the one it was.
+    /// True if no series shows the change.
     is_same: bool,
 }
 
@@ -87,7 +87,7 @@ fn changed(query: &str) -> Vec<Changed> {
     };
     for (from, others) in SWAPS {
         for (at, _) in query.match_indices(from) {
-            // `rate(` ends `irate(` too
+            // `irate(` ends with `rate(` too
             let is_word = !query[..at].ends_with(|char: char| char.is_ascii_alphabetic())
                 || from.starts_with('_');
             others
@@ -131,11 +131,11 @@ fn changed(query: &str) -> Vec<Changed> {
     all
 }
 
-/// Returns whether a change leaves the result as it is, for two reasons only. In `(failed or 0 * all) / all` the second part is 0
-/// for whatever jobs it finds, and the division drops those that the last part does not find: only a change that may
-/// lose a job shows. And a quantile of buckets is that of the same buckets times a number.
+/// Returns whether a change does not affect the result, for two reasons only. In `(failed or 0 * all) / all` the second
+/// part is 0 for all jobs it finds, and the division drops jobs that the last part does not find: only a change that
+/// may lose a job has an effect. And a quantile of buckets is the same if all buckets are multiplied by a number.
 fn is_same(query: &str, at: usize, from: &str, to: &str, is_longer: bool) -> bool {
-    /// Changes that find the same jobs, or with fewer labels ignored or a longer range more of them.
+    /// Changes that find the same jobs, or more of them, with fewer labels ignored or a longer range.
     const FIND_ALL_JOBS: [(&str, &str); 6] = [
         ("sum by (job)", "max by (job)"),
         ("sum by (job)", "count by (job)"),
@@ -159,7 +159,7 @@ fn is_same(query: &str, at: usize, from: &str, to: &str, is_longer: bool) -> boo
     query.starts_with("histogram_quantile(") && (from, to) == ("rate(", "increase(")
 }
 
-/// Returns a query with each change, and without any.
+/// Returns a query with each change, and unchanged.
 pub(super) fn with_control(query: &str) -> Vec<(Kind, String)> {
     let of_change = |change: Changed| {
         let kind = if change.is_same {

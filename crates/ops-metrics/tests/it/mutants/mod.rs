@@ -1,4 +1,4 @@
-//! Rules and queries with one change: the test cases that were made beside them notice it.
+//! Rules and queries with one change: the test cases generated with them detect it.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use crate::rules::{OBJECTIVES, SHOP};
 mod change;
 mod run;
 
-/// Returns each case as a file of its own.
+/// Returns each case as a separate file.
 fn single(files: &[(String, String)]) -> Vec<Value> {
     let of_file = |(_, text): &(String, String)| {
         let file = yaml(text);
@@ -36,11 +36,11 @@ fn title(file: &Value) -> &str {
     file["tests"][0]["name"].as_str().unwrap()
 }
 
-/// Makes mutants and runs of the rules and queries that are wanted.
+/// Creates mutants and runs of the selected rules and queries.
 struct Maker {
-    /// Each so many-th.
+    /// Selects each nth rule or query.
     every: usize,
-    /// Text that is in the name.
+    /// Text that the name has to contain.
     only: String,
     seen: usize,
     mutants: Vec<Arc<Mutant>>,
@@ -100,7 +100,7 @@ impl Maker {
             });
             let judged: Vec<_> = judged.cloned().collect();
             if !is_of_alerts {
-                // rules are asked for once, at the end
+                // rules are queried once, at the end
                 let queries = file["tests"][0]["promql_expr_test"].as_sequence().unwrap();
                 let time = queries[0]["eval_time"].clone();
                 assert!(
@@ -121,7 +121,7 @@ impl Maker {
         }
     }
 
-    /// Makes the changes of each query of a dashboard, whose cases hold it.
+    /// Creates the changes of each query of a dashboard, which its cases contain.
     fn of_queries(&mut self) {
         let made = rules("shop", SHOP, OBJECTIVES).unwrap();
         for file in single(&made.tests("shop.rules.yml")) {
@@ -156,7 +156,8 @@ impl Maker {
     }
 }
 
-/// Returns marks of all mutants that fail a case. Each core does one run after the other, as promtool uses hardly more than one.
+/// Returns the marks of all mutants that fail a case. Each core runs one
+/// promtool after the other, because promtool hardly uses more than one.
 fn noticed(promtool: &Path, runs: &[Run]) -> BTreeSet<String> {
     let next = AtomicUsize::new(0);
     let one_after_the_other = || {
@@ -178,8 +179,8 @@ fn noticed(promtool: &Path, runs: &[Run]) -> BTreeSet<String> {
     })
 }
 
-/// The changes of each 11th rule or query, or of each with `OPS_TEST_FULL=1`; of those only whose name has the text of
-/// `OPS_TEST_MUTANTS`.
+/// Checks the changes of each 11th rule or query, or of all with `OPS_TEST_FULL=1`,
+/// restricted to names that contain the text of `OPS_TEST_MUTANTS`.
 #[test]
 fn of_changed_rules_and_queries_at_least_19_of_20_fail_a_case() {
     let Some(promtool) = promtool() else { return };

@@ -1,4 +1,4 @@
-//! Runs of promtool, each of which judges many mutants.
+//! Runs of promtool, each of which checks many mutants.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,32 +8,32 @@ use serde_yaml::{Mapping, Value};
 use super::change::Kind;
 use crate::rules::tested;
 
-/// A rule or query with one change, or none.
+/// A rule or query with one change, or unchanged.
 pub(super) struct Mutant {
     pub(super) kind: Kind,
     pub(super) what: String,
-    /// Ends its name in rules and cases, so that one run of promtool judges many.
+    /// Suffix of its name in rules and cases, so that one run of promtool checks many mutants.
     pub(super) mark: String,
     pub(super) form: Form,
 }
 
 pub(super) enum Form {
-    /// The rule of this name.
+    /// The rule with this name.
     Rule(String, Mapping),
-    /// The query of a case at this place, which is replaced.
+    /// The replacement for the query at this index of a case.
     Query(usize, String),
 }
 
-/// A case, rules that it needs, and mutants that it judges.
+/// A case, the rules that it needs, and the mutants that it checks.
 pub(super) struct Run {
     pub(super) rules: Vec<Value>,
-    /// A file with this one case.
+    /// A file with only this case.
     pub(super) file: Value,
     pub(super) mutants: Vec<Arc<Mutant>>,
 }
 
 impl Run {
-    /// Returns marks of those mutants for which the case fails.
+    /// Returns the marks of the mutants for which the case fails.
     pub(super) fn noticed(&self, promtool: &Path, mutants: &[Arc<Mutant>]) -> Vec<String> {
         if mutants.is_empty() {
             return Vec::new();
@@ -52,7 +52,7 @@ impl Run {
             marks.retain(|mark| told.contains(mark));
             return marks;
         }
-        // one of them is no rule, or cannot be evaluated
+        // one of them is not a valid rule, or cannot be evaluated
         let (some, others) = mutants.split_at(mutants.len() / 2);
         if some.is_empty() {
             return marks(others);
@@ -80,7 +80,7 @@ impl Run {
         file
     }
 
-    /// Returns the case, which asks for each of the mutants.
+    /// Returns the case, with queries for each of the mutants.
     fn case(&self, mutants: &[Arc<Mutant>]) -> Value {
         let mut file = self.file.clone();
         let case = &mut file["tests"][0];
