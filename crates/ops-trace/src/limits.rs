@@ -36,8 +36,8 @@ static FILTER: ArcSwapOption<Filter> = ArcSwapOption::const_empty();
 /// Sets the function that sees each text of an attribute (key, value) and may replace it, to remove secrets. Other
 /// texts have the keys `span.name` (of a name that is not a literal), `event.name` and `otel.status_description`.
 ///
-/// It runs on the export thread, before anything reads the span, so that no request waits for it. Its result for a text
-/// may be reused, without another call, for other spans of the same batch. If it panics, the value becomes `***`.
+/// It runs on the export thread, before the span is kept or exported, so that no request waits for it. Its result for a
+/// text may be reused, without another call, for other spans of the same batch. If it panics, the value becomes `***`.
 pub fn set_attribute_filter(filter: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
     FILTER.store(Some(Arc::new(Box::new(filter))));
 }

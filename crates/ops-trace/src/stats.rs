@@ -92,13 +92,13 @@ impl Stats {
 }
 
 /// Outcomes of the log lines, or of the data points of metrics, that were
-/// accepted for export so far (features `otlp-logs` and `otlp-metrics`).
+/// submitted for export so far (features `otlp-logs` and `otlp-metrics`).
 ///
 /// `taken` always equals `exported + rejected + queued` plus all [`dropped`](Self::dropped) items.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct SignalStats {
-    /// Items that were accepted for export.
+    /// Items that were submitted for export.
     pub taken: u64,
     /// Accepted by the collector.
     pub exported: u64,

@@ -237,7 +237,7 @@ fn buckets(family: &'static Family, quantile: f64) -> Expected {
     (inputs, vec![("{}".to_owned(), value)])
 }
 
-/// Returns the bound below which `rank` observations are; as many as there are buckets are in the first bucket.
+/// Returns the value below which `rank` observations are; as many as there are buckets are in the first bucket.
 fn quantile_of(bounds: &[f64], rank: f64) -> f64 {
     let first = bounds.first().copied().unwrap_or_default();
     let most = bounds.len() as f64;

@@ -321,13 +321,14 @@ fn snake(name: &str) -> String {
 
 /// Declares objectives for metrics of [`define!`](crate::define), for [`rules`](crate::rules()).
 ///
-/// Each objective names its metric by the function, which must be in scope. A counter, or a histogram as the counter of
-/// its observations, `fails` with label values that match a pattern, and may have a second metric of failures after
-/// `and`; observations of a histogram are good if they are `within` the bound of one of its buckets. Label values in
-/// `ignores` are not counted. Entries of `annotations`, such as `runbook_url`, are added to each of the alerts; a
-/// duplicate name, and `summary` and `description`, which alerts already have, do not compile. The text of an objective
-/// may contain `{{ $labels.job }}`, the only label of these alerts; the test cases support no other template. A pattern
-/// is values separated by `|`, with `.` for a character. An objective below 50 % or above 99.999 % does not compile.
+/// Each objective names its metric by the function, which must be in scope. A counter, or a histogram as the
+/// counter of its observations, `fails` with label values that match a pattern, and may have a second metric
+/// of failures after `and`; observations of a histogram are good if they are `within` the bound of one of
+/// its buckets. Label values in `ignores` are not counted. Entries of `annotations`, such as `runbook_url`,
+/// are added to each of the alerts; a duplicate name, and `summary` and `description`, which alerts already
+/// have, do not compile. The text of an annotation may contain `{{ $labels.job }}`, the only label of these
+/// alerts; the test cases support no other template. A pattern is values separated by `|`, with `.` for a
+/// character. An objective below 50 % or above 99.999 % does not compile.
 ///
 /// ```
 /// ops_metrics::define! {

@@ -63,7 +63,7 @@ impl Scrape {
         if before < SCRAPES_MAX {
             Ok(scrape)
         } else {
-            Err(ScrapeFailure::Busy) // what is not handed out gives its place back
+            Err(ScrapeFailure::Busy) // dropped here, which frees its place
         }
     }
 

@@ -228,7 +228,8 @@ impl CardinalityState {
 }
 
 impl LabelState {
-    /// Returns the reason why a value is not admitted. Declared values are always admitted, even if others came first.
+    /// Returns the reason why a value is not admitted. A declared
+    /// value is admitted even if the label has reached its limit.
     fn refusal(&self, value: &str, declared: &[&str], max: usize) -> Option<OverflowReason> {
         if self.values.contains(value) {
             None

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::environment::{Environment, Warning, warn};
 
 const VARIABLE: &str = "OPS_RESOURCE_DETECTORS";
-/// Maximum bytes that are read of a file.
+/// Maximum bytes that are read from a file.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 const CONTAINER_ID_DIGITS: usize = 64;
 

@@ -1,7 +1,7 @@
 use crate::Error;
 
 pub(crate) const DEFAULT: &str = "http://localhost:4318";
-/// Path of traces. Endpoints of traces are accepted for other signals too, whose path replaces it.
+/// Path of traces. Endpoints of traces are accepted for other signals too; their path replaces it.
 const TRACES_PATH: &str = "/v1/traces";
 const ACCEPTED: &str =
     "accepted is http://host:4318 or https://host/path, without user, password, query or fragment";
@@ -39,7 +39,7 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
         ));
     }
     if !endpoint.is_ascii() {
-        return Err(invalid(ACCEPTED)); // the parser takes any bytes in a path
+        return Err(invalid(ACCEPTED)); // the parser accepts any bytes in a path
     }
     let uri: http::Uri = endpoint.parse().map_err(|_| invalid(ACCEPTED))?;
     match uri.scheme_str() {

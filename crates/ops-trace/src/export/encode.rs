@@ -197,8 +197,8 @@ fn text_value(out: &mut Vec<u8>, value: &str) {
     out.extend_from_slice(value.as_bytes());
 }
 
-/// Writes an attribute if all its lengths fit into one byte, as most
-/// do, so that they are known beforehand. Otherwise returns false.
+/// Writes an attribute if all its lengths fit into one byte, as most do, so
+/// that they are known beforehand. Otherwise writes nothing and returns false.
 fn short_attribute(out: &mut Vec<u8>, tag: u8, key: &str, value: &str) -> bool {
     let len = key.len() + value.len() + 6;
     if key.is_empty() || len >= 0x80 {

@@ -186,7 +186,7 @@ impl Source for Metrics {
             // the next call would take as long
             return self.fail_late();
         }
-        // sending the metrics of the running call may have taken long
+        // sending the previous metrics may have taken long
         let budget = self.delivery.remaining_budget().unwrap_or_default();
         if budget.is_zero() {
             return;

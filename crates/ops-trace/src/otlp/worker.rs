@@ -60,7 +60,7 @@ impl Worker {
 
     /// Waits for the last push.
     pub(crate) fn wait(&self, budget: Duration) {
-        // an error means that the time was up, or that the thread has ended before
+        // an error means that the time was up, or that an earlier call has waited
         let _ = self.done.lock().recv_timeout(budget);
     }
 }

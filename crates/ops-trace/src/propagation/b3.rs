@@ -18,7 +18,7 @@ const PARENT_ID: HeaderName = HeaderName::from_static("x-b3-parentspanid");
 pub(super) struct DebugTrace(pub(super) TraceId);
 
 /// Reads B3 headers in either form, the single header first, as "B3 Extract" of OpenTelemetry's API for propagators
-/// demands: the sender may not use the form chosen here. The second value is the flag `debug`.
+/// demands: the sender may use another form than the one chosen here. The second value is the flag `debug`.
 pub(super) fn parse(headers: &HeaderMap) -> Option<(SpanContext, bool)> {
     parse_single(headers).or_else(|| parse_multi(headers))
 }

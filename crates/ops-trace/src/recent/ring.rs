@@ -19,7 +19,7 @@ const KEPT_TRACES: usize = 100;
 const SPANS_PER_TRACE: usize = 64;
 const ATTRIBUTES_PER_SPAN: usize = 32;
 const TEXT_BYTES: usize = 256;
-/// Maximum bytes of all traces; above it traces are evicted, oldest first.
+/// Maximum bytes of all traces; above it the oldest trace of the largest group is evicted.
 const RING_BYTES: usize = 4 * 1024 * 1024;
 /// Approximate bytes of a span besides its texts.
 const SPAN_BYTES: usize = 256;

@@ -1,4 +1,4 @@
-//! Log lines and metrics that were accepted for export, and their outcomes.
+//! Log lines and metrics that were submitted for export, and their outcomes.
 
 #[cfg(feature = "otlp-metrics")]
 pub(crate) mod batch;
