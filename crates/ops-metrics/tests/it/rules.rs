@@ -281,7 +281,7 @@ fn a_budget_that_cannot_be_spent_so_fast_has_no_such_alert() {
 }
 
 ops_metrics::define! {
-    /// Metrics of calls, of which a histogram alone tells how they ended.
+    /// Metrics of calls whose outcome is a label of a histogram only.
     catalog CALLS;
     /// Time a call took.
     histogram call_seconds { method: &'static str, error_type: &'static str = ["", "timeout", "refused"] } buckets [0.1, 1.0]
@@ -358,7 +358,7 @@ fn labels_that_prometheus_has_too_are_found_as_it_stores_them() {
 }
 
 ops_metrics::define! {
-    /// Metrics of imports, whose labels have the names that Prometheus gives to others.
+    /// Metrics of imports, whose labels have names to which Prometheus renames other labels.
     catalog IMPORTS;
     /// Imports done.
     counter imports_total { job: &'static str, exported_job: &'static str, outcome: &'static str = ["done", "failed"] }
