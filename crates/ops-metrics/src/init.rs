@@ -16,8 +16,9 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 ///
 /// # Errors
 ///
-/// Fails if a limit or bucket of the configuration is invalid, or names an unknown metric or label, if this was called
-/// before, if another crate's recorder is already installed, or if no thread can be started.
+/// Fails if a limit is 0 or for an unknown metric or label, if buckets are invalid, for
+/// another type of metric, or already in use, if this was called before, if another crate's
+/// recorder is already installed, or if no thread can be started.
 pub fn init(config: Config) -> Result<(), Error> {
     let _one = INSTALLING.lock();
     if recorder::is_installed() {

@@ -217,7 +217,7 @@ fn set_cpu(cores: Option<f64>, stat: &str, throttled: impl Fn(&str) -> Option<Du
     }
 }
 
-/// Returns the quota divided by the period, both in microseconds; a negative quota means no limit.
+/// Returns the quota divided by the period, both in microseconds; a quota of 0 or less means no limit.
 fn cores(quota: i64, period: i64) -> Option<f64> {
     (quota > 0 && period > 0).then(|| quota as f64 / period as f64)
 }

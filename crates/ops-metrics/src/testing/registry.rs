@@ -44,7 +44,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Fails if a limit or bucket is invalid, or names an unknown metric or label.
+    /// Fails if a limit is 0 or for an unknown metric or label,
+    /// or if buckets are invalid or for another type of metric.
     pub fn with(config: &Config) -> Result<Self, Error> {
         let inner = Inner {
             scope: Scope::new(),

@@ -116,7 +116,7 @@ struct Printed {
     resource: BTreeMap<String, String>,
 }
 
-/// Parses `Span #0`, then ` Name : value` for each field, and ` -> key: Str(value)` for each attribute.
+/// Parses `Span #0`, then `    Name   : value` for each field, and `     -> key: Str(value)` for each attribute.
 fn spans(lines: &[String]) -> Vec<Printed> {
     let (mut spans, mut resource) = (Vec::<Printed>::new(), BTreeMap::new());
     let mut in_resource = false;
