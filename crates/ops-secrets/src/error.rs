@@ -8,23 +8,23 @@ use crate::SecretSource;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Every source was asked and none has it (or only a default, where production forbids that).
+    /// Every source was queried and none has it (or only a default, which production does not accept).
     Missing,
     /// A source cannot be reached from this machine: no region, no credentials, no route.
     Unavailable,
     /// The credentials were refused: expired, unknown, wrong signature.
     Unauthenticated,
-    /// Access was denied. AWS answers the same when the secret does not exist and the policy is narrow.
+    /// Access was denied. AWS returns the same response if the secret does not exist and the policy is narrow.
     AccessDenied,
-    /// The service asked us to slow down.
+    /// The service throttled the request.
     Throttled,
-    /// A timeout, a 5xx, an unreadable answer.
+    /// A timeout, a 5xx, an unreadable response.
     Transient,
     /// The service could not decrypt the value.
     Decrypt,
-    /// There is a value, but not of the form that was asked for.
+    /// The value does not have the requested form.
     Malformed,
-    /// The catalog, the `.env` file, the name or the time to live is wrong.
+    /// The catalog, the `.env` file, the name or the time to live is invalid.
     Config,
 }
 
@@ -57,7 +57,7 @@ impl ErrorKind {
         }
     }
 
-    /// The last good value may be served for a while instead of this error.
+    /// Returns whether the last good value may be served for a limited time instead of this error.
     pub(crate) fn allows_stale(self) -> bool {
         matches!(self, Self::Unavailable | Self::Throttled | Self::Transient)
     }
@@ -66,13 +66,13 @@ impl ErrorKind {
 /// Attempt at one source.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Attempt {
-    /// The source.
+    /// Queried source.
     pub source: SecretSource,
-    /// Place (variable, path, file) and answer; never a value.
+    /// Place (variable, path, file) and outcome; never a value.
     pub outcome: String,
 }
 
-/// The name of [`Error`] in signatures that name several crates' errors.
+/// Alternative name of [`Error`], for signatures with the errors of several crates.
 pub type SecretError = Error;
 
 /// Error of a lookup. Holds names, sources and reasons; never a value or a part of one.
@@ -104,12 +104,12 @@ impl Error {
         self.0.kind
     }
 
-    /// Returns the sources that were asked, in order.
+    /// Returns the queried sources, in order.
     pub fn tried(&self) -> &[Attempt] {
         &self.0.tried
     }
 
-    /// Returns `true` if the same call may succeed later without anybody changing anything.
+    /// Returns `true` if the same call may succeed later without any change.
     pub fn is_retryable(&self) -> bool {
         self.kind().allows_stale()
     }

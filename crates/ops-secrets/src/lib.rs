@@ -1,5 +1,5 @@
-//! Secrets from the environment, files, AWS SSM, AWS Secrets Manager, a store of your own and `.env`: one call, one order, and always an
-//! answer to where a value came from.
+//! Secrets from the environment, files, AWS SSM, AWS Secrets Manager, custom sources
+//! and `.env`: one call, one order of precedence, and every value names its source.
 //!
 //! ```
 //! use ops_secrets::{Config, SecretSource, Secrets};
@@ -17,9 +17,9 @@
 //! ```
 //!
 //! # In an application
-//! [`get_secret`] and [`get_secret_source`] ask the process's resolver, which configures itself from the environment. Call
-//! [`Secrets::validate`] at start: it looks up the whole catalog in bulk and names everything that is missing at once.
-//! [`Secrets::report`] shows an operator where each secret comes from, and never what it is.
+//! [`get_secret`] and [`get_secret_source`] use the process's resolver, which is configured from the environment.
+//! Call [`Secrets::validate`] at start: it looks up the whole catalog in bulk and reports everything that is
+//! missing in one error. [`Secrets::report`] shows an operator the source of each secret, never its value.
 //!
 //! ```no_run
 //! use ops_secrets::{SecretError, SecretSource, get_secret, get_secret_source};
@@ -35,29 +35,32 @@
 //! ```
 //!
 //! # In a library
-//! Take a `&Secrets` from your caller. There is no global state behind it.
+//! Take a `&Secrets` from your caller. It does not depend on global state.
 //!
 //! # Guarantees
-//! - The order is environment, files, SSM, Secrets Manager, stores of your own, `.env`, default. Only a source that *definitely*
-//!   has nothing passes the question on (and AWS, if it was not switched on and is not here or refuses the credentials);
-//!   denied, throttled, late and malformed are errors, never a silent default. In a bulk, each name has its own answer.
-//! - If nothing hints at AWS, no packet is sent for it.
+//! - The order is environment, files, SSM, Secrets Manager, custom sources, `.env`, default. The next source
+//!   is queried only if a source *definitely* does not have the secret (and after AWS also if AWS was not
+//!   switched on and is unavailable or refuses the credentials). Denied, throttled, late and malformed
+//!   responses are errors, never a silent default. In a bulk lookup, each name has its own result.
+//! - If nothing hints at AWS, no packet is sent to it.
 //! - A remote value is at most as old as the caller's time to live (default 300 s), except while its source is
-//!   unreachable, throttled or late: then the last good one is served for up to an hour longer. A time to live of zero
-//!   accepts nothing older than the call, and nothing that was known before an `invalidate` is served after it.
-//! - Any number of callers that miss the same secret cause one lookup. It runs on its own thread with a deadline (5 s), so a
-//!   caller that goes away does not cancel it, and no worker of yours waits for the network: a blocking call on a worker of a
-//!   multi-thread runtime hands the worker's other tasks on. Every caller has its own timeout, whatever a source, a
-//!   listener or another caller does.
-//! - A value is announced to the listeners of [`Secrets::on_resolved`] before anybody gets it, and never inside a lookup.
-//! - A hit of a cataloged secret from AWS takes a lock of ours that nobody waits for, allocates nothing, and costs little more
-//!   than `env::var` and a `HashMap::get` together.
-//! - The environment is read at each call, files and `.env` again when they change. The process's environment is never written.
-//! - No value, and no part, length or hash of one, is in any `Debug`, `Display`, error, log line, report or metric.
+//!   unreachable, throttled or late: then the last good value is served for up to an hour longer. A time to live
+//!   of zero accepts nothing older than the call. After an `invalidate`, no value known before it is served.
+//! - Any number of callers that miss the same secret cause one lookup. It runs on a separate thread with a
+//!   deadline (5 s), so a caller that goes away does not cancel it, and none of your workers waits for the
+//!   network: a blocking call on a worker of a multi-thread runtime moves the worker's other tasks to
+//!   another worker. Every caller has its own timeout, independent of sources, listeners and other callers.
+//! - The listeners of [`Secrets::on_resolved`] are notified of a
+//!   value before any caller gets it, and never inside a lookup.
+//! - A hit of a cataloged secret from AWS takes an internal lock without waiting for it,
+//!   allocates nothing, and costs little more than `env::var` and a `HashMap::get` together.
+//! - The environment is read at each call; files and `.env` are read
+//!   again when they change. The process's environment is never written.
+//! - No `Debug`, `Display`, error, log line, report or metric contains a value, or a part, length or hash of one.
 //!
 //! # Errors
-//! [`Error`] has a [`kind`](Error::kind), names every source that was [`tried`](Error::tried), and says whether
-//! to [retry](Error::is_retryable).
+//! [`Error`] has a [`kind`](Error::kind), names every source that was
+//! [`tried`](Error::tried), and shows whether to [retry](Error::is_retryable).
 //!
 //! # Feature flags
 //! | feature | default | adds |
@@ -75,7 +78,8 @@
 //! | `aws` | | what the two AWS features share; not to be named alone |
 //!
 //! # When not to use it
-//! For configuration that is no secret, use a configuration crate. For leased credentials, use the client of the service.
+//! For configuration that is not secret, use a configuration
+//! crate. For leased credentials, use the client of the service.
 
 mod cache;
 mod caught;

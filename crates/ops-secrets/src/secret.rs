@@ -10,24 +10,24 @@ use zeroize::Zeroizing;
 pub enum SecretSource {
     /// An environment variable.
     Env,
-    /// A file: the one that `NAME_FILE` names, or one in a mounted folder.
+    /// A file: the one named by `NAME_FILE`, or one in a mounted folder.
     File,
     /// AWS Systems Manager Parameter Store.
     AwsSsm,
     /// AWS Secrets Manager.
     AwsSecretsManager,
-    /// A store of your own, by its name; see [`Config::source`](crate::Config::source).
+    /// A custom source, by its name; see [`Config::source`](crate::Config::source).
     Custom(&'static str),
     /// The `.env` file.
     DotEnv,
     /// The caller's default, or the catalog's.
     Default,
-    /// Nowhere.
+    /// No source has it.
     Missing,
 }
 
 impl SecretSource {
-    /// All sources, in order of precedence. Stores of your own are one of them here.
+    /// All sources, in order of precedence. All custom sources are one element.
     pub const ALL: &'static [Self] = &[
         Self::Env,
         Self::File,
@@ -84,22 +84,22 @@ impl fmt::Display for SecretSource {
     }
 }
 
-/// Value of a secret, and its source.
+/// Value of a secret, with its source.
 ///
-/// Cloning shares one allocation, which is zeroed when the last clone is dropped. `Debug` and `Display` print
-/// `[REDACTED]`; [`expose`](Secret::expose) is the only way to the text. Buffers of the TLS and HTTP stack and of the
-/// process environment are out of reach of the zeroing.
+/// Cloning shares one allocation, which is zeroed when the last clone is dropped. `Debug` and
+/// `Display` print `[REDACTED]`; [`expose`](Secret::expose) is the only access to the text.
+/// Zeroing does not cover buffers of the TLS and HTTP stack or the process environment.
 #[derive(Clone)]
 pub struct Secret(Arc<Inner>);
 
 struct Inner {
     value: Zeroizing<Box<str>>,
     source: SecretSource,
-    /// Content of a secret that is no text.
+    /// Content of a secret that is not text.
     binary: Option<Zeroizing<Box<[u8]>>>,
 }
 
-/// Bytes of a secret, and its source.
+/// Bytes of a secret, with its source.
 ///
 /// Cloning shares one allocation, which is zeroed when the last clone is dropped. `Debug` prints `[REDACTED]`.
 #[derive(Clone, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl SecretBytes {
         self.0
     }
 
-    /// Returns the bytes: those of a binary secret, or of the text of any other. Every call is a place to review.
+    /// Returns the bytes of a binary secret, or those of the text otherwise. Review every call of this method.
     pub fn expose(&self) -> &[u8] {
         self.0.bytes()
     }
@@ -140,7 +140,7 @@ impl Secret {
         }))
     }
 
-    /// A secret that is no text, and is given to nobody who asks for text.
+    /// Creates a binary secret. Callers that request text never get it.
     pub(crate) fn binary(bytes: &[u8], source: SecretSource) -> Self {
         Self(Arc::new(Inner {
             value: Zeroizing::new(Box::default()),
@@ -160,7 +160,7 @@ impl Secret {
         }
     }
 
-    /// Returns the text. Every call is a place to review.
+    /// Returns the text. Review every call of this method.
     pub fn expose(&self) -> &str {
         &self.0.value
     }
@@ -174,18 +174,18 @@ impl Secret {
         self.source() == SecretSource::Default
     }
 
-    /// Returns whether both are clones of one secret.
+    /// Returns whether both are clones of the same secret.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Compares in time that depends on the lengths alone.
+    /// Compares in time that depends only on the lengths.
     pub fn ct_eq(&self, other: impl AsRef<[u8]>) -> bool {
         self.expose().as_bytes().ct_eq(other.as_ref()).into()
     }
 }
 
-/// Constant-time, on the value alone.
+/// Compares the values only, in constant time.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         self.is_binary() == other.is_binary() && self.bytes().ct_eq(other.bytes()).into()

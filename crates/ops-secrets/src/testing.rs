@@ -1,4 +1,4 @@
-//! For tests: remote sources in memory that fail on command, and a clock that stands still.
+//! Test support: in-memory remote sources that fail on command, and a manual clock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use crate::cache::clock::Clock;
 use crate::error::ErrorKind;
 use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 
-/// A clock that moves when it is told to.
+/// Clock that moves only when advanced.
 #[derive(Clone, Debug, Default)]
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// A clock at zero.
+    /// Creates a clock at zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Moves the clock on; milliseconds count, smaller parts do not.
+    /// Advances the clock by whole milliseconds; smaller parts are ignored.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(by.as_millis() as u64, Ordering::AcqRel);
     }
 }
 
-/// A remote source in memory. Clones share their content.
+/// In-memory remote source. Clones share their content.
 #[derive(Clone)]
 pub struct MemorySource(Arc<Shared>);
 
@@ -48,7 +48,7 @@ impl Default for MemorySource {
 }
 
 impl MemorySource {
-    /// An empty source that answers at once.
+    /// Creates an empty source that responds immediately.
     pub fn new() -> Self {
         Self(Arc::new(Shared {
             content: Mutex::default(),
@@ -59,7 +59,7 @@ impl MemorySource {
         }))
     }
 
-    /// Answers `name` with `value` from now on.
+    /// Returns `value` for `name` from now on.
     pub fn set(&self, name: &str, value: &str) {
         self.0
             .content
@@ -67,45 +67,45 @@ impl MemorySource {
             .insert(name.into(), Ok(SourceValue::new(value)));
     }
 
-    /// Answers `name` with these bytes from now on, as a binary secret.
+    /// Returns these bytes for `name` from now on, as a binary secret.
     pub fn set_binary(&self, name: &str, bytes: impl Into<Vec<u8>>) {
         let value = SourceValue::binary(bytes);
         self.0.content.lock().insert(name.into(), Ok(value));
     }
 
-    /// Fails on `name` from now on.
+    /// Fails lookups of `name` with `kind` from now on.
     pub fn fail(&self, name: &str, kind: ErrorKind) {
         self.0.content.lock().insert(name.into(), Err(kind));
     }
 
-    /// Does not have `name` from now on.
+    /// Removes `name`: lookups find it absent from now on.
     pub fn remove(&self, name: &str) {
         self.0.content.lock().remove(name);
     }
 
-    /// Takes this long for each call.
+    /// Delays each call by `latency`.
     pub fn set_latency(&self, latency: Duration) {
         *self.0.latency.lock() = latency;
     }
 
-    /// Answers no call until [`release`](Self::release).
+    /// Holds all calls until [`release`](Self::release).
     pub fn hold(&self) {
         self.0.held.send_replace(true);
     }
 
-    /// Answers no call until [`release`](Self::release), and then with what was there when the call began: an answer that
-    /// was long under way.
+    /// Holds all calls until [`release`](Self::release), then responds with the content
+    /// as of the start of each call, like a response that was in transit for long.
     pub fn hold_answers(&self) {
         self.0.answers_as_asked.store(true, Ordering::Release);
         self.hold();
     }
 
-    /// Answers the calls that wait, and those to come.
+    /// Completes the held calls; later calls are not held.
     pub fn release(&self) {
         self.0.held.send_replace(false);
     }
 
-    /// Returns the calls so far, each with the names it asked for.
+    /// Returns the calls so far, each with the requested names.
     pub fn calls(&self) -> Vec<Vec<String>> {
         self.0.calls.lock().clone()
     }
@@ -118,7 +118,7 @@ impl Source for MemorySource {
 
     fn fetch<'a>(&'a self, names: &'a [String], _: Instant) -> SourceFuture<'a> {
         Box::pin(async move {
-            // whoever sees the call may set what a later one gets
+            // read before the call is recorded: a test that sees the call may set the value for a later one
             let before = self.0.content.lock().clone();
             self.0.calls.lock().push(names.to_vec());
             let latency = *self.0.latency.lock();
@@ -126,7 +126,7 @@ impl Source for MemorySource {
                 tokio::time::sleep(latency).await;
             }
             let is_held = *self.0.held.borrow();
-            // the sender lives in self, so waiting cannot fail
+            // the sender lives in `self`, so waiting cannot fail
             let _ = self.0.held.subscribe().wait_for(|held| !held).await;
             let keeps = self.0.answers_as_asked.load(Ordering::Acquire);
             let content = match is_held && keeps {
@@ -153,7 +153,7 @@ fn answer(stored: Option<&Result<SourceValue, ErrorKind>>) -> FetchResult {
 }
 
 impl Config {
-    /// Puts these in the place of both AWS services. Combine with [`AwsMode::On`](crate::AwsMode::On).
+    /// Replaces both AWS services with these sources. Combine with [`AwsMode::On`](crate::AwsMode::On).
     #[must_use]
     pub fn sources(mut self, ssm: &MemorySource, secrets_manager: &MemorySource) -> Self {
         let [ssm, secrets_manager] = [ssm, secrets_manager].map(|source| {
@@ -164,7 +164,7 @@ impl Config {
         self
     }
 
-    /// Takes the time from this clock.
+    /// Reads the time from this clock.
     #[must_use]
     pub fn clock(mut self, clock: &ManualClock) -> Self {
         self.clock = Clock::Manual(Arc::clone(&clock.0));

@@ -1,4 +1,4 @@
-//! Timeouts for futures on any executor, or on none: one thread of the process wakes them.
+//! Timeouts for futures on any executor, or without one: one thread per process wakes them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::caught::caught;
 
-/// Longest wait for the list of alarms; it is held for moments only, unless a fork copied it while it was.
+/// Maximum wait for the list of alarms. The lock is held only briefly, unless a fork copied it while it was held.
 const LOCK: Duration = Duration::from_millis(100);
 
 static ALARMS: Mutex<Alarms> = Mutex::new(Alarms {
@@ -22,13 +22,13 @@ static CHANGED: Condvar = Condvar::new();
 
 struct Alarms {
     due: BinaryHeap<Reverse<Due>>,
-    /// Process whose thread wakes them; zero before the first one.
+    /// Process that runs the alarm thread; zero before the first alarm.
     process: u32,
 }
 
 struct Due(Instant, Weak<Mutex<Option<Waker>>>);
 
-/// A point in time that a future waits for at most.
+/// Time limit of a future's wait.
 pub(crate) struct Alarm {
     at: Instant,
     waker: Option<Arc<Mutex<Option<Waker>>>>,
@@ -43,7 +43,8 @@ impl Alarm {
         self.at
     }
 
-    /// Ready once the time has come. Without a thread to wake it, only another wake-up finds that out.
+    /// Returns ready once the time limit has passed. If the alarm
+    /// thread cannot be started, only another wake-up notices it.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if Instant::now() >= self.at {
             return Poll::Ready(());
@@ -90,7 +91,7 @@ fn ring(mut alarms: MutexGuard<'static, Alarms>) {
             Some(Reverse(Due(at, waker))) if *at > now => {
                 let at = *at;
                 if waker.strong_count() == 0 {
-                    alarms.due.pop(); // answered in time
+                    alarms.due.pop(); // its future ended before the limit
                 } else {
                     CHANGED.wait_until(&mut alarms, at);
                 }
@@ -106,7 +107,7 @@ fn ring(mut alarms: MutexGuard<'static, Alarms>) {
 fn wake(due: Option<Due>) {
     let waker = due.and_then(|Due(_, waker)| waker.upgrade()?.lock().take());
     if let Some(waker) = waker {
-        // a waker belongs to somebody's executor; its panic must not cost the others their timeout
+        // a waker belongs to a foreign executor; its panic must not cost other futures their timeout
         caught(|| waker.wake());
     }
 }

@@ -1,4 +1,4 @@
-//! A source that cannot be reached is not asked for a while.
+//! Circuit breaker: an unreachable source is not queried for a while.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use parking_lot::Mutex;
 
 use crate::error::ErrorKind;
 
-/// A source that could not be reached is not asked again for this long.
+/// Time for which a source that could not be reached is not queried again.
 pub const BREAKER_OPEN: Duration = Duration::from_secs(60);
-/// Time for which one probe of a broken source keeps the others away.
+/// Time for which a probe of an unreachable source blocks further queries.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Closed, or open until a moment; then one probe at a time.
+/// Closed, or open until a point in time; after that, one probe at a time.
 #[derive(Default)]
 pub(crate) struct Breaker(Mutex<Option<Open>>);
 
@@ -21,7 +21,7 @@ struct Open {
     why: String,
 }
 
-/// Change of state that an operator should know of.
+/// Change of state that is worth reporting to the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Opened,
@@ -30,7 +30,7 @@ pub(crate) enum Change {
 }
 
 impl Breaker {
-    /// Returns the reason it was opened for, unless the caller may ask.
+    /// Returns the reason the breaker is open; `None` if the caller may query the source.
     pub(crate) fn refuses(&self, now: Duration) -> Option<(ErrorKind, String)> {
         let mut open = self.0.lock();
         let open = open.as_mut()?;

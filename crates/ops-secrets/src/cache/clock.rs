@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Monotonic time since the resolver was made, exact to some milliseconds.
+/// Monotonic time since the resolver was created, precise to a few milliseconds.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
     System(Start),
@@ -22,7 +22,7 @@ impl Clock {
         Duration::from_millis(self.millis())
     }
 
-    /// Milliseconds, as each hit reads them: computing with a `Duration` would cost more than the lookup itself.
+    /// Returns milliseconds as an integer: on a hit, arithmetic with `Duration` would cost more than the lookup itself.
     pub(crate) fn millis(&self) -> u64 {
         match self {
             Self::System(start) => start.millis(),
@@ -31,7 +31,8 @@ impl Clock {
     }
 }
 
-/// The kernel's coarse clock: lifetimes are counted in seconds, and a precise clock would be the dearest part of a hit.
+/// Start time on the kernel's coarse clock: lifetimes are counted in
+/// seconds, and a precise clock would be the most expensive part of a hit.
 #[cfg(target_os = "linux")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start(i64);

@@ -1,4 +1,4 @@
-//! Memory of one secret: what is known of its remote value, the lookup under way, and the value in use.
+//! Cached state of one secret: its remote value, the running lookup, and the value in use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,15 +12,16 @@ use crate::cache::freshness::{CachedLookup, LookupResult};
 use crate::cache::in_use::InUse;
 use crate::cache::ready::{Answer, Ready};
 
-/// Memory of one secret. `known` is swapped as a whole, together with the answer that follows from it, and read without a lock.
+/// Cached state of one secret. `known` is replaced as a whole, together
+/// with the `ready` answer derived from it, and read without a lock.
 #[derive(Default)]
 pub(crate) struct CacheEntry {
     known: ArcSwapOption<CachedLookup>,
     pub(crate) ready: Ready,
     lookups: Mutex<Lookups>,
-    /// The value in use, from whatever source.
+    /// Value in use, from any source.
     pub(crate) in_use: ArcSwapOption<InUse>,
-    /// The longest time to live that a caller asked for, in seconds: how long a value may still be of use.
+    /// Longest time to live that a caller requested, in seconds; decides how long a value is kept.
     longest_ttl: AtomicU64,
 }
 
@@ -28,18 +29,18 @@ pub(crate) struct CacheEntry {
 struct Lookups {
     current: Option<Arc<Flight>>,
     begun: u64,
-    /// Lookups up to this number are neither stored nor joined: something newer is known.
+    /// Lookups up to this number are neither stored nor joined, because something newer is known.
     outdated: u64,
-    /// Last time that a caller had a lookup begin whatever is known.
+    /// Last time a caller forced a lookup regardless of the cached state.
     forced_at: Option<Duration>,
 }
 
-/// Place of a caller at the lookups of a secret.
+/// Result of joining the lookups of a secret.
 pub(crate) enum Joined {
     Running(Arc<Flight>),
-    /// The caller has to start it.
+    /// New lookup, which the caller has to start.
     New(Arc<Flight>),
-    /// Another lookup ended since the caller looked.
+    /// Another lookup ended after the caller read the cached state.
     Changed,
 }
 
@@ -57,7 +58,8 @@ impl CacheEntry {
         self.known.load()
     }
 
-    /// Lets `seen` answer callers without a time to live at once, unless it was replaced: its value is announced.
+    /// Serves the value of `seen` directly to callers that set no time to live, now
+    /// that listeners were notified of it. Does nothing if `seen` was replaced.
     pub(crate) fn set_quiet(&self, seen: &Arc<CachedLookup>, ttl: Duration) {
         if let (false, Some(secret)) = (seen.is_quiet, seen.secret()) {
             let answer = Answer {
@@ -72,7 +74,7 @@ impl CacheEntry {
         }
     }
 
-    /// Stops `seen` from answering at once: another source has taken its place.
+    /// Stops serving `seen` directly: the value in use comes from another source.
     pub(crate) fn set_loud(&self, seen: &Arc<CachedLookup>) {
         if seen.is_quiet {
             let loud = CachedLookup::new(seen.value.clone(), seen.failure.clone());
@@ -80,7 +82,7 @@ impl CacheEntry {
         }
     }
 
-    /// Replaces what is known, unless it is not what was seen any more. Returns whether it was.
+    /// Replaces the cached state if it is still `seen`. Returns whether it was.
     fn replace(
         &self,
         seen: &Arc<CachedLookup>,
@@ -97,7 +99,7 @@ impl CacheEntry {
         self.ready.replace(change, answer)
     }
 
-    /// Replaces what is known whatever it is, and returns it.
+    /// Replaces the cached state unconditionally, and returns the previous one.
     fn swap(&self, known: Option<CachedLookup>) -> Option<Arc<CachedLookup>> {
         let (known, mut before) = (known.map(Arc::new), None);
         let change = || {
@@ -108,7 +110,8 @@ impl CacheEntry {
         before
     }
 
-    /// Joins the lookup under way or begins one. A caller that wants a `fresh` value joins none that was sent already.
+    /// Joins the running lookup or starts one. A caller that needs a
+    /// `fresh` value joins no lookup whose request was already sent.
     pub(crate) fn join(&self, seen: Option<&Arc<CachedLookup>>, fresh: bool) -> Joined {
         let mut lookups = self.lookups.lock();
         let current = lookups.current.as_ref().filter(|flight| flight.is_ours());
@@ -122,8 +125,8 @@ impl CacheEntry {
         Joined::New(lookups.begin())
     }
 
-    /// Begins a lookup whatever is known, or joins the one under way if another was begun so within the interval; `None`
-    /// if that one has ended.
+    /// Forces a lookup: joins the running one if its request is not sent yet, otherwise starts one. If a
+    /// lookup was forced within `interval` already, returns the running one, or `None` if it has ended.
     pub(crate) fn join_again(&self, now: Duration, interval: Duration) -> Option<Joined> {
         let mut lookups = self.lookups.lock();
         let current = lookups.current.as_ref().filter(|flight| flight.is_ours());
@@ -139,8 +142,8 @@ impl CacheEntry {
         }
     }
 
-    /// Ends a lookup: stores what `learn` makes of what was known before, unless something newer is known. Returns the
-    /// outcome, with which the caller lands the flight.
+    /// Ends a lookup: stores the state that `learn` derives from the previous one, unless
+    /// something newer is known. Returns the outcome for the caller to land the flight with.
     pub(crate) fn complete(
         &self,
         flight: &Arc<Flight>,
@@ -160,7 +163,8 @@ impl CacheEntry {
         Outcome::Answered(result)
     }
 
-    /// Forgets the remote value. What began before is neither stored nor joined; its waiters start over.
+    /// Drops the remote value. Lookups that started before are neither stored
+    /// nor joined; their waiters start over. Returns whether there was a state.
     pub(crate) fn invalidate(&self) -> bool {
         let mut lookups = self.lookups.lock();
         lookups.outdated = lookups.begun;
@@ -173,7 +177,7 @@ impl CacheEntry {
         known.is_some()
     }
 
-    /// Forgets a value that nobody may be given any more. Returns whether it did.
+    /// Drops a value that is too old for every caller. Returns whether it was.
     pub(crate) fn expire(&self, now: Duration, ttl: Duration, max_stale: Duration) -> bool {
         let known = self.known.load();
         let Some(value) = known.as_ref().and_then(|known| known.value.as_ref()) else {
@@ -183,7 +187,7 @@ impl CacheEntry {
         let limit = longest.max(ttl).saturating_add(max_stale);
         let is_old = now.saturating_sub(value.fetched_at) > limit;
         if let Some(known) = known.as_ref().filter(|_| is_old) {
-            // the failure stays: it is the reason why there is no younger value
+            // keep the failure: it is the reason why there is no newer value
             let failure = known.failure.clone();
             let failed = failure.map(|failure| CachedLookup::new(None, Some(failure)));
             self.replace(known, failed, None);
@@ -191,7 +195,7 @@ impl CacheEntry {
         is_old
     }
 
-    /// Notes for how long a value may be of use to a caller.
+    /// Records a requested time to live, which extends how long the value is kept.
     pub(crate) fn note_ttl(&self, ttl: Duration) {
         if ttl.as_secs() > self.longest_ttl.load(Ordering::Relaxed) {
             self.longest_ttl.fetch_max(ttl.as_secs(), Ordering::Relaxed);

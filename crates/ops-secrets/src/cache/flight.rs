@@ -1,4 +1,4 @@
-//! One lookup under way, and those who wait for it.
+//! A running lookup and its waiters.
 
 use std::collections::HashMap;
 use std::process;
@@ -11,16 +11,16 @@ use parking_lot::Mutex;
 use crate::cache::freshness::LookupResult;
 use crate::caught::caught;
 
-/// One lookup under way that any number of callers wait for, on any executor or on none.
+/// Running lookup that any number of callers wait for, on any executor or without one.
 ///
-/// Hand-made instead of a tokio channel because those take part in tokio's cooperative budget: a blocking wait inside
-/// a task would spin once that is used up.
+/// Not a tokio channel, because channels take part in tokio's cooperative
+/// budget: once that is used up, a blocking wait inside a task would spin.
 pub(crate) struct Flight {
-    /// Counts up per secret: a lookup with a greater number began later.
+    /// Sequence number per secret: a lookup with a higher number started later.
     pub(crate) number: u64,
-    /// Process that runs it; a forked child never sees it end.
+    /// Process that runs the lookup; a forked child never sees it end.
     process: u32,
-    /// Number of the thread that runs it.
+    /// Number of the thread that runs the lookup.
     thread: AtomicU64,
     sent: AtomicBool,
     state: Mutex<State>,
@@ -29,15 +29,16 @@ pub(crate) struct Flight {
 #[derive(Default)]
 struct State {
     outcome: Option<Outcome>,
-    /// By the addresses that make a waker: there may be tens of thousands, each of which asks more than once.
+    /// Keyed by the two addresses of a waker: there may be tens of
+    /// thousands of waiters, each of which polls more than once.
     waiting: HashMap<(usize, usize), Waker, foldhash::fast::RandomState>,
 }
 
-/// End of a lookup, as its waiters see it.
+/// Outcome of a lookup for its waiters.
 #[derive(Clone)]
 pub(crate) enum Outcome {
     Answered(LookupResult),
-    /// The secret was invalidated, or a later lookup was faster: the waiters start over.
+    /// The secret was invalidated, or a later lookup completed first: the waiters start over.
     Superseded,
 }
 
@@ -52,12 +53,12 @@ impl Flight {
         })
     }
 
-    /// Returns whether this process runs the lookup, and not the one that it was forked from.
+    /// Returns whether the lookup runs in this process, not in the one it was forked from.
     pub(crate) fn is_ours(&self) -> bool {
         self.process == process::id()
     }
 
-    /// Notes the thread that is to run it.
+    /// Records the thread that will run the lookup.
     pub(crate) fn set_thread(&self, number: u64) {
         self.thread.store(number, Ordering::Release);
     }
@@ -66,7 +67,7 @@ impl Flight {
         self.thread.load(Ordering::Acquire)
     }
 
-    /// Marks the request as sent: its answer may be older than what a later caller asks for.
+    /// Marks the request as sent: its response may be older than a later caller accepts.
     pub(crate) fn send(&self) {
         self.sent.store(true, Ordering::Release);
     }
@@ -75,7 +76,7 @@ impl Flight {
         self.sent.load(Ordering::Acquire)
     }
 
-    /// Wakes the waiters. The first outcome counts.
+    /// Sets the outcome and wakes the waiters. Only the first outcome counts.
     pub(crate) fn land(&self, outcome: Outcome) {
         let waiting = {
             let mut state = self.state.lock();
@@ -83,7 +84,7 @@ impl Flight {
             std::mem::take(&mut state.waiting)
         };
         for waker in waiting.into_values() {
-            // a waker belongs to somebody's executor; its panic must not cost the others their answer
+            // a waker belongs to a foreign executor; its panic must not keep the other waiters from being woken
             caught(|| waker.wake());
         }
     }
@@ -93,7 +94,8 @@ impl Flight {
         if let Some(outcome) = &state.outcome {
             return Poll::Ready(outcome.clone());
         }
-        // of the clone, which holds on to them: those of the waker itself may be another task's the next time
+        // addresses of the clone, which keeps them occupied: those of
+        // the original may belong to another task at the next poll
         let waker = cx.waker().clone();
         let key = (
             waker.data().addr(),

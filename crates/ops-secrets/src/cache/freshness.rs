@@ -1,4 +1,4 @@
-//! Rules of freshness: what a value of a certain age is worth to a caller with a certain time to live.
+//! Freshness rules: how a cached value is used, given its age and the caller's time to live.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,22 +6,23 @@ use std::time::Duration;
 use crate::error::ErrorKind;
 use crate::{Attempt, Secret};
 
-/// An absent secret is asked for again after this long at the latest.
+/// Maximum time for which an absent secret is remembered as absent.
 pub const NEGATIVE_TTL: Duration = Duration::from_secs(30);
-/// The longest pause between two attempts after errors; the first is one second and each doubles.
+/// Maximum pause between two attempts after errors; the first pause is one second, and each one doubles.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(60);
-/// Up to this share of a time to live is taken off, so that secrets fetched together are not refreshed together.
+/// Maximum share of a time to live that is subtracted at random,
+/// so that secrets fetched together are not refreshed together.
 const JITTER_PERCENT: u64 = 10;
-/// From this share of its time to live a hit starts a refresh in the background.
+/// Share of its time to live from which a hit starts a refresh in the background.
 const REFRESH_AHEAD_PERCENT: u64 = 80;
 
-/// Result of one lookup: a value, definitely nothing, or a failure.
+/// Result of one lookup: a value, a definite absence, or a failure.
 pub(crate) type LookupResult = Result<Option<Secret>, Failure>;
 
-/// Last value and last failure of one secret's remote sources.
+/// Last value and last failure of the remote sources of one secret.
 #[derive(Clone)]
 pub(crate) struct CachedLookup {
-    /// The value is announced: it answers callers without a time to live at once.
+    /// Listeners were notified of the value: callers that set no time to live get it directly.
     pub(crate) is_quiet: bool,
     pub(crate) value: Option<RemoteValue>,
     pub(crate) failure: Option<Failure>,
@@ -29,36 +30,37 @@ pub(crate) struct CachedLookup {
 
 #[derive(Clone)]
 pub(crate) struct RemoteValue {
-    /// `None`: the remote sources definitely do not have it.
+    /// `None` if the remote sources definitely do not have the secret.
     pub(crate) secret: Option<Secret>,
     pub(crate) fetched_at: Duration,
-    /// Percent taken off each time to live.
+    /// Percent subtracted from each time to live.
     pub(crate) jitter: u64,
     pub(crate) tried: Arc<[Attempt]>,
-    /// A source before the one that has it failed.
+    /// A source before the one that has the value failed.
     pub(crate) passed_over: bool,
 }
 
 #[derive(Clone)]
 pub(crate) struct Failure {
     pub(crate) kind: ErrorKind,
-    /// The sources after the remote ones are asked all the same: AWS is not there, in automatic mode.
+    /// The sources after it are queried despite the failure: in automatic
+    /// mode, AWS is unavailable or refuses the credentials.
     pub(crate) passes: bool,
     pub(crate) tried: Arc<[Attempt]>,
-    /// Place of the attempt that failed: sources behind it may have been asked, and have nothing.
+    /// Index of the failed attempt: sources after it may have been queried, without a result.
     at: usize,
     pub(crate) failed_at: Duration,
     pub(crate) retry_at: Duration,
     pub(crate) in_a_row: u32,
-    /// Kinds of those in a row that were logged.
+    /// Kinds of the failures in a row that were logged.
     logged: Kinds,
 }
 
-/// A set of kinds.
+/// Set of error kinds.
 #[derive(Clone, Copy, Default)]
 struct Kinds(u16);
 
-/// Answer of the cache to a caller with a certain time to live.
+/// Decision for a caller with a certain time to live.
 pub(crate) enum Freshness {
     Fresh {
         value: Option<Secret>,
@@ -78,7 +80,7 @@ impl CachedLookup {
         }
     }
 
-    /// Millisecond until which nothing needs doing for callers without a time to live.
+    /// Returns the millisecond until which callers that set no time to live can be served without further work.
     pub(crate) fn quiet_until(&self, ttl: Duration) -> u64 {
         let until = |value: &RemoteValue| millis(value.fetched_at) + value.soon(ttl);
         self.value.as_ref().map_or(0, until)
@@ -88,7 +90,7 @@ impl CachedLookup {
         self.value.as_ref()?.secret.as_ref()
     }
 
-    /// Judges the value. A time to live of zero accepts nothing that is known already.
+    /// Decides how the cached state serves a caller. A time to live of zero accepts nothing that is cached.
     pub(crate) fn freshness(&self, ttl: Duration, max_stale: Duration, now: Duration) -> Freshness {
         if ttl.is_zero() {
             return Freshness::Fetch;
@@ -115,13 +117,14 @@ impl CachedLookup {
         }
     }
 
-    /// Attempts at the sources that do not have it.
+    /// Returns the attempts at the sources that do not have the secret.
     pub(crate) fn tried_in_vain(&self) -> Vec<Attempt> {
         let value = self.value.as_ref();
         value.map_or_else(Vec::new, |value| value.tried.to_vec())
     }
 
-    /// The last good value, if this kind of failure allows it, it is not too old, and the caller takes old values.
+    /// Returns the last good value if this kind of failure allows
+    /// it, it is not too old, and the caller accepts old values.
     pub(crate) fn stale(
         &self,
         kind: ErrorKind,
@@ -150,7 +153,7 @@ impl RemoteValue {
         }
     }
 
-    /// Sets whether a source before the one that has it failed.
+    /// Records whether a source before the one that has the value failed.
     pub(crate) fn passed_over(mut self, passed_over: bool) -> Self {
         self.passed_over = passed_over;
         self
@@ -175,14 +178,15 @@ impl RemoteValue {
         Duration::from_millis(self.soon(ttl).saturating_sub(self.age(now)))
     }
 
-    /// Age from which a hit starts a refresh, in milliseconds.
+    /// Returns the age from which a hit starts a refresh, in milliseconds.
     fn soon(&self, ttl: Duration) -> u64 {
         self.lifetime(ttl) * REFRESH_AHEAD_PERCENT / 100
     }
 }
 
 impl Failure {
-    /// The failure after `before`, of the attempt at this place: each one in a row doubles the pause.
+    /// Creates the failure that follows `before`, of the attempt
+    /// at index `at`. Each failure in a row doubles the pause.
     pub(crate) fn after(
         before: Option<&CachedLookup>,
         (kind, passes): (ErrorKind, bool),
@@ -203,13 +207,13 @@ impl Failure {
         }
     }
 
-    /// The attempt that failed.
+    /// Returns the attempt that failed.
     pub(crate) fn cause(&self) -> Option<&Attempt> {
         self.tried.get(self.at)
     }
 
-    /// Reports whether the log says as much already: of failures that pass the first one does for all, of others the first one of
-    /// each kind.
+    /// Returns whether the log already covers this failure: of failures that allow a
+    /// stale value, only the first in a row is logged; of others, the first of each kind.
     pub(crate) fn is_logged(&self) -> bool {
         match self.kind.allows_stale() {
             true => !self.logged.is_empty(),
@@ -240,7 +244,7 @@ impl Kinds {
     }
 }
 
-/// Whole milliseconds; times to live are at most [`MAX_TTL`](crate::MAX_TTL), so nothing overflows.
+/// Converts to whole milliseconds. Times to live are at most [`MAX_TTL`](crate::MAX_TTL), so nothing overflows.
 fn millis(duration: Duration) -> u64 {
     duration
         .as_secs()
@@ -248,12 +252,12 @@ fn millis(duration: Duration) -> u64 {
         .saturating_add(u64::from(duration.subsec_millis()))
 }
 
-/// 1 s, 2 s, 4 s and so on, at most [`MAX_BACKOFF`].
+/// Returns the pause: 1 s, 2 s, 4 s and so on, at most [`MAX_BACKOFF`].
 fn backoff(in_a_row: u32) -> Duration {
     Duration::from_secs(1 << in_a_row.saturating_sub(1).min(6)).min(MAX_BACKOFF)
 }
 
-/// 0 to [`JITTER_PERCENT`], from the standard library's random hash keys.
+/// Returns a random number from 0 to [`JITTER_PERCENT`], based on the standard library's random hash keys.
 fn jitter() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u8) % (JITTER_PERCENT + 1)

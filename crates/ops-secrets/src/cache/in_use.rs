@@ -1,15 +1,15 @@
-//! The value that callers use now.
+//! Value that callers currently use.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{Secret, SecretSource};
 
-/// A value in use, kept so that an unchanged one is neither allocated nor announced again.
+/// Value in use, kept so that an unchanged value is neither allocated nor reported to listeners again.
 pub(crate) struct InUse {
     pub(crate) secret: Secret,
-    /// Listeners hear of it.
+    /// Listeners are notified of it.
     pub(crate) sensitive: bool,
-    /// Listeners heard of it, if they have to: only then it is handed out without a lock.
+    /// Listeners were notified if they have to be: only then is the value handed out without a lock.
     settled: AtomicBool,
 }
 
@@ -30,8 +30,8 @@ impl InUse {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// Returns the secret if it has this text and source. No guess of an outsider is compared here, so it need not take
-    /// constant time.
+    /// Returns the secret if it has this text and source. The text is not
+    /// an outsider's guess, so the comparison need not take constant time.
     #[inline]
     pub(crate) fn unless_changed(&self, text: &[u8], source: SecretSource) -> Option<Secret> {
         let same = self.secret.source() == source && self.secret.expose().as_bytes() == text;

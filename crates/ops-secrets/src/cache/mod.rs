@@ -1,4 +1,4 @@
-//! The state of one secret's remote value: what is known of it, the lookup under way, and the time that ages it.
+//! Cached state of one secret: its remote value, the running lookup, and the clock that ages it.
 
 pub(crate) mod alarm;
 pub(crate) mod breaker;

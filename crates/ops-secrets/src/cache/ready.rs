@@ -1,20 +1,20 @@
-//! The answer that most calls get, apart from what is known.
+//! Precomputed answer for most calls, separate from the full cached state.
 
 use spin::mutex::SpinMutex;
 
 use crate::{Secret, SecretSource};
 
-/// A value for callers without a time to live, while nothing else needs doing.
+/// Value for callers that set no time to live, as long as no other work is due.
 ///
-/// It has a lock that nobody waits for to read: one instruction that processors have to agree on, where a value that is swapped
-/// as a whole needs two and a counter a third.
+/// Protected by a lock that readers never wait for: that is one atomic instruction,
+/// whereas a value that is swapped as a whole needs two, and a counter a third.
 #[derive(Default)]
 pub(crate) struct Ready(SpinMutex<State, spin::relax::Yield>);
 
 #[derive(Default)]
 struct State {
     answer: Option<Answer>,
-    /// Answers so far, by source.
+    /// Number of answers so far, by source.
     hits: Hits,
 }
 
@@ -23,12 +23,12 @@ pub(crate) type Hits = [u64; SecretSource::ALL.len()];
 
 pub(crate) struct Answer {
     pub(crate) secret: Secret,
-    /// It holds before this millisecond.
+    /// The answer is valid before this millisecond.
     pub(crate) until: u64,
 }
 
 impl Ready {
-    /// Returns and counts the answer; `None` also while another thread is at it.
+    /// Returns and counts the answer; `None` also while another thread holds the lock.
     #[inline]
     pub(crate) fn take(&self, now_millis: u64) -> Option<Secret> {
         let mut state = self.0.try_lock()?;
@@ -41,7 +41,8 @@ impl Ready {
         Some(secret)
     }
 
-    /// Makes a change to what is known, and replaces the answer by the one that belongs to it; leaves it if there was no change.
+    /// Changes the cached state and replaces the answer with the
+    /// matching one. Leaves the answer if `change` returns `false`.
     pub(crate) fn replace(&self, change: impl FnOnce() -> bool, answer: Option<Answer>) -> bool {
         let mut state = self.0.lock();
         if !change() {
@@ -49,7 +50,7 @@ impl Ready {
         }
         let before = std::mem::replace(&mut state.answer, answer);
         drop(state);
-        // zeroed without the lock
+        // zeroed outside the lock
         drop(before);
         true
     }

@@ -1,4 +1,4 @@
-//! Waiting on a thread, inside or outside of tokio.
+//! Blocking wait on a thread, inside or outside of tokio.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::pin;
@@ -9,16 +9,17 @@ use std::time::Instant;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Runs a future that needs no runtime to its end on this thread; `None` if `limit` comes first.
+/// Runs a future that needs no runtime to completion on this thread; `None` if `limit` passes first.
 ///
-/// On a worker of a multi-thread runtime, the worker's other tasks go to another thread for as long as this one waits.
+/// On a worker of a multi-thread runtime, the worker's other tasks move to another thread while this one waits.
 pub(crate) fn block_on<F: Future>(future: F, limit: Option<Instant>) -> Option<F::Output> {
     let mut future = Some(future);
     if is_on_a_worker() {
         let wait = || {
             tokio::task::block_in_place(|| future.take().map(|future| park_until(future, limit)))
         };
-        // within a `LocalSet` of a multi-thread runtime `block_in_place` panics before it runs anything: the worker then waits itself
+        // within a `LocalSet` of a multi-thread runtime `block_in_place`
+        // panics before it runs anything: the worker itself waits then
         match panic::catch_unwind(AssertUnwindSafe(wait)) {
             Ok(Some(output)) => return output,
             Err(panic) if future.is_none() => panic::resume_unwind(panic),
@@ -28,7 +29,8 @@ pub(crate) fn block_on<F: Future>(future: F, limit: Option<Instant>) -> Option<F
     park_until(future?, limit)
 }
 
-/// The thread that called `block_on` of a runtime is none, and runs no task but that one.
+/// Returns whether this thread is a worker. The thread that
+/// called `block_on` of a runtime is not: it runs no other task.
 fn is_on_a_worker() -> bool {
     let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
     matches!(flavor, Ok(RuntimeFlavor::MultiThread)) && tokio::task::try_id().is_some()

@@ -1,4 +1,4 @@
-//! The whole of a hit: most calls, without the structures that a lookup needs.
+//! Fast path of a hit: most calls, without the structures that a lookup needs.
 
 use std::ffi::OsString;
 
@@ -8,11 +8,11 @@ use crate::source::env::wipe;
 use crate::{Secret, SecretSource};
 
 impl Resolver {
-    /// Returns the answer for a caller without a time to live, if it is at hand and nothing else needs doing. `None` means
-    /// nothing; the question starts over.
+    /// Returns the value for a caller that set no time to live, if it is available without
+    /// further work. `None` decides nothing: the caller continues with the general path.
     ///
-    /// A value travels in one register from here to the caller: carried through the results of the general path, the
-    /// same hit takes half as long again.
+    /// The value is passed from here to the caller in one register; through the
+    /// result types of the general path, the same hit takes 1.5 times as long.
     pub(super) fn at_hand(&self, name: &str) -> Option<Secret> {
         let Some(tracked) = self.find(name) else {
             return self.uncataloged_at_hand(name);
@@ -23,7 +23,7 @@ impl Resolver {
         tracked.cache.ready.take(self.config.clock.millis())
     }
 
-    /// Only a value that the general path has found fit before.
+    /// Returns only a value that the general path accepted before.
     fn uncataloged_at_hand(&self, name: &str) -> Option<Secret> {
         let others = self.listeners.others();
         let in_use = others.get(name)?;

@@ -1,4 +1,4 @@
-//! The question for one secret, in its sync and its async form.
+//! Request for one secret, in its sync and async form.
 
 use std::borrow::Cow;
 use std::future::{IntoFuture, poll_fn};
@@ -16,16 +16,16 @@ use crate::resolver::secrets::Secrets;
 use crate::resolver::{Found, Request, Resolver, Step, not_found};
 use crate::{Secret, SecretBytes, SecretError, SecretSource};
 
-/// A question for one secret: add what you need, then `.await` it or call [`blocking`](Get::blocking).
+/// Request for one secret: set options, then `.await` it or call [`blocking`](Get::blocking).
 #[must_use = "nothing is asked before `.await` or `.blocking()`"]
 pub struct Get<'a> {
     secrets: Result<&'a Secrets, SecretError>,
     name: &'a str,
     ttl: Option<Duration>,
     default: Option<Cow<'a, str>>,
-    /// Bytes are accepted too.
+    /// Binary values are accepted too.
     binary: bool,
-    /// No other source is asked in place of AWS.
+    /// No later source is queried if AWS fails.
     strict: bool,
 }
 
@@ -41,14 +41,14 @@ impl<'a> Get<'a> {
         }
     }
 
-    /// Takes a failure of AWS for one, also where automatic mode would go on.
+    /// Makes a failure of AWS an error even where automatic mode would fall back.
     pub(crate) fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
         self
     }
 
-    /// Accepts a remote value up to this age. Zero always asks again and accepts no older value: if the source fails, that is
-    /// an error. At most [`MAX_TTL`](crate::MAX_TTL).
+    /// Accepts a remote value up to this age. Zero always starts a lookup and accepts no
+    /// older value: if the source fails, the call fails. At most [`MAX_TTL`](crate::MAX_TTL).
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -67,13 +67,13 @@ impl<'a> Get<'a> {
         self
     }
 
-    /// Sets the value for the case that every source definitely has none. Wins over the catalog's default.
+    /// Sets the value to use if every source definitely lacks the secret. Takes precedence over the catalog's default.
     pub fn or(mut self, default: impl Into<Cow<'a, str>>) -> Self {
         self.default = Some(default.into());
         self
     }
 
-    /// Returns the secret, or `None` if it is nowhere and not required.
+    /// Returns the secret, or `None` if no source has it and it is not required.
     ///
     /// # Errors
     /// Fails if a source fails, or a required secret is missing.
@@ -90,8 +90,8 @@ impl<'a> Get<'a> {
         source_of(self.optional().await)
     }
 
-    /// Returns the bytes of a secret: a binary secret of AWS as it is stored, the text of any other. Base64 is not decoded, and no
-    /// binary secret is given out as text.
+    /// Returns the bytes of a secret: a binary secret of AWS as it is stored, otherwise
+    /// the text. Base64 is not decoded, and a binary secret is never returned as text.
     ///
     /// # Errors
     /// Fails if a source fails, or no source has the secret.
@@ -119,8 +119,8 @@ impl<'a> Get<'a> {
 
     /// Waits on this thread, inside or outside of tokio, for at most the deadline.
     ///
-    /// The network is the business of a thread of its own. On a worker of a multi-thread runtime the other tasks are
-    /// handed to another worker meanwhile; a current-thread runtime has no other one and stands still: await there.
+    /// Network I/O runs on a separate thread. On a worker of a multi-thread runtime, the other tasks move to
+    /// another worker meanwhile; a current-thread runtime has no other worker and stands still: use `.await` there.
     ///
     /// # Errors
     /// Fails if a source fails, or no source has the secret.
@@ -186,7 +186,7 @@ impl<'a> Get<'a> {
         result
     }
 
-    /// Turns bytes into an error for callers who ask for text.
+    /// Turns a binary value into an error for callers that request text.
     fn of_its_kind(&self, result: Result<Found, SecretError>) -> Result<Found, SecretError> {
         match &result {
             Ok(found) if !self.binary && found.is_binary() => {
@@ -211,7 +211,7 @@ impl<'a> Get<'a> {
 }
 
 impl Resolver {
-    /// The result of a lookup whose time is up for a waiter.
+    /// Returns the result of a lookup for a waiter that timed out.
     fn late(&self, request: &Request<'_>, flight: &Arc<Flight>) -> LookupResult {
         match self.find(request.name) {
             Some(tracked) => self.give_up(tracked, flight),
@@ -238,7 +238,7 @@ impl<'a> IntoFuture for Get<'a> {
     }
 }
 
-/// Future of a [`Get`]. Needs no runtime and allocates nothing if the answer is at hand.
+/// Future of a [`Get`]. Needs no runtime, and allocates nothing if the value is available at once.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Resolving<'a>(Asking<'a>);
 

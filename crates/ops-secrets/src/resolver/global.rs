@@ -1,4 +1,4 @@
-//! The process's resolver.
+//! Resolver of the process.
 
 use std::sync::OnceLock;
 
@@ -8,10 +8,11 @@ use crate::{Config, SecretError, SecretSource};
 
 static GLOBAL: OnceLock<Secrets> = OnceLock::new();
 
-/// Returns the process's resolver: the one given to [`init`], else one configured by the environment at the first use.
+/// Returns the process's resolver: the one passed to [`init`],
+/// otherwise one configured from the environment on first use.
 ///
 /// # Errors
-/// Fails if the configuration by the environment is wrong. The next call tries again.
+/// Fails if the configuration from the environment is invalid. The next call tries again.
 pub fn global() -> Result<&'static Secrets, SecretError> {
     if let Some(secrets) = GLOBAL.get() {
         return Ok(secrets);
@@ -20,10 +21,10 @@ pub fn global() -> Result<&'static Secrets, SecretError> {
     Ok(GLOBAL.get_or_init(|| secrets))
 }
 
-/// Makes the process's resolver.
+/// Creates the process's resolver.
 ///
 /// # Errors
-/// Fails if the configuration is wrong, or the process has a resolver already.
+/// Fails if the configuration is invalid, or the process already has a resolver.
 pub fn init(config: Config) -> Result<&'static Secrets, SecretError> {
     let secrets = Secrets::new(config)?;
     if GLOBAL.set(secrets).is_err() {
@@ -34,14 +35,14 @@ pub fn init(config: Config) -> Result<&'static Secrets, SecretError> {
     global()
 }
 
-/// Asks the process's resolver for a secret: `get_secret("NAME").await`, or `.blocking()` in sync code.
+/// Requests a secret from the process's resolver: `get_secret("NAME").await`, or `.blocking()` in sync code.
 pub fn get_secret(name: &str) -> Get<'_> {
     Get::new(global(), name)
 }
 
-/// Asks the process's resolver for the source of a secret. In sync code: `get_secret("NAME").source_blocking()`.
+/// Returns the source of a secret, from the process's resolver. In sync code: `get_secret("NAME").source_blocking()`.
 ///
-/// Without I/O if the answer is at hand; else it looks the secret up as [`get_secret`] does.
+/// Does no I/O if the source is already known; otherwise looks the secret up as [`get_secret`] does.
 ///
 /// # Errors
 /// Fails if a source fails.

@@ -1,4 +1,4 @@
-//! Our identity at AWS, for a diagnosis.
+//! Identity of the process at AWS, for diagnostics.
 
 use std::time::Instant;
 
@@ -11,13 +11,15 @@ use crate::resolver::secrets::Secrets;
 use crate::source::FetchError;
 
 impl Secrets {
-    /// Asks AWS (the Security Token Service) who the credentials belong to, and returns its ARN; `None` where AWS is not
-    /// asked for secrets. Everybody may ask that, whatever their policy: what fails here are the credentials or the way there.
+    /// Asks AWS (the Security Token Service) for the identity of the credentials, and
+    /// returns its ARN; `None` if AWS is not queried for secrets. Every policy allows this
+    /// request, so a failure means that the credentials or the connection are at fault.
     ///
-    /// It asks anew each time, and waits as [`Get::blocking`](crate::Get::blocking) does, for the deadline of a lookup at most.
+    /// Sends a request on each call, and waits as [`Get::blocking`](crate::Get::blocking)
+    /// does, for at most the deadline of a lookup.
     ///
     /// # Errors
-    /// Fails if there are no credentials, if AWS refuses them, or if it does not answer in time.
+    /// Fails if there are no credentials, if AWS refuses them, or if it does not respond in time.
     pub fn aws_identity_blocking(&self) -> Result<Option<String>, SecretError> {
         let resolver = &self.resolver;
         let Some(identity) = resolver.chain.identity() else {
@@ -32,7 +34,7 @@ impl Secrets {
         let (send, answered) = oneshot::channel();
         let asking = async move {
             let answer = identity.fetch(&[String::new()], until).await.pop();
-            // nobody waits any more
+            // the caller may have stopped waiting
             let _ = send.send(answer);
         };
         let started = resolver.runtime.spawn(asking);

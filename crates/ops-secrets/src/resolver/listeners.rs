@@ -1,7 +1,7 @@
-//! The values in use, and those who are told of them.
+//! Values in use, and the listeners that are notified of them.
 //!
-//! Listeners run on the thread that is about to hand a value out, never inside a lookup: no lookup and none of its waiters
-//! depends on them. One caller at a time announces; the others wait for it, up to the deadline.
+//! Listeners run on the thread that is about to hand a value out, never inside a lookup: no lookup and none of its
+//! waiters depends on them. One caller at a time notifies listeners; the others wait for it, up to the deadline.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -17,20 +17,20 @@ use crate::caught::caught;
 use crate::resolver::tracked::{Place, Tracked};
 use crate::{Secret, SecretSource};
 
-/// Shorter values are not announced: redacting them would cut into ordinary text.
+/// Minimum size of a value that listeners are notified of: redacting shorter values would cut into ordinary text.
 pub const MIN_ANNOUNCED_BYTES: usize = 8;
 
-/// Announcement to a listener of [`on_resolved`](crate::Secrets::on_resolved).
+/// Notification for a listener of [`on_resolved`](crate::Secrets::on_resolved).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Resolved {
-    /// The catalog's name, or the name that was asked for.
+    /// Name in the catalog, or the requested name.
     pub name: String,
     /// Source of the value.
     pub source: SecretSource,
     /// The value.
     pub secret: Secret,
-    /// This value was replaced, no other name has it, and it is announced for the last time.
+    /// The value was replaced and no other name has it: this is its last notification.
     pub retired: bool,
 }
 
@@ -39,21 +39,21 @@ pub(crate) type Listener = Arc<dyn Fn(&[Resolved]) + Send + Sync>;
 type Others = HashMap<String, Arc<InUse>, foldhash::fast::RandomState>;
 
 thread_local! {
-    /// This thread runs a listener: what the listener asks for itself is announced later.
+    /// This thread runs a listener: secrets that the listener requests itself are reported later.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Those who are told, and the values in use of names that no catalog has; those of cataloged ones are in their entries.
+/// Listeners, and the values in use of uncataloged names. Those of cataloged secrets are in their entries.
 pub(crate) struct Listeners {
     others: RwLock<Others>,
     listeners: RwLock<Vec<Listener>>,
-    /// Number of names that use each announced value. Held while listeners run.
+    /// Number of names that use each reported value. Locked while listeners run.
     announced: Mutex<HashMap<ByValue, usize>>,
     failures: AtomicU64,
     patience: Duration,
 }
 
-/// A secret as a key: two are the same if their texts are.
+/// Secret as a key, compared by its text.
 struct ByValue(Secret);
 
 impl Listeners {
@@ -75,12 +75,12 @@ impl Listeners {
         self.listeners.read().is_empty()
     }
 
-    /// Calls of listeners that panicked, or that other callers waited for in vain.
+    /// Returns the number of listener calls that panicked, or that other callers timed out waiting for.
     pub(crate) fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Adds a listener and announces all values in use to it.
+    /// Adds a listener and notifies it of all values in use.
     pub(crate) fn listen(&self, listener: Listener, tracked: &[Arc<Tracked>]) {
         let _turn = self.turn();
         self.listeners.write().push(Arc::clone(&listener));
@@ -103,7 +103,7 @@ impl Listeners {
         self.call(&listener, &resolved);
     }
 
-    /// Returns the secret with this text: the one in use if nothing changed, else a new one.
+    /// Returns the secret with this text: the one in use if unchanged, otherwise a new one.
     pub(crate) fn recognize(
         &self,
         place: Place<'_>,
@@ -121,10 +121,11 @@ impl Listeners {
         Ok(Secret::new(text, source))
     }
 
-    /// Makes these the values in use, before anybody gets them. Those that are new are announced, all together. Returns
-    /// whether that is done: it waits where a listener asks for secrets itself.
+    /// Makes these the values in use before any caller gets them, and notifies
+    /// listeners of all new ones together. Returns `false` if the notification has
+    /// to wait: inside a listener, or after a timeout waiting for other callers.
     pub(crate) fn hand_out(&self, secrets: &[(Place<'_>, &Secret)]) -> bool {
-        // binary values are not announced: listeners redact texts
+        // listeners are not notified of binary values: they redact text
         let settled = |(place, secret): &(Place<'_>, &Secret)| {
             secret.is_binary() || self.is_settled(*place, secret)
         };
@@ -170,12 +171,12 @@ impl Listeners {
         true
     }
 
-    /// Forgets the value in use, unless a listener relies on being told when it is replaced.
+    /// Drops the value in use, unless a listener relies on being notified of its replacement.
     pub(crate) fn forget(&self, tracked: &Tracked) {
         if !self.is_empty() {
             return;
         }
-        // a caller that holds the lock is announcing, and uses the value
+        // a caller that holds the lock is notifying listeners, and uses the value
         if let Some(mut announced) = self.announced.try_lock()
             && let Some(before) = tracked.cache.in_use.swap(None)
             && before.sensitive
@@ -229,7 +230,7 @@ impl Listeners {
     }
 }
 
-/// Calls `listener` for one announcement after the other; a panic costs the others nothing.
+/// Calls `listener` for one notification after the other; after a panic it continues with the next.
 pub(crate) fn one_by_one(listener: impl Fn(&Resolved) + Send + Sync + 'static) -> Listener {
     Arc::new(move |resolved: &[Resolved]| {
         let mut panicked = false;
@@ -237,7 +238,7 @@ pub(crate) fn one_by_one(listener: impl Fn(&Resolved) + Send + Sync + 'static) -
             panicked |= caught(|| listener(resolved)).is_none();
         }
         if panicked {
-            // counted and logged by the caller, once; the panic hook has spoken already
+            // the caller counts and logs it once; the panic hook has already run
             std::panic::resume_unwind(Box::new("a listener of on_resolved panicked"));
         }
     })

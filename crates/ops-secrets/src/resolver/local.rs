@@ -1,5 +1,4 @@
-//! The sources on this machine: the environment and files before the remote sources, the `.env` file and the defaults
-//! after them.
+//! Local sources: the environment and files before the remote sources, the `.env` file and defaults after them.
 
 use crate::error::ErrorKind;
 use crate::resolver::tracked::Place;
@@ -30,7 +29,8 @@ impl Resolver {
         })
     }
 
-    /// Reads the secret's file: the one that `NAME_FILE` names, or one in a mounted folder. An empty one counts as absent.
+    /// Reads the secret's file: the one named by `NAME_FILE`, or
+    /// one in a mounted folder. An empty file counts as absent.
     pub(super) fn from_file(&self, place: Place<'_>) -> Result<Option<Secret>, SecretError> {
         let source = SecretSource::File;
         let refused = |Refusal { kind, outcome }| {
@@ -56,7 +56,7 @@ impl Resolver {
         })
     }
 
-    /// Asks the sources after the remote ones: the `.env` file, then the defaults.
+    /// Queries the sources after the remote ones: the `.env` file, then the defaults.
     pub(super) fn after_remote(
         &self,
         request: &Request<'_>,
@@ -99,7 +99,7 @@ impl Resolver {
         }
     }
 
-    /// Returns why no remote source was asked, although there is one: that is what is to be mended as often as not.
+    /// Returns why no remote source was queried although there is one: often that is what needs to be fixed.
     fn not_asked(&self, place: Place<'_>) -> Option<Attempt> {
         let why = match place.tracked {
             None => "it is not in the catalog",
@@ -149,7 +149,8 @@ impl Resolver {
         Err(failed(place.name, kind, tried))
     }
 
-    /// Puts the attempts at the environment and at a mounted folder before the others. They are put in words for failures only.
+    /// Puts the attempts at the environment and at a mounted folder
+    /// before the others. Their texts are built only for failures.
     pub(super) fn with_local_attempts(
         &self,
         place: Place<'_>,
@@ -180,7 +181,7 @@ impl Resolver {
     }
 }
 
-/// Outcome of a variable without a value.
+/// Returns the outcome for a variable without a value.
 fn unset(variable: &str, is_there: bool) -> String {
     match is_there {
         true => format!("{variable} is empty, which counts as not set"),

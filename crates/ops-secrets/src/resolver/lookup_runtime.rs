@@ -1,4 +1,4 @@
-//! The one background thread that talks to the network, started by the first lookup that needs it.
+//! Background thread for network I/O, started by the first lookup that needs it.
 
 use std::thread::{self, JoinHandle};
 use std::{io, process};
@@ -7,17 +7,18 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// Runs lookups on a thread of its own.
+/// Runs lookups on a separate thread.
 ///
-/// A private runtime makes lookups independent of the caller's: sync code, a current-thread test and a multi-thread
-/// server all get the same behavior, and a caller that goes away does not cancel a lookup that others wait for.
+/// A private runtime makes lookups independent of the caller's runtime: sync code,
+/// a current-thread test and a multi-thread server all get the same behavior, and
+/// a caller that goes away does not cancel a lookup that others wait for.
 #[derive(Default)]
 pub(crate) struct LookupRuntime(Mutex<Threads>);
 
 #[derive(Default)]
 struct Threads {
     running: Option<Running>,
-    /// Number of threads that were let go.
+    /// Number of discarded threads.
     discarded: u64,
 }
 
@@ -29,13 +30,13 @@ struct Running {
 }
 
 impl LookupRuntime {
-    /// Starts a task; on a new thread if there is none, it ended, or it belongs to the process that this one was forked
-    /// from. A task that cannot be started is dropped.
+    /// Starts a task, on a new thread if there is none, it ended, or it belongs to the
+    /// process that this one was forked from. A task that cannot be started is dropped.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let mut threads = self.0.lock();
         let started = match threads.running.take() {
             Some(started) if started.process != process::id() => {
-                // its thread and its wakers are in another process
+                // its thread and its wakers belong to another process
                 std::mem::forget(started);
                 start()?
             }
@@ -47,13 +48,13 @@ impl LookupRuntime {
         Ok(())
     }
 
-    /// Returns the number of the thread that the next task runs on, for [`discard`](Self::discard).
+    /// Returns the number of the thread that the next task will run on, for [`discard`](Self::discard).
     pub(crate) fn number(&self) -> u64 {
         self.0.lock().discarded
     }
 
-    /// Lets go of the thread of this number, which does not answer, unless that was done before: a later one may well answer.
-    /// The next task starts another.
+    /// Discards the stuck thread with this number; the next task starts another. Does
+    /// nothing if it was discarded before, because the current thread may well respond.
     pub(crate) fn discard(&self, number: u64) {
         let mut threads = self.0.lock();
         if threads.discarded != number {

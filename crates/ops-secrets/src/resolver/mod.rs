@@ -1,5 +1,5 @@
-//! The resolver: from a name to a secret. A call passes `get`, `mod` (which sources apply), `refresh` (the lookup) and
-//! then the sources, each once.
+//! The resolver: turns a name into a secret. A call passes `get`, `mod` (which
+//! sources apply), `refresh` (the lookup) and then the sources, each once.
 
 mod block_on;
 mod fast_path;
@@ -42,10 +42,10 @@ use crate::source::file::SecretFiles;
 use crate::source::target::Target;
 use crate::{Attempt, Secret, SecretError, SecretSource};
 
-/// A caller waits this much longer than a lookup may take: for the lookup to say that it is late.
+/// Time a caller waits beyond the deadline of a lookup, so that the lookup can report the timeout itself.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// The sources, the catalog, and what is known of its secrets.
+/// Sources, catalog, and the cached state of its secrets.
 pub(crate) struct Resolver {
     config: Config,
     catalog_origin: String,
@@ -66,7 +66,7 @@ struct Request<'a> {
     name: &'a str,
     ttl: Option<Duration>,
     default: Option<&'a str>,
-    /// A failure of AWS is one, also where automatic mode would go on.
+    /// A failure of AWS is an error even where automatic mode would fall back to the next source.
     strict: bool,
 }
 
@@ -74,12 +74,12 @@ enum Found {
     Secret(Secret),
     /// From a remote value that was fresh enough.
     Cached(Secret),
-    /// The same, of a value that is in use already: nobody has to hear of it.
+    /// From a remote value that is in use already: listeners need not be notified.
     Announced(Secret),
     Nowhere(Vec<Attempt>),
 }
 
-/// Answer at once, or a lookup to wait for.
+/// Immediate result, or a lookup to wait for.
 enum Step {
     Done(Result<Found, SecretError>),
     Wait(Arc<Flight>),
@@ -150,7 +150,7 @@ impl Resolver {
         self.index.get(name)
     }
 
-    /// Answers from what is on this machine and in the cache, or names the lookup to wait for.
+    /// Answers from local sources and the cache, or returns the lookup to wait for.
     fn begin(self: &Arc<Self>, request: &Request<'_>) -> Step {
         match self.answer_or_lookup(request) {
             Ok(step) => step,
@@ -212,7 +212,7 @@ impl Resolver {
                 };
                 return Ok(Step::Done(Ok(found)));
             }
-            // a file that appeared wins; that it did is noticed once the remote value is due
+            // a file that appeared takes precedence; it is noticed once the remote value is due
             if let Some(secret) = self.from_file(tracked.into())? {
                 return Ok(Step::Done(Ok(Found::Secret(secret))));
             }
@@ -261,7 +261,7 @@ impl Resolver {
         }
     }
 
-    /// The second half of a call that had to wait.
+    /// Completes a call that waited for a lookup.
     fn landed(&self, request: &Request<'_>, result: LookupResult) -> Result<Found, SecretError> {
         add(&self.counters.misses);
         let Some(tracked) = self.find(request.name) else {
@@ -292,7 +292,8 @@ impl Resolver {
         }
     }
 
-    /// If AWS merely is not there, automatic mode goes on; every other failure ends here.
+    /// Falls back to the sources after the remote ones if, in automatic mode, AWS is
+    /// unavailable or refuses the credentials; every other failure is an error.
     fn after_failure(
         &self,
         request: &Request<'_>,
@@ -307,7 +308,7 @@ impl Resolver {
         Err(failed(request.name, failure.kind, tried))
     }
 
-    /// The lookup under way, or a new one; `None` if one has ended since `known` was read.
+    /// Returns the running lookup, or a new one; `None` if one has ended since `known` was read.
     fn join(
         self: &Arc<Self>,
         tracked: &Arc<Tracked>,
@@ -337,7 +338,7 @@ impl Resolver {
         }
     }
 
-    /// Announces a value before anybody gets it, and counts the answer.
+    /// Notifies listeners of a value before any caller gets it, and counts the result.
     fn deliver(&self, request: &Request<'_>, result: &Result<Found, SecretError>) {
         match result {
             Ok(Found::Announced(secret)) => self.counters.hit(secret.source()),
@@ -378,7 +379,7 @@ impl Resolver {
         Duration::from_secs(self.config.max_stale_seconds)
     }
 
-    /// Longest wait of one caller.
+    /// Returns the maximum wait of one caller.
     fn patience(&self) -> Duration {
         self.config.deadline_duration() + GRACE
     }
@@ -398,7 +399,7 @@ fn track(entry: Entry, chain: &SourceChain, files: &SecretFiles) -> Arc<Tracked>
     })
 }
 
-/// Error about a secret that was asked for by this name.
+/// Creates the error for a secret that was requested by this name.
 fn failed(name: &str, kind: ErrorKind, tried: Vec<Attempt>) -> SecretError {
     let what = match kind {
         ErrorKind::Missing => "is required and missing",
@@ -414,7 +415,7 @@ fn failed(name: &str, kind: ErrorKind, tried: Vec<Attempt>) -> SecretError {
     SecretError::new(kind, format!("the secret `{name}` {what}"), tried)
 }
 
-/// Error about a secret that no source has, and that nothing requires.
+/// Creates the error for a secret that no source has and the catalog does not require.
 fn not_found(name: &str, tried: Vec<Attempt>) -> SecretError {
     let message = format!("the secret `{name}` was not found: no source has it");
     SecretError::new(ErrorKind::Missing, message, tried)

@@ -1,4 +1,4 @@
-//! Remote lookups: those that begin within moments of each other share one, and each ends whatever happens.
+//! Remote lookups: those that start within moments of each other share one, and each one is guaranteed to end.
 
 use std::process;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::source::chain::{Answer, Refusal};
 use crate::source::target::Target;
 use crate::{Attempt, Secret, SecretSource};
 
-/// A lookup waits this long for others to share its requests.
+/// Time a lookup waits for others to share its requests.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// A secret and the lookup for it.
+/// Secret and the lookup for it.
 pub(super) type Lookup = (Arc<Tracked>, Arc<Flight>);
 
 /// Lookups that wait for others to join them.
@@ -29,30 +29,30 @@ pub(super) struct Queue(Mutex<Queued>);
 
 #[derive(Default)]
 struct Queued {
-    /// Process whose thread takes them.
+    /// Process whose thread takes them from the queue.
     process: u32,
     /// Number of that thread.
     thread: u64,
     lookups: Vec<Lookup>,
 }
 
-/// The secrets that one lookup is for. What is left when it is dropped ends as a failure, so that nobody waits for ever.
+/// Secrets of one lookup. On drop, those without a result end as failures, so that no caller waits forever.
 struct LookupBatch {
     resolver: Arc<Resolver>,
     lookups: Vec<Lookup>,
-    /// Takes the queue along: this batch was started for it.
+    /// Takes its lookups from the queue: this batch was started for it.
     gathers: bool,
 }
 
-/// An event for the operator, logged once everything is stored: a subscriber's code is not ours.
+/// Event for the operator, logged once everything is stored, because subscribers are foreign code.
 enum Event {
     Failed(Arc<Tracked>, Failure),
     Disappeared(Arc<Tracked>, SecretSource),
 }
 
 impl Queue {
-    /// Adds a lookup for the thread of this number. Returns whether somebody has to take the queue: the first one, and the first
-    /// after a thread that does not answer was let go.
+    /// Adds a lookup for the thread with this number. Returns whether the caller has to start a batch
+    /// for the queue: for the first lookup, and for the first after a stuck thread was discarded.
     fn add(&self, lookup: Lookup, thread: u64) -> bool {
         let mut queued = self.0.lock();
         if queued.process != process::id() {
@@ -71,7 +71,7 @@ impl Queue {
 }
 
 impl Resolver {
-    /// Starts a lookup, together with those that begin within the next moments.
+    /// Starts a lookup, together with those that start within [`GATHER`].
     pub(super) fn enqueue(self: &Arc<Self>, lookup: Lookup) {
         let thread = self.runtime.number();
         lookup.1.set_thread(thread);
@@ -80,7 +80,7 @@ impl Resolver {
         }
     }
 
-    /// Starts one lookup for many secrets, at once.
+    /// Starts one lookup for many secrets immediately.
     pub(super) fn look_up(self: &Arc<Self>, lookups: Vec<Lookup>) {
         let number = self.runtime.number();
         for (_, flight) in &lookups {
@@ -89,7 +89,7 @@ impl Resolver {
         self.spawn(lookups, false);
     }
 
-    /// Ends a lookup that its waiter gave up: the thread that runs it does not answer.
+    /// Ends a lookup that its waiter gave up, because the thread that runs it does not respond.
     pub(super) fn give_up(&self, tracked: &Arc<Tracked>, flight: &Arc<Flight>) -> LookupResult {
         self.runtime.discard(flight.thread());
         let outcome = format!("no answer within {:?}", self.config.deadline_duration());
@@ -120,7 +120,7 @@ impl Resolver {
         }
     }
 
-    /// Stores the answer of one lookup, unless something newer is known.
+    /// Stores the result of one lookup, unless something newer is known.
     fn complete(
         &self,
         tracked: &Arc<Tracked>,
@@ -190,7 +190,7 @@ impl Resolver {
         })
     }
 
-    /// Drops the values that nobody may be given any more.
+    /// Drops the values that are too old for every caller.
     fn sweep(&self) {
         let (now, ttl) = (self.config.clock.now(), self.default_ttl());
         for tracked in &self.tracked {

@@ -1,4 +1,4 @@
-//! The state of all secrets for operators.
+//! State of all secrets, for operators.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::source::Health;
 use crate::source::dotenv::Diagnostic;
 use crate::{Secret, SecretError, SecretSource};
 
-/// State of all cataloged secrets: no value, no part, length or hash of one. `Display` is a table.
+/// State of all cataloged secrets, without any value, or part, length or hash of one. `Display` prints a table.
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Origin of the catalog: a path, or its name.
+    /// Origin of the catalog: a path or a name.
     pub catalog: String,
-    /// Decision to ask AWS, with its reason.
+    /// Decision on querying AWS, with its reason.
     pub aws: String,
-    /// Number of lookups at AWS so far; a bulk counts once.
+    /// Number of requests to AWS so far; a bulk request counts once.
     pub aws_requests: u64,
-    /// Remote sources in the order in which they are asked.
+    /// Remote sources, in the order in which they are queried.
     pub sources: Vec<SourceReport>,
     /// The `.env` file.
     pub dotenv: DotEnvReport,
@@ -36,9 +36,9 @@ pub struct Report {
 pub struct SourceReport {
     /// The source.
     pub source: SecretSource,
-    /// Number of lookups at it so far; a bulk counts once.
+    /// Number of requests to it so far; a bulk request counts once.
     pub requests: u64,
-    /// Its state, as it is known without asking it.
+    /// Its state, as known without querying it.
     pub health: Health,
 }
 
@@ -50,9 +50,9 @@ pub struct DotEnvReport {
     pub path: String,
     /// The file exists.
     pub present: bool,
-    /// Reason why it is refused, or the change that its permissions need.
+    /// Reason the file is refused, or the change that its permissions need.
     pub problem: Option<String>,
-    /// Problems of its lines.
+    /// Problems in its lines.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -68,35 +68,36 @@ pub struct SecretReport {
     pub description: String,
     /// The catalog requires it.
     pub required: bool,
-    /// Source of the value, as far as is known without asking a remote source.
+    /// Source of the value, as far as known without querying a remote source.
     pub source: SecretSource,
-    /// There is a value.
+    /// A value is present.
     pub present: bool,
-    /// Age of the remote value; `None` if there is none, also where its source was asked.
+    /// Age of the remote value; `None` if there is none, even if its source was queried.
     pub age_seconds: Option<u64>,
-    /// Time until the remote value is refreshed ahead of expiry, if it is used.
+    /// Time until a use of the remote value refreshes it ahead of expiry.
     pub next_refresh_seconds: Option<u64>,
-    /// The catalog has a default for it in plain text, although it is secret by its name.
+    /// The catalog has a plain-text default for it, although its name looks secret.
     pub has_plain_default: bool,
-    /// The remote value is older than its time to live, since its renewal fails.
+    /// The remote value is older than its time to live, because its refresh fails.
     pub is_stale: bool,
-    /// A remote source would have to be asked to know better.
+    /// The state is incomplete until a remote source is queried.
     pub not_asked_yet: bool,
     /// Failure of the last remote lookup.
     pub last_error: Option<ErrorKind>,
-    /// Question and answer of the last failed lookup.
+    /// Place and outcome of the last failed lookup.
     pub last_error_detail: Option<String>,
     /// Source that failed.
     pub last_error_source: Option<SecretSource>,
-    /// Time since the last failed lookup. Nobody asks again for a secret that nobody needs: an old failure may be over.
+    /// Time since the last failed lookup. A secret that no caller
+    /// requests is not looked up again, so an old failure may be over.
     pub last_error_age_seconds: Option<u64>,
-    /// Notes for the operator: a line of `.env` that is refused, a file that others can read, a value that ends with a
-    /// line break, a default in plain text.
+    /// Notes for the operator: a refused line of `.env`, a file that others
+    /// can read, a value that ends with a line break, a plain-text default.
     pub problems: Vec<String>,
 }
 
 impl Secrets {
-    /// Reports the state of all cataloged secrets from what is known now: asks nobody.
+    /// Reports the state of all cataloged secrets as known now, without querying any source.
     pub fn report(&self) -> Report {
         let resolver = &self.resolver;
         let loaded = resolver.dotenv.load();
@@ -176,8 +177,8 @@ impl Resolver {
         }
     }
 
-    /// Returns what a call would find now, as far as that is known without asking a remote source, and notes for the
-    /// operator.
+    /// Returns the result of a call made now, as far as known
+    /// without querying a remote source, and notes for the operator.
     pub(super) fn as_known(&self, tracked: &Arc<Tracked>) -> (Option<Secret>, Vec<String>) {
         let mut problems = Vec::new();
         let found = self.found_as_known(tracked).unwrap_or_else(|error| {
@@ -221,14 +222,14 @@ impl Resolver {
         };
         match self.after_remote(&request, tracked.into(), Vec::new()) {
             Ok(found) => Ok(found.secret().ok()),
-            // that a default does not count in production is worth a note; that nothing is there is reported already
+            // a default that production ignores is worth a note; a missing value is reported already
             Err(error) if error.kind() == ErrorKind::Missing && !only_a_default(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Returns `None` if the sources after the remote ones decide; `Some(None)` if a failure does.
+/// Returns the cached remote value: `None` if the sources after the remote ones decide, `Some(None)` if a failure does.
 fn remote_as_known(known: Option<&CachedLookup>) -> Option<Option<Secret>> {
     let known = known?;
     match (known.secret(), &known.failure) {

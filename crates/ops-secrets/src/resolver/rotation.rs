@@ -1,4 +1,4 @@
-//! Rotation: to notice a new value, and to ask for one when the old one is refused.
+//! Rotation: noticing a new value, and requesting one when the old one is refused.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::resolver::tracked::Tracked;
 use crate::setup::config::MAX_TTL;
 use crate::{Secret, SecretBytes, SecretError, SecretSource};
 
-/// [`Secrets::refresh_after_failure`] asks the remote source of a secret at most once in this time.
+/// Minimum time between two queries of a secret's remote source by [`Secrets::refresh_after_failure`].
 pub const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(1);
-/// Pause between two looks of a [`Watch`] at its secret.
+/// Pause between two checks of a [`Watch`].
 pub const DEFAULT_WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Changes of one secret, from [`Secrets::watch`].
@@ -34,7 +34,8 @@ pub struct Watch {
 impl Secrets {
     /// Watches a secret: the first change is its current value.
     ///
-    /// It looks every second: at a variable or a file as it is then, at a remote value once its time to live ends.
+    /// Checks every second: variables and files are read each
+    /// time, a remote value is fetched once its time to live ends.
     pub fn watch(&self, name: impl Into<String>) -> Watch {
         Watch {
             secrets: self.clone(),
@@ -44,10 +45,10 @@ impl Secrets {
         }
     }
 
-    /// Returns the value to try next, after the one in use was refused: a password may have been rotated a moment ago.
+    /// Returns the value to try next after the one in use was refused: a password may just have been rotated.
     ///
-    /// Asks the remote source at once, at most once per [`MIN_REFRESH_INTERVAL`] and secret; callers within that time share
-    /// the lookup or get its result. If the source fails, the last value is returned while it is fresh.
+    /// Queries the remote source immediately, at most once per [`MIN_REFRESH_INTERVAL`] and secret; callers within that
+    /// time share the lookup or get its result. If the source fails, the last value is returned while it is fresh.
     ///
     /// # Errors
     /// Fails as [`get`](Secrets::get) does.
@@ -75,7 +76,7 @@ impl Secrets {
         asked.unwrap_or_else(|| self.get(name).blocking())
     }
 
-    /// Reads a secret that is JSON into a type.
+    /// Parses a secret as JSON into a type.
     ///
     /// # Errors
     /// Fails as [`get`](Secrets::get) does, and as malformed if the text is not the JSON of a `T`.
@@ -83,7 +84,7 @@ impl Secrets {
         typed(name, &self.get(name).await?)
     }
 
-    /// Reads a secret as [`get_as`](Secrets::get_as) does, waiting as [`Get::blocking`](crate::Get::blocking) does.
+    /// Parses a secret as [`get_as`](Secrets::get_as) does, waiting as [`Get::blocking`](crate::Get::blocking) does.
     ///
     /// # Errors
     /// Fails as [`get_as`](Secrets::get_as) does.
@@ -93,16 +94,16 @@ impl Secrets {
 }
 
 impl Watch {
-    /// Sets the pause between two looks: at least a millisecond, at most [`MAX_TTL`](crate::MAX_TTL).
+    /// Sets the pause between two checks: at least a millisecond, at most [`MAX_TTL`](crate::MAX_TTL).
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
         self.interval = interval.clamp(Duration::from_millis(1), MAX_TTL);
         self
     }
 
-    /// Waits for the next value. While no source has one, a source fails or the secret is binary, it waits on:
-    /// [`Secrets::report`] and the log tell why. A value of AWS is not replaced by that of a source behind it because AWS cannot be
-    /// asked any more.
+    /// Waits for the next value. Keeps waiting while no source has one, a source fails or the
+    /// secret is binary; [`Secrets::report`] and the log show the reason. A value from AWS is
+    /// not replaced by one from a later source only because AWS can no longer be queried.
     pub async fn changed(&mut self) -> Secret {
         loop {
             let now = self.ask().await.ok();
@@ -113,7 +114,7 @@ impl Watch {
         }
     }
 
-    /// Waits for the next value as [`changed`](Watch::changed) does, as bytes: those of a binary secret too.
+    /// Waits for the next value as [`changed`](Watch::changed) does, as bytes, and also accepts binary secrets.
     pub async fn changed_bytes(&mut self) -> SecretBytes {
         loop {
             let now = self.ask().bytes().await.ok();
@@ -133,14 +134,14 @@ impl Watch {
         last.is_some_and(|last| last.source().is_aws())
     }
 
-    /// Reports whether the value is one of a store that was asked because AWS cannot be asked any more.
+    /// Returns whether the value comes from a custom source that was queried only because AWS failed.
     fn stands_in(&self, secret: &Secret) -> bool {
         self.is_of_aws()
             && matches!(secret.source(), SecretSource::Custom(_))
             && self.secrets.resolver.has_passed_over(&self.name)
     }
 
-    /// Returns the value if it is another one than the last, and does not merely stand in for it.
+    /// Returns the value if it differs from the last one and does not merely stand in for it.
     fn note(&mut self, now: Option<Secret>) -> Option<Secret> {
         let changed = now.filter(|secret| self.last.as_ref() != Some(secret))?;
         if self.stands_in(&changed) {
@@ -175,7 +176,7 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Resolver {
-    /// Reports whether a source failed before the one that has the value was asked.
+    /// Returns whether a source failed before the one that has the value was queried.
     fn has_passed_over(&self, name: &str) -> bool {
         let Some(tracked) = self.find(name) else {
             return false;
@@ -185,7 +186,8 @@ impl Resolver {
         value.is_some_and(|value| value.passed_over)
     }
 
-    /// A lookup that begins now, or the one under way if another began within the interval; `None` if there is neither.
+    /// Returns a lookup that starts now, or the running one if another
+    /// was forced within the interval; `None` if there is neither.
     fn ask_again(self: &Arc<Self>, name: &str) -> Option<(Arc<Tracked>, Arc<Flight>)> {
         let tracked = self.find(name).filter(|tracked| tracked.is_remote)?;
         let now = self.config.clock.now();
@@ -196,7 +198,7 @@ impl Resolver {
     }
 }
 
-/// The reader's own message may repeat a value, so only the place is passed on.
+/// Parses JSON. The parser's own message may contain a value, so the error names only the position.
 fn typed<T: DeserializeOwned>(name: &str, secret: &Secret) -> Result<T, SecretError> {
     serde_json::from_str(secret.expose()).map_err(|error| {
         let what = match error.is_data() {

@@ -1,4 +1,4 @@
-//! The handle that applications hold.
+//! Handle for applications.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Makes a resolver configured by the environment; see [`Config::from_env`].
+    /// Creates a resolver configured from the environment; see [`Config::from_env`].
     ///
     /// # Errors
-    /// Fails if a variable, the catalog file or a setting is wrong.
+    /// Fails if a variable, the catalog file or a setting is invalid.
     pub fn from_env() -> Result<Self, SecretError> {
         Self::new(Config::from_env()?)
     }
 
-    /// Makes a resolver. Reads the catalog; asks nobody yet.
+    /// Creates a resolver. Reads the catalog, but queries no source yet.
     ///
     /// # Errors
-    /// Fails if the catalog or a setting is wrong.
+    /// Fails if the catalog or a setting is invalid.
     pub fn new(config: Config) -> Result<Self, SecretError> {
         let resolver = Resolver::new(config)?;
         let (catalog, entries) = (&resolver.catalog_origin, resolver.tracked.len());
@@ -40,18 +40,18 @@ impl Secrets {
         })
     }
 
-    /// Asks for a secret by its catalog name or by its variable. Nothing happens before the result is awaited.
+    /// Requests a secret by its catalog name or its variable. Nothing happens before the result is awaited.
     pub fn get<'a>(&'a self, name: &'a str) -> Get<'a> {
         Get::new(Ok(self), name)
     }
 
-    /// Calls `listener` for each value in use now, and for each one that comes into use or is replaced later.
+    /// Calls `listener` for each value in use now, and for each value that comes into use or is replaced later.
     ///
-    /// Announced are secrets of the catalog unless it says `sensitive: false`, and others whose names sound like secrets or
-    /// whose values are URLs with a password before an `@`, other than their user's name; never defaults, never values under
-    /// [`MIN_ANNOUNCED_BYTES`](crate::MIN_ANNOUNCED_BYTES). A value may be announced more than once. The listener runs on the
-    /// thread that is about to get the value, before it gets it: it should be quick. It may ask for secrets itself. Its
-    /// panics are caught, logged and counted.
+    /// Listeners are notified of secrets in the catalog unless it sets `sensitive: false`, and of others whose names
+    /// look secret or whose values contain a URL with a password before an `@` that differs from the user name. They
+    /// are never notified of defaults or of values under [`MIN_ANNOUNCED_BYTES`](crate::MIN_ANNOUNCED_BYTES). A
+    /// value may be reported more than once. The listener runs on the thread that is about to get the value, before
+    /// it gets it, and should be quick. It may request secrets itself. Its panics are caught, logged and counted.
     pub fn on_resolved(&self, listener: impl Fn(&Resolved) + Send + Sync + 'static) {
         let listener = one_by_one(listener);
         self.resolver
@@ -59,22 +59,22 @@ impl Secrets {
             .listen(listener, &self.resolver.tracked);
     }
 
-    /// Calls `listener` as [`on_resolved`](Secrets::on_resolved) does, with all values that are announced together:
-    /// [`warm_up`](Secrets::warm_up) announces once, however many secrets there are.
+    /// Calls `listener` as [`on_resolved`](Secrets::on_resolved) does, with all values that are
+    /// reported together: [`warm_up`](Secrets::warm_up) makes one call, however many secrets there are.
     pub fn on_resolved_batch(&self, listener: impl Fn(&[Resolved]) + Send + Sync + 'static) {
         let listeners = &self.resolver.listeners;
         listeners.listen(Arc::new(listener), &self.resolver.tracked);
     }
 
-    /// Forgets the remote value, so that the next call asks again. Returns whether there was one.
+    /// Drops the remote value, so that the next call queries the source. Returns whether there was one.
     ///
-    /// A lookup that began before is neither stored nor joined; its waiters start over.
+    /// A lookup that started before is neither stored nor joined; its waiters start over.
     pub fn invalidate(&self, name: &str) -> bool {
         let tracked = self.resolver.find(name);
         tracked.is_some_and(|tracked| tracked.cache.invalidate())
     }
 
-    /// Totals so far.
+    /// Returns the totals so far.
     pub fn stats(&self) -> Stats {
         let asked = |source| self.resolver.chain.asked(source);
         let tracked = self.resolver.tracked.iter();
@@ -93,7 +93,7 @@ impl Secrets {
         self.stats().publish();
     }
 
-    /// Number of callers that wait for the remote lookup of `name` right now.
+    /// Returns the number of callers that currently wait for the remote lookup of `name`.
     #[cfg(feature = "testing")]
     pub fn waiting(&self, name: &str) -> usize {
         let tracked = self.resolver.find(name);

@@ -6,27 +6,27 @@ use crate::cache::ready::Hits;
 use crate::error::ErrorKind;
 use crate::{SecretError, SecretSource};
 
-/// Totals since the resolver was made.
+/// Totals since the resolver was created.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Answers by source, in the order of [`SecretSource::ALL`].
+    /// Calls that succeeded, by source, in the order of [`SecretSource::ALL`].
     pub by_source: Vec<(SecretSource, u64)>,
     /// Errors by kind, in the order of [`ErrorKind::ALL`].
     pub by_error: Vec<(ErrorKind, u64)>,
-    /// Answers from the cache of the remote sources: a value or its absence, fresh enough.
+    /// Calls served from the cache of the remote sources: a value or its absence, fresh enough.
     pub cache_hits: u64,
-    /// Answers that had to wait for a remote lookup.
+    /// Calls that waited for a remote lookup.
     pub cache_misses: u64,
-    /// Lookups for a secret that was known before, ahead of its expiry or after it.
+    /// Lookups for a secret with an earlier result, ahead of its expiry or after it.
     pub refreshes: u64,
-    /// Answers from a value past its time to live, because its source failed.
+    /// Calls served a value past its time to live, because its source failed.
     pub stale_served: u64,
-    /// Requests to AWS Parameter Store; a bulk counts once.
+    /// Requests to AWS Parameter Store; a bulk request counts once.
     pub ssm_lookups: u64,
-    /// Requests to AWS Secrets Manager; a bulk counts once.
+    /// Requests to AWS Secrets Manager; a bulk request counts once.
     pub secrets_manager_lookups: u64,
-    /// Calls of listeners that panicked, or that other callers waited for in vain.
+    /// Listener calls that panicked, or that other callers timed out waiting for.
     pub listener_failures: u64,
 }
 
@@ -34,7 +34,7 @@ pub struct Stats {
 pub(crate) struct Counters {
     by_source: [AtomicU64; SecretSource::ALL.len()],
     by_error: [AtomicU64; ErrorKind::ALL.len()],
-    /// Counted apart from `by_source`, so that a hit counts once and not twice.
+    /// Counted apart from `by_source`, so that a hit increments one counter, not two.
     hits: [AtomicU64; SecretSource::ALL.len()],
     pub(crate) absent_hits: AtomicU64,
     pub(crate) misses: AtomicU64,
@@ -55,7 +55,7 @@ impl Counters {
         add(&self.by_error[error.kind() as usize]);
     }
 
-    /// Returns the totals, with the answers that each secret counted itself.
+    /// Returns the totals, including the hits that each secret counts itself.
     pub(crate) fn snapshot(&self, at_hand: impl Iterator<Item = Hits>) -> Stats {
         let mut hits = self.hits.each_ref().map(get);
         for secret in at_hand {

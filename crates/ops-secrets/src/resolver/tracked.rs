@@ -1,4 +1,4 @@
-//! One secret of the catalog with its memory.
+//! One secret of the catalog with its cached state.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use crate::setup::catalog::Entry;
 use crate::source::file::FileNames;
 use crate::source::target::Target;
 
-/// One secret of the catalog: its configuration, and what is known of it.
+/// One secret of the catalog: its configuration and cached state.
 pub(crate) struct Tracked {
     pub(crate) entry: Entry,
     pub(crate) target: Target,
-    /// A remote source is asked for it.
+    /// A remote source is queried for it.
     pub(crate) is_remote: bool,
     pub(crate) files: FileNames,
     pub(crate) cache: CacheEntry,
 }
 
-/// A secret as a caller names it.
+/// Secret as named by a caller.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
-    /// The catalog's name, or the one that was asked for.
+    /// Name in the catalog, or the requested name.
     pub(crate) name: &'a str,
     pub(crate) tracked: Option<&'a Arc<Tracked>>,
 }
@@ -32,19 +32,19 @@ impl<'a> Place<'a> {
         Self { name, tracked }
     }
 
-    /// The variable that holds it, in the environment and in the `.env` file.
+    /// Returns the variable that holds it, in the environment and in the `.env` file.
     pub(crate) fn variable(&self) -> &'a str {
         self.tracked
             .map_or(self.name, |tracked| tracked.entry.env_var.as_str())
     }
 
-    /// The name for listeners.
+    /// Returns the name for listeners.
     pub(crate) fn own_name(&self) -> &'a str {
         self.tracked
             .map_or(self.name, |tracked| tracked.entry.name.as_str())
     }
 
-    /// Reports whether listeners hear of this value.
+    /// Returns whether listeners are notified of this value.
     pub(crate) fn is_sensitive(&self, value: &str) -> bool {
         self.tracked.map_or_else(
             || looks_secret(self.name) || has_password(value),
@@ -64,20 +64,20 @@ impl Tracked {
         self.cache.in_use.load_full()
     }
 
-    /// The catalog, which many can read, has a default for something that is secret by its name.
+    /// Returns whether the catalog, which many can read, has a default for a secret whose name looks secret.
     pub(crate) fn has_plain_default(&self) -> bool {
         let entry = &self.entry;
         let has_default = entry.default.as_ref().is_some_and(|text| !text.is_empty());
         entry.sensitive && looks_secret(&entry.name) && has_default
     }
 
-    /// Lets the value that was just announced answer callers without a time to live at once, if it is the remote one;
-    /// stops that if another source has taken its place.
+    /// Serves the value that listeners were just notified of directly to callers that set no time to live,
+    /// if it is the remote one. Stops serving the remote one directly if another source has replaced it.
     pub(crate) fn hand_out(&self, secret: &Secret, ttl: std::time::Duration) {
         let known = self.cache.known();
         let Some(known) = known.as_ref() else { return };
         match known.secret() {
-            // bytes are given to those who ask for bytes, on the general path
+            // binary values are served on the general path, to callers that request bytes
             _ if secret.is_binary() => {}
             Some(remote) if remote.is_same(secret) => self.cache.set_quiet(known, ttl),
             _ => self.cache.set_loud(known),
@@ -85,7 +85,7 @@ impl Tracked {
     }
 }
 
-/// Parts of a name that sound like a secret's, wherever they are.
+/// Parts that make a name look secret, at any position.
 const SECRET_PARTS: [&str; 11] = [
     "key",
     "token",
@@ -100,7 +100,7 @@ const SECRET_PARTS: [&str; 11] = [
     "dsn",
 ];
 
-/// Last words of names that sound like a secret's: further ahead they say what something is for, as in `cookie_domain`.
+/// Last words that make a name look secret; earlier in a name they describe a purpose, as in `cookie_domain`.
 const SECRET_ENDINGS: [&str; 7] = [
     "pass",
     "bearer",
@@ -111,7 +111,7 @@ const SECRET_ENDINGS: [&str; 7] = [
     "connection_string",
 ];
 
-/// Returns whether a name sounds like a secret's.
+/// Returns whether a name looks secret.
 fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let ends_in = |word: &&str| {
@@ -121,12 +121,12 @@ fn looks_secret(name: &str) -> bool {
     SECRET_PARTS.iter().any(|part| name.contains(part)) || SECRET_ENDINGS.iter().any(ends_in)
 }
 
-/// Returns whether a value holds a URL with a password, whatever it is called: `postgres://app:PASSWORD@db/name`. One that is its user's
-/// name is no secret.
+/// Returns whether a value contains a URL with a password, whatever its name:
+/// `postgres://app:PASSWORD@db/name`. A password that equals the user name does not count.
 fn has_password(value: &str) -> bool {
     let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>' | '\\' | '`');
     value.split(is_end).any(|word| {
-        // once for each word, however many URLs it has
+        // searched once per word, however many URLs it contains
         let last_at = word.rfind('@');
         word.match_indices("://").any(|(at, mark)| {
             let start = at + mark.len();
@@ -138,13 +138,13 @@ fn has_password(value: &str) -> bool {
     })
 }
 
-/// Returns what stands before the `@` of a URL, of which this is what follows `://`; the last `@` of it is known.
+/// Returns the user info of a URL, given its text after `://` and the position of the last `@` in it.
 fn userinfo(rest: &str, last_at: Option<usize>) -> Option<&str> {
     let authority = rest.split(['/', '?', '#']).next()?;
     if let Some((userinfo, _)) = authority.rsplit_once('@') {
         return Some(userinfo);
     }
-    // a password may hold a character that ends an authority; a port is digits only
+    // a password may contain a character that ends an authority; a port consists of digits only
     let is_host = |host: &str| {
         let port = host.rsplit_once(':').map_or("", |(_, port)| port);
         host.starts_with('[') || port.bytes().all(|byte| byte.is_ascii_digit())

@@ -1,4 +1,4 @@
-//! At start: everything in bulk, and everything that is wrong in one error.
+//! Validation at start: one bulk lookup, and one error for everything that is wrong.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::resolver::{Resolver, stats};
 use crate::{Attempt, Report, Secret, SecretError};
 
 impl Secrets {
-    /// Looks up all cataloged secrets in bulk, so that later calls find them, and announces them together. A failure is
-    /// reported by the call that needs the secret, and by the report.
+    /// Looks up all cataloged secrets in bulk, so that later calls find them, and notifies listeners of all
+    /// of them together. A failure is returned by the call that needs the secret, and shown in the report.
     pub async fn warm_up(&self) {
         let resolver = &self.resolver;
         let lookups = resolver.look_up_all();
@@ -41,11 +41,12 @@ impl Secrets {
         let _ = block_on(self.warm_up(), None);
     }
 
-    /// Looks up all cataloged secrets and reports. One error names every required secret that cannot be had, and why.
+    /// Looks up all cataloged secrets and returns the report. One error
+    /// names every required secret that is unavailable, with the reason.
     ///
     /// # Errors
-    /// Fails if a required secret cannot be had. The [`kind`](SecretError::kind) is the one that all of them have in common,
-    /// else [`ErrorKind::Missing`].
+    /// Fails if a required secret is unavailable. The [`kind`](SecretError::kind)
+    /// is the one that all of them share, otherwise [`ErrorKind::Missing`].
     pub async fn validate(&self) -> Result<Report, SecretError> {
         self.warm_up().await;
         let mut failures = Vec::new();
@@ -96,7 +97,7 @@ fn combined_error(first: ErrorKind, failures: &[(Arc<Tracked>, SecretError)]) ->
 }
 
 impl Resolver {
-    /// Starts one lookup for all secrets that have to be asked for and are not set on this machine.
+    /// Starts one lookup for all secrets that are due and not set on this machine.
     fn look_up_all(self: &Arc<Self>) -> Vec<Lookup> {
         let (mut new, mut all) = (Vec::new(), Vec::new());
         for tracked in self.tracked.iter().filter(|tracked| self.is_due(tracked)) {
@@ -111,7 +112,7 @@ impl Resolver {
                     new.push(lookup(Arc::clone(&flight)));
                     all.push(lookup(flight));
                 }
-                Joined::Changed => {} // just looked up by somebody else
+                Joined::Changed => {} // another caller just looked it up
             }
         }
         if !new.is_empty() {
@@ -136,7 +137,8 @@ impl Resolver {
         })
     }
 
-    /// Announces what calls would find now, all together, and lets hits answer at once from here on.
+    /// Notifies listeners of the values that calls would find
+    /// now, all together, and lets later hits take the fast path.
     fn announce_all(&self) {
         let found = self.tracked.iter().filter_map(|tracked| {
             let (secret, _) = self.as_known(tracked);

@@ -1,4 +1,4 @@
-//! The catalog of known secrets, and the rules for what it may say.
+//! Catalog of known secrets, and its validation rules.
 #![cfg_attr(
     not(feature = "yaml"),
     expect(dead_code, reason = "nothing reads a catalog")
@@ -15,17 +15,17 @@ use crate::SecretError;
 use crate::setup::yaml_marks::Marks;
 use crate::source::target::AwsPath;
 
-/// A larger catalog file is refused.
+/// Maximum size of a catalog file; a larger one is refused.
 pub const MAX_CATALOG_BYTES: usize = 1024 * 1024;
-/// More entries are refused.
+/// Maximum number of entries; a larger catalog is refused.
 pub const MAX_CATALOG_ENTRIES: usize = 10_000;
-/// The longest accepted secret name, in bytes.
+/// Maximum length of a secret name, in bytes.
 pub const MAX_NAME_BYTES: usize = 256;
 
-/// The longest accepted `path` at a source of your own, in bytes.
+/// Maximum length of a `path` at a custom source, in bytes.
 const MAX_PATH_BYTES: usize = 2048;
 
-/// The known secrets, in the order of the file.
+/// Known secrets, in the order of the file.
 #[derive(Default)]
 pub(crate) struct Catalog {
     pub(crate) entries: Vec<Entry>,
@@ -40,7 +40,7 @@ pub(crate) struct Entry {
     pub(crate) sensitive: bool,
     pub(crate) default: Option<String>,
     pub(crate) aws: Option<AwsPath>,
-    /// Name at the sources that are not AWS.
+    /// Name at sources other than AWS.
     pub(crate) path: Option<String>,
 }
 
@@ -51,7 +51,7 @@ struct File {
     secrets: Listed,
 }
 
-/// Keeps order and repetitions, which a map type would hide.
+/// Entries in order, with duplicates, which a map type would hide.
 #[derive(Default)]
 struct Listed(Vec<(String, Raw)>);
 
@@ -73,7 +73,7 @@ struct Raw {
     default: Option<Text>,
 }
 
-/// A string and nothing that merely looks like one.
+/// String in quotes; other scalar types are refused.
 struct Text(String);
 
 fn yes() -> bool {
@@ -81,7 +81,7 @@ fn yes() -> bool {
 }
 
 impl Catalog {
-    /// Reads the text of a catalog file; `origin` names it in errors.
+    /// Parses the text of a catalog file; `origin` names it in errors.
     #[cfg(feature = "yaml")]
     pub(crate) fn parse(text: &str, origin: &str) -> Result<Self, SecretError> {
         if text.len() > MAX_CATALOG_BYTES {
@@ -115,7 +115,7 @@ impl Catalog {
         })
     }
 
-    /// Adds a secret that was named in code.
+    /// Adds a secret that is defined in code.
     pub(crate) fn add(&mut self, name: &str, aws_path: &str) -> Result<(), SecretError> {
         let raw = Raw {
             env_var: None,
@@ -142,7 +142,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// The name in an error is the entry that it is about.
+    /// Builds the catalog. An error contains the name of the entry it is about.
     fn build(listed: Vec<(String, Raw)>) -> Result<Self, (String, String)> {
         if listed.len() > MAX_CATALOG_ENTRIES {
             let count = listed.len();
@@ -207,7 +207,7 @@ fn check_path(path: &str) -> Result<(), String> {
     }
 }
 
-/// A wrong name may be a value that ended up in the wrong place, so it is described and not repeated.
+/// Checks a name. An invalid one may be a secret value in the wrong place, so the error does not repeat it.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     if name.is_empty() {
@@ -227,7 +227,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// The reader repeats a scalar of the wrong type, which may be a secret that was written in the place of its settings.
+/// Removes values from a parser message. The parser repeats a scalar of the
+/// wrong type, which may be a secret that was written in place of its settings.
 #[cfg(feature = "yaml")]
 fn without_values(told: String) -> String {
     let found = told
@@ -275,7 +276,7 @@ impl<'de> Deserialize<'de> for Text {
             fn visit_str<E>(self, text: &str) -> Result<Text, E> {
                 Ok(Text(text.to_owned()))
             }
-            // the value is not repeated in the message
+            // the message does not repeat the value
             fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Text, E> {
                 Err(E::custom(
                     "default: a boolean; put it in quotes to use it as text",

@@ -14,20 +14,20 @@ use crate::source::aws::detection::{AwsMode, is_region};
 use crate::source::env::Environment;
 use crate::source::file::{Mounted, USUAL_FOLDER};
 
-/// The time to live of a remote value when the caller names none.
+/// Time to live of a remote value if the caller sets none.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(300);
 /// Time past its time to live for which a value may be served while its source fails.
 pub const DEFAULT_MAX_STALE: Duration = Duration::from_secs(3600);
-/// Longest duration of one remote lookup in all.
+/// Maximum total duration of one remote lookup.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
-/// The longest accepted time to live.
+/// Maximum time to live.
 pub const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Variable for the region, above those of AWS.
+/// Variable for the region; takes precedence over those of AWS.
 const REGION: &str = "OPS_AWS_REGION";
 
-/// Configuration of a [`Secrets`](crate::Secrets). The default reads `configs/secrets.yaml` and `.env` if they are there, and asks AWS if
-/// something hints at it.
+/// Configuration of a [`Secrets`](crate::Secrets). The default reads `configs/secrets.yaml`
+/// and `.env` if they exist, and queries AWS if something hints at it.
 #[derive(Clone, Deserialize)]
 #[serde(
     default,
@@ -37,7 +37,7 @@ const REGION: &str = "OPS_AWS_REGION";
 pub struct Config {
     pub(crate) catalog: Option<PathBuf>,
     pub(crate) dotenv: PathBuf,
-    /// `OPS_DOTENV` names it.
+    /// The path comes from `OPS_DOTENV`.
     #[serde(skip)]
     pub(crate) dotenv_is_meant: bool,
     pub(crate) expand_dotenv: bool,
@@ -56,14 +56,14 @@ pub struct Config {
     pub(crate) catalog_text: Option<Arc<str>>,
     #[serde(skip)]
     pub(crate) catalog_name: Option<String>,
-    /// Secrets besides those of the catalog: name and place at AWS.
+    /// Secrets added to those of the catalog: name and place at AWS.
     #[serde(skip)]
     pub(crate) added: Vec<(String, String)>,
     #[serde(skip)]
     pub(crate) environment: Environment,
     #[serde(skip, default = "Clock::system")]
     pub(crate) clock: Clock,
-    /// Sources that stand for Parameter Store and Secrets Manager.
+    /// Sources that replace Parameter Store and Secrets Manager.
     #[serde(skip)]
     pub(crate) in_place_of_aws: Option<[Arc<dyn Source>; 2]>,
     /// Sources after AWS, with their names.
@@ -101,9 +101,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The default, with what the environment says: `OPS_SECRETS_FILE`, `OPS_DOTENV`, `OPS_SECRETS_FOLDER`,
-    /// `OPS_SECRETS_AWS` (`auto`, `on`, `off`), `OPS_SECRETS_AWS_AGENT` (an address), `OPS_AWS_REGION`, `OPS_ENV`
-    /// (`development`, `production`).
+    /// Returns the default with the settings of the environment: `OPS_SECRETS_FILE`, `OPS_DOTENV`,
+    /// `OPS_SECRETS_FOLDER`, `OPS_SECRETS_AWS` (`auto`, `on`, `off`), `OPS_SECRETS_AWS_AGENT` (an
+    /// address), `OPS_AWS_REGION`, `OPS_ENV` (`development`, `production`).
     ///
     /// # Errors
     ///
@@ -112,7 +112,8 @@ impl Config {
         Self::default().with_env()
     }
 
-    /// Lets the environment override what is set so far; the variables are those of [`from_env`](Self::from_env).
+    /// Overrides the current settings with those of the environment;
+    /// the variables are those of [`from_env`](Self::from_env).
     ///
     /// # Errors
     ///
@@ -146,7 +147,8 @@ impl Config {
         Ok(self)
     }
 
-    /// Returns the variables that ask for something else than this configuration has, since the program sets it; each with what holds.
+    /// Returns the variables that differ from this configuration because
+    /// the program overrides them, each with the value in effect.
     pub fn overruled(&self) -> Vec<(&'static str, String)> {
         let not_set = || "not set".to_owned();
         let shown = |path: &PathBuf| path.display().to_string();
@@ -198,29 +200,29 @@ impl Config {
         used
     }
 
-    /// Reads the catalog from this file, which must be there. Without it `configs/secrets.yaml` is read if it exists.
+    /// Reads the catalog from this file, which must exist. By default, `configs/secrets.yaml` is read if it exists.
     #[must_use]
     pub fn catalog(mut self, path: impl Into<PathBuf>) -> Self {
         self.catalog = Some(path.into());
         self
     }
 
-    /// Takes the catalog from this text.
+    /// Sets the catalog as text.
     #[must_use]
     pub fn catalog_text(mut self, yaml: impl Into<Arc<str>>) -> Self {
         self.catalog_text = Some(yaml.into());
         self
     }
 
-    /// Name of a catalog that was given as text, in errors and reports.
+    /// Sets the name of a catalog that is given as text, for errors and reports.
     #[must_use]
     pub fn catalog_name(mut self, name: impl Into<String>) -> Self {
         self.catalog_name = Some(name.into());
         self
     }
 
-    /// Adds a secret to those of the catalog: its name and its place at AWS, in the words of the catalog's `aws_path`. It is not
-    /// required, and sensitive.
+    /// Adds a secret to those of the catalog: its name and its place at AWS, in
+    /// the syntax of the catalog's `aws_path`. It is sensitive and not required.
     ///
     /// ```
     /// use ops_secrets::Config;
@@ -236,32 +238,33 @@ impl Config {
         self
     }
 
-    /// Path of the `.env` file; the default is the working directory's. No other folder is searched. One that is not there is no
-    /// error; if `OPS_DOTENV` names it, it is a warning in the log.
+    /// Sets the path of the `.env` file; the default is the one in the working directory. No other folder
+    /// is searched. A missing file is not an error; if `OPS_DOTENV` names it, a warning is logged.
     #[must_use]
     pub fn dotenv(mut self, path: impl Into<PathBuf>) -> Self {
         (self.dotenv, self.dotenv_is_meant) = (path.into(), false);
         self
     }
 
-    /// Replaces references like `${NAME}` and `${NAME:-default}` in the `.env` file (the default), or takes them as text.
+    /// Sets whether references like `${NAME}` and `${NAME:-default}`
+    /// in the `.env` file are replaced (the default) or taken as text.
     #[must_use]
     pub fn expand_dotenv(mut self, expand: bool) -> Self {
         self.expand_dotenv = expand;
         self
     }
 
-    /// Folder with one file per secret, under its name or its variable; the default is `/run/secrets`, where Docker and
-    /// Podman mount secrets. systemd's `$CREDENTIALS_DIRECTORY` is looked at after it. A folder that is named and not there is a
-    /// warning in the log.
+    /// Sets the folder with one file per secret, under its name or its variable; the default is
+    /// `/run/secrets`, where Docker and Podman mount secrets. systemd's `$CREDENTIALS_DIRECTORY`
+    /// is searched after it. If a folder that is set is missing, a warning is logged.
     #[must_use]
     pub fn secrets_folder(mut self, path: impl Into<PathBuf>) -> Self {
         self.secrets_folder = Mounted::Named(path.into());
         self
     }
 
-    /// Adds a store of your own. It is asked after AWS, in the order in which it was added, for each cataloged secret: by
-    /// the catalog's `path` if there is one, else by the secret's name.
+    /// Adds a custom source. It is queried after AWS, in the order of addition, for each
+    /// cataloged secret: by the catalog's `path` if set, otherwise by the secret's name.
     #[must_use]
     pub fn source(mut self, source: impl Source + 'static) -> Self {
         let name = source.name();
@@ -269,75 +272,76 @@ impl Config {
         self
     }
 
-    /// Asks AWS always, never, or if something hints at it (the default).
+    /// Sets whether AWS is queried always, never, or if something hints at it (the default).
     #[must_use]
     pub fn aws(mut self, mode: AwsMode) -> Self {
         self.aws = mode;
         self
     }
 
-    /// Asks an agent on this machine in place of AWS: the AWS Secrets Manager Agent, or the AWS Parameters and Secrets Lambda
-    /// Extension, at an address such as `http://localhost:2773`. Needs the feature `aws-agent`.
+    /// Queries an agent on this machine instead of AWS: the AWS Secrets Manager Agent, or the AWS Parameters and
+    /// Secrets Lambda Extension, at an address such as `http://localhost:2773`. Needs the feature `aws-agent`.
     ///
-    /// The token of its requests is taken from `AWS_TOKEN`, `AWS_SESSION_TOKEN` or `AWS_CONTAINER_AUTHORIZATION_TOKEN`, as text
-    /// or as `file://` and a path. An agent that is named and does not answer is an error in either mode.
+    /// The token for its requests is taken from `AWS_TOKEN`, `AWS_SESSION_TOKEN`
+    /// or `AWS_CONTAINER_AUTHORIZATION_TOKEN`, as text or as `file://` and a path.
+    /// If a configured agent does not respond, that is an error in both modes.
     #[must_use]
     pub fn aws_agent(mut self, address: impl Into<String>) -> Self {
         self.aws_agent = Some(address.into());
         self
     }
 
-    /// The AWS region; wins over `AWS_REGION`, `AWS_DEFAULT_REGION` and the profile.
+    /// Sets the AWS region; takes precedence over `AWS_REGION`, `AWS_DEFAULT_REGION` and the profile.
     #[must_use]
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
         self
     }
 
-    /// Sends the requests for both AWS services there.
+    /// Sets the endpoint for both AWS services.
     #[must_use]
     pub fn endpoint_url(mut self, url: impl Into<String>) -> Self {
         self.endpoint_url = Some(url.into());
         self
     }
 
-    /// Address of the EC2 metadata service.
+    /// Sets the address of the EC2 metadata service.
     #[must_use]
     pub fn metadata_endpoint(mut self, url: impl Into<String>) -> Self {
         self.metadata_endpoint = Some(url.into());
         self
     }
 
-    /// The file that tells an EC2 machine by the text `Amazon EC2`.
+    /// Sets the file that identifies an EC2 machine by the text `Amazon EC2`.
     #[must_use]
     pub fn dmi_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.dmi_path = path.into();
         self
     }
 
-    /// In production, falling back to a default is an error for a secret that the catalog calls required.
+    /// Sets production mode, in which falling back to a default is an error for a secret that the catalog requires.
     #[must_use]
     pub fn production(mut self, production: bool) -> Self {
         self.production = production;
         self
     }
 
-    /// The time to live of a remote value when the caller names none: whole seconds, 1 s to 30 days.
+    /// Sets the time to live of a remote value for callers that set none: whole seconds, 1 s to 30 days.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl_seconds = ttl.as_secs();
         self
     }
 
-    /// Time past its time to live for which a value may be served while its source fails: whole seconds, up to 30 days;
-    /// less than one switches that off.
+    /// Sets the time past its time to live for which a value may be served while its
+    /// source fails: whole seconds, up to 30 days; less than one second disables it.
     #[must_use]
     pub fn max_stale(mut self, max_stale: Duration) -> Self {
         self.max_stale_seconds = max_stale.as_secs();
         self
     }
 
-    /// Longest duration of one remote lookup in all: 0.01 to 60 s. Throttled requests are sent again until then.
+    /// Sets the maximum total duration of one remote lookup: 0.01 to 60 s. Throttled requests are repeated until then.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline_seconds = deadline.as_secs_f64();
@@ -346,8 +350,9 @@ impl Config {
 
     /// Reads these variables instead of the process's, for tests and for hosts that sandbox their environment.
     ///
-    /// AWS too gets its keys, profile, files, web identity, region and endpoints (also by FIPS and dual stack) from them alone.
-    /// The variables of containers (`AWS_CONTAINER_CREDENTIALS_*`), which the SDK reads from the process, are an error.
+    /// AWS keys, profile, files, web identity, region and endpoints (also for FIPS and dual
+    /// stack) are then taken from these variables only. The variables of containers
+    /// (`AWS_CONTAINER_CREDENTIALS_*`), which the SDK reads from the process, are an error.
     #[must_use]
     pub fn environment<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
     where
@@ -417,7 +422,7 @@ fn check_agent(_: &str) -> Result<(), SecretError> {
     ))
 }
 
-/// Without the catalog's text, which may hold defaults, and without the values of the variables.
+/// Omits the catalog's text, which may contain defaults, and the values of the variables.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let given = self.catalog_text.as_ref().map(|_| "given as text");

@@ -1,4 +1,4 @@
-//! The catalog and the remote sources of a configuration.
+//! Catalog and remote sources of a configuration.
 
 use std::fs;
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ use crate::source::chain::SourceChain;
 
 const USUAL_PLACE: &str = "configs/secrets.yaml";
 
-/// The catalog, and where it came from.
+/// Returns the catalog and its origin.
 pub(crate) fn catalog(config: &Config) -> Result<(Catalog, String), SecretError> {
     if let Some(text) = &config.catalog_text {
         let name = config.catalog_name.as_deref().unwrap_or("the catalog");
@@ -57,7 +57,7 @@ fn parse(_: &str, origin: String) -> Result<(Catalog, String), SecretError> {
     )))
 }
 
-/// Returns the remote sources: AWS if it is asked, then those that were added.
+/// Returns the remote sources: AWS if it is to be queried, then the added ones.
 pub(crate) fn sources(config: &Config, aws: &AwsDetection) -> SourceChain {
     let mut chain = SourceChain::new(config.aws == AwsMode::Auto && config.aws_agent.is_none());
     if aws.open {
@@ -83,7 +83,7 @@ fn add_agent(chain: &mut SourceChain, address: &str, config: &Config) {
     aws::agent::add_to(chain, address, &config.environment);
 }
 
-/// Never called: the configuration of an agent is refused without the feature.
+/// Never called: without the feature, an agent in the configuration is refused.
 #[cfg(not(feature = "aws-agent"))]
 fn add_agent(_: &mut SourceChain, _: &str, _: &Config) {}
 

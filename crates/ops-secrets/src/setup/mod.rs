@@ -1,4 +1,4 @@
-//! Configuration, and the parts of a resolver that are made of it.
+//! Configuration, and the parts of a resolver that are built from it.
 
 pub(crate) mod catalog;
 pub(crate) mod config;

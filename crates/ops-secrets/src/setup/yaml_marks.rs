@@ -1,32 +1,32 @@
-//! Places and styles in a catalog file, which the reader of its values does not keep.
+//! Positions and styles in a catalog file, which the parser of its values does not keep.
 
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-/// Places in the text of a catalog.
+/// Positions in the text of a catalog.
 #[derive(Default)]
 pub(crate) struct Marks {
-    /// Line of each secret's name, counted from 1; the last one counts.
+    /// Line of each secret's name, counted from 1; for a duplicate, the last one.
     pub(crate) lines: HashMap<String, usize>,
-    /// The first default without quotes that other readers of YAML take for something else than its text: YAML 1.1 takes
-    /// `no` for false and `0123` for 83. Ours does not, but the file is not ours alone.
+    /// First unquoted default that other YAML parsers do not read as its text: YAML 1.1 reads `no` as
+    /// false and `0123` as 83. The parser used here reads the text, but other tools may read the file too.
     pub(crate) unquoted_default: Option<(usize, String)>,
 }
 
-/// A mapping or a list that is open.
+/// Open mapping or list.
 enum Frame {
-    /// The key whose value is read; `None` where a key comes next.
+    /// Key whose value is being read; `None` if a key comes next.
     Mapping(Option<String>),
     Sequence,
 }
 
 impl Marks {
-    /// Reads as far as the text is YAML. What is not is refused by the reader of the values.
+    /// Reads the text as far as it is valid YAML. The parser of the values refuses the rest.
     pub(crate) fn read(text: &str) -> Self {
         let mut marks = Self::default();
         let mut frames = Vec::new();
-        // texts that an alias stands for, where they are written
+        // scalars that aliases refer to, with their positions
         let mut anchored = HashMap::new();
         for event in Parser::new_from_str(text) {
             let Ok((event, span)) = event else { break };
@@ -45,7 +45,7 @@ impl Marks {
                     }
                 }
                 Event::Alias(anchor) => match anchored.get(&anchor) {
-                    // quotes belong there: around an alias they make a text of it
+                    // the quotes belong at the anchor: quotes around an alias turn it into text
                     Some((word, style, line)) => marks.scalar(&mut frames, word, *style, *line),
                     None => end_value(&mut frames),
                 },
@@ -81,7 +81,7 @@ fn is_secrets(frames: &[Frame]) -> bool {
     matches!(frames.first(), Some(Frame::Mapping(Some(key))) if key == "secrets")
 }
 
-/// After a key without a value of its own, a mapping used as a key, or any value, a key comes next.
+/// Ends a value. A key comes next: also after a key without a value, or a mapping used as a key.
 fn end_value(frames: &mut [Frame]) {
     if let Some(Frame::Mapping(key)) = frames.last_mut() {
         *key = None;
@@ -97,8 +97,8 @@ fn are_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Reports whether the word is a number in a form that YAML 1.1 has and our reader has not: `0123`, `0b101`, `1_000.5`, and
-/// `1:30:00`, which is 5400.
+/// Returns whether the word is a number in a form that YAML 1.1 has and the parser
+/// used here does not: `0123`, `0b101`, `1_000.5`, and `1:30:00`, which is 5400.
 fn is_number(word: &str) -> bool {
     let number = word.strip_prefix(['+', '-']).unwrap_or(word);
     let in_base = |prefix: &str, is_digit: fn(char) -> bool| {
@@ -129,7 +129,7 @@ fn is_number(word: &str) -> bool {
         && are_digits(fraction)
 }
 
-/// Reports whether the word is a day like `2025-01-15`, or a time of it.
+/// Returns whether the word is a date like `2025-01-15`, with or without a time.
 fn is_time(word: &str) -> bool {
     let (day, time) = word.split_once(['T', 't', ' ']).unwrap_or((word, "0:"));
     let is_day = match day.split('-').collect::<Vec<_>>()[..] {

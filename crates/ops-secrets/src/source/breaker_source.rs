@@ -1,4 +1,4 @@
-//! A source with its breaker, its count of requests, and a fence around its panics.
+//! A source with its circuit breaker, its request counter and panic isolation.
 
 use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
@@ -16,7 +16,7 @@ use crate::error::ErrorKind;
 use crate::source::{FetchError, FetchResult, Health, Source};
 use crate::{Attempt, SecretSource};
 
-/// A source that is cut off this long after the deadline had its chance to return what it has.
+/// Time between the deadline and cutting a source off, in which it can return its results so far.
 const GRACE: Duration = Duration::from_millis(50);
 
 pub(crate) struct BreakerSource {
@@ -25,7 +25,7 @@ pub(crate) struct BreakerSource {
     breaker: Breaker,
     asked: AtomicU64,
     last: Mutex<Health>,
-    /// Names whose refusal was logged, which others made up for.
+    /// Names that this source refused and another one returned, and for which that was logged.
     passed_over: Mutex<HashSet<String>>,
 }
 
@@ -41,12 +41,13 @@ impl BreakerSource {
         }
     }
 
-    /// Number of lookups at the source; a bulk counts once.
+    /// Returns the number of requests to the source; a bulk request counts once.
     pub(crate) fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Returns the state as the source knows it; as its last lookup ended, if it does not.
+    /// Returns the state that the source reports. Returns the result of its last lookup
+    /// if the source reports none, or reports healthy while the breaker is open.
     pub(crate) fn health(&self) -> Health {
         let said = caught(|| self.source.health());
         match said.unwrap_or(Health::Unknown) {
@@ -58,7 +59,7 @@ impl BreakerSource {
         }
     }
 
-    /// Asks for all names. `None` if nothing came by `until`.
+    /// Requests all names. `None` if the source returned nothing by `until`.
     pub(crate) async fn ask(
         &self,
         names: &[String],
@@ -80,7 +81,7 @@ impl BreakerSource {
         Some(names.iter().cloned().zip(fetched).collect())
     }
 
-    /// Logs once that it refused a name, and that a source behind it had the secret: nobody else hears of that.
+    /// Logs once per name that the source refused it and a later source had the secret: nothing else reports that.
     pub(crate) fn pass_over(&self, kind: ErrorKind, name: &str, attempt: &Attempt) {
         if self.passed_over.lock().insert(name.to_owned()) {
             let (source, why) = (self.origin, attempt.outcome.as_str());
@@ -90,7 +91,7 @@ impl BreakerSource {
         }
     }
 
-    /// A panic of the source fails its names and nothing else.
+    /// Calls the source. Its panic fails only its names.
     async fn fetch(&self, names: &[String], until: Instant) -> Vec<FetchResult> {
         let broken = || {
             let failed = FetchError::failed(ErrorKind::Transient, "the source panicked");
@@ -142,7 +143,8 @@ impl BreakerSource {
     }
 }
 
-/// Reason why a source answered for none of its names, if that may be the source's: what is wrong with a name is none.
+/// Returns the reason why a source has no result for any name, if the source
+/// may be the cause. Failures that are specific to a name do not count.
 fn failure_of_all(fetched: &[FetchResult]) -> Option<&str> {
     let mut why = None;
     for fetched in fetched {

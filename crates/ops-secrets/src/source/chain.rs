@@ -1,4 +1,4 @@
-//! The remote sources in their order: Parameter Store, Secrets Manager, then a team's own.
+//! Remote sources in their order: Parameter Store, Secrets Manager, then custom sources.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,43 +12,44 @@ use crate::source::target::Target;
 use crate::source::{FetchError, FetchResult, Health, Source, SourceValue};
 use crate::{Attempt, SecretSource};
 
-/// Name of a target at one stage; `None` if the stage is not for it.
+/// Function that returns the name of a target at one stage; `None` if the stage does not apply to it.
 type NameOf = fn(&Target) -> Option<&str>;
 
-/// The remote sources in the order in which they are asked.
+/// Remote sources, in the order in which they are queried.
 pub(crate) struct SourceChain {
     stages: Vec<Stage>,
-    /// Automatic mode: AWS is passed over if it is not there or refuses the credentials.
+    /// Automatic mode: AWS is skipped if it is unavailable or refuses the credentials.
     automatic: bool,
-    /// Tells who the credentials belong to.
+    /// Source of the identity of the credentials.
     identity: Option<Arc<dyn Source>>,
 }
 
 struct Stage {
     source: Arc<BreakerSource>,
     name_of: NameOf,
-    /// A second name at the source of the stage before.
+    /// Second name at the source of the stage before.
     again: bool,
 }
 
-/// One secret's answer from all remote sources together.
+/// Result of all remote sources together for one secret.
 pub(crate) struct Answer {
     pub(crate) result: Result<Option<(SourceValue, SecretSource)>, Refusal>,
     pub(crate) tried: Vec<Attempt>,
-    /// A source before the one that answered failed, and was passed over.
+    /// A source before the one with the value failed and was skipped.
     pub(crate) passed_over: bool,
-    /// Place of the stage that failed.
+    /// Index of the stage that failed.
     failed_stage: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal {
     pub(crate) kind: ErrorKind,
-    /// The sources after it are asked all the same: AWS is not there, in automatic mode.
+    /// The sources after it are queried despite the failure: in
+    /// automatic mode, AWS is unavailable or refuses the credentials.
     pub(crate) passes: bool,
-    /// The operator was told already: by the breaker, for all names at once.
+    /// Already logged, by the breaker for all names at once.
     pub(crate) reported: bool,
-    /// Place among the attempts of the one that failed: sources behind it may have been asked.
+    /// Index of the failed attempt: sources after it may have been queried.
     pub(crate) at: usize,
 }
 
@@ -66,7 +67,7 @@ impl SourceChain {
         self.identity = Some(source);
     }
 
-    /// The source that tells who the credentials belong to; `None` where AWS is not asked.
+    /// Returns the source of the identity of the credentials; `None` if AWS is not queried.
     pub(crate) fn identity(&self) -> Option<Arc<dyn Source>> {
         self.identity.clone()
     }
@@ -94,26 +95,26 @@ impl SourceChain {
         self.stages.extend(stages);
     }
 
-    /// Returns whether any source would be asked for the target.
+    /// Returns whether any source would be queried for the target.
     pub(crate) fn knows(&self, target: &Target) -> bool {
         self.stages
             .iter()
             .any(|stage| (stage.name_of)(target).is_some())
     }
 
-    /// The source that is asked first for whatever it knows; `None` if there is none.
+    /// Returns the first source; `None` if there is none.
     pub(crate) fn first(&self) -> Option<SecretSource> {
         self.stages.first().map(|stage| stage.source.origin)
     }
 
-    /// The source that is asked first for the target; a failure before any answer is that one's.
+    /// Returns the source that is queried first for the target; a failure before any result is attributed to it.
     pub(crate) fn first_for(&self, target: &Target) -> SecretSource {
         let mut stages = self.stages.iter();
         let first = stages.find(|stage| (stage.name_of)(target).is_some());
         first.map_or(SecretSource::Missing, |stage| stage.source.origin)
     }
 
-    /// Each source with its count of requests and its state.
+    /// Returns each source with its number of requests and its state.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (SecretSource, u64, Health)> {
         let stages = self.stages.iter().filter(|stage| !stage.again);
         stages.map(|stage| {
@@ -122,7 +123,7 @@ impl SourceChain {
         })
     }
 
-    /// Number of requests to one source; a bulk counts once.
+    /// Returns the number of requests to one source; a bulk request counts once.
     pub(crate) fn asked(&self, origin: SecretSource) -> u64 {
         let mut stages = self.stages.iter();
         stages
@@ -130,8 +131,8 @@ impl SourceChain {
             .map_or(0, |stage| stage.source.asked())
     }
 
-    /// Asks for all targets, stage by stage; only what a stage definitely does not have goes to the next. What is open
-    /// when the time is up is late; what was answered by then stays answered.
+    /// Queries all targets, stage by stage; only what a stage definitely does not have goes to
+    /// the next. Targets that are open at the deadline fail as late; earlier results are kept.
     pub(crate) async fn resolve(
         &self,
         targets: &[&Target],
@@ -211,7 +212,7 @@ impl SourceChain {
         answer.note(origin, name, outcome);
     }
 
-    /// Notes the refusal before this answer, and tells of it if nobody was told.
+    /// Records that the failure before this value was skipped, and logs it if it was not logged yet.
     fn pass_over(&self, answer: &mut Answer, target: &Target) {
         let Err(refusal) = &answer.result else { return };
         answer.passed_over = true;
@@ -244,7 +245,7 @@ impl Answer {
         }
     }
 
-    /// Answer of a lookup that never was.
+    /// Creates the result of a lookup that did not complete.
     pub(crate) fn abandoned(source: SecretSource, outcome: String) -> Self {
         Self {
             result: Err(Refusal {

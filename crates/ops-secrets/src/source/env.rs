@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The variables to read: the process's own, or a given set.
+/// Variables to read: the process's own, or a given set.
 #[derive(Clone, Default)]
 pub(crate) enum Environment {
     #[default]
@@ -13,7 +13,7 @@ pub(crate) enum Environment {
 }
 
 impl Environment {
-    /// The variable, unless it is unset or empty: build systems inject empty strings for what they do not have.
+    /// Returns the variable, unless it is unset or empty: build systems set empty strings for missing values.
     pub(crate) fn get(&self, name: &str) -> Option<OsString> {
         match self {
             Self::Process => std::env::var_os(name),
@@ -22,7 +22,7 @@ impl Environment {
         .filter(|value| !value.is_empty())
     }
 
-    /// Reports whether the variable is set, even to nothing.
+    /// Returns whether the variable is set, even to an empty value.
     pub(crate) fn is_set(&self, name: &str) -> bool {
         match self {
             Self::Process => std::env::var_os(name).is_some(),
@@ -30,14 +30,14 @@ impl Environment {
         }
     }
 
-    /// The variable as text, unless it is unset or blank. Bytes that are not UTF-8 are U+FFFD, which no setting accepts: the
-    /// value is refused as any other that is wrong, instead of counting as unset.
+    /// Returns the variable as text, unless it is unset or blank. Bytes that are not UTF-8 become U+FFFD,
+    /// which no setting accepts: the value is then refused as invalid instead of counting as unset.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         let text = self.get(name)?.to_string_lossy().into_owned();
         (!text.trim().is_empty()).then_some(text)
     }
 
-    /// The variable as it is, for values that nobody checks before they are used, such as credentials.
+    /// Returns the variable unchanged, for values that are used without a check, such as credentials.
     ///
     /// # Errors
     /// Fails if the value is not UTF-8; the reason never quotes it.
@@ -50,7 +50,7 @@ impl Environment {
         Ok((!text.trim().is_empty()).then_some(text))
     }
 
-    /// The variable as a path, whose bytes are the operating system's business.
+    /// Returns the variable as a path, which need not be UTF-8.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         let path = self.get(name)?;
         (!path.to_string_lossy().trim().is_empty()).then(|| path.into())
@@ -61,13 +61,13 @@ impl Environment {
     }
 }
 
-/// Zeroes a copy of a value. The crate `zeroize` does so byte by byte, which would be a fifth of a whole call.
+/// Zeroes a copy of a value. The crate `zeroize` does so byte by byte, which would take a fifth of a whole call.
 pub(crate) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     std::hint::black_box(bytes);
 }
 
-/// Never prints a value.
+/// Prints no values.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Secrets in files of their own: `NAME_FILE`, a mounted folder, systemd's credentials.
+//! Secrets in files: `NAME_FILE`, a mounted folder, systemd's credentials.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,11 +16,11 @@ use crate::source::env::Environment;
 use crate::source::trusted_file::{self, Refused, Stamp};
 use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 
-/// A larger secret file is refused.
+/// Maximum size of a secret file; a larger one is refused.
 pub const MAX_SECRET_FILE_BYTES: u64 = 1024 * 1024;
 /// Folder in which Docker and Podman mount secrets.
 pub(crate) const USUAL_FOLDER: &str = "/run/secrets";
-/// Looks at a file that was there a moment ago: a folder that is swapped may be gone while the path is followed.
+/// Number of attempts to find a file that existed before: while its folder is swapped, the path may not resolve.
 const TRIES: usize = 3;
 
 /// Folder with one file per secret.
@@ -30,7 +30,7 @@ pub(crate) enum Mounted {
     /// `/run/secrets`, if it is there.
     #[default]
     Usual,
-    /// It is expected to be there, wherever it is.
+    /// This folder, which is expected to exist.
     Named(PathBuf),
     Nowhere,
 }
@@ -41,20 +41,20 @@ impl From<Option<PathBuf>> for Mounted {
     }
 }
 
-/// The files that may hold secrets.
+/// Files that may hold secrets.
 pub(crate) struct SecretFiles {
     environment: Environment,
-    /// Directory that paths of variables are relative to: the one in which the resolver was made.
+    /// Directory that relative paths in variables refer to: the working directory when the resolver was created.
     start: PathBuf,
     folders: Vec<PathBuf>,
-    /// Those of them that somebody named.
+    /// Folders that were explicitly configured.
     named: Vec<PathBuf>,
-    /// The one of them that systemd makes.
+    /// Folder of systemd's credentials.
     credentials: Option<PathBuf>,
     loaded: Mutex<HashMap<PathBuf, (Stamp, Loaded)>>,
 }
 
-/// Names of one secret's file.
+/// Possible places of one secret's file.
 #[derive(Clone, Debug)]
 pub(crate) struct FileNames {
     /// Variable that holds a path.
@@ -62,10 +62,10 @@ pub(crate) struct FileNames {
     paths: Vec<PathBuf>,
 }
 
-/// Text of a file, or why it is refused.
+/// Text of a file, or the reason why it is refused.
 type Loaded = Result<Arc<Zeroizing<String>>, Refusal>;
 
-/// A file that is there, and cannot be used.
+/// Reason why an existing file cannot be used.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     pub(crate) kind: ErrorKind,
@@ -92,7 +92,8 @@ impl SecretFiles {
         }
     }
 
-    /// Logs folders that somebody named and that are not there, or cannot be looked into: it may be a slip of the pen. They are looked for at each call.
+    /// Logs a warning for configured folders that are missing or cannot be
+    /// read: the path may be mistyped. They are looked for at each call.
     pub(crate) fn warn_of_missing_folders(&self) {
         for folder in &self.named {
             let problem = match fs::metadata(folder) {
@@ -107,11 +108,11 @@ impl SecretFiles {
         }
     }
 
-    /// Names of the files of a secret with this name and variable.
+    /// Returns the possible places of the file of a secret with this name and variable.
     pub(crate) fn names(&self, name: &str, variable: &str) -> FileNames {
         let mut names: Vec<&str> = vec![name, variable];
         names.dedup();
-        // `.`, `..` and what Kubernetes keeps beside its files are no secrets
+        // `.`, `..` and the entries that Kubernetes keeps beside its files are not secrets
         names.retain(|name| !name.starts_with('.'));
         let paths = self.folders.iter();
         let paths = paths.flat_map(|folder| names.iter().map(move |name| folder.join(name)));
@@ -121,8 +122,8 @@ impl SecretFiles {
         }
     }
 
-    /// The secret's text: from the file that its variable names, else from the first file of a folder that is not empty. A file that
-    /// did not change since the last call is not read again.
+    /// Returns the secret's text: from the file that its variable names, otherwise from the first
+    /// non-empty file in a folder. A file that did not change since the last call is not read again.
     pub(crate) fn get(&self, names: &FileNames) -> Result<Option<Arc<Zeroizing<String>>>, Refusal> {
         if let Some(path) = self.named(names) {
             let found = self.load(&path)?;
@@ -130,7 +131,7 @@ impl SecretFiles {
                 kind: ErrorKind::Config,
                 outcome: format!("{}: {}: {why}", names.variable, path.display()),
             };
-            // somebody named this file: no other place is meant, and no default
+            // this file was explicitly named: no other place and no default is meant
             return match found {
                 Some(text) if text.is_empty() => Err(refused("the file is empty")),
                 Some(text) => Ok(Some(text)),
@@ -146,13 +147,13 @@ impl SecretFiles {
         Ok(None)
     }
 
-    /// The file that the secret's variable names.
+    /// Returns the path in the secret's variable.
     fn named(&self, names: &FileNames) -> Option<PathBuf> {
         let path = self.environment.path(&names.variable)?;
         Some(self.start.join(path))
     }
 
-    /// Attempts in words, for errors; none where no folder is mounted.
+    /// Returns the attempts as text, for errors; `None` if no folder is mounted.
     pub(crate) fn tried(&self, names: &FileNames) -> Option<String> {
         let mounted = self.folders.iter().find(|folder| folder.is_dir())?;
         let is_empty =
@@ -167,7 +168,7 @@ impl SecretFiles {
         Some(format!("{}: no file {name}", mounted.display()))
     }
 
-    /// Returns what an operator should change about the file of a secret.
+    /// Returns the permission change that the file of a secret needs.
     pub(crate) fn permission_problem(&self, names: &FileNames) -> Option<String> {
         let named = self.named(names);
         let mut paths = named.iter().chain(&names.paths);
@@ -176,8 +177,8 @@ impl SecretFiles {
         Some(format!("{}: {problem}", path.display()))
     }
 
-    /// In systemd's own folder, which the service's user alone can enter, the bits of the group are the mask of the list that lets
-    /// this user read.
+    /// Returns the permission change that a file needs. In systemd's folder, which only the service's user can
+    /// enter, group bits are ignored: they are the mask of the access control list that lets this user read.
     fn readable_by_others(&self, path: &Path, stamp: &Stamp) -> Option<&'static str> {
         let is_of_systemd = self.credentials.as_ref();
         let is_of_systemd = is_of_systemd.is_some_and(|folder| path.starts_with(folder));
@@ -192,7 +193,7 @@ impl SecretFiles {
             outcome: format!("{}: {outcome}", path.display()),
         };
         let refused = |outcome: &str| refusal(ErrorKind::Config, outcome);
-        // not remembered: the next call reads the file again
+        // not cached: the next call reads the file again
         let failed = |outcome: &str| Err(refusal(ErrorKind::Transient, outcome));
         for _ in 0..TRIES {
             let stamp = match Stamp::at(path) {
@@ -223,8 +224,8 @@ impl SecretFiles {
     }
 }
 
-/// Text without the line breaks at its end, which editors and `echo` write and official images remove, and without a byte order mark, as
-/// programs of Windows write it before text.
+/// Returns the text without the line breaks at its end, which editors and `echo` write and
+/// official images remove, and without the byte order mark that Windows programs write.
 fn text(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Refusal> {
     match std::str::from_utf8(bytes) {
         Ok(text) => {
@@ -251,13 +252,13 @@ fn report(path: &Path, loaded: &Loaded, readable: Option<&'static str>) {
     }
 }
 
-/// A folder with one file per secret as a [`Source`] of its own, asked in the order in which it was added.
+/// Folder with one file per secret, as a [`Source`]. Queried in the order in which it was added.
 pub struct FolderSource(SecretFiles);
 
 impl FolderSource {
-    /// Reads `<folder>/<path>`, where the path is the catalog's `path` of the secret, or its name. A `/` before it does not lead
-    /// out of the folder, a path that begins with the folder's own is one within it, and one with `..` is an error. A folder that is
-    /// not there is a warning in the log.
+    /// Reads `<folder>/<path>`, where the path is the secret's `path` in the catalog, or its name. A
+    /// leading `/` does not lead out of the folder, a path that starts with the folder's own path is
+    /// one within it, and a path with `..` is an error. If the folder is missing, a warning is logged.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let nothing = Environment::Given(Arc::default());
         let files = SecretFiles::new(nothing, Mounted::Named(folder.into()));

@@ -1,4 +1,4 @@
-//! Requests to a store that speaks plain HTTP, from a thread that may block.
+//! HTTP requests to a store, from a thread that may block.
 
 use std::io::ErrorKind;
 use std::process;
@@ -15,10 +15,10 @@ use zeroize::Zeroizing;
 use crate::error::ErrorKind as Kind;
 use crate::source::FetchError;
 
-/// Longest answer that is read.
+/// Maximum size of a response.
 const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Longest wait for a connection, of which TLS is no part: Linux sends a lost first packet again after one second.
+/// Maximum wait for a connection, without TLS: Linux resends a lost first packet after one second.
 const CONNECT: Duration = Duration::from_millis(2500);
 
 /// Client of one store; clones share their connections.
@@ -27,7 +27,8 @@ pub(crate) struct HttpClient(Arc<PerProcess>);
 
 struct PerProcess {
     settings: ureq::config::Config,
-    /// Connections, and the process that made them: on those of its parent a forked child would get the parent's answers.
+    /// Connections, and the process that created them: a forked child that
+    /// used its parent's connections would get the parent's responses.
     made: Mutex<Option<(u32, ureq::Agent)>>,
 }
 
@@ -54,7 +55,7 @@ impl HttpClient {
                 let settings = self.0.settings.clone();
                 let agent =
                     ureq::Agent::with_parts(settings, connector, DefaultResolver::default());
-                // the parent's connections are left alone: closing them here would end them there
+                // leave the parent's connections alone: closing them here would end them in the parent
                 std::mem::forget(made.replace((process::id(), agent.clone())));
                 agent
             }
@@ -62,8 +63,8 @@ impl HttpClient {
     }
 }
 
-/// Waits for a connection for [`CONNECT`], and no longer than half of the time that its request has: the client's own limit would
-/// count TLS too, and a server that is slow at that is there.
+/// Connector that waits at most [`CONNECT`], and at most half of the request's timeout. The
+/// client's own limit would include TLS, although a server with a slow handshake is reachable.
 #[derive(Debug)]
 struct Limited(TcpConnector);
 
@@ -77,7 +78,7 @@ impl Connector for Limited {
     ) -> Result<Option<Self::Out>, ureq::Error> {
         let whole = details.config.timeouts().global;
         let limit = whole.map_or(CONNECT, |whole| CONNECT.min(whole / 2));
-        // a slow lookup of the host's name may have left less: that says nothing of the server
+        // a slow lookup of the host name may have left less time, which says nothing about the server
         let is_ours = limit < *details.timeout.after;
         let timeout = match is_ours {
             true => NextTimeout {
@@ -107,9 +108,9 @@ impl Connector for Limited {
     }
 }
 
-/// Settings of every client.
+/// Returns the settings of every client.
 pub(crate) fn settings() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
-    // a redirect or a proxy of the environment would take the token along to somebody else
+    // a redirect or a proxy from the environment would forward the token to a third party
     ureq::Agent::config_builder()
         .proxy(None)
         .http_status_as_error(false)
@@ -117,7 +118,7 @@ pub(crate) fn settings() -> ureq::config::ConfigBuilder<ureq::typestate::AgentSc
         .max_redirects_will_error(false)
 }
 
-/// Sends a request within what is left until the deadline; returns the answer whatever its status is.
+/// Sends a request within the time left until the deadline; returns the response whatever its status.
 pub(crate) async fn exchange(
     client: &HttpClient,
     request: Request<()>,
@@ -155,7 +156,7 @@ fn blocking(
     Ok((answer.status(), Zeroizing::new(body)))
 }
 
-/// Nobody was reached, or the answer broke off.
+/// Classifies a failure: no server was reached, or the response was interrupted.
 fn network(error: &ureq::Error) -> FetchError {
     use ureq::Error;
     match error {
@@ -166,7 +167,7 @@ fn network(error: &ureq::Error) -> FetchError {
         Error::BodyExceedsLimit(_) => {
             FetchError::failed(Kind::Malformed, "an answer of more than 4 MiB")
         }
-        // somebody was reached: a broken connection says nothing about the next one
+        // a server was reached: a broken connection says nothing about the next one
         Error::Io(error)
             if matches!(
                 error.kind(),

@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use crate::source::SourceValue;
 use serde_json::value::RawValue;
 
-/// Borrowed from the text, so that no copy of a neighboring value is left behind in memory.
+/// JSON object borrowed from the text, so that no copy of a neighboring value remains in memory.
 type Object<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
 
-/// Returns the field that a dotted path names, or the whole text. A key with a dot in it is found under its whole name
-/// first.
+/// Returns the field at a dotted path, or the whole text. A key
+/// that contains a dot is looked up under its whole name first.
 pub(crate) fn json_field(
     value: &SourceValue,
     field: Option<&str>,
@@ -33,7 +33,7 @@ fn step<'a>(at: &'a RawValue, key: &str) -> Option<&'a RawValue> {
     object.get(key).copied()
 }
 
-/// Reads a scalar; numbers and truth values are taken as they are written.
+/// Reads a scalar; numbers and booleans are taken as written.
 fn scalar(json: &str) -> Result<SourceValue, &'static str> {
     match json.as_bytes().first() {
         Some(b'"') => serde_json::from_str::<String>(json)

@@ -1,4 +1,4 @@
-//! Sources of secrets, and the contract that they fulfill.
+//! Sources of secrets, and the contract they fulfill.
 
 pub(crate) mod aws;
 mod breaker_source;
@@ -24,32 +24,32 @@ use zeroize::Zeroizing;
 
 use crate::error::ErrorKind;
 
-/// Longest part of a foreign message that is passed on, in characters.
+/// Maximum length of a foreign message that is passed on, in characters.
 #[cfg(any(feature = "aws", feature = "aws-agent", feature = "vault"))]
 const MAX_DETAIL_CHARS: usize = 300;
 
-/// Answer of a [`Source`] about one name.
+/// Result of a [`Source`] for one name.
 pub type FetchResult = Result<SourceValue, FetchError>;
 
 /// Future of [`Source::fetch`].
 pub type SourceFuture<'a> = Pin<Box<dyn Future<Output = Vec<FetchResult>> + Send + 'a>>;
 
-/// A store of secrets. The two AWS services implement it, and so can a store of your own; see [`Config::source`].
+/// Store of secrets. The two AWS services implement it, and so can a custom source; see [`Config::source`].
 ///
-/// It runs on the thread of the lookups: it must not block that thread. A panic counts as a failure.
+/// Runs on the thread of the lookups and must not block it. A panic counts as a failure.
 ///
 /// [`Config::source`]: crate::Config::source
 pub trait Source: Send + Sync {
-    /// Name in reports, errors and metrics.
+    /// Returns the name for reports, errors and metrics.
     fn name(&self) -> &'static str;
 
-    /// Looks up all `names` at once; the answers are in the order of the names.
+    /// Looks up all `names` at once; the results are in the order of the names.
     ///
-    /// `deadline` is the moment after which nobody waits any more: a source that has some answers by then returns them,
-    /// with a failure for the others. A source that returns nothing by then is cut off.
+    /// No caller waits beyond `deadline`: a source that has some results by then returns them,
+    /// with a failure for the other names. A source that returns nothing by then is cut off.
     fn fetch<'a>(&'a self, names: &'a [String], deadline: Instant) -> SourceFuture<'a>;
 
-    /// State of the source for reports, from what it knows already: it is not to ask anybody.
+    /// Returns the state of the source for reports, from what it already knows, without sending requests.
     fn health(&self) -> Health {
         Health::Unknown
     }
@@ -60,15 +60,15 @@ pub trait Source: Send + Sync {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Health {
-    /// It was not asked yet, or does not know.
+    /// It was not queried yet, or does not know.
     Unknown,
-    /// It answered the last time.
+    /// It responded to the last lookup.
     Healthy,
-    /// It could not be reached or refused, for this reason.
+    /// It could not be reached, or refused, for this reason.
     Unhealthy(String),
 }
 
-/// Text or bytes of a secret on the way from a [`Source`]; zeroed when dropped, printed as `[REDACTED]`.
+/// Text or bytes of a secret from a [`Source`]; zeroed when dropped, printed as `[REDACTED]`.
 #[derive(Clone)]
 pub struct SourceValue(Content);
 
@@ -78,13 +78,13 @@ enum Content {
     Binary(Zeroizing<Vec<u8>>),
 }
 
-/// Failure of a [`Source`] for one name. The details are for operators and must hold no value.
+/// Failure of a [`Source`] for one name. The details are for operators and must not contain a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// The source answered, and definitely has no such secret: the next source is asked.
+    /// The source responded, and definitely has no such secret: the next source is queried.
     Absent,
-    /// The source answered or began to, and this name failed.
+    /// The source responded or began to, and this name failed.
     #[non_exhaustive]
     Failed {
         /// Class of the failure.
@@ -92,7 +92,7 @@ pub enum FetchError {
         /// Reason for the operator.
         detail: String,
     },
-    /// Nobody was reached: every other name fails alike, and the source is not asked again for [`BREAKER_OPEN`].
+    /// No server was reached: every other name fails too, and the source is not queried again for [`BREAKER_OPEN`].
     ///
     /// [`BREAKER_OPEN`]: crate::BREAKER_OPEN
     #[non_exhaustive]
@@ -105,7 +105,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// A failure of this name alone.
+    /// Creates a failure of this name only.
     pub fn failed(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Self::Failed {
             kind,
@@ -113,7 +113,7 @@ impl FetchError {
         }
     }
 
-    /// A failure of the source as a whole.
+    /// Creates a failure of the source as a whole.
     pub fn unreachable(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Self::Unreachable {
             kind,
@@ -123,17 +123,17 @@ impl FetchError {
 }
 
 impl SourceValue {
-    /// Text of a secret.
+    /// Creates the value of a text secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Content::Text(Zeroizing::new(text.into())))
     }
 
-    /// Bytes of a secret that is no text; see [`Get::bytes`](crate::Get::bytes).
+    /// Creates the value of a secret that is not text; see [`Get::bytes`](crate::Get::bytes).
     pub fn binary(bytes: impl Into<Vec<u8>>) -> Self {
         Self(Content::Binary(Zeroizing::new(bytes.into())))
     }
 
-    /// The text; `None` for bytes.
+    /// Returns the text; `None` for bytes.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.0 {
             Content::Text(text) => Some(text),
@@ -141,7 +141,7 @@ impl SourceValue {
         }
     }
 
-    /// The bytes; `None` for text.
+    /// Returns the bytes; `None` for text.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match &self.0 {
             Content::Text(_) => None,
@@ -156,7 +156,7 @@ impl fmt::Debug for SourceValue {
     }
 }
 
-/// One line of bounded length, without control characters.
+/// Converts to one line of bounded length, without control characters.
 #[cfg(any(feature = "aws", feature = "aws-agent", feature = "vault"))]
 pub(crate) fn shortened(text: &str) -> String {
     let clean = text.chars().map(|letter| match letter.is_control() {

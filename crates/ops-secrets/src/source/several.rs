@@ -1,4 +1,4 @@
-//! Several requests to a store that knows no bulk call.
+//! Concurrent requests to a store without a bulk call.
 
 use std::time::Instant;
 
@@ -7,10 +7,10 @@ use tokio::task::JoinSet;
 use crate::error::ErrorKind;
 use crate::source::{FetchError, FetchResult};
 
-/// Requests under way at a time.
+/// Maximum number of concurrent requests.
 const MAX_REQUESTS: usize = 8;
 
-/// Asks for each key; returns the answers that came before the deadline.
+/// Requests each key; returns the results that arrived before the deadline.
 pub(crate) async fn ask<K, F>(
     keys: impl IntoIterator<Item = K>,
     deadline: Instant,
@@ -34,14 +34,14 @@ where
                 let key = keys.get_mut(at).and_then(Option::take);
                 answers.extend(key.map(|key| (key, answer)));
             }
-            // one that panicked has no answer; the others have theirs
+            // a request that panicked has no result; the others keep theirs
             Ok(Some(Err(_))) => {}
             Ok(None) | Err(_) => return answers,
         }
     }
 }
 
-/// Failure of a name that has no answer.
+/// Creates the failure of a name without a result.
 pub(crate) fn late() -> FetchError {
     FetchError::failed(ErrorKind::Transient, "no answer within the deadline")
 }

@@ -1,12 +1,12 @@
 //! Names of a secret at the remote sources.
 
-/// The longest accepted `aws_path`, in bytes; neither service takes longer names.
+/// Maximum length of an `aws_path`, in bytes; neither service accepts longer names.
 const MAX_PATH_BYTES: usize = 2048;
 
 /// Names of one secret at the remote sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// Name at sources that are not AWS.
+    /// Name at sources other than AWS.
     pub(crate) path: String,
     pub(crate) aws: Option<AwsPath>,
 }
@@ -31,7 +31,7 @@ impl Target {
         Some(&self.path)
     }
 
-    /// Name at Parameter Store: as written, if a parameter can have such a name.
+    /// Returns the name at Parameter Store: as written, if a parameter can have such a name.
     pub(crate) fn ssm_name(&self) -> Option<&str> {
         let aws = self.aws.as_ref()?;
         let possible = match aws.service {
@@ -42,13 +42,13 @@ impl Target {
         possible.then_some(aws.path.as_str())
     }
 
-    /// First name at Secrets Manager: without the leading slash.
+    /// Returns the first name at Secrets Manager: without the leading slash.
     pub(crate) fn sm_name(&self) -> Option<&str> {
         let aws = self.aws.as_ref()?;
         (aws.service != AwsService::Ssm).then(|| aws.path.trim_start_matches('/'))
     }
 
-    /// Second name at Secrets Manager: as written, if that differs.
+    /// Returns the second name at Secrets Manager: as written, if that differs.
     pub(crate) fn sm_name_as_written(&self) -> Option<&str> {
         let aws = self.aws.as_ref()?;
         (aws.service != AwsService::Ssm && aws.path.starts_with('/')).then_some(aws.path.as_str())
@@ -56,7 +56,7 @@ impl Target {
 }
 
 impl AwsPath {
-    /// Reads `[ssm:|sm:]path[?version][#json.key]` or `arn:…[?version][#json.key]`.
+    /// Parses `[ssm:|sm:]path[?version][#json.key]` or `arn:…[?version][#json.key]`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (place, field) = match text.split_once('#') {
             Some((_, "")) => return Err("nothing follows the `#`".into()),
@@ -101,7 +101,7 @@ impl AwsPath {
     }
 }
 
-/// Reports whether names of AWS may have this byte.
+/// Returns whether names at AWS may contain this byte.
 fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&byte)
 }
@@ -121,7 +121,7 @@ fn check_path(service: AwsService, path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks `arn:partition:service:region:account:resource`.
+/// Checks `arn:partition:service:region:account:resource` and returns its service.
 fn service_of_arn(arn: &str) -> Result<AwsService, String> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let [_, partition, service, region, account, resource] = parts[..] else {
@@ -165,7 +165,7 @@ fn check_version(service: AwsService, version: &str) -> Result<(), String> {
     }
 }
 
-/// Returns whether a text may be the name of a region.
+/// Returns whether a text may be a region name.
 pub(crate) fn is_region(text: &str) -> bool {
     let accepted = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     !text.is_empty() && text.bytes().all(accepted)
@@ -176,11 +176,11 @@ fn possible_at_ssm(path: &str) -> bool {
     (path.starts_with('/') || !path.contains('/')) && path.bytes().all(accepted)
 }
 
-/// Parts of a name that a service is asked for.
+/// Parts of a name that is requested from a service.
 #[cfg(any(feature = "aws", feature = "aws-agent"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pinned<'a> {
-    /// The name or ARN alone.
+    /// Name or ARN without the version.
     pub(crate) id: &'a str,
     /// Kind and value of a version: `stage`, `version` or `label`.
     pub(crate) version: Option<(&'a str, &'a str)>,
@@ -191,7 +191,7 @@ pub(crate) struct Pinned<'a> {
 
 #[cfg(any(feature = "aws", feature = "aws-agent"))]
 impl<'a> Pinned<'a> {
-    /// Takes a name apart that [`AwsPath::parse`] has accepted.
+    /// Splits a name that [`AwsPath::parse`] has accepted.
     pub(crate) fn of(name: &'a str) -> Self {
         let (id, version) = match name.split_once('?') {
             Some((id, version)) => (id, version.split_once('=')),
@@ -208,13 +208,13 @@ impl<'a> Pinned<'a> {
         }
     }
 
-    /// Region of an ARN that is not the client's own.
+    /// Returns the region of an ARN if it is not the client's own.
     #[cfg(feature = "aws")]
     pub(crate) fn elsewhere(&self, own: Option<&str>) -> Option<&'a str> {
         self.region.filter(|region| Some(*region) != own)
     }
 
-    /// Value of a version of this kind.
+    /// Returns the value of a version of this kind.
     #[cfg(feature = "secretsmanager")]
     pub(crate) fn version(&self, kind: &str) -> Option<&'a str> {
         let (found, value) = self.version?;

@@ -1,4 +1,4 @@
-//! Files that may hold secrets: regular, of bounded size, and nobody else's to write.
+//! Files that may hold secrets: regular, of bounded size, and not writable by other users.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-/// Attempts at a file that changes while it is read.
+/// Maximum number of attempts at a file that changes while it is read.
 const TRIES: usize = 5;
 
-/// Content of a file, and what tells that it changed.
+/// Content of a file, and the stamp that shows whether it changed.
 pub(crate) struct TrustedFile {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
     pub(crate) stamp: Stamp,
 }
 
-/// Everything about a file that changes when its content does.
+/// Metadata that changes whenever the content of a file does.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stamp {
     modified: Time,
-    /// Not even `touch -d` sets this one.
+    /// Cannot be set, not even with `touch -d`.
     changed: Time,
     len: u64,
     device: u64,
@@ -34,21 +34,21 @@ type Time = (i64, i64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     NotFound,
-    /// A file that is no use until it is changed.
+    /// The file cannot be used until it is changed.
     Problem(String),
-    /// The system could not do it now: too many open files, a disk that fails.
+    /// Temporary failure of the system: too many open files, a disk error.
     Failed(String),
 }
 
 impl Stamp {
-    /// Looks at the file that the path leads to now.
+    /// Returns the stamp of the file that the path currently leads to.
     pub(crate) fn at(path: &Path) -> Result<Self, Refused> {
         fs::metadata(path)
             .map(|metadata| Self::of(&metadata))
             .map_err(refused)
     }
 
-    /// Returns what an operator should change about the file's permissions.
+    /// Returns the change that the file's permissions need.
     pub(crate) fn readable_by_others(&self) -> Option<&'static str> {
         (self.mode & 0o044 != 0).then_some("readable by other users: chmod 600")
     }
@@ -79,7 +79,8 @@ impl Stamp {
     }
 }
 
-/// Reads a file of at most `max` bytes. What is swapped or written meanwhile is read again, so that old and new never mix.
+/// Reads a file of at most `max` bytes. A file that is swapped or written
+/// meanwhile is read again, so that old and new content never mix.
 pub(crate) fn read(path: &Path, max: u64) -> Result<TrustedFile, Refused> {
     for _ in 0..TRIES {
         let file = open(path).map_err(refused)?;
@@ -101,7 +102,7 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<TrustedFile, Refused> {
     Err(Refused::Failed(changing.into()))
 }
 
-/// The path as it leads now, wherever the process moves to later.
+/// Returns the path made absolute, independent of later changes of the working directory.
 pub(crate) fn anchored(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -114,7 +115,7 @@ fn refused(error: io::Error) -> Refused {
     }
 }
 
-/// Reports whether a failure says nothing of the file.
+/// Returns whether a failure says nothing about the file.
 #[cfg(unix)]
 fn passes(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -142,7 +143,7 @@ fn too_large(max: u64) -> String {
     format!("larger than {max} bytes")
 }
 
-/// Opens without waiting for the other end of a pipe.
+/// Opens a file without waiting for the other end of a pipe.
 #[cfg(unix)]
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;

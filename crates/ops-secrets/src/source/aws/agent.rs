@@ -24,18 +24,18 @@ use crate::source::{
     FetchError, FetchResult, Source, SourceFuture, SourceValue, several, shortened,
 };
 
-/// Header by which the agent knows that a request is no forged one.
+/// Header that proves to the agent that a request is not forged.
 const TOKEN_HEADER: &str = "X-Aws-Parameters-Secrets-Token";
-/// Variables that the agents take their token from, in their order.
+/// Variables that the agents read their token from, in their order.
 const TOKEN_VARIABLES: [&str; 3] = [
     "AWS_TOKEN",
     "AWS_SESSION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
 ];
-/// Start of a token's value that names a file.
+/// Prefix of a token value that names a file.
 const FILE: &str = "file://";
 
-/// The agent, which stands for one of the two services.
+/// Agent in the role of one of the two services.
 struct Agent {
     service: Service,
     endpoint: Arc<Endpoint>,
@@ -81,10 +81,10 @@ struct Problem {
     message: String,
 }
 
-/// Checks the address of an agent: `http://`, a host of this machine, a port.
+/// Checks the address of an agent: `http://`, a host name or address of this machine, a port.
 ///
 /// # Errors
-/// Says what is accepted.
+/// Fails with a message that names what is accepted.
 pub(crate) fn check(address: &str) -> Result<(), SecretError> {
     let authority = address.strip_prefix("http://").unwrap_or_default();
     let (host, port) = authority.rsplit_once(':').unwrap_or_default();
@@ -104,7 +104,7 @@ pub(crate) fn check(address: &str) -> Result<(), SecretError> {
     )))
 }
 
-/// Adds both services as the agent at the address, which was checked, serves them.
+/// Adds both services, served by the agent at this address, which must have been checked.
 pub(crate) fn add_to(chain: &mut SourceChain, address: &str, environment: &Environment) {
     let endpoint = Arc::new(Endpoint {
         http: HttpClient::new(http::settings()),
@@ -166,7 +166,7 @@ impl Endpoint {
         }
     }
 
-    /// Token of the agent as it is now: the file is replaced whenever the agent starts.
+    /// Returns the current token of the agent: the file is replaced whenever the agent starts.
     fn token(&self) -> Result<Option<Zeroizing<String>>, FetchError> {
         for variable in TOKEN_VARIABLES {
             let wrong = |why: String| FetchError::failed(ErrorKind::Config, why);
@@ -187,7 +187,7 @@ impl Endpoint {
 }
 
 impl Service {
-    /// Path and query of a request.
+    /// Returns the path and query of a request.
     fn target(self, name: &Pinned<'_>) -> String {
         let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
         let id = encoded(name.id);
@@ -209,7 +209,7 @@ impl Service {
     }
 
     fn value(self, body: &[u8]) -> FetchResult {
-        // without the reason of serde, which may quote the value
+        // omits serde's reason, which may quote the value
         let unreadable = || {
             let detail = "an answer that is not the JSON of a secret";
             FetchError::failed(ErrorKind::Malformed, detail)
@@ -232,7 +232,7 @@ impl Service {
         }
     }
 
-    /// Reads an answer that is no value: JSON of the service, or words of the agent.
+    /// Classifies a response without a value: JSON of the service, or text of the agent.
     fn refusal(self, status: StatusCode, body: &[u8]) -> FetchError {
         let text = String::from_utf8_lossy(body);
         let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
@@ -265,7 +265,7 @@ impl Service {
     }
 }
 
-/// Returns the first word that is a code of AWS, or nothing.
+/// Returns the first word that is an AWS error code, or an empty text.
 fn code_in(text: &str) -> &str {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
     let mut codes = words.filter(|word| {

@@ -1,9 +1,10 @@
-//! Bulk calls that give each name an answer of its own.
+//! Bulk requests with a separate result for each name.
 //!
-//! An error of a bulk call says nothing about each of its names, so the bulk is split until each name has its own answer.
-//! Some of its names are asked for together; if those are fine, one of the others is bad, and they are split without being asked
-//! together again. A name that the error speaks of is asked for singly, and the others together: the error is a hint, never the
-//! answer. Requests that were throttled or broke off are sent again while there is time.
+//! The error of a bulk request does not show which of its names failed, so the bulk is split until
+//! each name has its own result. Some of its names are requested together; if they succeed, a bad
+//! one is among the others, which are then split without being requested together again. A name
+//! that the error mentions is requested singly, and the others together: the error is a hint,
+//! never the result. Requests that were throttled or interrupted are repeated while there is time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,37 +17,37 @@ use crate::source::aws::classify::{Again, Refused};
 use crate::source::aws::pace::{MAX_IN_FLIGHT, Pace};
 use crate::source::{FetchError, FetchResult, SourceValue};
 
-/// A bulk of at most this many names that fails is asked for name by name.
+/// Maximum size of a failed bulk that is requested name by name.
 const SMALL: usize = 3;
-/// Throttled this often, a bulk is split: one of its names may be the reason.
+/// Number of throttled attempts after which a bulk is split: one of its names may be the cause.
 const BULK_TRIES: u32 = 4;
-/// Failures of which the service is the likely reason, without a single answer, after which it is not asked further.
+/// Number of failures probably caused by the service, without a single result, after which it is not queried further.
 const OUTAGE: u32 = 4;
-/// First pause before a request is sent again; each doubles.
+/// First pause before a request is repeated; each one doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// Longest pause before a request is sent again.
+/// Maximum pause before a request is repeated.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
-/// Requests end this long before the deadline, so that their answers still count.
+/// Time before the deadline at which requests end, so that their results still count.
 const MARGIN: Duration = Duration::from_millis(20);
 
-/// The two calls that both services have.
+/// Calls that both services offer.
 pub(crate) trait BulkApi: Send + Sync + 'static {
-    /// Names that one bulk call takes.
+    /// Maximum number of names in one bulk call.
     const SIZE: usize;
 
     fn one(&self, name: &str) -> impl Future<Output = Result<SourceValue, Refused>> + Send;
 
-    /// Returns `true` for a name that the bulk call does not take.
+    /// Returns `true` for a name that the bulk call does not support.
     fn is_single(&self, name: &str) -> bool;
 
-    /// Returns the answers of the names that the service speaks of. Names that it does not mention are asked for singly.
+    /// Returns the results of the names in the response. Names that it does not mention are requested singly.
     fn many(
         &self,
         names: &[String],
     ) -> impl Future<Output = Result<HashMap<String, FetchResult>, Refused>> + Send;
 }
 
-/// Looks up all names by `deadline`, at most [`MAX_IN_FLIGHT`] requests at a time.
+/// Looks up all names by `deadline`, with at most [`MAX_IN_FLIGHT`] requests at a time.
 pub(crate) async fn look_up<A: BulkApi>(
     api: Arc<A>,
     pace: Arc<Pace>,
@@ -68,32 +69,32 @@ pub(crate) async fn look_up<A: BulkApi>(
         }
         match tokio::time::timeout_at(deadline.into(), running.join_next()).await {
             Ok(Some(Ok((part, reply)))) => work.take(part, reply),
-            Ok(Some(Err(_))) => {} // a part that broke off; its names have no answer
+            Ok(Some(Err(_))) => {} // this part panicked; its names have no result
             Ok(None) | Err(_) => break,
         }
     }
     work.finish(names)
 }
 
-/// Names that are left to ask, and the answers so far.
+/// Names that are left to request, and the results so far.
 struct Work {
-    /// The last one is next: halves come before other bulks.
+    /// Taken from the end: halves come before other bulks.
     parts: Vec<Part>,
     answers: HashMap<String, FetchResult>,
     groups: Vec<Group>,
-    /// The bulk call as such is denied: all names are asked for singly.
+    /// The bulk call itself is denied: all names are requested singly.
     singly: bool,
     throttled: bool,
     outage: u32,
-    /// Answer of every name that is left.
+    /// Result of every name that is left.
     stopped: Option<FetchError>,
 }
 
 struct Part {
     names: Vec<String>,
-    /// The names of this bulk, which failed as a whole, are asked for singly.
+    /// Group of a denied bulk whose names are requested singly.
     group: Option<usize>,
-    /// The other names of a bulk that failed as a whole: if these are fine, one of those is bad.
+    /// Other names of a bulk that failed as a whole: if `names` succeed, one of these is bad.
     others: Vec<String>,
 }
 
@@ -107,13 +108,13 @@ impl Part {
     }
 }
 
-/// Names of a bulk that was denied and is asked for name by name: if none is denied, the bulk call is.
+/// Names of a denied bulk that are requested singly: if none of them is denied, the bulk call itself is.
 struct Group {
     left: usize,
     denied: bool,
 }
 
-/// Answers of one part, or why there are none.
+/// Results of one part, or the reason why there are none.
 type Reply = Result<HashMap<String, FetchResult>, Refused>;
 
 impl Work {
@@ -192,7 +193,7 @@ impl Work {
             } | FetchError::Unreachable { .. }
         );
         if !part.others.is_empty() {
-            // nothing is known of them
+            // nothing is known about these names yet
             self.parts.push(Part::new(&part.others, None));
         }
         if part.names.len() == 1 || is_about_all {
@@ -200,7 +201,7 @@ impl Work {
             self.answers
                 .extend(answers.map(|name| (name, Err(refused.error.clone()))));
         } else if refused.again != Again::No {
-            // the service may be at fault as likely as one of the names
+            // the service is as likely the cause as one of the names
             let half = part.names.len().div_ceil(2);
             self.split(part.names, half, None);
         } else if let Some(at) = named_by(&refused.error, &part.names) {
@@ -217,12 +218,13 @@ impl Work {
         }
     }
 
-    /// Splits names of which one is bad.
+    /// Splits names, one of which is bad.
     fn narrow(&mut self, mut names: Vec<String>) {
         if names.len() <= SMALL {
             return self.split(names, 1, None);
         }
-        // a third: if these names are fine, the bad one is among the others, which then need no request of their own yet
+        // a third: if these names succeed, the bad one is among the
+        // others, which are then split without a request for all of them
         let others = names.split_off(names.len().div_ceil(3).max(2));
         self.parts.push(Part {
             names,
@@ -266,7 +268,7 @@ impl Work {
     }
 }
 
-/// The one of these names that an error speaks of, if there is just one: AWS says in a denial which resource it is about.
+/// Returns the index of the name that the error mentions, if it is exactly one: in a denial, AWS names the resource.
 fn named_by(error: &FetchError, names: &[String]) -> Option<usize> {
     let FetchError::Failed { detail, .. } = error else {
         return None;
@@ -283,7 +285,7 @@ fn named_by(error: &FetchError, names: &[String]) -> Option<usize> {
     spoken.next().is_none().then_some(at)
 }
 
-/// Sends one request, and again while that may help and there is time.
+/// Sends one request, and repeats it while that may help and there is time.
 async fn ask<A: BulkApi>(api: &A, pace: &Pace, names: &[String], until: Instant) -> Reply {
     let (mut tries, mut last) = (0, None);
     loop {

@@ -1,4 +1,4 @@
-//! Failures of the SDK and of the services, each as what it is.
+//! Classification of failures of the SDK and of the services.
 
 use std::error::Error;
 
@@ -12,10 +12,10 @@ use crate::source::aws::codes::kind_of;
 use crate::source::aws::settings::AwsSettings;
 use crate::source::{FetchError, shortened};
 
-/// Detail of a request that reached nobody.
+/// Detail of a request that reached no server.
 const NO_CONNECTION: &str = "no connection";
 
-/// Failure of one request, and whether to send it again.
+/// Failure of one request, and whether to repeat it.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
     pub(crate) error: FetchError,
@@ -25,9 +25,9 @@ pub(crate) struct Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Again {
     No,
-    /// It broke off: a second try may be luckier.
+    /// It was interrupted: a second attempt may succeed.
     Once,
-    /// The service asked for fewer requests.
+    /// The service throttled it.
     Later,
 }
 
@@ -42,8 +42,8 @@ impl Refused {
         Self::no(FetchError::failed(ErrorKind::Transient, detail))
     }
 
-    /// The failure of a request to a region that may not be the client's own: if nobody was reached there, the own one is still
-    /// asked.
+    /// Adapts the failure of a request to a region that may differ from the client's own: if no
+    /// server was reached there, only this name fails, and the client's own region is still queried.
     pub(crate) fn of_region(self, elsewhere: Option<&str>) -> Self {
         let error = match (self.error, elsewhere) {
             (FetchError::Unreachable { detail, .. }, Some(region)) if detail == NO_CONNECTION => {
@@ -61,7 +61,7 @@ impl From<FetchError> for Refused {
     }
 }
 
-/// Returns the class of a failure. `absent` decides, from code and message, what means that there is no such secret.
+/// Classifies a failure. `absent` decides, from code and message, whether the secret does not exist.
 pub(crate) fn classify<E>(
     settings: &AwsSettings,
     error: &SdkError<E, HttpResponse>,
@@ -90,7 +90,7 @@ where
         again: Again::Once,
     };
     match error {
-        // hyper's own errors are those of a connection that was made: this one broke off, and the service is there
+        // hyper's own errors occur on established connections: this one broke, and the service is reachable
         SdkError::DispatchFailure(_) if cause::<hyper::Error>(error).is_some() => {
             once("the connection broke off")
         }
@@ -110,7 +110,7 @@ where
             Refused::no(FetchError::failed(ErrorKind::Config, detail))
         }
         SdkError::TimeoutError(_) => once("no answer in time"),
-        // nothing was sent; the same class of the SDK has answers that it could not take
+        // nothing was sent; the SDK uses the same class for responses it could not handle
         SdkError::DispatchFailure(_) if is_without_endpoint(error) => {
             let detail = format!("the request could not be made: {}", chain(error));
             Refused::no(FetchError::failed(ErrorKind::Config, detail))
@@ -119,8 +119,8 @@ where
     }
 }
 
-/// Reports whether there are no credentials, or they are refused. One that reached nobody says nothing of them: they may be good for
-/// hours, and not to be had again meanwhile.
+/// Returns whether credentials are missing or were refused. A request that reached no server
+/// says nothing about them: they may be valid for hours, and not obtainable again meanwhile.
 pub(crate) fn is_of_credentials(error: &FetchError) -> bool {
     match error {
         FetchError::Unreachable { detail, .. } => detail != NO_CONNECTION,
@@ -129,8 +129,8 @@ pub(crate) fn is_of_credentials(error: &FetchError) -> bool {
     }
 }
 
-/// Returns the class of a failed connection: if AWS is asked because of a hint alone, a machine without a route to it is
-/// no error.
+/// Returns the class of a failed connection: if AWS is queried only
+/// because of a hint, a machine without a route to it is not an error.
 fn no_connection(settings: &AwsSettings) -> ErrorKind {
     match settings.automatic {
         true => ErrorKind::Unavailable,
@@ -159,7 +159,7 @@ fn of_service(code: &str, message: &str, status: u16, absent: fn(&str, &str) -> 
     Refused { error, again }
 }
 
-/// Returns the failure of one name in the answer to a bulk call; `None` if it may pass when asked again.
+/// Returns the failure of one name in a bulk response; `None` if it may be temporary.
 #[cfg(feature = "secretsmanager")]
 pub(crate) fn of_name(
     code: &str,
@@ -182,7 +182,7 @@ fn is_clock_skew(code: &str, message: &str) -> bool {
         || (signature && (message.contains("expired") || message.contains("not yet current")))
 }
 
-/// Reports whether the wait for credentials ended without any. The SDK's error for that has no public type.
+/// Returns whether the wait for credentials timed out. The SDK's error for that has no public type.
 fn is_identity_late(error: &(dyn Error + 'static)) -> bool {
     let mut at = Some(error);
     while let Some(error) = at {
@@ -194,8 +194,8 @@ fn is_identity_late(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Reports whether the settings name no endpoint, or contradict themselves about it. The SDK's error for that is in no crate that is
-/// used here; its name is.
+/// Returns whether the settings name no endpoint, or contradictory ones. The type
+/// of the SDK's error is in no crate that is used here, so its name is compared.
 fn is_without_endpoint(error: &(dyn Error + 'static)) -> bool {
     let mut at = Some(error);
     while let Some(error) = at {
@@ -217,7 +217,7 @@ fn late_credentials(settings: &AwsSettings) -> FetchError {
     }
 }
 
-/// Returns why there are no credentials. Those that somebody named are never passed over in silence.
+/// Returns the reason why there are no credentials. Explicitly configured credentials are never skipped silently.
 fn of_credentials(settings: &AwsSettings, error: &CredentialsError) -> FetchError {
     let reason = chain(error);
     if let CredentialsError::ProviderTimedOut(_) = error {
@@ -243,7 +243,8 @@ fn of_credentials(settings: &AwsSettings, error: &CredentialsError) -> FetchErro
     }
 }
 
-/// Returns the class of a trouble of STS, SSO or the metadata service that passes: it says nothing of what is configured.
+/// Returns the class of a temporary failure of STS, SSO or the
+/// metadata service, which says nothing about the configuration.
 fn passing_in(reason: &str) -> Option<ErrorKind> {
     let has_word = |known: &[&str]| {
         let mut words = reason.split(|letter: char| !letter.is_ascii_alphanumeric());
@@ -282,7 +283,7 @@ fn passing_in(reason: &str) -> Option<ErrorKind> {
     is_down.then_some(ErrorKind::Transient)
 }
 
-/// Returns the class of the refusal by STS or SSO that a message tells of.
+/// Returns the class of a refusal by STS or SSO that a message mentions.
 fn refusal_in(reason: &str) -> Option<ErrorKind> {
     let codes = [
         "AccessDenied",
@@ -305,7 +306,7 @@ fn refusal_in(reason: &str) -> Option<ErrorKind> {
     }
 }
 
-/// The messages of an error and of its causes. The SDK's own hold paths, names and codes, and no key.
+/// Returns the messages of an error and of its causes. Those of the SDK contain paths, names and codes, but no keys.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut messages = vec![error.to_string()];
     let mut at = error.source();

@@ -1,8 +1,8 @@
-//! Error codes of AWS, each as what it is.
+//! Classification of AWS error codes.
 
 use crate::error::ErrorKind;
 
-/// Returns the class by code, because the SDK models neither denial nor throttling for these services.
+/// Returns the class of a code, because the SDK models neither denial nor throttling for these services.
 pub(crate) fn kind_of(code: &str, message: &str, status: u16) -> ErrorKind {
     match code {
         "AccessDeniedException" | "AccessDenied" if is_about_the_key(message) => ErrorKind::Decrypt,
@@ -50,16 +50,16 @@ pub(crate) fn kind_of(code: &str, message: &str, status: u16) -> ErrorKind {
     }
 }
 
-/// Parameter Store passes a refusal by KMS on under the code of its own refusals.
+/// Returns whether a denial comes from KMS: Parameter Store returns it under the code of its own denials.
 fn is_about_the_key(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    // names of roles and parameters may hold "kms", too
+    // names of roles and parameters may contain "kms", too
     ["kms:", "access to kms", "ciphertext", "customer master key"]
         .iter()
         .any(|word| message.contains(word))
 }
 
-/// Reports whether Secrets Manager has no such secret. AWS says "marked for deletion", moto "marked deleted".
+/// Returns whether Secrets Manager has no such secret. AWS says "marked for deletion", moto "marked deleted".
 pub(crate) fn is_absent_secret(code: &str, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     code == "ResourceNotFoundException"
@@ -68,7 +68,7 @@ pub(crate) fn is_absent_secret(code: &str, message: &str) -> bool {
             && message.contains("delet"))
 }
 
-/// Reports whether Parameter Store has no such parameter.
+/// Returns whether Parameter Store has no such parameter.
 pub(crate) fn is_absent_parameter(code: &str, _: &str) -> bool {
     matches!(code, "ParameterNotFound" | "ParameterVersionNotFound")
 }

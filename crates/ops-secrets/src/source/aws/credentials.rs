@@ -1,4 +1,4 @@
-//! Credentials: the ones that somebody named, else what the SDK finds.
+//! Credentials: the explicitly configured ones, otherwise those that the SDK finds.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::source::FetchError;
 use crate::source::aws::settings::AwsSettings;
 use crate::source::env::Environment;
 
-/// Variables of containers, which the SDK reads from the process alone.
+/// Variables of containers, which the SDK reads only from the process.
 const CONTAINER: [&str; 2] = [
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -37,7 +37,7 @@ impl Provider {
     }
 }
 
-/// Returns the provider for what the environment names: keys, a profile, else all places where the SDK looks.
+/// Returns the provider for the environment's keys or profile, otherwise for all places that the SDK searches.
 pub(crate) async fn provider(
     settings: &AwsSettings,
     region: &Region,
@@ -58,7 +58,8 @@ pub(crate) async fn provider(
 }
 
 impl AwsSettings {
-    /// The credentials that somebody named, in words; nobody but them is asked for, or a failure is told.
+    /// Describes the explicitly configured credentials. If there
+    /// are any, no others are used silently: a failure is reported.
     pub(super) fn named_credentials(&self) -> Option<String> {
         let variables = ["AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
         let variables = variables.iter().chain(&CONTAINER);
@@ -104,7 +105,7 @@ impl AwsSettings {
         provider.build()
     }
 
-    /// As the SDK's own chain, of the given variables alone.
+    /// Builds a chain like the SDK's own from the given variables only.
     fn given_chain(&self, region: &Region) -> Result<CredentialsProviderChain, FetchError> {
         if let Some(name) = CONTAINER.iter().find(|name| self.environment.has(name)) {
             let detail = format!(
@@ -139,7 +140,8 @@ impl AwsSettings {
     }
 }
 
-/// Returns the profile files that a given environment names; the process's own are the SDK's business.
+/// Returns the profile files that a given environment names; `None`
+/// for the process's environment, which the SDK reads itself.
 pub(crate) fn profile_files(environment: &Environment) -> Option<EnvConfigFiles> {
     let Environment::Given(_) = environment else {
         return None;
@@ -150,7 +152,7 @@ pub(crate) fn profile_files(environment: &Environment) -> Option<EnvConfigFiles>
         let usual = || usual().filter(|path: &PathBuf| Path::is_file(path));
         environment.path(variable).or_else(usual)
     };
-    // at least one is needed, and it may be empty
+    // at least one file is required, and it may be empty
     let mut files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
     if let Some(path) = at("AWS_CONFIG_FILE", "config") {
         files = files.with_file(EnvConfigFileKind::Config, path);

@@ -1,4 +1,4 @@
-//! Decision to ask AWS at all: from variables and files, without a packet.
+//! Decision whether to query AWS at all, based on variables and files, without a packet.
 
 use std::fs;
 use std::path::Path;
@@ -8,16 +8,16 @@ use serde::Deserialize;
 use crate::source::env::Environment;
 pub(crate) use crate::source::target::is_region;
 
-/// Decision to ask AWS.
+/// Setting for querying AWS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AwsMode {
-    /// Only if something hints at AWS: credentials or a profile in the environment, `~/.aws`, a container or web
-    /// identity, an EC2 machine. Without credentials or a route, the next source is asked; credentials that are named
-    /// and cannot be used are an error.
+    /// Only if something hints at AWS: credentials or a profile in the environment, `~/.aws`,
+    /// a container or web identity, an EC2 machine. Without credentials or a route, the next
+    /// source is queried; explicitly configured credentials that cannot be used are an error.
     #[default]
     Auto,
-    /// Always; being unable to is an error.
+    /// Always; if AWS cannot be queried, that is an error.
     On,
     /// Never.
     Off,
@@ -42,7 +42,7 @@ impl AwsMode {
     }
 }
 
-/// The decision, with its reason for operators.
+/// Decision whether to query AWS, with its reason for operators.
 #[derive(Clone, Debug)]
 pub(crate) struct AwsDetection {
     pub(crate) open: bool,

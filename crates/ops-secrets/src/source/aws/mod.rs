@@ -1,4 +1,4 @@
-//! AWS: noticed without a packet, asked through its two services.
+//! AWS: detected without a packet, queried through its two services.
 
 #[cfg(feature = "aws-agent")]
 pub(crate) mod agent;

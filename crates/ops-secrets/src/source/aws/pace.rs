@@ -1,25 +1,26 @@
-//! Limits on the requests to one service: in flight, and per second once it asked for that.
+//! Limits on the requests to one service: in flight, and per second once the service throttled.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Requests to one service at the same time; further ones wait.
+/// Maximum number of requests in flight to one service; further ones wait.
 pub(crate) const MAX_IN_FLIGHT: usize = 8;
-/// First pause between two requests after the service asked for less: what Parameter Store takes by default.
+/// First pause between two requests after throttling: the default rate of Parameter Store.
 const FIRST_INTERVAL: Duration = Duration::from_millis(25);
-/// Longest pause between two requests.
+/// Maximum pause between two requests.
 const MAX_INTERVAL: Duration = Duration::from_millis(250);
-/// Below this the pauses end.
+/// Pause below which there is none.
 const MIN_INTERVAL: Duration = Duration::from_millis(2);
-/// Growth of the pause with each round of refusals. 640 requests at 40 a second take their 15 s in a model of a token bucket, and 21 s with
-/// a factor of 1.5, since the way back below the service's rate takes 13 answers then.
+/// Factor for the pause after each round of throttling. In a model of a token bucket, 640 requests at 40 per second
+/// take their 15 s, and 21 s with a factor of 1.5, since the way back to the service's rate then takes 13 responses.
 const SLOWER: f64 = 1.15;
-/// Change of the pause with each answer.
+/// Factor for the pause after each response.
 const FASTER: f64 = 0.98;
 
-/// Requests in flight, and the pause between two of them: longer with each round of refusals, shorter with each answer.
+/// Requests in flight, and the pause between two requests: longer
+/// after each round of throttling, shorter after each response.
 pub(crate) struct Pace {
     permits: Semaphore,
     state: Mutex<State>,
@@ -28,14 +29,14 @@ pub(crate) struct Pace {
 struct State {
     next: Instant,
     interval: Duration,
-    /// Moment at which the pause became longer.
+    /// Last time the pause was lengthened.
     slowed: Instant,
 }
 
 /// Permission for one request.
 pub(crate) struct Turn<'a> {
     _permit: SemaphorePermit<'a>,
-    /// Moment at which the request is sent.
+    /// Time at which the request is sent.
     pub(crate) sent: Instant,
 }
 
@@ -51,7 +52,7 @@ impl Pace {
         }
     }
 
-    /// Waits for a turn. `None` if the semaphore is closed, which nobody does.
+    /// Waits for a turn. `None` if the semaphore is closed, which never happens.
     pub(crate) async fn turn(&self) -> Option<Turn<'_>> {
         let permit = self.permits.acquire().await.ok()?;
         let at = {
@@ -69,8 +70,8 @@ impl Pace {
         })
     }
 
-    /// Takes note of a request that was refused. Those that were under way when the pause became longer say nothing new: eight at
-    /// once would make it twenty-five times as long, and the way back takes seconds.
+    /// Lengthens the pause after a throttled request. Requests that were in flight when the pause was
+    /// lengthened are ignored: eight at once would triple it, and shortening it again takes seconds.
     pub(crate) fn throttled(&self, sent: Instant) {
         let mut state = self.state.lock();
         if sent < state.slowed {

@@ -17,7 +17,7 @@ use crate::source::aws::session::{Connect, Connection, Open, Session};
 use crate::source::target::Pinned;
 use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 
-/// Pages of one bulk answer that are read; the names on further ones are asked for singly.
+/// Maximum number of pages read of one bulk response; names on further pages are requested singly.
 const MAX_PAGES: usize = 100;
 
 /// Secrets Manager as a source.
@@ -26,7 +26,7 @@ pub(crate) struct SecretsManager {
     connection: Connection<Client>,
 }
 
-/// The calls, with a client to make them.
+/// Calls of the service, with their client.
 struct Api {
     session: Arc<Session>,
     client: Client,
@@ -86,7 +86,7 @@ impl Api {
 impl BulkApi for Api {
     const SIZE: usize = 20;
 
-    /// The bulk call knows no versions, and has one region.
+    /// Returns `true` for names with a version or of another region, which the bulk call does not support.
     fn is_single(&self, name: &str) -> bool {
         let name = Pinned::of(name);
         name.version.is_some() || name.elsewhere(self.region()).is_some()
@@ -129,7 +129,7 @@ impl BulkApi for Api {
             for error in answer.errors.unwrap_or_default() {
                 let code = error.error_code.unwrap_or_default();
                 let message = error.message.unwrap_or_default();
-                // one that may pass is not an answer: the name is asked for singly
+                // a temporary failure is not a result: the name is requested singly
                 if let (Some(name), Some(error)) =
                     (error.secret_id, of_name(&code, &message, is_absent_secret))
                 {
@@ -145,7 +145,7 @@ impl BulkApi for Api {
     }
 }
 
-/// A secret has a text or bytes.
+/// Returns the text or the bytes of a secret.
 fn value(text: Option<String>, binary: Option<Blob>) -> FetchResult {
     let nothing = || {
         FetchError::failed(

@@ -1,5 +1,5 @@
-//! The SDK's configuration and clients: made at the first lookup, with an explicit region, short timeouts and no retries
-//! of the SDK's own.
+//! Configuration and clients of the SDK, created at the first lookup with
+//! an explicit region, short timeouts and without the SDK's retries.
 
 use std::process;
 use std::sync::Arc;
@@ -27,19 +27,19 @@ use crate::source::aws::settings::AwsSettings;
 use crate::source::env::Environment;
 use crate::source::{FetchError, FetchResult};
 
-/// Longest wait for a connection: Linux sends a lost first packet again after one second.
+/// Maximum wait for a connection: Linux resends a lost first packet after one second.
 const CONNECT: Duration = Duration::from_millis(2500);
-/// Longest wait for one answer.
+/// Maximum wait for one response.
 const ATTEMPT: Duration = Duration::from_millis(3500);
-/// Longest wait for credentials.
+/// Maximum wait for credentials.
 const CREDENTIALS: Duration = Duration::from_secs(2);
 
-/// Configuration that both services share. A forked child makes its own: connections belong to one process.
+/// Configuration shared by both services. A forked child creates its own: connections belong to one process.
 pub(crate) struct Session {
     pub(crate) settings: AwsSettings,
     sdk: Made<SdkConfig>,
-    /// Counts up when the credentials could not be had or were refused: the SDK reads files of profiles once, and another login may
-    /// have written them anew.
+    /// Incremented when credentials were unavailable or refused: the SDK
+    /// reads profile files once, and another login may have rewritten them.
     round: AtomicU64,
 }
 
@@ -49,25 +49,25 @@ pub(crate) struct Connection<C> {
     pace: Mutex<Option<(u32, Arc<Pace>)>>,
 }
 
-/// A client, and the round of the session that it is of.
+/// Client, with the round of the session that it belongs to.
 pub(crate) struct Open<C> {
     pub(crate) client: C,
     pub(crate) pace: Arc<Pace>,
     pub(crate) round: u64,
 }
 
-/// A client that is made of the shared configuration.
+/// Client that is created from the shared configuration.
 pub(crate) trait Connect: Clone + Send + Sync + 'static {
-    /// The variable that names this service's endpoint.
+    /// Variable for this service's endpoint.
     const ENDPOINT_VARIABLE: &'static str;
 
     fn connect(sdk: &SdkConfig, endpoint: Option<String>) -> Self;
 }
 
-/// Value that each process makes for itself in each round.
+/// Value that each process creates for itself in each round.
 struct Made<T>(Mutex<Option<Kept<T>>>);
 
-/// Value that was made, and for whom.
+/// Created value, with its process and round.
 struct Kept<T> {
     process: u32,
     round: u64,
@@ -82,7 +82,7 @@ impl<C: Connect> Connection<C> {
         }
     }
 
-    /// The client, and the limits on its requests. Tries again at the next lookup if there is no region yet.
+    /// Returns the client and the limits on its requests. If there is no region yet, the next lookup tries again.
     pub(crate) async fn open(&self, session: &Session) -> Result<Open<C>, FetchError> {
         let round = session.round.load(Ordering::Relaxed);
         let cell = self.client.cell(round);
@@ -129,7 +129,7 @@ impl<T> Made<T> {
                     round,
                     cell: Arc::clone(&cell),
                 });
-                // the parent's connections are left alone: closing them here would end them there
+                // leave the parent's connections alone: closing them here would end them in the parent
                 std::mem::forget(before.filter(|before| before.process != process));
                 cell
             }
@@ -146,14 +146,14 @@ impl Session {
         }
     }
 
-    /// Begins another round if answers of this one say that there are no credentials, or that they are refused: the next lookup
-    /// reads them anew.
+    /// Starts another round if results of this one show missing or
+    /// refused credentials, so that the next lookup reads them again.
     pub(crate) fn learn(&self, round: u64, answers: &[FetchResult]) {
         let mut failures = answers.iter().filter_map(|answer| answer.as_ref().err());
         if failures.any(is_of_credentials) {
             let relaxed = Ordering::Relaxed;
             let next = round + 1;
-            // those who were refused together begin one
+            // concurrent refusals start only one round
             let _ = self.round.compare_exchange(round, next, relaxed, relaxed);
         }
     }
@@ -206,7 +206,7 @@ impl AwsSettings {
         Some(text.trim().eq_ignore_ascii_case("true"))
     }
 
-    /// The endpoint of one service: the configured one, else the variables'.
+    /// Returns the endpoint of one service: the configured one, otherwise that of the variables.
     fn endpoint(&self, variable: &str) -> Option<String> {
         let configured = self.endpoint_url.clone();
         let ignored = self.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
@@ -217,7 +217,7 @@ impl AwsSettings {
         named.or_else(|| self.environment.text("AWS_ENDPOINT_URL"))
     }
 
-    /// Never from the metadata service unless this is an EC2 machine: elsewhere that is a second of waiting.
+    /// Finds the region. The metadata service is queried only on an EC2 machine: elsewhere that is a second of waiting.
     async fn find_region(&self) -> Result<Region, FetchError> {
         let named = |variable: &'static str| Some((variable, self.environment.text(variable)?));
         let configured = self

@@ -11,7 +11,7 @@ pub(crate) struct AwsSettings {
     pub(crate) metadata_endpoint: Option<String>,
     pub(crate) environment: Environment,
     pub(crate) deadline: Duration,
-    /// AWS is asked because something hints at it, and passed over if it is not there.
+    /// AWS is queried because something hints at it, and skipped if it is unavailable.
     pub(crate) automatic: bool,
     pub(crate) ec2: bool,
 }

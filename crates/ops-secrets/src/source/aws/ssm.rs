@@ -21,7 +21,7 @@ pub(crate) struct Ssm {
     connection: Connection<Client>,
 }
 
-/// The calls, with a client to make them.
+/// Calls of the service, with their client.
 struct Api {
     session: Arc<Session>,
     client: Client,
@@ -75,7 +75,7 @@ impl Source for Ssm {
 impl BulkApi for Api {
     const SIZE: usize = 10;
 
-    /// The answer of the bulk call would have to be told by its parts.
+    /// Returns `true` for versions and ARNs: a bulk response would have to be matched to them by its parts.
     fn is_single(&self, name: &str) -> bool {
         let name = Pinned::of(name);
         name.version.is_some() || name.region.is_some()

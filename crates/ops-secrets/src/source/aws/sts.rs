@@ -1,4 +1,4 @@
-//! AWS Security Token Service: who asks.
+//! AWS Security Token Service: identity of the credentials.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::source::aws::classify::classify;
 use crate::source::aws::session::{Connect, Connection, Open, Session};
 use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 
-/// The owner of the credentials as a source: its ARN, whatever the name.
+/// Identity of the credentials as a source: its ARN, for any name.
 pub(crate) struct Sts {
     session: Arc<Session>,
     connection: Connection<Client>,

@@ -1,4 +1,4 @@
-//! The `.env` file: found, checked, read again when it changed, kept in private memory.
+//! The `.env` file: located, checked, read again when it changes, kept in private memory.
 
 mod parse;
 mod reference;
@@ -16,24 +16,24 @@ use crate::error::ErrorKind;
 use crate::source::env::Environment;
 use crate::source::trusted_file::{self, Refused, Stamp};
 
-/// A larger `.env` file is refused.
+/// Maximum size of a `.env` file; a larger one is refused.
 pub const MAX_DOTENV_BYTES: u64 = 1024 * 1024;
 
-/// The file at one path; no parent folder is ever searched.
+/// File at one path; parent folders are never searched.
 pub(crate) struct DotEnv {
-    /// The path as it is shown.
+    /// Path for messages.
     path: PathBuf,
-    /// The same from the root on.
+    /// Same path, made absolute.
     place: PathBuf,
-    /// Variables that references are replaced from; `None` takes references as text.
+    /// Variables for replacing references; `None` takes references as text.
     variables: Option<Environment>,
     loaded: Mutex<Option<(Stamp, Loaded)>>,
 }
 
-/// Content of the file now, or why there is none.
+/// Current content of the file, or the reason why there is none.
 pub(crate) type Loaded = Result<Arc<Parsed>, Unread>;
 
-/// Reason why a file that is there has no content.
+/// Reason why an existing file has no content.
 #[derive(Clone)]
 pub(crate) struct Unread {
     pub(crate) kind: ErrorKind,
@@ -66,7 +66,7 @@ impl DotEnv {
         &self.path
     }
 
-    /// Logs that the file is not there: it may be a slip of the pen. It is looked for at each call.
+    /// Logs a warning if the file is missing: the path may be mistyped. The file is looked for at each call.
     pub(crate) fn warn_if_missing(&self) {
         if matches!(Stamp::at(&self.place), Err(Refused::NotFound)) {
             let file = self.path.display();
@@ -74,7 +74,7 @@ impl DotEnv {
         }
     }
 
-    /// `None` if there is no such file.
+    /// Returns the content; `None` if there is no such file.
     pub(crate) fn load(&self) -> Option<Loaded> {
         let stamp = match Stamp::at(&self.place) {
             Ok(stamp) => stamp,
@@ -98,7 +98,7 @@ impl DotEnv {
                 (file.stamp, Ok(Arc::new(parsed)))
             }
             Err(Refused::Problem(problem)) => (stamp, Err(Unread::refused(problem))),
-            // not remembered: the next call reads the file again
+            // not cached: the next call reads the file again
             Err(Refused::Failed(why)) => return Some(Err(Unread::failed(why))),
             Err(Refused::NotFound) => return None,
         };
@@ -125,13 +125,13 @@ impl DotEnv {
         }
     }
 
-    /// Returns what an operator should change about the file's permissions.
+    /// Returns the change that the file's permissions need.
     pub(crate) fn permission_problem(&self) -> Option<&'static str> {
         Stamp::at(&self.place).ok()?.readable_by_others()
     }
 }
 
-/// Reports whether a file begins as those do that some editors and shells of Windows write.
+/// Returns whether a file starts with a UTF-16 byte order mark, as some Windows editors and shells write it.
 fn is_utf_16(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff")
 }

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use crate::source::dotenv::reference::{self, Word};
 use crate::source::env::Environment;
 
-/// Problem of one line of a `.env` file. Holds no part of a value.
+/// Problem of one line of a `.env` file. Contains no part of a value.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Diagnostic {
@@ -13,26 +13,26 @@ pub struct Diagnostic {
     pub line: usize,
     /// The key, if the line has one that is a plain variable name.
     pub key: Option<String>,
-    /// Problem in words.
+    /// Description of the problem.
     pub problem: &'static str,
 }
 
 const UNCLOSED: &str = "the quote is never closed";
 
-/// Reason to refuse a line whose value would be made of bytes that are no text.
+/// Reason to refuse a line whose value would contain bytes that are not text.
 const NOT_UTF8: &str = "a variable of the environment that it refers to is not UTF-8";
 
-/// Reason to refuse a line whose value would be made of a line that is refused.
+/// Reason to refuse a line whose value would contain a refused value.
 const REFUSED: &str = "a key above that it refers to is refused";
 
 /// Note about a value that may lack a part.
 const UNSET: &str = "a variable that it refers to is not set, or empty: nothing stands in its place; ${NAME:-} says that this is meant";
 
-/// Reason to refuse a line whose value would be made of too many others.
+/// Reason to refuse a line whose references would make the values too large.
 const TOO_LONG: &str = "with what it refers to, all values have more than 4 MiB";
 const MAX_VALUES_BYTES: usize = 4 << 20;
 
-/// References inside the defaults of references are read up to this depth.
+/// Maximum nesting of references inside the defaults of references.
 const MAX_NESTING: usize = 16;
 
 /// A parsed file: values, refused keys, and problems for the operator.
@@ -40,15 +40,15 @@ const MAX_NESTING: usize = 16;
 pub(crate) struct Parsed {
     values: HashMap<String, Zeroizing<String>>,
     refused: HashMap<String, (usize, &'static str)>,
-    /// Bytes of all values.
+    /// Size of all values in bytes.
     bytes: usize,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// After a quote that is never closed, what looks like a key may be a part of its value.
+    /// After an unclosed quote, a supposed key may be part of its value.
     in_unterminated_quote: bool,
 }
 
 impl Parsed {
-    /// One bad line never costs the others.
+    /// Parses a file. A bad line affects no other line.
     pub(crate) fn read(bytes: &[u8], environment: Option<&Environment>) -> Self {
         let mut parsed = Self::default();
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -61,7 +61,7 @@ impl Parsed {
         parsed
     }
 
-    /// The value; an empty one counts as not set.
+    /// Returns the value; an empty one counts as unset.
     pub(crate) fn get(&self, key: &str) -> Result<Option<&str>, (usize, &'static str)> {
         match self.refused.get(key) {
             Some(refusal) => Err(*refusal),
@@ -73,12 +73,12 @@ impl Parsed {
         }
     }
 
-    /// Reports whether the file has the key, even without a value.
+    /// Returns whether the file has the key, even without a value.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
     }
 
-    /// Reads what starts on the first of `lines`; returns how many of them it took.
+    /// Parses what starts on the first of `lines`; returns the number of lines it takes.
     fn line(&mut self, lines: &[&[u8]], number: usize, environment: Option<&Environment>) -> usize {
         let Some((first, _)) = lines.split_first() else {
             return 1;
@@ -131,7 +131,7 @@ impl Parsed {
                     Style::Single
                 };
                 let rest = &raw[end + 1..];
-                // on a later line, the quote may rather be one of several within the value: `href="#top"`
+                // on a later line, the quote may be one of several within the value: `href="#top"`
                 let is_own = rest.starts_with(b"#")
                     && (taken == 1 || !(opens_a_value(&raw[from..end]) || rest.contains(&quote)));
                 if is_own || is_comment_or_blank(rest) {
@@ -141,14 +141,14 @@ impl Parsed {
                 if taken == 1 {
                     problem = "unexpected text after the closing quote";
                 }
-                break; // on a later line, what closed it is rather the opening quote of that line
+                break; // on a later line, the quote that closed it is more likely the opening quote of that line
             }
             let Some(line) = lines.get(taken) else { break };
             raw.push(b'\n');
             from = raw.len();
             raw.extend_from_slice(line);
         }
-        // a path that ends with a backslash, and not an escaped quote
+        // a path that ends with a backslash, not an escaped quote
         let ends_path = |end: &usize| {
             rest[*end] == quote && rest[end - 1] == b'\\' && is_comment_or_blank(&rest[end + 1..])
         };
@@ -211,8 +211,8 @@ impl Parsed {
         self.refused.remove(key);
     }
 
-    /// Replaces references (never `$NAME`: passwords contain `$`), and escapes inside double quotes. The first problem
-    /// is noted.
+    /// Replaces references (never `$NAME`: passwords contain `$`),
+    /// and escapes inside double quotes. Records the first problem.
     fn expand(
         &self,
         text: &str,
@@ -269,7 +269,8 @@ impl Parsed {
         out
     }
 
-    /// The environment wins over the lines above; an empty value counts as unset in both.
+    /// Returns a variable. The environment takes precedence over
+    /// the lines above; an empty value counts as unset in both.
     fn variable(
         &self,
         name: &str,
@@ -326,7 +327,7 @@ fn is_variable_name(key: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// Up to a `#` that a blank comes before, or the end; without the blanks around it.
+/// Returns the text up to a `#` after a blank, or to the end, without the blanks around it.
 fn unquoted(raw: &[u8]) -> &[u8] {
     let comment = raw
         .windows(2)
@@ -346,7 +347,7 @@ fn closing(raw: &[u8], from: usize, quote: u8) -> Option<usize> {
     None
 }
 
-/// Reports whether the quote behind this part of a line is rather the first one of a value: `NAME="#`.
+/// Returns whether the quote after this part of a line rather opens a value: `NAME="#`.
 fn opens_a_value(before: &[u8]) -> bool {
     let name = before.trim_ascii_end().strip_suffix(b"=");
     name.and_then(key_of)
@@ -358,7 +359,7 @@ fn is_comment_or_blank(rest: &[u8]) -> bool {
     trimmed.is_empty() || (trimmed.starts_with(b"#") && rest.starts_with_blank())
 }
 
-/// Writes what an escape stands for; returns what follows it.
+/// Writes the character that an escape stands for; returns the rest.
 fn escape<'a>(after: &'a str, out: &mut String) -> &'a str {
     let mut chars = after.chars();
     match chars.next() {
@@ -372,7 +373,7 @@ fn escape<'a>(after: &'a str, out: &mut String) -> &'a str {
     chars.as_str()
 }
 
-/// Single quotes know two escapes: what python-dotenv's `set_key` writes.
+/// Replaces the two escapes in single quotes that python-dotenv's `set_key` writes.
 fn unescape_single(text: &str) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(text.len()));
     let mut chars = text.chars().peekable();
@@ -388,7 +389,7 @@ fn unescape_single(text: &str) -> Zeroizing<String> {
     out
 }
 
-/// `\r\n` and a lone `\r` end a line as `\n` does.
+/// Converts `\r\n` and a lone `\r` to `\n`.
 fn with_unix_line_breaks(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut bytes = bytes.iter().peekable();

@@ -1,12 +1,12 @@
-//! `${NAME}` with a default or a replacement.
+//! References: `${NAME}` with a default or a replacement.
 
-/// A longer reference is taken as text.
+/// Maximum length of a reference; a longer one is taken as text.
 const MAX_BYTES: usize = 4096;
 
 const UNCLOSED: &str = "a `${` is not closed by `}`: taken as text";
 const UNKNOWN: &str = "only ${NAME}, ${NAME:-default}, ${NAME-default}, ${NAME:+word} and ${NAME+word} are replaced: taken as text";
 
-/// One reference. An empty variable counts as unset, so that `:-` and `-` are the same, and `:+` and `+`.
+/// One reference. An empty variable counts as unset, so `:-` and `-` are the same, and so are `:+` and `+`.
 #[derive(Debug, PartialEq)]
 pub(super) struct Reference<'a> {
     pub(super) name: &'a str,
@@ -22,7 +22,7 @@ pub(super) enum Word<'a> {
     Replacement(&'a str),
 }
 
-/// Reads the reference at the start of `text`, which is `${`; returns it with its length.
+/// Parses the reference at the start of `text`, which starts with `${`; returns it with its length.
 pub(super) fn parse(text: &str) -> Result<(Reference<'_>, usize), &'static str> {
     let end = closing_brace(text).ok_or(UNCLOSED)?;
     let body = &text[2..end];

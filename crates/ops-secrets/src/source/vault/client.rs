@@ -1,4 +1,4 @@
-//! Requests to the server, and what its answers mean.
+//! Requests to the server, and the meaning of its responses.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::error::ErrorKind;
 use crate::source::http::{self, HttpClient};
 use crate::source::{FetchError, FetchResult, SourceValue, shortened};
 
-/// Characters that a path keeps as they are.
+/// Characters to encode in a path.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -24,7 +24,7 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
-/// Pause before a request is sent again.
+/// Pause before a request is repeated.
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub(super) struct Client {
     pub(super) namespace: Option<String>,
 }
 
-/// An answer of the server, whatever its status is.
+/// Response of the server, with any status.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     body: Zeroizing<Vec<u8>>,
@@ -59,7 +59,7 @@ struct Refusal {
     errors: Vec<String>,
 }
 
-/// Reports whether paths can be put behind an address.
+/// Returns whether paths can be appended to an address.
 fn can_be_asked(address: &str) -> bool {
     let Ok(uri) = address.parse::<Uri>() else {
         return false;
@@ -135,7 +135,7 @@ impl Client {
         self.get(token, &path, until).await
     }
 
-    /// Asks once more after a failure that passes, if there is time: reading changes nothing.
+    /// Sends a GET request, once more after a temporary failure if there is time: reading changes nothing.
     pub(super) async fn get(
         &self,
         token: &str,
@@ -165,7 +165,7 @@ impl Client {
         self.send(token, path, Some(body), until).await
     }
 
-    /// Sends a request from a thread that may block, within what is left until the deadline.
+    /// Sends a request from a thread that may block, within the time left until the deadline.
     async fn send(
         &self,
         token: Option<&str>,
@@ -178,7 +178,7 @@ impl Client {
         let mut request = ureq::http::Request::builder()
             .method(if body.is_some() { "POST" } else { "GET" })
             .uri(url)
-            // an agent between us and the server may insist on it
+            // an agent in front of the server may require it
             .header("X-Vault-Request", "true");
         if let Some(token) = token {
             request = request.header("X-Vault-Token", token);
@@ -199,8 +199,9 @@ impl Client {
 }
 
 impl Answer {
-    /// The secret, if the answer has it. A version that was deleted is absent, and so is what never was; a mount that is none
-    /// is an error, and so is an answer that somebody else gave, such as a proxy without a server behind it.
+    /// Returns the secret in the response. A deleted version is absent, and so is a
+    /// path that never existed. An unknown mount is an error, and so is a 404 that
+    /// is not the server's own, such as that of a proxy without a server behind it.
     pub(super) fn secret(&self) -> FetchResult {
         if self.status == StatusCode::NOT_FOUND && self.is_of_a_server() {
             return match self.message() {
@@ -228,7 +229,7 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(unreadable)
     }
 
-    /// Fails if the status says that the server did not do what it was asked for.
+    /// Fails if the status shows that the server did not carry out the request.
     fn accepted(&self) -> Result<(), FetchError> {
         let message = || match self.message() {
             Some(message) => format!("http status {}: {message}", self.status.as_u16()),
@@ -243,7 +244,7 @@ impl Answer {
                 "http status 404, and not by the server itself: is its address right?",
             )),
             429 => Err(FetchError::failed(ErrorKind::Throttled, message())),
-            // sealed, or not the active one of its cluster
+            // sealed, or not the active node of its cluster
             472 | 473 | 503 => Err(FetchError::unreachable(ErrorKind::Unavailable, message())),
             300..400 => {
                 let what = message();
@@ -254,7 +255,7 @@ impl Answer {
         }
     }
 
-    /// Reports whether the body of a 404 is one of the server: its errors, or the data of a version that was deleted.
+    /// Returns whether the body of a 404 is the server's own: its errors, or the data of a deleted version.
     fn is_of_a_server(&self) -> bool {
         let body: Result<HashMap<Cow<'_, str>, &RawValue>, _> = serde_json::from_slice(&self.body);
         body.is_ok_and(|body| body.contains_key("errors") || body.contains_key("data"))
@@ -264,7 +265,7 @@ impl Answer {
         matches!(self.status.as_u16(), 401 | 403)
     }
 
-    /// The same for a login: the server knows no such method, role or secret id.
+    /// Returns whether a login was refused; this includes a method, role or secret id that the server does not know.
     pub(super) fn is_refused_login(&self) -> bool {
         match self.status.as_u16() {
             404 => self.is_of_a_server(),
@@ -272,7 +273,7 @@ impl Answer {
         }
     }
 
-    /// Errors of the server, in its own words.
+    /// Returns the errors of the server, in its own words.
     pub(super) fn message(&self) -> Option<String> {
         let refusal: Refusal = serde_json::from_slice(&self.body).unwrap_or_default();
         let message = shortened(refusal.errors.join("; ").trim());

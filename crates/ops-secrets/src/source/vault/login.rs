@@ -1,4 +1,4 @@
-//! Ways to a token, and how long one lives.
+//! Login methods, and the lifetime of tokens.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::source::vault::client::{Answer, Client};
 pub(super) const SERVICE_ACCOUNT_TOKEN: &str =
     "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/// Path at which a token reads its own lease.
+/// Path at which a token looks up its own lease.
 const LOOKUP: &str = "auth/token/lookup-self";
 
 #[derive(Clone)]
@@ -35,12 +35,12 @@ pub(super) enum Login {
     },
 }
 
-/// A token, and its lease.
+/// Token and its lease.
 #[derive(Clone)]
 pub(super) struct Token {
     pub(super) text: Zeroizing<String>,
     renewable: bool,
-    /// Moment at which two thirds of its lease are over; `None` if it has no end.
+    /// Time at which two thirds of the lease have passed; `None` for a lease that does not expire.
     pub(super) renew_at: Option<Instant>,
     ends_at: Option<Instant>,
 }
@@ -70,7 +70,7 @@ struct Lease {
 }
 
 impl Login {
-    /// Gets a token. Of one that is given, the lease is looked up if it may be.
+    /// Obtains a token. For a given token, the lease is looked up if that is permitted.
     pub(super) async fn token(&self, client: &Client, until: Instant) -> Result<Token, FetchError> {
         let (path, body) = match self {
             Self::None => {
@@ -104,7 +104,7 @@ impl Login {
         Ok(Token::of(answer.json::<LoggedIn>()?.auth, asked))
     }
 
-    /// Reports whether a file holds another token than this one.
+    /// Returns whether the token file holds a token other than this one.
     pub(super) fn has_other_than(&self, token: &str) -> Result<bool, FetchError> {
         match self {
             Self::TokenFile(path) => Ok(**file(path)? != *token),
@@ -112,7 +112,7 @@ impl Login {
         }
     }
 
-    /// Reports whether each login brings a token of its own.
+    /// Returns whether each login creates a new token.
     pub(super) fn makes_tokens(&self) -> bool {
         matches!(self, Self::AppRole { .. } | Self::Kubernetes { .. })
     }
@@ -129,7 +129,7 @@ impl Token {
     }
 
     fn new(text: Zeroizing<String>, seconds: u64, renewable: bool, asked: Instant) -> Self {
-        // a lease of zero has no end
+        // a lease of zero does not expire
         let after = |millis: u64| (seconds > 0).then(|| asked + Duration::from_millis(millis));
         Self {
             text,
@@ -147,7 +147,7 @@ impl Token {
         self.ends_at.is_some_and(|at| at <= now)
     }
 
-    /// Reports whether the server knows the token, as far as that can be told: not every token may look itself up.
+    /// Returns whether the server knows the token, as far as can be determined: not every token may look itself up.
     pub(super) async fn is_known(
         &self,
         client: &Client,
@@ -157,7 +157,7 @@ impl Token {
         Ok(!answer.is_refused())
     }
 
-    /// The same token with a longer lease; `None` if it cannot have one.
+    /// Returns the same token with a longer lease; `None` if it cannot be renewed.
     pub(super) async fn renewed(&self, client: &Client, until: Instant) -> Option<Self> {
         if !self.renewable {
             return None;
@@ -172,7 +172,7 @@ impl Token {
     }
 }
 
-/// Takes a token that is given, with its lease if it may look itself up.
+/// Returns a given token, with its lease if it may look itself up.
 async fn looked_up(
     client: &Client,
     text: Zeroizing<String>,
@@ -181,14 +181,15 @@ async fn looked_up(
     let asked = Instant::now();
     let answer = client.get(&text, LOOKUP, until).await?;
     if answer.is_refused() {
-        // without the policy `default` it may not look itself up, and still read secrets; nobody knows its lease
+        // without the policy `default` the token may not look itself
+        // up, but may still read secrets; its lease is unknown
         return Ok(Token::new(text, 0, false, asked));
     }
     let Lease { ttl, renewable } = answer.json::<LookedUp>()?.data;
     Ok(Token::new(text, ttl, renewable, asked))
 }
 
-/// A refusal in words.
+/// Formats a refusal.
 pub(super) fn refusal(what: &str, answer: &Answer) -> String {
     let status = answer.status.as_u16();
     match answer.message() {
@@ -201,7 +202,7 @@ pub(super) fn unauthenticated(detail: String) -> FetchError {
     FetchError::failed(ErrorKind::Unauthenticated, detail)
 }
 
-/// Reads a token that is nobody else's to write.
+/// Reads a token from a file that other users cannot write.
 fn file(path: &Path) -> Result<Zeroizing<String>, FetchError> {
     let problem = |why: &str| unauthenticated(format!("{}: {why}", path.display()));
     let read =

@@ -22,9 +22,9 @@ use crate::source::{FetchError, FetchResult, Source, SourceFuture, several, trus
 
 /// Secrets of OpenBao or Vault, from a key-value engine of version 2.
 ///
-/// The `path` of a catalog entry names a secret below the mount, and a field of it: `db/login#password`. Without a field the
-/// value is the JSON text of the whole secret, for [`get_as`](crate::Secrets::get_as). Several fields of one secret are one
-/// request.
+/// The `path` of a catalog entry names a secret below the mount, and a field of it:
+/// `db/login#password`. Without a field, the value is the JSON text of the whole secret,
+/// for [`get_as`](crate::Secrets::get_as). Several fields of one secret take one request.
 ///
 /// ```
 /// use ops_secrets::{Config, VaultSource};
@@ -38,8 +38,8 @@ use crate::source::{FetchError, FetchResult, Source, SourceFuture, several, trus
 /// # }
 /// ```
 ///
-/// Tokens are renewed at two thirds of their lease while the source lives, and replaced by a new login when they cannot be. A
-/// sealed server and one that is not there count as unavailable: the last value may be served for a while.
+/// Tokens are renewed at two thirds of their lease while the source lives, and replaced by a new login if renewal
+/// fails. A sealed or unreachable server counts as unavailable: the last value may be served for a limited time.
 pub struct VaultSource {
     client: Client,
     login: Login,
@@ -47,10 +47,11 @@ pub struct VaultSource {
 }
 
 impl VaultSource {
-    /// A server at an address such as `https://vault.internal:8200`, with the mount `secret` and no credentials.
+    /// Creates a source for the server at an address such as
+    /// `https://vault.internal:8200`, with the mount `secret` and no credentials.
     ///
     /// # Errors
-    /// Fails if the address is none, or has `https` without the feature `vault-tls`.
+    /// Fails if the address is invalid, or has `https` without the feature `vault-tls`.
     pub fn new(address: impl Into<String>) -> Result<Self, SecretError> {
         Ok(Self {
             client: Client::new(address.into())?,
@@ -59,8 +60,8 @@ impl VaultSource {
         })
     }
 
-    /// A server as the variables of its command line name it: `BAO_ADDR`, `BAO_TOKEN`, `BAO_NAMESPACE`, `BAO_CACERT`, or the same
-    /// with `VAULT_`.
+    /// Creates a source from the variables of the server's command line: `BAO_ADDR`,
+    /// `BAO_TOKEN`, `BAO_NAMESPACE`, `BAO_CACERT`, or the same with `VAULT_`.
     ///
     /// # Errors
     /// Fails as [`new`](Self::new) does, if no address is set, if a value is not UTF-8, and if the certificates cannot be read.
@@ -91,7 +92,7 @@ impl VaultSource {
         }
     }
 
-    /// Sets the mount of the key-value engine, in place of `secret`.
+    /// Sets the mount of the key-value engine; the default is `secret`.
     #[must_use]
     pub fn mount(mut self, mount: impl AsRef<str>) -> Self {
         self.client.mount = mount.as_ref().trim_matches('/').to_owned();
@@ -105,7 +106,7 @@ impl VaultSource {
         self
     }
 
-    /// Trusts the certificates of a PEM file, in place of those of public authorities.
+    /// Trusts the certificates of a PEM file instead of those of public authorities.
     ///
     /// # Errors
     /// Fails if the file cannot be read or holds no certificate, and without the feature `vault-tls`.
@@ -121,7 +122,7 @@ impl VaultSource {
         self
     }
 
-    /// Uses the token of a file that an agent keeps up to date; it is read again when the token is refused.
+    /// Uses the token in a file that an agent keeps up to date; the file is read again when the token is refused.
     #[must_use]
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.login = Login::TokenFile(trusted_file::anchored(&path.into()));
@@ -150,7 +151,8 @@ impl VaultSource {
         self
     }
 
-    /// Sets the file of the service account's token. Call it after [`kubernetes`](Self::kubernetes): before, it is ignored.
+    /// Sets the file of the service account's token. Call it after
+    /// [`kubernetes`](Self::kubernetes); an earlier call is ignored.
     #[must_use]
     pub fn service_account_token(mut self, path: impl Into<PathBuf>) -> Self {
         if let Login::Kubernetes { token, .. } = &mut self.login {
@@ -159,8 +161,8 @@ impl VaultSource {
         self
     }
 
-    /// Sets the mount of the login method, in place of `approle` or `kubernetes`. Call it after [`app_role`](Self::app_role) or
-    /// [`kubernetes`](Self::kubernetes): before, it is ignored.
+    /// Sets the mount of the login method, instead of `approle` or `kubernetes`. Call it after
+    /// [`app_role`](Self::app_role) or [`kubernetes`](Self::kubernetes); an earlier call is ignored.
     #[must_use]
     pub fn login_mount(mut self, at: impl AsRef<str>) -> Self {
         if let Login::AppRole { mount, .. } | Login::Kubernetes { mount, .. } = &mut self.login {

@@ -1,4 +1,4 @@
-//! A token that is kept alive, and reads with it.
+//! Session with a token that is kept alive, and the reads that use it.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -11,25 +11,25 @@ use crate::source::vault::client::{Answer, Client};
 use crate::source::vault::login::{Login, Token, refusal, unauthenticated};
 use crate::source::{FetchError, FetchResult};
 
-/// Pause after a renewal that failed.
+/// Pause after a failed renewal.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// Time for which a refused login answers for those that wait behind it: a lookup of many paths would be as many logins in vain, for
-/// which a server may lock the role.
+/// Time for which a refused login is also returned to the callers that wait behind it: otherwise a
+/// lookup of many paths would make one failing login each, for which a server may lock the role.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
-/// Time for one renewal.
+/// Time limit of one renewal.
 const RENEWAL_BUDGET: Duration = Duration::from_secs(5);
 
-/// Token of a session, while nobody else changes it.
+/// Exclusive access to the token of a session.
 type Held<'a> = tokio::sync::MutexGuard<'a, Option<Token>>;
 
 pub(super) struct Session {
     client: Client,
     login: Login,
-    /// Held while a login or a renewal is under way: others wait for its token.
+    /// Locked during a login or a renewal: others wait for its token.
     token: tokio::sync::Mutex<Option<Token>>,
-    /// The last login that was refused, and when.
+    /// Last refused login, with its time.
     refused: Mutex<Option<(Instant, FetchError)>>,
-    /// Process that started the renewals, and their task: a forked child starts its own.
+    /// Renewal task, and the process that started it: a forked child starts its own.
     keeper: Mutex<Option<(u32, JoinHandle<()>)>>,
 }
 
@@ -44,7 +44,7 @@ impl Session {
         }
     }
 
-    /// Reads a secret. After a refusal it is read once more if there is another token than the one that was refused.
+    /// Reads a secret. After a refusal, reads once more if there is a token other than the refused one.
     pub(super) async fn read(self: &Arc<Self>, path: &str, until: Instant) -> FetchResult {
         let token = self.token(until).await?;
         let answer = self.client.read(&token.text, path, until).await?;
@@ -57,7 +57,7 @@ impl Session {
         }
     }
 
-    /// The token of the session: renewed if two thirds of its lease are over, replaced if that fails.
+    /// Returns the token of the session: renewed if two thirds of its lease have passed, replaced if that fails.
     async fn token(self: &Arc<Self>, until: Instant) -> Result<Token, FetchError> {
         let mut held = self.held(until).await?;
         let now = Instant::now();
@@ -72,7 +72,7 @@ impl Session {
             Some(token) => token,
             None => match (self.log_in(until).await, held.as_ref()) {
                 (Ok(token), _) => token,
-                // what is left of the lease still counts
+                // the rest of the lease is still valid
                 (Err(_), Some(old)) if !old.has_ended(now) => return Ok(old.clone()),
                 (Err(error), _) => {
                     *held = None;
@@ -83,8 +83,8 @@ impl Session {
         Ok(self.hold(held, token))
     }
 
-    /// Returns the token to use in place of one that was refused; `None` if that one is good, and may not read the secret. The
-    /// token is kept until there is another: it may read other secrets.
+    /// Returns the token to use instead of a refused one; `None` if the refused one is valid but
+    /// may not read the secret. It is kept until there is another: it may read other secrets.
     async fn in_place_of(
         self: &Arc<Self>,
         refused: &Token,
@@ -109,7 +109,7 @@ impl Session {
         }
     }
 
-    /// Fails at once if a login was refused a moment ago.
+    /// Logs in. Fails immediately if a login was refused less than [`REFUSED_FOR`] ago.
     async fn log_in(&self, until: Instant) -> Result<Token, FetchError> {
         if let Some(error) = self.just_refused() {
             return Err(error);
@@ -124,7 +124,7 @@ impl Session {
         token
     }
 
-    /// The failure of a login that was refused a moment ago.
+    /// Returns the failure of a login that was refused less than [`REFUSED_FOR`] ago.
     fn just_refused(&self) -> Option<FetchError> {
         let refused = self.refused.lock();
         let (at, error) = refused.as_ref()?;
@@ -146,7 +146,7 @@ impl Session {
         token
     }
 
-    /// Starts the task that renews the token, unless it runs.
+    /// Starts the task that renews the token, unless it is running.
     fn keep(self: &Arc<Self>) {
         let process = std::process::id();
         let mut keeper = self.keeper.lock();
@@ -158,13 +158,13 @@ impl Session {
 }
 
 impl FetchError {
-    /// Reports whether the server refused the login.
+    /// Returns whether the server refused the login.
     fn is_refusal(&self) -> bool {
         matches!(self, Self::Failed { kind, .. } if *kind == ErrorKind::Unauthenticated)
     }
 }
 
-/// The failure of a login, told behind the refusal that it was to mend.
+/// Login failure, reported after the refusal that triggered the login.
 fn both(refusal: String, login: FetchError) -> FetchError {
     let told = |detail| format!("{refusal}; {detail}");
     match login {
@@ -174,7 +174,7 @@ fn both(refusal: String, login: FetchError) -> FetchError {
     }
 }
 
-/// Renews the token for as long as the session lives and has one.
+/// Renews the token as long as the session lives and its token expires.
 async fn renew(session: Weak<Session>) {
     let mut pause = Duration::ZERO;
     loop {
