@@ -1,6 +1,6 @@
 //! A library that instruments itself and leaves `init` to its application: `cargo run -p ops-layer --example library`.
 //!
-//! Without an `init` its lines go to the terminal, its spans nowhere, and nothing fails.
+//! Without `init`, its lines go to the terminal and its spans nowhere; nothing fails.
 
 use ops_layer::{log, metrics, trace};
 

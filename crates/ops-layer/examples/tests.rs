@@ -1,5 +1,5 @@
-//! A test that sees what its code logged, traced, counted and resolved, while other tests run beside it:
-//! `cargo test -p ops-layer --example tests --features testing`.
+//! A test that sees what its code logged, traced, counted and resolved, while other
+//! tests run in parallel: `cargo test -p ops-layer --example tests --features testing`.
 
 use ops_layer::{log, metrics, secrets, trace};
 
@@ -8,7 +8,7 @@ metrics::define! {
     counter shop_orders_paid_total {}
 }
 
-/// Code that is tested. It takes a tracer and secrets, so that each test has its own.
+/// Code under test. It takes a tracer and secrets, so that each test has its own.
 fn pay(
     order: i64,
     tracer: &trace::Handle,
@@ -41,7 +41,7 @@ mod tests {
     use ops_layer::secrets::{Config, SecretError, Secrets};
     use ops_layer::trace::testing::Collector;
 
-    /// Everything that one payment left behind.
+    /// Everything that one payment produced.
     struct Left {
         paid: Result<(), SecretError>,
         lines: Vec<CapturedLine>,
@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// Pays an order, and finds neither the number nor the key of another test in what is left.
+    /// Pays an order, and checks that nothing it produced contains the number or the key of another test.
     fn was_paid(order: i64, key: &str) {
         let left = left_by_paying(order, Some(key));
         left.paid.unwrap();

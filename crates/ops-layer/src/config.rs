@@ -7,11 +7,12 @@ use ops_history::MIN_BYTES;
 
 use crate::glue;
 
-/// Settings of the operations layer: those of its parts, and what they share. Everything but the service name has a default.
+/// Settings of the operations layer: those of its parts, and
+/// shared ones. Everything but the service name has a default.
 ///
-/// Each part takes its own configuration (`log`, `trace`, `metrics`, `secrets`, `cache`), which is used as it is. For a part that
-/// is not configured here, the file that `OPS_CONFIG` names is asked, with the environment above it; without a file the
-/// environment decides alone.
+/// Each part takes its own configuration (`log`, `trace`, `metrics`, `secrets`, `cache`), which
+/// is used unchanged. A part that is not configured here is configured by the file that
+/// `OPS_CONFIG` names, overridden by the environment; without a file, by the environment alone.
 ///
 /// ```no_run
 /// # #[cfg(all(feature = "log", feature = "trace"))]
@@ -30,10 +31,11 @@ use crate::glue;
 ///
 /// # The file
 ///
-/// YAML with the keys `log`, `trace`, `metrics` and `secrets`, each with the keys of that part's `Config`, `cache` with
-/// `file` (the path of a `cache.yaml`) and `dir`, `black_box` with `file` and `bytes` (64 KiB to 256 MiB),
-/// and `history` with `dir`, `bytes` (at least 1 MiB) and `hours` (at least 1); their places may be `off`. An unknown key is refused with its line and the keys that are known. The service has
-/// its name from [`Config::new`] or `OTEL_SERVICE_NAME`: a `service_name` in the file is ignored, which a line says.
+/// YAML with the keys `log`, `trace`, `metrics` and `secrets`, each with the keys of that part's `Config`,
+/// `cache` with `file` (the path of a `cache.yaml`) and `dir`, `black_box` with `file` and `bytes` (64 KiB to
+/// 256 MiB), and `history` with `dir`, `bytes` (at least 1 MiB) and `hours` (at least 1); the paths of the
+/// last two may be `off`. An unknown key is refused with its line and the known keys. The service name comes
+/// from [`Config::new`] or `OTEL_SERVICE_NAME`: a `service_name` in the file is ignored, which is logged.
 ///
 /// ```yaml
 /// log: { level: info, file: logs/app.log }
@@ -63,13 +65,13 @@ pub struct Config {
     pub(crate) cache_yaml: Option<Document>,
     pub(crate) propagate_to: Vec<String>,
     pub(crate) observers: Observed,
-    /// Sections of the file that something set in code covers.
+    /// Sections of the file that are overridden in code.
     pub(crate) covered: Vec<&'static str>,
-    /// Variables that change nothing, since code decides; each with what holds.
+    /// Variables without effect because code overrides them, each with the value in effect.
     pub(crate) overruled: Vec<(&'static str, String)>,
 }
 
-/// A configuration file that was read: its name for messages, and its text.
+/// Configuration file: its name for messages, and its text.
 #[cfg_attr(
     not(any(feature = "secrets", feature = "cache")),
     expect(dead_code, reason = "read by the parts that have a file")
@@ -80,7 +82,7 @@ pub(crate) struct Document {
     pub(crate) text: String,
 }
 
-/// File or folder of the black box, and bytes of its ring.
+/// File or folder of the black box, and size of its ring in bytes.
 #[cfg(feature = "black-box")]
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "file and bytes")]
@@ -90,7 +92,7 @@ pub(crate) struct BlackBox {
     pub(crate) bytes: Option<u64>,
 }
 
-/// Directory of the history, and its bounds.
+/// Directory of the history, and its limits.
 #[cfg(feature = "history")]
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "dir, bytes and hours")]
@@ -117,7 +119,7 @@ fn hours<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Er
     bounded(from, "hours", 1..=u64::MAX)
 }
 
-/// Reads a number, and refuses one that would not hold.
+/// Reads a number, and refuses one outside the accepted range.
 #[cfg(any(feature = "black-box", feature = "history"))]
 fn bounded<'de, D: serde::Deserializer<'de>>(
     from: D,
@@ -136,7 +138,7 @@ fn bounded<'de, D: serde::Deserializer<'de>>(
     }))
 }
 
-/// Observers of requests that are not the usual ones.
+/// Observers of requests that replace the default ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
     pub(crate) trace: Option<glue::trace::Observer>,
@@ -144,7 +146,7 @@ pub(crate) struct Observed {
 }
 
 impl Config {
-    /// Creates the configuration of the service of this name, as lines and traces carry it.
+    /// Creates the configuration of a service with this name, which lines and traces carry.
     pub fn new(service_name: impl Into<String>) -> Self {
         Self {
             service_name: service_name.into(),
@@ -171,14 +173,14 @@ impl Config {
         }
     }
 
-    /// Sets the name of the root logger, as lines carry it; the service name unless set.
+    /// Sets the name of the root logger in lines; defaults to the service name.
     #[must_use]
     pub fn logger(mut self, name: impl Into<String>) -> Self {
         self.logger = Some(name.into());
         self
     }
 
-    /// Sets the build that runs, for `build_info{version,git_sha,rustc}` and `service.version`.
+    /// Sets the running build, for `build_info{version,git_sha,rustc}` and `service.version`.
     #[must_use]
     pub fn build_info(
         mut self,
@@ -190,7 +192,7 @@ impl Config {
         self
     }
 
-    /// Sets the configuration of logging. Its name of the root logger is the one of this configuration.
+    /// Sets the configuration of logging. The name of its root logger is overridden by this configuration.
     #[cfg(feature = "log")]
     #[must_use]
     pub fn log(mut self, config: ops_log::Config) -> Self {
@@ -198,14 +200,14 @@ impl Config {
         self
     }
 
-    /// Writes JSON lines to this file, besides what the configuration of logging says.
+    /// Writes JSON lines to this file, in addition to the outputs in the configuration of logging.
     #[must_use]
     pub fn log_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.log_file = Some(path.into());
         self
     }
 
-    /// Sets the configuration of tracing. Its service name is the one of this configuration.
+    /// Sets the configuration of tracing. Its service name is overridden by this configuration.
     #[cfg(feature = "trace")]
     #[must_use]
     pub fn trace(mut self, config: ops_trace::Config) -> Self {
@@ -229,7 +231,7 @@ impl Config {
         self
     }
 
-    /// Sets the configuration of the cache, the contents of a `cache.yaml`.
+    /// Sets the configuration of the cache: the contents of a `cache.yaml`.
     #[cfg(feature = "cache")]
     #[must_use]
     pub fn cache(mut self, config: data_cache::Config) -> Self {
@@ -237,14 +239,15 @@ impl Config {
         self
     }
 
-    /// Set to `false` for a command whose standard output is its answer: lines go to the log file alone.
+    /// Sets whether lines go to standard output. Set to `false` for a command
+    /// whose standard output is its result: lines then go only to the log file.
     #[must_use]
     pub fn stdout(mut self, stdout: bool) -> Self {
         self.stdout = stdout;
         self
     }
 
-    /// The text of secrets.yaml, and its name for messages.
+    /// Sets the text of secrets.yaml, and its name for messages.
     #[must_use]
     pub fn secrets_yaml(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
         self.secrets_yaml = Some(Document {
@@ -254,7 +257,7 @@ impl Config {
         self
     }
 
-    /// The text of cache.yaml, and its name for messages.
+    /// Sets the text of cache.yaml, and its name for messages.
     #[must_use]
     pub fn cache_yaml(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
         self.cache_yaml = Some(Document {
@@ -264,15 +267,15 @@ impl Config {
         self
     }
 
-    /// Sets the directory of query results; `OPS_CACHE_DIR`, then the file, then `data/cache` unless set.
+    /// Sets the directory of query results; defaults to `OPS_CACHE_DIR`, then the file, then `data/cache`.
     #[must_use]
     pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cache_dir = Some(dir.into());
         self
     }
 
-    /// Shares results of queries with other machines through a bucket of S3; see [`data_cache::Cache::share`]. Unless set,
-    /// the section `shared` of cache.yaml decides, whose key is the secret that it names.
+    /// Shares query results with other machines through an S3 bucket; see [`data_cache::Cache::share`].
+    /// Unless set, the section `shared` of cache.yaml decides, and its key is the secret named there.
     #[cfg(feature = "shared")]
     #[must_use]
     pub fn shared(mut self, config: data_cache::SharedConfig) -> Self {
@@ -280,12 +283,13 @@ impl Config {
         self
     }
 
-    /// Writes the last seconds of lines, span ends and numbers to this file too, where they outlive a crash: a file, or a folder that
-    /// is there. The next start logs how this run ended, and shows its last seconds on the admin page. `OPS_BLACK_BOX`, then the
-    /// file (`black_box: { file: …, bytes: … }`), then none unless set; see [`ops_black_box`].
+    /// Also writes the last seconds of lines, span ends and numbers to this file, where they
+    /// survive a crash: a file, or an existing folder. The next start logs how this run
+    /// ended, and shows its last seconds on the admin page. Defaults to `OPS_BLACK_BOX`,
+    /// then the file (`black_box: { file: …, bytes: … }`), then none; see [`ops_black_box`].
     ///
-    /// If it cannot be made, for want of space or because the file is something else, the service runs without it, and there is a
-    /// finding.
+    /// If it cannot be created, for lack of space or because the file is
+    /// something else, the service runs without it and reports a finding.
     #[cfg(feature = "black-box")]
     #[must_use]
     pub fn black_box(mut self, path: impl Into<PathBuf>) -> Self {
@@ -293,7 +297,7 @@ impl Config {
         self
     }
 
-    /// Sets the bytes of the ring of [`black_box`](Self::black_box), 64 KiB to 256 MiB; 8 MiB unless set.
+    /// Sets the size of the ring of [`black_box`](Self::black_box) in bytes, 64 KiB to 256 MiB; defaults to 8 MiB.
     #[cfg(feature = "black-box")]
     #[must_use]
     pub fn black_box_bytes(mut self, bytes: u64) -> Self {
@@ -301,11 +305,11 @@ impl Config {
         self
     }
 
-    /// Writes lines, spans and metrics of the last day to Parquet files in this directory: `OPS_HISTORY_DIR`, then the file
-    /// (`history: { dir: …, bytes: …, hours: … }`), then none unless set; see [`ops_history`].
+    /// Writes lines, spans and metrics of the last day to Parquet files in this directory. Defaults to
+    /// `OPS_HISTORY_DIR`, then the file (`history: { dir: …, bytes: …, hours: … }`), then none; see [`ops_history`].
     ///
-    /// If nothing can be written, for want of space or because another process writes there, the service runs without it, and
-    /// there is a finding.
+    /// If nothing can be written, for lack of space or because another process
+    /// writes there, the service runs without it and reports a finding.
     #[cfg(feature = "history")]
     #[must_use]
     pub fn history(mut self, dir: impl Into<PathBuf>) -> Self {
@@ -313,7 +317,7 @@ impl Config {
         self
     }
 
-    /// Sets the bytes of all files of [`history`](Self::history), at least 1 MiB; 4 GiB unless set.
+    /// Sets the total size of all files of [`history`](Self::history) in bytes, at least 1 MiB; defaults to 4 GiB.
     #[cfg(feature = "history")]
     #[must_use]
     pub fn history_bytes(mut self, bytes: u64) -> Self {
@@ -321,16 +325,16 @@ impl Config {
         self
     }
 
-    /// Adds a host that requests of [`Ops::http_client`](crate::Ops::http_client) carry the trace context to, such as
-    /// `orders.internal` or `*.internal`, besides those of the configuration of tracing; no other host sees it.
+    /// Adds a host to which requests of [`Ops::http_client`](crate::Ops::http_client) carry the trace context, such as
+    /// `orders.internal` or `*.internal`, in addition to those in the configuration of tracing; no other host gets it.
     #[must_use]
     pub fn propagate_to(mut self, host: impl Into<String>) -> Self {
         self.propagate_to.push(host.into());
         self
     }
 
-    /// Sets what makes the spans of requests in [`Ops::http`](crate::Ops::http) and `serve`: trusted peers, paths without
-    /// a span, headers. Unless set, the peer is axum's and quiet routes have no span.
+    /// Sets the observer that makes the spans of requests in [`Ops::http`](crate::Ops::http) and `serve`: trusted
+    /// peers, paths without a span, headers. By default, the peer is axum's and quiet routes have no span.
     #[cfg(feature = "trace")]
     #[must_use]
     pub fn server_spans(mut self, spans: ops_trace::http::ServerSpans) -> Self {
@@ -338,8 +342,8 @@ impl Config {
         self
     }
 
-    /// Sets what writes the access lines of requests in [`Ops::http`](crate::Ops::http) and `serve`. Unless set, lines have
-    /// the route, and quiet routes have no line.
+    /// Sets the observer that writes the access lines of requests in [`Ops::http`](crate::Ops::http)
+    /// and `serve`. By default, lines have the route, and quiet routes have no line.
     #[cfg(feature = "log")]
     #[must_use]
     pub fn access_log(mut self, log: ops_log::http::AccessLog) -> Self {

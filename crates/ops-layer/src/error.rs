@@ -1,9 +1,9 @@
 use std::fmt;
 
-/// Failure to start or run the operations layer: the part, and its cause in [`source`](std::error::Error::source).
+/// Failure to start or run the operations layer: the part, with its cause in [`source`](std::error::Error::source).
 ///
-/// `Display` names the part alone. `Debug` prints each cause once, so that a `main` that returns this error ends with a
-/// readable line.
+/// `Display` names only the part. `Debug` prints each cause once, so
+/// that a `main` that returns this error ends with a readable line.
 pub struct Error {
     part: &'static str,
     source: Box<dyn std::error::Error + Send + Sync>,
@@ -20,7 +20,8 @@ impl Error {
         }
     }
 
-    /// Name of the part that failed: `init`, `config`, `log`, `secrets`, `trace`, `metrics`, `cache`, `findings`, `serve` or `admin`.
+    /// Returns the name of the part that failed: `init`, `config`, `log`,
+    /// `secrets`, `trace`, `metrics`, `cache`, `findings`, `serve` or `admin`.
     pub fn part(&self) -> &'static str {
         self.part
     }
@@ -42,10 +43,10 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Message of an error and of each cause behind it.
+/// Returns the message of an error, followed by those of its causes.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    // one that is its own cause has no end
+    // an error that is its own cause would never end
     causes
         .take(100)
         .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

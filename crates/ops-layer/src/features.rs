@@ -1,8 +1,8 @@
-//! Settings of parts that this program is built without: they change nothing, and so they are not passed over.
+//! Settings of parts that are compiled out: they have no effect, so they are reported instead of ignored.
 
 use serde_yaml::Value;
 
-/// Sections of the file, the feature that each is for, and if it is in.
+/// Sections of the file, each with its feature and whether that is enabled.
 const SECTIONS: [(&str, &str, bool); 7] = [
     ("log", "log", cfg!(feature = "log")),
     ("trace", "trace", cfg!(feature = "trace")),
@@ -13,7 +13,7 @@ const SECTIONS: [(&str, &str, bool); 7] = [
     ("history", "history", cfg!(feature = "history")),
 ];
 
-/// Variables that switch a part on, the feature that each is for, and if it is in.
+/// Variables that switch a part on, each with its feature and whether that is enabled.
 const VARIABLES: [(&str, &str, bool); 4] = [
     ("OPS_BLACK_BOX", "black-box", cfg!(feature = "black-box")),
     ("OPS_HISTORY_DIR", "history", cfg!(feature = "history")),
@@ -21,7 +21,7 @@ const VARIABLES: [(&str, &str, bool); 4] = [
     ("OPS_ADMIN_PROFILE", "profile", cfg!(feature = "profile")),
 ];
 
-/// Returns the first section of the file that is for a part that is left out, and its feature.
+/// Returns the first section of the file for a part that is compiled out, with its feature.
 pub(crate) fn left_out(document: &Value) -> Option<(&'static str, &'static str)> {
     let mut sections = SECTIONS.into_iter();
     sections.find_map(|(section, feature, is_in)| {
@@ -30,7 +30,7 @@ pub(crate) fn left_out(document: &Value) -> Option<(&'static str, &'static str)>
     })
 }
 
-/// Logs variables that are for a part that is left out.
+/// Logs variables for parts that are compiled out.
 pub(crate) fn warn_of_variables() {
     for (variable, feature, is_in) in VARIABLES {
         let value = std::env::var_os(variable).unwrap_or_default();
@@ -42,7 +42,7 @@ pub(crate) fn warn_of_variables() {
     }
 }
 
-/// Names the feature that is missing.
+/// Returns a message that names the missing feature.
 pub(crate) fn missing(feature: &str) -> String {
     format!("this program is built without the feature `{feature}` of ops-layer")
 }

@@ -1,4 +1,4 @@
-//! The file that `OPS_CONFIG` names.
+//! Configuration file named by `OPS_CONFIG`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::{Config, Error, features, glue};
 
 const VARIABLE: &str = "OPS_CONFIG";
 
-/// Sections of the file, each of which may be left out.
+/// Sections of the file, all optional.
 #[derive(Default, Deserialize)]
 #[serde(
     default,
@@ -29,12 +29,12 @@ pub(crate) struct File {
     /// The section `secrets` names a catalog.
     #[serde(skip)]
     names_catalog: bool,
-    /// Names of the service, which is that of the program or of `OTEL_SERVICE_NAME`.
+    /// Keys of service names, which are ignored: the name comes from the program or from `OTEL_SERVICE_NAME`.
     #[serde(skip)]
     service_names: Vec<&'static str>,
 }
 
-/// Places of the cache: what is configured stands in the file that it names.
+/// Paths of the cache. Its settings are in the file named here.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "file and dir")]
 pub(crate) struct Cache {
@@ -53,9 +53,9 @@ impl File {
 
     fn read(path: &Path) -> Result<Self, Error> {
         let text = text_of(path)?;
-        // comments alone are no document
+        // comments alone are not a document
         let is_nothing = |line: &str| line.is_empty() || line.starts_with('#') || line == "---";
-        // which editors put at the beginning
+        // byte order mark, which some editors write
         let without_mark = text.trim_start_matches('\u{feff}');
         if without_mark.lines().map(str::trim).all(is_nothing) {
             return Ok(Self::default());
@@ -89,27 +89,27 @@ impl File {
     }
 }
 
-/// Line of an error that names none, as one about the sections themselves does: that of the section in question.
+/// Finds the line of an error without one, such as an error about a section itself: the line of that section.
 fn unnamed_line(text: &str, error: &serde_yaml::Error) -> Option<usize> {
     let message = error.to_string();
-    // its text has none if that is the first place of the file
+    // the message has no line if the error is at the very start of the file
     if message.contains(" at line ") {
         return None;
     }
-    // others, such as that of a second document, are about no line
+    // other errors, such as that of a second document, concern no line
     let section = message.split('`').nth(1)?;
     let is_of = |line: &str| {
         let line = line.trim_start_matches(['\u{feff}', '"', '\'']);
         let behind = line.strip_prefix(section);
         behind.is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
     };
-    // of a section that is there twice the second one
+    // for a duplicate section, the second one
     let of_section = text.lines().zip(1..).filter(|(line, _)| is_of(line));
     Some(of_section.last().map_or(1, |(_, number)| number))
 }
 
 impl Document {
-    /// Reads a file that the configuration points to.
+    /// Reads a file that the configuration names.
     fn read(path: &Path) -> Result<Self, Error> {
         Ok(Self {
             name: path.display().to_string(),
@@ -118,7 +118,7 @@ impl Document {
     }
 }
 
-/// White space alone names no place.
+/// Returns whether a path is set: white space alone is not a path.
 fn is_named(place: &Path) -> bool {
     place.to_str().is_none_or(|place| !place.trim().is_empty())
 }
@@ -138,7 +138,7 @@ fn failed(path: &Path, failure: Failure) -> Error {
 }
 
 impl Config {
-    /// Fills what is not set from the environment and the file that `OPS_CONFIG` names, if it is set.
+    /// Fills unset settings from the environment and the file that `OPS_CONFIG` names, if it is set.
     pub(crate) fn with_file(mut self) -> Result<Self, Error> {
         let file = File::from_env()?.unwrap_or_default();
         let cache = file.cache.unwrap_or_default();
@@ -192,7 +192,8 @@ impl Config {
         Ok(self)
     }
 
-    /// Variables that change nothing, since the program set what they are about before the file was asked; each with what holds.
+    /// Returns the variables without effect because the program set their
+    /// settings before the file was read, each with the value in effect.
     fn overruled_variables(&self) -> Vec<(&'static str, String)> {
         let shown = |path: &Path| path.display().to_string();
         let catalog = self.secrets_yaml.as_ref();
@@ -220,7 +221,7 @@ impl Config {
     }
 }
 
-/// Reasons why the file is not taken. The text of the cause has line, column and the keys that are known.
+/// Reason why the file is refused. The text of the cause has line, column and the known keys.
 #[derive(Debug)]
 struct FileError {
     path: PathBuf,
@@ -232,15 +233,15 @@ enum Failure {
     Unreadable(std::io::Error),
     Wrong {
         error: serde_yaml::Error,
-        /// Line that the error does not name itself.
+        /// Line, if the error does not name it itself.
         line: Option<usize>,
     },
     NoMapping,
-    /// It has bytes that are no UTF-8, first in this line.
+    /// The file has bytes that are not UTF-8, first in this line.
     NoText {
         line: usize,
     },
-    /// The program is built without the part that this section is for.
+    /// This section is for a part that is compiled out.
     LeftOut {
         section: &'static str,
         feature: &'static str,

@@ -13,18 +13,21 @@
 //! # }
 //! ```
 //!
-//! [`Service`] lists what that includes. [`init`] gives the parts before they are served with [`Ops::serve`]; [`run`] is for
-//! jobs without HTTP; a server of your own takes [`Ops::http`], a tower layer.
+//! [`Service`] lists what that includes. [`init`] gives access to the parts before [`Ops::serve`]
+//! serves; [`run`] is for jobs without HTTP; for your own server use [`Ops::http`], a tower layer.
 //!
-//! Each crate stands alone too; this one only introduces them to each other:
+//! Each crate also works alone; this one only connects them:
 //!
-//! - one route template on the log line, the span and the metrics of a request, and the span's trace id on each line;
-//! - spans of libraries that use `tracing` are spans of ours, with the right parents; see [`trace::tracing_layer`];
-//! - [`spawn`], [`spawn_blocking`], [`spawn_thread`], [`carry`], [`with_context`] and [`Carried`] take log context and span along;
+//! - the log line, the span and the metrics of a request have the
+//!   same route template, and each line has the span's trace id;
+//! - spans of libraries that use `tracing` become spans of ops-trace,
+//!   with the right parents; see [`trace::tracing_layer`];
+//! - [`spawn`], [`spawn_blocking`], [`spawn_thread`], [`carry`],
+//!   [`with_context`] and [`Carried`] carry log context and span along;
 //! - a query of the cache becomes a span and, unless it was a hit, an observation of `duckdb_query_seconds`;
-//! - resolved secrets of 8 bytes and more are scrubbed from log lines and span attributes (feature `log`);
-//! - `get_secret`, `get_cache` and `#[cached_query]` ask the parts that [`init`] made;
-//! - what each crate counts is published before each scrape.
+//! - resolved secrets of 8 bytes and more are redacted in log lines and span attributes (feature `log`);
+//! - `get_secret`, `get_cache` and `#[cached_query]` use the parts that [`init`] created;
+//! - the totals of each crate are published before each scrape.
 //!
 //! # Feature flags
 //!
@@ -35,28 +38,28 @@
 //! | `metrics` | yes | Prometheus metrics ([`metrics`]) |
 //! | `secrets` | yes | secrets from the environment, files and `.env` ([`secrets`]) |
 //! | `admin` | yes | the admin page ([`admin`]) |
-//! | `serve` | yes | [`serve`] and [`run`]: the server for HTTP/1.1 and HTTP/2, probes, limits, the order of stopping |
+//! | `serve` | yes | [`serve`] and [`run`]: the server for HTTP/1.1 and HTTP/2, probes, limits, ordered shutdown |
 //! | `aws` | no | secrets from AWS SSM and Secrets Manager |
 //! | `cache` | no | query results and HTTP caching |
-//! | `black-box` | no | the last seconds in a file that outlives a crash, if `OPS_BLACK_BOX` names one ([`black_box`]) |
-//! | `history` | no | the last day of lines, spans and metrics as Parquet files, if `OPS_HISTORY_DIR` names a directory ([`history`]); with `duckdb` SQL over them |
-//! | `history-s3` | no | files of the history in a bucket of S3: [`history::s3`] |
-//! | `duckdb` | no | the DuckDB warehouse, linked to a libduckdb that is there |
+//! | `black-box` | no | the last seconds in a file that survives a crash, if `OPS_BLACK_BOX` names one ([`black_box`]) |
+//! | `history` | no | the last day as Parquet files, if `OPS_HISTORY_DIR` names a directory; with `duckdb`, SQL ([`history`]) |
+//! | `history-s3` | no | files of the history in an S3 bucket: [`history::s3`] |
+//! | `duckdb` | no | the DuckDB warehouse, linked to an existing libduckdb |
 //! | `duckdb-bundled` | no | the same, compiling DuckDB (about 25 minutes on two cores) |
 //! | `flight-sql` | no | a server that speaks Arrow Flight SQL as the engine behind the cache (`ops_layer::cache::FlightSql`) |
-//! | `shared` | no | results that machines share through a bucket of S3 (section `shared` of cache.yaml, or `Config::shared`) |
+//! | `shared` | no | results that machines share through an S3 bucket (section `shared` of cache.yaml, or `Config::shared`) |
 //! | `grpc` | no | gRPC: tonic services beside the routes, their calls in spans, lines and metrics, the health service |
-//! | `gzip` | no | compressed answers of `/metrics`, and compressed exports if `OTEL_EXPORTER_OTLP_COMPRESSION=gzip` asks for them |
+//! | `gzip` | no | compressed responses of `/metrics`, and compressed exports with `OTEL_EXPORTER_OTLP_COMPRESSION=gzip` |
 //! | `tls` | no | collectors behind `https`; without it such an endpoint is refused, with a hint |
-//! | `otlp-logs` | no | log lines leave by OTLP if `OTEL_LOGS_EXPORTER=otlp` asks for it |
-//! | `otlp-metrics` | no | metrics leave by OTLP if `OTEL_METRICS_EXPORTER=otlp` asks for it |
+//! | `otlp-logs` | no | export of log lines by OTLP with `OTEL_LOGS_EXPORTER=otlp` |
+//! | `otlp-metrics` | no | export of metrics by OTLP with `OTEL_METRICS_EXPORTER=otlp` |
 //! | `profile` | no | CPU profiles of the running process on the admin page, if `OPS_ADMIN_PROFILE=on` and with its token |
-//! | `testing` | no | what tests use to see lines, spans, metrics and secrets of their own (`examples/tests.rs`) |
-//! | `full` | no | all of them but `duckdb-bundled`, `flight-sql`, `history-s3`, `shared` and `testing` |
+//! | `testing` | no | separate lines, spans, metrics and secrets for each test (`examples/tests.rs`) |
+//! | `full` | no | all of them except `duckdb-bundled`, `flight-sql`, `history-s3`, `shared` and `testing` |
 //!
 //! # When not to use it
 //!
-//! When one crate is all that you need: depend on that crate.
+//! If one crate is all that you need, depend on that crate.
 
 mod config;
 mod error;

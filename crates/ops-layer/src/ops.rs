@@ -13,14 +13,15 @@ use crate::findings::watch::Watch;
 use crate::findings::{disk, is_production};
 use crate::{Config, Error, Finding, features, glue, variables};
 
-/// Time for the last lines of a start that is refused.
+/// Time limit for writing the last lines of a refused start.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Part of the time of a shutdown, and its maximum, that is kept for the last lines, whatever a collector does that does not answer.
+/// Share of the shutdown budget, and its maximum, that is reserved
+/// for the last lines, even if a collector does not respond.
 const LAST_LINES_SHARE: u32 = 5;
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// The running operations layer. Cheap to clone; [`shutdown`](Self::shutdown) once at the end.
+/// Running operations layer. Cheap to clone; call [`shutdown`](Self::shutdown) once at the end.
 #[derive(Clone)]
 pub struct Ops {
     parts: Arc<Parts>,
@@ -44,23 +45,24 @@ struct Parts {
     dirs: Vec<PathBuf>,
     is_production: bool,
     watch: OnceLock<Watch>,
-    /// Services and jobs that began on it and were not refused.
+    /// Number of services and jobs that began on it and were not refused.
     #[cfg(feature = "serve")]
     began: AtomicUsize,
 }
 
-/// Starts every part that is compiled in and introduces them to each other: logging first, so that what
-/// follows can log, then secrets, traces, metrics, cache.
+/// Starts every part that is compiled in and connects them: logging first,
+/// so that the others can log, then secrets, traces, metrics, cache.
 ///
-/// Nothing here waits for the network: a collector or AWS that does not answer is noticed later, off the request path.
+/// Does not wait for the network, except for the key of a bucket in the section `shared` of
+/// cache.yaml: a collector or AWS that does not respond is noticed later, off the request path.
 ///
 /// # Errors
 ///
-/// Fails if a setting is invalid, a directory is unusable, or a part was started before: `init` runs once, before the first
-/// `get_secret` and `get_cache`. The message names the part. A second call changes nothing of what runs. After one that failed at
-/// the configuration, logging or secrets it may be called again.
+/// Fails if a setting is invalid, a directory is unusable, or a part was started before: `init` runs once,
+/// before the first `get_secret` and `get_cache`. The message names the part. A second call does not affect the
+/// running parts. After a call that failed at the configuration, logging or secrets, it may be called again.
 pub fn init(config: Config) -> Result<Ops, Error> {
-    // before logging is configured anew: what runs keeps its lines
+    // before logging is configured again: the running parts keep their lines
     if STARTED.swap(true, Ordering::AcqRel) {
         let why = match FAILED_LATE.load(Ordering::Acquire) {
             true => AFTER_FAILURE,
@@ -82,7 +84,7 @@ pub fn init(config: Config) -> Result<Ops, Error> {
     started
 }
 
-/// Reports whether parts that start once in a process had started before the one that failed.
+/// Returns whether parts that start once per process had started before the one that failed.
 fn leaves_parts(error: &Error) -> bool {
     let (secrets, trace) = (cfg!(feature = "secrets"), cfg!(feature = "trace"));
     match error.part() {
@@ -93,7 +95,7 @@ fn leaves_parts(error: &Error) -> bool {
     }
 }
 
-/// Lets another call of [`init`] start, unless this one succeeds or leaves parts behind.
+/// Allows another call of [`init`], unless this one succeeds or leaves started parts behind.
 struct Claim;
 
 impl Drop for Claim {
@@ -109,14 +111,14 @@ fn start_once(config: Config) -> Result<Ops, Error> {
     glue::trace::follow_tracing();
     let black_box = glue::black_box::Part::start(config.black_box.as_ref(), &config.service_name);
     let history = glue::history::Part::start(config.history.as_ref(), &config.service_name);
-    // a start that is refused is no crash, and its lines are kept
+    // a refused start is not a crash, and its lines are kept
     let (box_of_start, history_of_start) = (black_box.clone(), history.clone());
     let started = start(config, black_box, history);
     if let Err(error) = &started {
         say_refused(error);
         history_of_start.close(REFUSED_WITHIN);
         box_of_start.refused();
-        // another start has its own
+        // another start registers its own
         glue::log::forget_taps();
         glue::trace::forget_hooks();
     }
@@ -137,7 +139,7 @@ fn start(
         );
     }
     let secrets = glue::secrets::Part::start(&config);
-    // also if one of them is the reason why it fails
+    // also if one of them is the reason why secrets fail
     variables::warn_of_misspelled(|name| secrets.as_ref().is_ok_and(|part| part.reads(name)));
     let secrets = secrets?;
     let trace = glue::trace::Trace::start(&config)?;
@@ -176,10 +178,10 @@ fn start(
     });
     glue::metrics::before_tick({
         let ops = ops.clone();
-        // what is drawn each second, or what other processes change
+        // for what is drawn each second, or what other processes change
         move || ops.parts.cache.publish()
     });
-    // once all numbers are there, and published before they are read
+    // once all numbers exist, and published before they are read
     ops.parts.history.started();
     let parts = Arc::downgrade(&ops.parts);
     let look = move |at, heartbeat| Some(parts.upgrade()?.look(at, heartbeat));
@@ -193,10 +195,10 @@ fn start(
 
 static WATCH: OnceLock<Watch> = OnceLock::new();
 
-/// Set by the first [`init`], and until it failed without parts that are left.
+/// Set by the first [`init`]; cleared if it failed without leaving started parts behind.
 static STARTED: AtomicBool = AtomicBool::new(false);
 
-/// Set if an [`init`] failed when parts had started that start once in a process.
+/// Set if an [`init`] failed after parts had started that start once per process.
 static FAILED_LATE: AtomicBool = AtomicBool::new(false);
 
 const AFTER_FAILURE: &str = "a call before this one failed after some parts had started, which they do once in a process: correct what it \
@@ -204,16 +206,16 @@ const AFTER_FAILURE: &str = "a call before this one failed after some parts had 
 
 const TWICE: &str = "it was started in this process already: call `init`, `serve` or `run` once, and share the `Ops` by cloning it";
 
-/// Returns what is wrong, causes before what they explain; empty before [`init`].
+/// Returns the current findings, causes before what they explain; empty before [`init`].
 ///
-/// The rules are evaluated every five seconds on a thread of their own: a call reads the last result and waits for nothing.
+/// The rules are evaluated every five seconds on a separate thread: a call reads the last result without waiting.
 pub fn diagnose() -> Vec<Finding> {
     WATCH.get().map_or_else(Vec::new, Watch::findings)
 }
 
 impl Parts {
     fn look(&self, at: Duration, heartbeat: Heartbeat) -> Snapshot {
-        // both clocks at one time: what follows may take long
+        // both clocks at the same time: the rest may take long
         let wall = SystemTime::now();
         let (cache, queries) = self.cache.look();
         let mut metrics = glue::metrics::look();
@@ -239,18 +241,18 @@ impl Parts {
     }
 }
 
-/// The observers of each request: spans, access lines, metrics. A part that is compiled out observes nothing.
+/// Observers of each request: spans, access lines, metrics. A part that is compiled out observes nothing.
 pub type Observers = (
     glue::trace::Observer,
     glue::log::Observer,
     glue::metrics::Observer,
 );
 
-/// The observers of each request that is sent: spans, metrics.
+/// Observers of each outgoing request: spans, metrics.
 pub type ClientObservers = (glue::trace::ClientObserver, glue::metrics::ClientObserver);
 
 impl Ops {
-    /// Name of the service, as traces carry it.
+    /// Returns the name of the service in traces.
     pub fn service(&self) -> &str {
         &self.parts.service
     }
@@ -266,37 +268,37 @@ impl Ops {
         &self.parts.cache.settings
     }
 
-    /// Returns what holds in place of a variable that changes nothing, since code decides.
+    /// Returns the value in effect for a variable that code overrides.
     #[cfg(all(feature = "admin", feature = "serve"))]
     pub(crate) fn in_place_of(&self, variable: &str) -> Option<&str> {
         used(&self.parts.overruled, variable)
     }
 
-    /// Returns what holds in place of a variable whose value cannot be used.
+    /// Returns the value in effect for a variable whose own value cannot be used.
     #[cfg(all(feature = "admin", feature = "serve"))]
     pub(crate) fn in_place_of_unusable(&self, variable: &str) -> Option<&str> {
         used(&self.parts.trace.unusable, variable)
     }
 
-    /// Returns what the cache was configured by.
+    /// Returns the origin of the cache configuration.
     #[cfg(all(feature = "admin", feature = "serve", feature = "cache"))]
     pub(crate) fn cache_origin(&self) -> &glue::cache::Origin {
         &self.parts.cache.origin
     }
 
-    /// Returns how the run before ended, if it left a black box.
+    /// Returns how the previous run ended, if it left a black box.
     #[cfg(all(feature = "admin", feature = "serve"))]
     pub(crate) fn last_run(&self) -> Option<ops_admin::LastRun> {
         self.parts.black_box.last_run()
     }
 
-    /// Returns the history as the admin page asks it, if there is one.
+    /// Returns the history for the admin page, if there is one.
     #[cfg(all(feature = "admin", feature = "serve"))]
     pub(crate) fn history_shown(&self) -> Option<ops_admin::History> {
         self.parts.history.shown()
     }
 
-    /// Returns one layer for each request: its span, its access line and its metrics. Add it outermost.
+    /// Returns the layer for incoming requests: span, access line and metrics. Add it outermost.
     pub fn http(&self) -> ops_http::ObserveLayer<Observers> {
         let observers = self.parts.observers.clone();
         ops_http::ObserveLayer::new((
@@ -306,7 +308,7 @@ impl Ops {
         ))
     }
 
-    /// Returns one layer for each request that is sent: its CLIENT span and its metrics (`http_client_requests_total`,
+    /// Returns the layer for outgoing requests: CLIENT span and metrics (`http_client_requests_total`,
     /// `http_client_request_latency_seconds`). Add it next to a tower HTTP client, inside of retries and timeouts.
     ///
     /// The hosts of [`Config::propagate_to`](crate::Config::propagate_to) get the trace context.
@@ -317,26 +319,26 @@ impl Ops {
         ))
     }
 
-    /// Returns the layer for `Cache-Control`, `ETag` and 304, as `http_cache` of cache.yaml says. Add it inside of
-    /// [`http`](Self::http).
+    /// Returns the layer for `Cache-Control`, `ETag` and 304, configured by
+    /// `http_cache` of cache.yaml. Add it inside of [`http`](Self::http).
     #[cfg(feature = "cache")]
     pub fn http_cache(&self) -> data_cache::http::CacheLayer {
         data_cache::http::CacheLayer::new(&self.parts.cache.settings)
     }
 
-    /// Returns the secrets; `get_secret` asks them too.
+    /// Returns the secrets, which `get_secret` uses too.
     #[cfg(feature = "secrets")]
     pub fn secrets(&self) -> &ops_secrets::Secrets {
         &self.parts.secrets.0
     }
 
-    /// Returns the query cache; `get_cache` and `#[cached_query]` use it too.
+    /// Returns the query cache, which `get_cache` and `#[cached_query]` use too.
     #[cfg(feature = "cache")]
     pub fn cache(&self) -> &data_cache::Cache {
         &self.parts.cache.cache
     }
 
-    /// Sets the metrics to what every part counted. Called before each scrape, and before each push by OTLP.
+    /// Sets the metrics to the totals of every part. Called before each scrape, and before each export by OTLP.
     pub fn publish_metrics(&self) {
         glue::log::publish();
         glue::trace::publish();
@@ -344,7 +346,7 @@ impl Ops {
         self.parts.cache.publish();
     }
 
-    /// Returns what is wrong, causes before what they explain; see [`diagnose`].
+    /// Returns the current findings, causes before what they explain; see [`diagnose`].
     pub fn diagnose(&self) -> Vec<Finding> {
         self.parts
             .watch
@@ -352,11 +354,11 @@ impl Ops {
             .map_or_else(Vec::new, Watch::findings)
     }
 
-    /// Adds a rule of the application, called every five seconds on a thread of its own.
+    /// Adds a rule of the application, called every five seconds on a separate thread.
     ///
-    /// It returns a finding while something is wrong, and `None` otherwise; the finding ends after 20 s without an answer. A
-    /// rule that panics, takes longer than 100 ms or hangs is a finding itself (`rule_failing`). At most 64 rules; further
-    /// ones are ignored, and one line says so.
+    /// It returns a finding while something is wrong, and `None` otherwise; the finding ends 20 s
+    /// after the rule last returned it. A rule that panics, takes longer than 100 ms or hangs is a
+    /// finding itself (`rule_failing`). At most 64 rules; further ones are ignored, which is logged.
     ///
     /// ```no_run
     /// use ops_layer::{Finding, Severity};
@@ -384,7 +386,7 @@ impl Ops {
         }
     }
 
-    /// Has heartbeats sent to the runtime that this is called in.
+    /// Sends heartbeats to the current runtime.
     #[cfg(feature = "serve")]
     pub(crate) fn watch_runtime(&self) {
         if let Some(watch) = self.parts.watch.get() {
@@ -392,9 +394,10 @@ impl Ops {
         }
     }
 
-    /// Writes the cache entries that wait, then sends the spans, then writes the lines and the history that wait, all of it within
-    /// `budget`: cache entries take at most half of it, and a fifth, at most 1 s, is left for the end. A line counts the spans that were
-    /// exported and dropped; `cache_writes_cut_off` and `history_writes_cut_off` report what was not written in time.
+    /// Writes pending cache entries, then sends the spans, then writes pending lines and
+    /// history, all within `budget`: cache entries take at most half of it, and a fifth, at most
+    /// 1 s, is reserved for the end. A line counts the spans that were exported and dropped;
+    /// `cache_writes_cut_off` and `history_writes_cut_off` report what was not written in time.
     pub async fn shutdown(self, budget: Duration) {
         self.end(budget, glue::black_box::close).await;
     }
@@ -408,7 +411,7 @@ impl Ops {
         let left = || budget.saturating_sub(started.elapsed());
         let last_lines = LAST_LINES.min(budget / LAST_LINES_SHARE);
         let until_then = || left().saturating_sub(last_lines);
-        // entries are computed again, spans are not
+        // entries can be computed again, spans cannot
         self.parts.cache.flush(until_then() / 2).await;
         self.parts.trace.shutdown(until_then()).await;
         self.parts.log.flush(left());
@@ -418,8 +421,8 @@ impl Ops {
 }
 
 impl Ops {
-    /// Says why a start is refused after `init`, and does the same as [`shutdown`](Self::shutdown): it is no crash, and a crash before it
-    /// is told by the next start.
+    /// Logs why a start is refused after `init`, and does the same as [`shutdown`](Self::shutdown):
+    /// this is not a crash, and the next start still reports a crash before it.
     pub async fn refuse(self, error: &(dyn std::error::Error + Sync), budget: Duration) {
         say_refused(error);
         let black_box = self.parts.black_box.clone();
@@ -432,7 +435,8 @@ impl Ops {
         self.parts.began.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Does the same as [`refuse`](Self::refuse) for one that began, unless others did too: what they run on is not shut down.
+    /// Does the same as [`refuse`](Self::refuse) for a service or job that
+    /// began, unless others began too: the layer they run on is not shut down.
     #[cfg(feature = "serve")]
     pub(crate) async fn refuse_one(self, error: &Error, budget: Duration) {
         match self.parts.began.fetch_sub(1, Ordering::AcqRel) {

@@ -1,4 +1,4 @@
-//! The rules for one part that is asked now, without a running service: for commands that look for causes.
+//! Rules for one part that is queried now, without a running service: for diagnostic commands.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::findings::snapshot::Snapshot;
 use crate::findings::{Finding, disk, is_production, judge};
 use crate::glue;
 
-/// Returns what is wrong with these secrets, as far as they were asked for. [`validate`] asks every source.
+/// Returns the findings about these secrets, as far as they were looked up. [`validate`] queries every source.
 ///
 /// [`validate`]: ops_secrets::Secrets::validate
 #[cfg(feature = "secrets")]
@@ -17,7 +17,7 @@ pub fn diagnose_secrets(secrets: &ops_secrets::Secrets) -> Vec<Finding> {
     }))
 }
 
-/// Returns what is wrong with the export of spans of this handle. A failure counts from the first one on.
+/// Returns the findings about the span export of this handle. Even the first failure counts.
 #[cfg(feature = "trace")]
 pub fn diagnose_export(traces: &ops_trace::Handle) -> Vec<Finding> {
     let (stats, health) = (traces.stats(), traces.export_health());
@@ -29,7 +29,7 @@ pub fn diagnose_export(traces: &ops_trace::Handle) -> Vec<Finding> {
     )
 }
 
-/// Returns what is wrong with the file system below this directory, or below the nearest one that is there.
+/// Returns the findings about the file system of this directory, or of its nearest existing parent.
 pub fn diagnose_disk(dir: &Path) -> Vec<Finding> {
     scrubbed(judge(&Snapshot {
         disks: disk::read(dir).into_iter().collect(),

@@ -5,19 +5,19 @@ use tokio::task::JoinHandle;
 
 use crate::glue;
 
-/// Wraps a future so that it runs under the log context and the span it was wrapped under, on any thread: for `JoinSet`,
-/// `FuturesUnordered`, `spawn_local` and other runtimes.
+/// Wraps a future so that it runs under the current log context and span, on any
+/// thread: for `JoinSet`, `FuturesUnordered`, `spawn_local` and other runtimes.
 pub fn with_context<F: Future>(future: F) -> impl Future<Output = F::Output> {
     glue::log::with_context(glue::trace::with_context(future))
 }
 
-/// Wraps a closure so that it runs under the log context and the span it was wrapped under: for thread pools such as
-/// rayon's, and for callbacks.
+/// Wraps a closure so that it runs under the current log context
+/// and span: for thread pools such as rayon's, and for callbacks.
 pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     glue::log::carry(glue::trace::carry(work))
 }
 
-/// Spawns a task that keeps the log context and the span it was spawned under.
+/// Spawns a task that keeps the current log context and span.
 ///
 /// # Panics
 ///
@@ -30,7 +30,7 @@ where
     tokio::spawn(glue::log::with_context(glue::trace::with_context(future)))
 }
 
-/// Runs blocking work on a thread of its own, under the log context and the span it was called under.
+/// Runs blocking work on a separate thread, under the current log context and span.
 ///
 /// # Panics
 ///
@@ -41,18 +41,18 @@ pub fn spawn_blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(glue::log::carry(glue::trace::carry(work)))
 }
 
-/// Starts a thread under the log context and the span it was started under.
+/// Starts a thread under the current log context and span.
 ///
 /// # Panics
 ///
-/// Panics if the operating system gives no thread, like `std::thread::spawn`.
+/// Panics if the operating system cannot start a thread, like `std::thread::spawn`.
 pub fn spawn_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> std::thread::JoinHandle<T> {
     std::thread::spawn(glue::log::carry(glue::trace::carry(work)))
 }
 
-/// A value, and the log context and the span it was wrapped under: a message in a channel, an item in a queue.
+/// Value with the log context and span under which it was wrapped: a message in a channel, an item in a queue.
 ///
 /// ```
 /// # async fn handle(order: u32) {}
@@ -71,7 +71,7 @@ impl<T> Carried<T> {
         Self(glue::log::Carried::new(glue::trace::Carried::new(value)))
     }
 
-    /// Calls the function with the value, under the log context and the span it was wrapped under.
+    /// Calls the function with the value, under the log context and span of the wrapping.
     pub fn in_scope<R>(self, work: impl FnOnce(T) -> R) -> R {
         self.0.in_scope(|traced| traced.in_scope(work))
     }

@@ -15,19 +15,19 @@ pub struct StopSignal {
     budget: watch::Sender<Option<Duration>>,
 }
 
-/// Time beyond the shutdown budget until the process is ended.
+/// Time after the shutdown budget until the process is ended.
 const OVERTIME: Duration = Duration::from_secs(1);
-/// Maximum time for the line about it: what blocks the process may be its output.
+/// Maximum time to log that: the output may be what blocks the process.
 const LAST_LINE: Duration = Duration::from_millis(500);
 
 impl StopSignal {
-    /// Listens for SIGTERM and Ctrl-C, on a thread of its own: whatever the program does, a second signal ends the process at
-    /// once, with exit code 128 plus its number: 143 for SIGTERM, 130 for Ctrl-C. So does the first one, if a service or job
-    /// of [`Ops`](crate::Ops) has this signal, a second after the shutdown budget.
+    /// Listens for SIGTERM and Ctrl-C on a separate thread. Whatever the program does, a second signal ends the
+    /// process immediately, with exit code 128 plus its number: 143 for SIGTERM, 130 for Ctrl-C. If a service or
+    /// job of [`Ops`](crate::Ops) uses this signal, so does the first one a second after the shutdown budget.
     ///
     /// # Errors
     ///
-    /// Fails if the operating system does not let the signals be watched, or has no thread for it.
+    /// Fails if the operating system does not allow watching the signals, or cannot start the thread.
     pub fn listen() -> io::Result<Self> {
         let signal = Self::manual();
         let listener = signal.clone();
@@ -41,7 +41,7 @@ impl StopSignal {
         let first = signals.next().await;
         let asked = Instant::now();
         if !self.is_raised() {
-            // nobody else sets it
+            // set only here
             let _ = self.number.set(first);
             glue::black_box::stopping(Some(first));
         }
@@ -63,10 +63,10 @@ impl StopSignal {
         self.budget.send_replace(Some(budget));
     }
 
-    /// Waits until the process took longer than its budget, and returns that; forever without one.
+    /// Waits until the process exceeds its budget, and returns the budget; waits forever without one.
     async fn exceeded(&self, asked: Instant) -> Duration {
         let mut known = self.budget.subscribe();
-        // the sender lives in self, so that this cannot fail
+        // the sender lives in `self`, so this cannot fail
         let budget = known.wait_for(Option::is_some).await;
         let budget = budget
             .ok()
@@ -93,26 +93,27 @@ impl StopSignal {
         self.stopping.send_replace(true);
     }
 
-    /// Reports if the signal was raised.
+    /// Returns whether the signal was raised.
     pub fn is_raised(&self) -> bool {
         *self.stopping.borrow()
     }
 
-    /// Number of the operating system's signal that raised it: 15 for SIGTERM, 2 for Ctrl-C; `None` for
-    /// [`stop`](Self::stop), or if it is not raised. A program that ends early because of it exits with 128 plus the number.
+    /// Returns the number of the operating system's signal that raised it: 15 for
+    /// SIGTERM, 2 for Ctrl-C; `None` for [`stop`](Self::stop), or if it is not raised.
+    /// A program that ends early because of it exits with 128 plus the number.
     pub fn number(&self) -> Option<i32> {
         self.number.get().copied()
     }
 
-    /// Waits until the signal is raised; returns at once if it was.
+    /// Waits until the signal is raised; returns immediately if it already is.
     pub async fn wait(&self) {
         let mut stopping = self.stopping.subscribe();
-        // the sender lives in self, so that this cannot fail
+        // the sender lives in `self`, so this cannot fail
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 }
 
-/// Returns the signals, and the runtime that they come to.
+/// Returns the signals, and the runtime that receives them.
 fn watch_signals() -> io::Result<(Runtime, Signals)> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build()?;
@@ -123,7 +124,7 @@ fn watch_signals() -> io::Result<(Runtime, Signals)> {
     Ok((runtime, signals))
 }
 
-/// Logs that the process is ended, from another thread.
+/// Logs on another thread that the process is ended.
 async fn log_exceeded(budget: Duration) {
     let (done, logged) = oneshot::channel::<()>();
     let logging = std::thread::Builder::new().spawn(move || {
@@ -135,7 +136,7 @@ async fn log_exceeded(budget: Duration) {
         );
         drop(done);
     });
-    // a line for which there is no thread, or that takes longer, is lost: the process ends now
+    // without a thread, or if it takes longer, the line is lost: the process ends now
     if logging.is_ok() {
         let _ = tokio::time::timeout(LAST_LINE, logged).await;
     }
@@ -179,7 +180,7 @@ impl Signals {
     }
 
     async fn next(&mut self) -> i32 {
-        // a console that is gone sends no signal
+        // a missing console sends no signal
         let _ = tokio::signal::ctrl_c().await;
         SIGINT
     }

@@ -1,10 +1,11 @@
-//! Threads that make what they work with themselves.
+//! Threads that create the values they work with.
 
 use std::io;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-/// Starts a thread, and waits until what it works with is made there or cannot be: a runtime may not be dropped on a thread of another one.
+/// Starts a thread, and waits until it has created its value or
+/// failed: a runtime must not be dropped on a thread of another one.
 pub(crate) fn start<T>(
     name: &str,
     begin: impl FnOnce() -> io::Result<T> + Send + 'static,

@@ -1,8 +1,8 @@
-//! Variables of our own: one that is misspelled changes nothing, and so it is not passed over.
+//! Variables of this project. A misspelled one has no effect, so it is reported instead of ignored.
 
 use strsim::osa_distance;
 
-/// Those of the parts that hold no secret.
+/// Variables of the parts that contain no secret.
 pub(crate) const OF_PARTS: [&str; 21] = [
     "OPS_AWS_REGION",
     "OPS_BLACK_BOX",
@@ -27,7 +27,7 @@ pub(crate) const OF_PARTS: [&str; 21] = [
     "OPS_TRACE_KEEP",
 ];
 
-/// Those of the server and its page.
+/// Variables of the server and its page.
 const OF_SERVER: [&str; 6] = [
     "OPS_ADMIN_ADDR",
     "OPS_ADMIN_PROFILE",
@@ -37,8 +37,8 @@ const OF_SERVER: [&str; 6] = [
     "OPS_SHUTDOWN_SECONDS",
 ];
 
-/// Logs variables that are none of ours and nearly one. A program may have some of its own: those that `is_taken` are not logged,
-/// nor are names that only look alike from afar.
+/// Logs unknown variables that are almost the name of a known one. A program may have its own: those
+/// for which `is_taken` returns `true` are not logged, nor are names that are only remotely similar.
 pub(crate) fn warn_of_misspelled(is_taken: impl Fn(&str) -> bool) {
     for (name, value) in std::env::vars_os() {
         let Some(name) = name.to_str().filter(|_| !value.is_empty()) else {
@@ -52,7 +52,7 @@ pub(crate) fn warn_of_misspelled(is_taken: impl Fn(&str) -> bool) {
     }
 }
 
-/// Returns the variable of ours that one edit is missing to; of a long name, two.
+/// Returns the known variable that is one edit away; for a long name, two.
 fn meant(name: &str) -> Option<&'static str> {
     let known = || OF_PARTS.into_iter().chain(OF_SERVER);
     if !name.starts_with("OPS_") || known().any(|known| known == name) {

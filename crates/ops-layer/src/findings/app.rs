@@ -1,4 +1,4 @@
-//! Rules of the application, on a thread of their own: one that hangs holds up no other rule of ours.
+//! Rules of the application, on a separate thread: a rule that hangs does not delay built-in rules.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,31 +6,31 @@ use std::time::{Duration, Instant};
 
 use super::{EVERY, Finding, Severity};
 
-/// Rules that an application may add; further ones are ignored, with a warning.
+/// Maximum number of rules that an application may add; further ones are ignored, with a warning.
 const MAX_RULES: usize = 64;
-/// Name of the finding about a rule.
+/// Name of the finding about a faulty rule.
 const FAILING: &str = "rule_failing";
-/// A rule that takes longer is a finding itself.
+/// Duration of a rule above which the rule itself is a finding.
 const QUICK: Duration = Duration::from_millis(100);
-/// A rule that runs for longer hangs.
+/// Duration of a rule from which it counts as hanging.
 const HANGS: Duration = Duration::from_secs(2);
-/// Time for which answers hold while a rule hangs: no rule is asked meanwhile.
+/// Time for which results remain valid while a rule hangs: no rule is called meanwhile.
 const HOLDS: Duration = Duration::from_secs(20);
 
 type Rule = Box<dyn FnMut() -> Option<Finding> + Send>;
 
-/// Rules of the application and their answers.
+/// Rules of the application and their results.
 #[derive(Clone, Default)]
 pub(crate) struct AppRules(Arc<Mutex<Shared>>);
 
 #[derive(Default)]
 struct Shared {
-    /// Added since the thread looked last.
+    /// Rules added since the thread last looked.
     added: Vec<(&'static str, Rule)>,
     count: usize,
     has_thread: bool,
     running: Option<(&'static str, Instant)>,
-    /// Findings of each rule that was asked, in the order of the rules: several may have one name.
+    /// Findings of each rule that was called, in the order of the rules: several rules may share a name.
     answers: Vec<Vec<Finding>>,
     stopped: bool,
 }
@@ -62,7 +62,7 @@ impl AppRules {
         self.lock().stopped = true;
     }
 
-    /// Returns the last answers, and a finding about a rule that hangs.
+    /// Returns the latest findings, and one about a rule that hangs.
     pub(crate) fn found(&self) -> Vec<Finding> {
         let shared = self.lock();
         let answers = shared.answers.iter();
@@ -78,7 +78,7 @@ impl AppRules {
             let why = format!("it has not answered for {} s", elapsed.as_secs());
             let hanging = failing(name, &why)
                 .means("Findings of every rule of the application are missing: rules are asked one after the other.");
-            // before what is said of a rule that is slow only: the first of one name stands
+            // before a finding about a rule that is merely slow: of findings with one name, the first counts
             found.insert(0, hanging);
         }
         found
@@ -98,8 +98,8 @@ impl AppRules {
         }
     }
 
-    /// Asks each rule once. What one found that took longer than `quick` stands all the same: on a machine without time it is needed
-    /// most.
+    /// Calls each rule once. The finding of a rule that took longer than
+    /// `quick` is kept: on an overloaded machine it is needed most.
     fn ask(&self, rules: &mut [(&'static str, Rule)], quick: Duration) {
         for (at, (name, rule)) in rules.iter_mut().enumerate() {
             let started = Instant::now();
@@ -130,7 +130,7 @@ impl AppRules {
     }
 }
 
-/// A rule that cannot be relied on.
+/// Creates the finding about an unreliable rule.
 pub(crate) fn failing(rule: &str, why: &str) -> Finding {
     Finding::new(FAILING, Severity::Warning)
         .seen(format!("rule {rule}: {why}"))

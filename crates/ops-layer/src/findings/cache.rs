@@ -7,14 +7,14 @@ use super::secrets::cause_of;
 use super::snapshot::Snapshot;
 use super::{Finding, Severity};
 
-/// Short, so that a collapse shows before a minute is over.
+/// Recent window, short so that a collapse shows within a minute.
 const RECENT: Duration = Duration::from_secs(30);
-/// Lookups below which a ratio means nothing: now, and in the hour before.
+/// Minimum number of lookups for a meaningful ratio: in the recent window, and in the hour before.
 const RECENT_LOOKUPS: u64 = 50;
 const HOUR_LOOKUPS: u64 = 200;
-/// A cache that never hit this often cannot collapse.
+/// Minimum usual hit ratio: below it, a cache cannot collapse.
 const LEAST_RATIO: f64 = 0.3;
-/// A clock that is set by less lets few entries expire early.
+/// Minimum step of the clock: a smaller one lets few entries expire early.
 const EXPIRING_STEP: Duration = Duration::from_secs(60);
 const QUERIES: u64 = 20;
 const FAILED_SHARE: f64 = 0.1;

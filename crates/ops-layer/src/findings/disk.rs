@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::snapshot::Disk;
 
-/// Reports whether a reason says that there is no space: on the disk (28 is ENOSPC), or within a quota (122 is EDQUOT).
+/// Returns whether a reason means lack of space: on the disk (28 is ENOSPC), or within a quota (122 is EDQUOT).
 pub(super) fn is_full(why: &str) -> bool {
     let codes = ["(os error 28)", "(os error 122)"];
     let kinds = [StorageFull, QuotaExceeded];
@@ -11,9 +11,9 @@ pub(super) fn is_full(why: &str) -> bool {
         || kinds.iter().any(|kind| why.contains(&kind.to_string()))
 }
 
-/// Reads the file system below a directory, or below the nearest one that is there. `None` if it does not tell.
+/// Reads the file system of a directory, or of its nearest existing parent. `None` if that is not possible.
 pub(crate) fn read(dir: &Path) -> Option<Disk> {
-    // the folder of a file that has none in its name
+    // the parent of a bare file name is empty
     let dir = if dir.as_os_str().is_empty() {
         Path::new(".")
     } else {

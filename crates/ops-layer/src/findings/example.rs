@@ -1,21 +1,21 @@
-//! A trace that shows a finding, among those that are kept: from the finding to the request, its lines and its statements.
+//! Kept traces that show a finding: the way from the finding to the request, its lines and its statements.
 
 use super::Finding;
 
-/// Traces that show a finding.
+/// Kind of trace that shows a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
     /// A request that failed.
     Failure,
-    /// A request that was answered late.
+    /// A slow request.
     SlowAnswer,
-    /// A query that took long at the engine.
+    /// A query that was slow at the engine.
     SlowQuery,
-    /// A query that failed there.
+    /// A query that failed at the engine.
     FailedQuery,
 }
 
-/// A trace that is kept.
+/// Kept trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Example {
     pub(crate) trace_id: String,
@@ -23,10 +23,10 @@ pub(crate) struct Example {
     pub(crate) route: Option<String>,
 }
 
-/// Finds a trace that shows this: of the route that is wanted, and the one that is preferred as long as it is kept.
+/// Function that finds a trace of a kind: of the wanted route, and the preferred trace while it is kept.
 pub(crate) type Find = fn(Shown, Option<&str>, Option<&str>) -> Option<Example>;
 
-/// Findings of ours that a trace shows.
+/// Built-in findings that a trace can show.
 const SHOWN: [(&str, Shown); 5] = [
     ("requests_failing", Shown::Failure),
     ("requests_slow", Shown::SlowAnswer),
@@ -35,13 +35,13 @@ const SHOWN: [(&str, Shown); 5] = [
     ("duckdb_failing", Shown::FailedQuery),
 ];
 
-/// The traces that findings were linked to last: a link stays the same for as long as its trace is kept.
+/// Traces that findings were last linked to: a link stays the same while its trace is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Examples(Vec<(&'static str, Example)>);
 
 impl Examples {
-    /// Adds route and trace to the findings that a trace shows. `find` is as [`Find`]; it is not called unless such a finding
-    /// stands.
+    /// Adds route and trace to the findings that a trace can show. `find`
+    /// works as [`Find`]; it is called only if there is such a finding.
     pub(crate) fn add(
         &mut self,
         findings: &mut [Finding],
@@ -50,7 +50,7 @@ impl Examples {
         let mut known = Vec::new();
         for finding in findings {
             let named = SHOWN.iter().find(|(id, _)| *id == finding.id);
-            // a rule that knows the route means requests that fail there
+            // a rule that sets the route means failed requests of that route
             let of_route = finding.route.as_ref().map(|_| Shown::Failure);
             let Some(shown) = named.map(|(_, shown)| *shown).or(of_route) else {
                 continue;
@@ -119,7 +119,7 @@ mod tests {
             assert_eq!(before, Some("first"));
             Some(example("first"))
         });
-        // it is over, and found again later
+        // the finding ends, and appears again later
         examples.add(&mut [], |_, _, _| unreachable!());
         examples.add(
             &mut again.map(|_| Finding::new("duckdb_slow", Severity::Warning)),

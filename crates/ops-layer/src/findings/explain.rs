@@ -1,4 +1,4 @@
-//! Causes come before what they explain.
+//! Order of findings: causes before what they explain.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -8,10 +8,10 @@ use super::export::COLLECTOR;
 use super::secrets::AWS;
 use super::{Finding, Severity};
 
-/// Findings about what stops a file from being written.
+/// Findings about conditions that prevent writing a file.
 const DISKS: [&str; 3] = ["disk_full", "disk_nearly_full", "descriptors_low"];
 
-/// Consequence, and the findings that can be its cause, the likeliest first.
+/// Consequences, each with the findings that can be its cause, the likeliest first.
 const CAUSES: [(&str, &[&str]); 22] = [
     ("spans_dropped", &["collector_slow", "cpu_throttled"]),
     ("collector_unreachable", &["descriptors_low"]),
@@ -58,7 +58,7 @@ const CAUSES: [(&str, &[&str]); 22] = [
             "workers_blocked",
             "connections_full",
             "duckdb_failing",
-            // the usual names of an application's own rules
+            // usual names of an application's own rules
             "engine_unreachable",
             "required_secret_missing",
             "provider_failing",
@@ -67,10 +67,10 @@ const CAUSES: [(&str, &[&str]); 22] = [
     ),
 ];
 
-/// Causes of late answers that wait for queries of the cache.
+/// Causes of slow responses that wait for queries of the cache.
 const OF_QUERIES: [&str; 2] = ["duckdb_slow", "cache_hit_collapsed"];
 
-/// Findings that share a cause of several names.
+/// Findings with a cause that has several names.
 const FAMILIES: [(&str, &[&str]); 4] = [
     ("spans_dropped", &COLLECTOR),
     ("required_secret_missing", &AWS),
@@ -78,15 +78,15 @@ const FAMILIES: [(&str, &[&str]); 4] = [
     ("secret_stale", &AWS),
 ];
 
-/// Marks what is explained, and sorts: causes with the gravest consequences first, each followed by what it explains. Of two
-/// that are as grave the one that explains others comes first.
+/// Marks what is explained, and sorts: causes with the most severe consequences first, each followed
+/// by what it explains. Of two equally severe ones, the one that explains others comes first.
 pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
     let causes: Vec<_> = findings.iter().map(|of| cause(of, &findings)).collect();
     for (finding, cause) in findings.iter_mut().zip(causes) {
         finding.explained_by = cause;
     }
     let mut gravest: HashMap<_, _> = findings.iter().map(|of| (of.id, of.severity)).collect();
-    // as often as a chain can be long
+    // as many times as a chain can be long
     for _ in 0..findings.len() {
         for finding in &findings {
             let of_finding = gravest[finding.id];
@@ -111,7 +111,7 @@ pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
     loop {
         let is_root = |finding: &Finding| finding.explained_by.is_none();
         let mut all = findings.iter();
-        // where causes explain each other, the first of them is taken for the cause
+        // if causes explain each other, the first of them is taken as the cause
         let Some(root) = all.position(is_root).or_else(|| {
             let mut all = findings.iter();
             all.position(|finding| goes_round(finding, &findings))
@@ -124,7 +124,7 @@ pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
     }
 }
 
-/// Reports whether its causes lead back to it.
+/// Returns whether its causes lead back to it.
 fn goes_round(of: &Finding, all: &[Finding]) -> bool {
     let cause = |of: &Finding| all.iter().find(|one| of.explained_by == Some(one.id));
     let causes = std::iter::successors(cause(of), |one| cause(one));
@@ -134,7 +134,7 @@ fn goes_round(of: &Finding, all: &[Finding]) -> bool {
 fn cause(of: &Finding, all: &[Finding]) -> Option<&'static str> {
     let stands = |id: &&str| *id != of.id && all.iter().any(|finding| finding.id == *id);
     let named = of.explained_by.filter(stands);
-    // a rule that names a cause knows better than the table; panics may have a cause of their own, which fails requests
+    // a rule that names a cause knows better than the table; but panics may have a cause that also fails requests
     if of.explained_by.is_some_and(|id| id != "panics") {
         return named;
     }
@@ -146,7 +146,7 @@ fn cause(of: &Finding, all: &[Finding]) -> Option<&'static str> {
     let mut tables = tables.filter(|(consequence, _)| *consequence == of.id);
     let of_table = tables.find_map(|(_, causes)| {
         let causes = || causes.iter().copied().filter(explains);
-        // first what was found on the same route
+        // first the causes on the same route
         let has_route = |id: &&str| {
             let mut all = all.iter();
             all.any(|finding| finding.id == *id && finding.route == of.route)
@@ -157,20 +157,20 @@ fn cause(of: &Finding, all: &[Finding]) -> Option<&'static str> {
     of_table.or(named)
 }
 
-/// Reports whether what was seen fits a cause that the table names.
+/// Returns whether the observation fits a cause from the table.
 fn explains(cause: &Finding, of: &Finding) -> bool {
     let says = |text: &str| of.seen.contains(text);
     match (cause.id, of.id) {
-        // 24 is EMFILE: only then could nothing be opened for want of a descriptor
+        // 24 is EMFILE: only then did opening fail for lack of a descriptor
         ("descriptors_low", "requests_failing") => cause.severity == Severity::Critical,
         ("descriptors_low", _) => says("(os error 24)"),
         ("disk_full", "cache_writes_paused" | "duckdb_failing") => true,
-        // 28 is ENOSPC; the history stops earlier, because it leaves the disk a reserve
+        // 28 is ENOSPC; the history stops earlier, because it leaves a reserve on the disk
         ("disk_full" | "disk_nearly_full", _) => {
             says("(os error 28)") || says(&StorageFull.to_string())
         }
         (id, _) if of.without_queries && OF_QUERIES.contains(&id) => false,
-        // what fails on one route fails on no other one
+        // a failure on one route is not the cause of failures on others
         ("provider_failing", _) => {
             cause.route.is_none() || of.route.is_none() || cause.route == of.route
         }
@@ -222,7 +222,7 @@ mod tests {
                 ],
                 &["collector_hung", "spans_dropped<collector_hung"],
             ),
-            // a consequence stands behind its cause even if it is more severe
+            // a consequence follows its cause even if it is more severe
             (
                 &[
                     ("required_secret_missing", Critical, None),
@@ -248,17 +248,17 @@ mod tests {
                     "log_lines_dropped<log_file_not_writable",
                 ],
             ),
-            // a cause that does not stand explains nothing
+            // a cause without a finding explains nothing
             (
                 &[("log_file_not_writable", Info, Some("disk_full"))],
                 &["log_file_not_writable"],
             ),
-            // causes of each other end
+            // mutual causes terminate
             (
                 &[("a", Info, Some("b")), ("b", Warning, Some("a"))],
                 &["b", "a<b"],
             ),
-            // what leads to them keeps its cause
+            // a finding that leads to them keeps its cause
             (
                 &[
                     ("x", Critical, Some("a")),

@@ -6,19 +6,19 @@ use super::history::{History, SETTLED, WINDOW};
 use super::snapshot::{Export, Snapshot};
 use super::{Finding, Severity};
 
-/// A failure that is over sooner is a restart of the collector.
+/// Duration from which a failure is a finding; a shorter one is a restart of the collector.
 const FAILING_FOR: Duration = Duration::from_secs(10);
-/// Beginning of what the standard library says of a name that the resolver has no answer for.
+/// Start of the standard library's message about a name that cannot be resolved.
 const LOOKUP: &str = "failed to lookup address";
-/// Added to what was seen if nothing shows whether it still holds.
+/// Appended to the observation if nothing shows whether it still holds.
 const NOT_ASKED: &str = "; no sampled span has ended for a minute, so that it was not asked again";
 const SLOW: Duration = Duration::from_secs(2);
 const RUNBOOK: &str = "traces-not-appearing";
 /// Text of rustls about a certificate that it does not accept.
 const OF_RUSTLS: &str = "invalid peer certificate";
-/// Setting that the cause of a failure names if the collector does not accept us.
+/// Setting in the failure text if the collector does not accept this service's certificate.
 const CLIENT_CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
-/// Setting that it names if the way to the collector is a proxy.
+/// Setting in the failure text if a proxy leads to the collector.
 const PROXY: &str = "HTTPS_PROXY";
 
 pub(super) const COLLECTOR: [&str; 5] = [
@@ -41,14 +41,15 @@ pub(super) fn collector(now: &Snapshot, history: &History) -> Option<Finding> {
     Some(finding.since(now.wall.checked_sub(failing).unwrap_or(now.wall)))
 }
 
-/// Reports whether no span waited a minute ago, and none has ended since: the collector was not asked either, and may be well by now.
+/// Returns whether no span was queued a minute ago and none has ended
+/// since: the collector was not contacted either, and may work again.
 fn has_nothing_to_send(now: &Snapshot, history: &History) -> bool {
     let before = history.before(now, WINDOW);
     let both = before.and_then(|before| before.export.as_ref().zip(now.export.as_ref()));
     both.is_some_and(|(before, now)| before.queued == 0 && before.ended == now.ended)
 }
 
-/// Names the answer of a collector that has failed for so long.
+/// Creates the finding about a collector that has failed for this long.
 pub(super) fn failure(export: &Export, failing: Duration) -> Finding {
     let endpoint = export.endpoint.as_deref().unwrap_or("the collector");
     let (id, answer, action) = match (export.status, export.kind) {
@@ -139,7 +140,7 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
     let failed = export.export_failed.saturating_sub(before.export_failed);
     let open = export.circuit_open.saturating_sub(before.circuit_open);
     let dropped = full + failed + open;
-    // a failure that has just begun has its cause named first
+    // for a failure that just began, the cause is reported first
     let is_new = export
         .failing_for
         .is_some_and(|failing| failing < FAILING_FOR);
@@ -178,7 +179,8 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
     Some(finding.runbook(RUNBOOK))
 }
 
-/// Reports whether the collector answers, and one side does not accept what the other one shows: it is neither away nor overloaded.
+/// Returns whether the collector responds, but one side does not accept
+/// what the other one presents: it is neither down nor overloaded.
 fn is_refused(export: &Export) -> bool {
     match export.status {
         Some(status) => status < 500 && status != 429,

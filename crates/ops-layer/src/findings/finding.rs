@@ -6,11 +6,11 @@ use std::time::SystemTime;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Severity {
-    /// Worth knowing; nobody has to do anything.
+    /// Worth knowing; no action is needed.
     Info,
     /// Something is lost or about to fail.
     Warning,
-    /// Requests fail, data is lost, or they soon will be.
+    /// Requests fail or data is lost, now or soon.
     Critical,
 }
 
@@ -34,17 +34,17 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Something that is wrong: what was seen, what it means, what to do.
+/// Detected problem: what was seen, what it means, what to do.
 ///
 /// Built like [`Finding::new`]`("queue_growing", Severity::Warning).seen("40 jobs wait").action("add a worker")`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// Name of the rule, such as `disk_full`; the same for as long as the finding stands.
+    /// Name of the rule, such as `disk_full`; it does not change while the finding stands.
     pub id: &'static str,
     /// Urgency.
     pub severity: Severity,
-    /// Start, as seconds since 1970 in JSON.
+    /// Start; in JSON, seconds since 1970.
     #[serde(serialize_with = "as_seconds")]
     pub since: SystemTime,
     /// Observation, with its numbers.
@@ -53,15 +53,15 @@ pub struct Finding {
     pub means: String,
     /// Next step.
     pub action: String,
-    /// Page below `docs/runbooks/`, without its ending.
+    /// Page below `docs/runbooks/`, without its extension.
     pub runbook: Option<&'static str>,
-    /// Method and route that it concerns, as the admin page lists them: `GET /flights`.
+    /// Affected method and route, as the admin page lists them: `GET /flights`.
     pub route: Option<String>,
     /// Id of a trace that shows it.
     pub trace_id: Option<String>,
-    /// Finding that is the cause of this one, and stands before it.
+    /// Finding that is the cause of this one and precedes it.
     pub explained_by: Option<&'static str>,
-    /// Set if the requests that it is about waited for no query: the database is no cause.
+    /// The affected requests waited for no query, so the database is not the cause.
     #[serde(skip)]
     pub(crate) without_queries: bool,
 }
@@ -105,36 +105,36 @@ impl Finding {
         self
     }
 
-    /// Sets the page below `docs/runbooks/`, without its ending.
+    /// Sets the page below `docs/runbooks/`, without its extension.
     #[must_use]
     pub fn runbook(mut self, runbook: &'static str) -> Self {
         self.runbook = Some(runbook);
         self
     }
 
-    /// Names method and route that it concerns: `GET /flights`. Unless a trace is named too, the admin page links one of its
-    /// requests that failed, if one is kept.
+    /// Sets the affected method and route: `GET /flights`. Unless a trace is set
+    /// too, the admin page links one of its failed requests, if one is kept.
     #[must_use]
     pub fn route(mut self, route: impl Into<String>) -> Self {
         self.route = Some(route.into());
         self
     }
 
-    /// Names a trace that shows it.
+    /// Sets a trace that shows it.
     #[must_use]
     pub fn trace_id(mut self, trace_id: impl Into<String>) -> Self {
         self.trace_id = Some(trace_id.into());
         self
     }
 
-    /// Sets the start, if the rule knows it better than the time of its first answer.
+    /// Sets the start, if the rule knows it better than the time of its first result.
     #[must_use]
     pub fn since(mut self, since: SystemTime) -> Self {
         self.since = since;
         self
     }
 
-    /// Names the cause. It counts while that finding stands.
+    /// Sets the cause. It applies while that finding stands.
     #[must_use]
     pub fn explained_by(mut self, cause: &'static str) -> Self {
         self.explained_by = Some(cause);

@@ -5,35 +5,35 @@ use std::time::Duration;
 use super::Finding;
 use super::snapshot::{Cache, SLOW_ANSWER, Snapshot};
 
-/// Time over which a rule compares numbers, unless it has one of its own.
+/// Window over which a rule compares numbers, unless it has its own.
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
-/// Time without another loss after which one is over: of batches that go out each 10 s every other one may fail.
+/// Time without a further loss after which a loss is over: batches are sent every 10 s, and every other one may fail.
 pub(super) const SETTLED: Duration = Duration::from_secs(30);
-/// Time that snapshots are kept for: the longest window of a rule.
+/// Time for which snapshots are kept: the longest window of a rule.
 const KEPT: Duration = Duration::from_secs(300);
 /// Time between two points of the hour.
 const POINT: Duration = Duration::from_secs(60);
 const POINTS: usize = 61;
-/// Time for which a clock that was set is a possible cause of other findings.
+/// Time for which a step of the clock is a possible cause of other findings.
 pub(super) const STEPPED_LATELY: Duration = Duration::from_secs(600);
-/// Time for which a route is known to have become slow after it was slow last: the window of what is usual.
+/// Time for which a route counts as having become slow, after it was last slow: the window of what is usual.
 const BECAME_SLOW: Duration = Duration::from_secs(3600);
-/// A wall clock that differs by this much from the monotonic one was set.
+/// Minimum difference between wall clock and monotonic clock that counts as a step.
 const STEP_SECONDS: f64 = 2.0;
 
-/// Cause that never stands: none of those that the table names.
+/// Cause that never stands, so that no cause of the table applies.
 pub(super) const NO_CAUSE: &str = "";
 
 /// Snapshots before the current one, newest last.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     recent: VecDeque<Arc<Snapshot>>,
-    /// The cache's totals once a minute, for an hour.
+    /// Totals of the cache once a minute, for an hour.
     hour: VecDeque<(Duration, Cache)>,
-    /// The time at which the clock was set furthest lately, and by how many seconds.
+    /// Largest recent step of the clock: its time, and its seconds.
     step: Option<(Duration, f64)>,
     active: Vec<&'static str>,
-    /// Slow routes that were not always so, and when they were slow last.
+    /// Slow routes that were not always slow, with the time they were last slow.
     became_slow: HashMap<String, Duration>,
 }
 
@@ -96,12 +96,12 @@ impl History {
         self.recent.back().map(Arc::as_ref)
     }
 
-    /// Returns the cache's totals an hour ago, or as far back as they reach.
+    /// Returns the totals of the cache an hour ago, or the oldest known ones.
     pub(crate) fn hour_ago(&self) -> Option<Cache> {
         self.hour.front().map(|(_, cache)| *cache)
     }
 
-    /// Returns by how many seconds the clock was set within this window.
+    /// Returns the number of seconds by which the clock was set within this window.
     pub(crate) fn step(&self, now: &Snapshot, window: Duration) -> Option<f64> {
         let last = self.last().and_then(|before| stepped(before, now));
         let known = self.step.filter(|(at, _)| *at + window >= now.at);
@@ -110,13 +110,13 @@ impl History {
         all.max_by(|one, other| one.abs().total_cmp(&other.abs()))
     }
 
-    /// Returns `true` if the clock was set by as much as this lately: what else fails may come of it.
+    /// Returns `true` if the clock was recently set by at least this much: other failures may be a consequence.
     fn was_set(&self, now: &Snapshot, by: Duration) -> bool {
         let step = self.step(now, STEPPED_LATELY);
         step.is_some_and(|seconds| seconds.abs() >= by.as_secs_f64())
     }
 
-    /// Leaves a finding the clock as its cause only if that was set by as much lately.
+    /// Keeps the clock as a possible cause of a finding only if it was recently set by at least this much.
     pub(crate) fn clock_may_explain(
         &self,
         finding: Finding,
@@ -129,12 +129,12 @@ impl History {
         }
     }
 
-    /// Returns `true` while this finding stands, for rules that end at another threshold than they begin at.
+    /// Returns `true` while this finding stands, for rules whose thresholds for start and end differ.
     pub(crate) fn is_active(&self, id: &str) -> bool {
         self.active.contains(&id)
     }
 
-    /// Returns `true` for a slow route that became so while it was looked at.
+    /// Returns `true` for a slow route that became slow while it was observed.
     pub(crate) fn became_slow(&self, route: &str) -> bool {
         self.became_slow.contains_key(route)
     }
@@ -144,7 +144,7 @@ impl History {
     }
 }
 
-/// Returns by how many seconds the clock was set between two snapshots.
+/// Returns the number of seconds by which the clock was set between two snapshots.
 pub(super) fn stepped(before: &Snapshot, now: &Snapshot) -> Option<f64> {
     let wall = match now.wall.duration_since(before.wall) {
         Ok(forward) => forward.as_secs_f64(),

@@ -1,4 +1,4 @@
-//! Rules about the history of lines, spans and metrics that is kept in files.
+//! Rules about the history of lines, spans and metrics in files.
 
 use super::history::{History, WINDOW};
 use super::snapshot::Snapshot;

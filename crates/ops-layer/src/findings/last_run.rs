@@ -1,4 +1,4 @@
-//! Rules about the run before, and the file that shows it.
+//! Rules about the previous run, and the file that shows it.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use super::history::History;
 use super::snapshot::Snapshot;
 use super::{Finding, Severity, disk};
 
-/// Time after a start for which the end of the run before is a finding; the page shows it for as long as the process runs.
+/// Time after a start for which the end of the previous run is
+/// a finding; the page shows it as long as the process runs.
 const LATELY: Duration = Duration::from_secs(3600);
 const RUNBOOK: &str = "last-run-crashed";
 
@@ -42,7 +43,7 @@ pub(super) fn off(now: &Snapshot, _: &History) -> Option<Finding> {
     Some(finding.runbook(RUNBOOK))
 }
 
-/// Remedy for the reason why there is no black box.
+/// Returns the remedy for the reason why there is no black box.
 fn remedy(why: &str) -> &'static str {
     let says = |text: &&str| why.contains(*text);
     // 2 is ENOENT, 20 is ENOTDIR

@@ -4,9 +4,9 @@ use super::history::{History, NO_CAUSE, SETTLED, WINDOW};
 use super::snapshot::Snapshot;
 use super::{Finding, Severity, disk};
 
-/// Outputs with a reader at their other end.
+/// Outputs that another process reads.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
-/// Added to what was seen if nothing shows whether it still holds.
+/// Appended to the observation if nothing shows whether it still holds.
 const NOT_TRIED: &str = "; no line was logged for a minute, so that it was not tried again";
 const RUNBOOK: &str = "log-lines-missing";
 
@@ -79,7 +79,7 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
             false => Severity::Warning,
         };
         let mut finding = Finding::new("log_lines_dropped", severity);
-        // whatever is wrong with a file
+        // a problem with a file is not the cause
         if is_of_streams {
             finding = finding.explained_by(NO_CAUSE);
         }

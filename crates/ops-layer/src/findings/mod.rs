@@ -1,4 +1,4 @@
-//! Names what is wrong: rules over numbers that the parts count anyway, evaluated every five seconds on a thread of their own.
+//! Detects problems: rules over numbers that the parts count anyway, evaluated every five seconds on a separate thread.
 
 mod app;
 mod cache;
@@ -30,7 +30,7 @@ use snapshot::Snapshot;
 /// Time between two evaluations.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// One rule: a function of the numbers now and those before.
+/// Rule: a function of the current numbers and earlier ones.
 struct Rule {
     ids: &'static [&'static str],
     /// Usual severity, for the metric.
@@ -105,7 +105,7 @@ const RULES: [Rule; 37] = {
     ]
 };
 
-/// Returns what the rules find in one snapshot, without a past.
+/// Returns the findings for one snapshot, without a past.
 pub(crate) fn judge(snapshot: &Snapshot) -> Vec<Finding> {
     let past = History::default();
     let found = RULES.iter();
@@ -113,19 +113,19 @@ pub(crate) fn judge(snapshot: &Snapshot) -> Vec<Finding> {
     explain::ordered(found.collect())
 }
 
-/// Names the answer of a collector to the first batch that failed.
+/// Returns the finding about a failed export, however short the failure.
 #[cfg(feature = "trace")]
 pub(crate) fn collector_failure(export: &snapshot::Export) -> Option<Finding> {
     export.failing_for?;
     Some(export::failure(export, Duration::ZERO))
 }
 
-/// `OPS_ENV` is `production`.
+/// Returns whether `OPS_ENV` is `production`.
 pub(crate) fn is_production() -> bool {
     std::env::var("OPS_ENV").is_ok_and(|env| names_production(&env))
 }
 
-/// Reads the variable as logs and secrets do: a file of variables may end its lines in another way.
+/// Interprets the variable as logs and secrets do: a file of variables may have other line endings.
 fn names_production(env: &str) -> bool {
     env.trim() == "production"
 }

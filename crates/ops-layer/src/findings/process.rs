@@ -10,23 +10,24 @@ use super::{EVERY, Finding, Severity};
 
 const MIB: u64 = 1 << 20;
 const LONG_WINDOW: Duration = Duration::from_secs(300);
-/// Periods of 100 ms that have to pass before their throttled share means something.
+/// Number of periods of 100 ms below which their throttled share is not meaningful.
 const PERIODS: f64 = 50.0;
-/// Bytes of which a share that is small is also too little for an hour of a busy service.
+/// Maximum size that a free share refers to, in bytes: a small share of it is too little for an hour of a busy service.
 const MUCH: f64 = 40.0 * (1_u64 << 30) as f64;
-/// Inodes of which a share that is small is also too few for an hour of many small files.
+/// Maximum number of inodes that a free share refers to: a small
+/// share of them is too few for an hour of many small files.
 const MANY_FILES: f64 = 2e6;
 const THROTTLED_SHARE: f64 = 0.25;
 
 impl Disk {
-    /// No room for a file of a few MiB.
+    /// Returns whether there is no room for a file of a few MiB.
     fn is_full(&self) -> bool {
         let share = (self.total / 100).min(256 * MIB);
         let little = share.max((self.total / 20).min(16 * MIB));
         self.free < little || self.free_files.is_some_and(|files| files == 0)
     }
 
-    /// Returns free inodes and all of them, if less than this share is free.
+    /// Returns the free inodes and their total, if less than this share is free.
     fn few_files(&self, least: f64) -> Option<(u64, u64)> {
         let (free, all) = (self.free_files?, self.files?);
         let is_few = (free as f64) < least * MANY_FILES.min(all as f64);
@@ -201,9 +202,9 @@ pub(super) fn cardinality(now: &Snapshot, history: &History) -> Option<Finding> 
     })
 }
 
-/// Failures that are looked at: of all requests in the last minute, of one route in the same time, and of few requests in a longer
-/// one: of all, or of one route. A route that fails as a whole is a small share of many others, and one that is asked twice a minute
-/// fails seldom, whatever the others do.
+/// Finds failures of all requests in the last minute, or of one route in that time; with few requests,
+/// in a longer window: of all, or of one route. A route that fails as a whole may be a small share of
+/// all requests, and a route that is requested twice a minute rarely fails in absolute numbers.
 pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
     let of_all = || {
         let all = counted(now, history, WINDOW).filter(|all| all.is_many(10.0, 0.05))?;
@@ -239,18 +240,18 @@ pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
     };
     let mut finding = Finding::new("requests_failing", Severity::Critical);
     finding.route = route;
-    // a panic is counted before its failure, and so perhaps before the window's first look
+    // a panic is counted before its failure, and so perhaps before the first snapshot of the window
     let with_look_before = window + 2 * EVERY;
     let panics = increase(now, history, with_look_before, |metrics| {
         Some(metrics.panics)
     })?;
-    // a panic has no route, and neither has what a limit answered: those of a route that is named are told from others only if each
-    // failure may be one
+    // neither panics nor responses of a limit have a route: for a named route,
+    // they are taken as the reason only if they could account for every failure
     let least = match place.is_empty() {
         true => counts.failed / 2.0,
         false => counted(now, history, window)?.failed,
     };
-    // what ended otherwise, such as with 503, failed for another reason
+    // failures with another status, such as 503, have another reason
     let internal = increase(now, history, window, |metrics| metrics.internal_errors);
     if panics >= least && internal.is_none_or(|internal| internal >= least) {
         finding = finding.explained_by("panics");
@@ -289,12 +290,13 @@ pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
     )
 }
 
-/// A route that has been slow for a minute.
+/// Finds a route that has been slow for a minute.
 pub(super) fn slow(now: &Snapshot, history: &History) -> Option<Finding> {
     slow_route(now, history, false)
 }
 
-/// One whose answers usually take as long, such as a long poll: no reason to do anything, unless it became so while it was looked at.
+/// Finds a route whose responses usually take that long, such as a long
+/// poll: no reason to act, unless it became slow while it was observed.
 pub(super) fn usually_slow(now: &Snapshot, history: &History) -> Option<Finding> {
     slow_route(now, history, true)
 }
@@ -327,7 +329,7 @@ fn slow_route(now: &Snapshot, history: &History, usually: bool) -> Option<Findin
         usual,
         ..
     } = worst;
-    // why a client went away is not known: it may close a stream as usual, or ask again with one more letter
+    // the client's reason is unknown: it may close a stream as usual, or search again with one more letter
     let given_up = given_up(now, history, route).min(*requests as f64);
     let (how_many, or_not) = match given_up > 0.0 {
         true => (
@@ -354,7 +356,7 @@ fn slow_route(now: &Snapshot, history: &History, usually: bool) -> Option<Findin
     )
 }
 
-/// Requests of a route in five minutes whose client went away before the end of the answer.
+/// Returns the number of requests of a route in five minutes whose client went away before the end of the response.
 fn given_up(now: &Snapshot, history: &History, route: &str) -> f64 {
     let of = |snapshot: &Snapshot| {
         let counts = &snapshot.metrics.as_ref()?.given_up_by_route;
@@ -365,7 +367,7 @@ fn given_up(now: &Snapshot, history: &History, route: &str) -> f64 {
     of(now).unwrap_or(0.0) - before.unwrap_or(0.0)
 }
 
-/// Requests of some time, and those of them that failed.
+/// Number of requests in a window, and of the failed ones.
 #[derive(Clone, Copy)]
 struct Counts {
     all: f64,
@@ -374,7 +376,7 @@ struct Counts {
 
 impl Counts {
     fn new(all: f64, failed: f64) -> Self {
-        // failures are read first: of a request that ended in between, the failure alone is new at the next look
+        // failures are read first: of a request that ends in between, only the failure is new in the next snapshot
         let failed = failed.min(all);
         Self { all, failed }
     }
@@ -390,7 +392,7 @@ fn counted(now: &Snapshot, history: &History, window: Duration) -> Option<Counts
     Some(Counts::new(all, failed))
 }
 
-/// The route that failed most often within this time, of those that are wanted.
+/// Returns the wanted route that failed most often in this window.
 fn worst_route(
     now: &Snapshot,
     history: &History,
@@ -404,14 +406,14 @@ fn worst_route(
     Some((route.to_owned(), worst.counts))
 }
 
-/// Requests of a route that failed, and how they compare with all of its requests.
+/// Failed requests of a route, and their relation to all of its requests.
 struct Failed {
-    /// May be more than the requests that ended, see [`Counts::new`].
+    /// May exceed the number of ended requests, see [`Counts::new`].
     failed: f64,
     counts: Counts,
 }
 
-/// The routes that failed within this time.
+/// Returns the routes that failed in this window.
 fn failed_routes<'a>(
     now: &'a Snapshot,
     history: &History,

@@ -6,7 +6,7 @@ use super::history::{History, STEPPED_LATELY};
 use super::snapshot::Snapshot;
 use super::{Finding, Severity};
 
-/// A task that waits for longer says that no worker is free.
+/// Wait of a task from which no worker counts as free.
 pub(super) const BLOCKED: Duration = Duration::from_secs(2);
 
 pub(super) fn blocked(now: &Snapshot, _: &History) -> Option<Finding> {

@@ -1,4 +1,4 @@
-//! Rules about secrets. They name secrets, sources and answers, never a value.
+//! Rules about secrets. They name secrets, sources and responses, never a value.
 
 use std::time::Duration;
 
@@ -7,9 +7,10 @@ use super::snapshot::{SecretState, Snapshot};
 use super::{Finding, Severity};
 
 const RUNBOOK: &str = "secrets-not-loading";
-/// AWS refuses requests that are five minutes off; the clock may have been off in the other direction before.
+/// Minimum step of the clock that explains a refusal: AWS refuses requests that are
+/// five minutes off, and the clock may have been off in the other direction before.
 const REFUSED_STEP: Duration = Duration::from_secs(240);
-/// Secrets that a text names at most.
+/// Maximum number of secrets that a text names.
 const NAMED: usize = 5;
 
 pub(super) const AWS: [&str; 4] = [
@@ -19,7 +20,7 @@ pub(super) const AWS: [&str; 4] = [
     "aws_unreachable",
 ];
 
-/// One finding for all failures at AWS: the kind that most secrets met.
+/// Creates one finding for all failures at AWS: that of the kind that affects most secrets.
 pub(super) fn aws(now: &Snapshot, history: &History) -> Option<Finding> {
     let known = &now.secrets.as_ref()?.known;
     let of = |kinds: &[&str]| -> Vec<&SecretState> {
@@ -72,7 +73,7 @@ pub(super) fn aws(now: &Snapshot, history: &History) -> Option<Finding> {
     Some(finding.runbook(RUNBOOK))
 }
 
-/// One finding for what fails in another way, or at another store than AWS.
+/// Creates one finding for failures of another kind, or at another store than AWS.
 pub(super) fn failing(now: &Snapshot, _: &History) -> Option<Finding> {
     let known = &now.secrets.as_ref()?.known;
     let is_of_store = |secret: &&SecretState| {
@@ -95,7 +96,7 @@ pub(super) fn failing(now: &Snapshot, _: &History) -> Option<Finding> {
     Some(finding.runbook(RUNBOOK))
 }
 
-/// Finding about the source that failed for the secret of this name; one of no name if none did.
+/// Returns the finding about the source that failed for the secret of this name; [`NO_CAUSE`] if none did.
 pub(super) fn cause_of(now: &Snapshot, name: &str) -> &'static str {
     let known = now.secrets.iter().flat_map(|secrets| &secrets.known);
     cause(
@@ -105,7 +106,7 @@ pub(super) fn cause_of(now: &Snapshot, name: &str) -> &'static str {
     )
 }
 
-/// Finding about the source that failed for one of these secrets; one of no name if none did.
+/// Returns the finding about the source that failed for one of these secrets; [`NO_CAUSE`] if none did.
 fn cause(secrets: &[&SecretState]) -> &'static str {
     let mut failed = secrets
         .iter()
@@ -123,7 +124,7 @@ fn cause(secrets: &[&SecretState]) -> &'static str {
     }
 }
 
-/// A required secret that is not there stops what needs it.
+/// Returns the severity: a missing required secret stops whatever needs it.
 fn severity(secrets: &[&SecretState]) -> Severity {
     let mut secrets = secrets.iter();
     match secrets.any(|secret| secret.is_required && !secret.is_present) {

@@ -1,4 +1,4 @@
-//! Numbers that the rules judge, read at one moment. A part that is compiled out has none.
+//! Numbers that the rules evaluate, read at one time. A part that is compiled out has none.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,7 +23,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// A snapshot without any part, now.
+    /// Creates a snapshot of the current time without any part.
     pub(crate) fn nothing(is_production: bool) -> Self {
         Self {
             at: Duration::ZERO,
@@ -44,26 +44,26 @@ impl Snapshot {
     }
 }
 
-/// The black box, and the run before.
+/// State of the black box, and the previous run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BlackBox {
-    /// Reason why there is none although one was asked for.
+    /// Reason why there is none although it is configured.
     pub(crate) off: Option<String>,
-    /// End of the run before, if it was not clean.
+    /// End of the previous run, if it was not clean.
     pub(crate) ended: Option<Ended>,
 }
 
-/// The history of lines, spans and metrics.
+/// State of the history of lines, spans and metrics.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
-    /// Reason why nothing is written although it was asked for.
+    /// Reason why nothing is written although it is configured.
     pub(crate) stopped: Option<String>,
     /// Reason why files are neither merged nor removed.
     pub(crate) untidy: Option<String>,
-    /// Records that were dropped while it was not stopped.
+    /// Number of records dropped while it was not stopped.
     pub(crate) dropped: u64,
     pub(crate) written: u64,
-    /// Files that cannot be read, each with the reason.
+    /// Unreadable files, each with the reason.
     pub(crate) unreadable: Vec<String>,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Ended {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Export {
     pub(crate) endpoint: Option<String>,
-    /// Nobody configured the endpoint.
+    /// The endpoint is the default, not a configured one.
     pub(crate) is_default: bool,
     /// Time for which exports have failed, by the monotonic clock; `None` while they work.
     pub(crate) failing_for: Option<Duration>,
@@ -89,7 +89,7 @@ pub(crate) struct Export {
     pub(crate) status: Option<u16>,
     pub(crate) last_duration: Option<Duration>,
     pub(crate) ended: u64,
-    /// Spans that wait to be sent, and those that are being sent.
+    /// Number of spans that are queued or being sent.
     pub(crate) queued: u64,
     pub(crate) queue_full: u64,
     pub(crate) export_failed: u64,
@@ -111,11 +111,12 @@ pub(crate) struct SecretState {
     pub(crate) is_present: bool,
     pub(crate) is_asked: bool,
     pub(crate) is_default: bool,
-    /// It is secret, unlike a setting that may well be at its default.
+    /// It is secret, unlike a setting that may use its default.
     pub(crate) is_sensitive: bool,
     pub(crate) is_stale: bool,
     pub(crate) age: Option<u64>,
-    /// Kind of the last failure at a remote source, as the resolver names it; `None` once it is so old that it may be over.
+    /// Kind of the last failure at a remote source, as the resolver
+    /// names it; `None` once it is so old that it may be over.
     pub(crate) error: Option<&'static str>,
     /// Name of the source that failed.
     pub(crate) failed_at: &'static str,
@@ -126,9 +127,9 @@ pub(crate) struct SecretState {
 pub(crate) struct Log {
     pub(crate) written: u64,
     pub(crate) dropped: u64,
-    /// Files with a reason why they take no line.
+    /// Files that cannot be written, with the reason.
     pub(crate) problems: Vec<(String, String)>,
-    /// Every output, with the number of lines that it did not take.
+    /// Every output, with the number of lines it lost.
     pub(crate) lost: Vec<(String, u64)>,
 }
 
@@ -143,12 +144,12 @@ pub(crate) struct Cache {
     pub(crate) is_paused: bool,
 }
 
-/// The bucket that machines share results through.
+/// State of the bucket through which machines share results.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
-    /// Secret with its key, if the source of that could not be asked: then it is off.
+    /// Secret of its key, if the source of that secret was unavailable: sharing is then off.
     pub(crate) missing_key: Option<String>,
-    /// Time since which it is not asked, as it did not answer.
+    /// Time since which it is not queried, because it did not respond.
     pub(crate) open_since: Option<SystemTime>,
     /// It ignores conditions of writes.
     pub(crate) is_unconditional: bool,
@@ -161,33 +162,34 @@ pub(crate) struct Shared {
 pub(crate) struct Queries {
     pub(crate) run: u64,
     pub(crate) failed: u64,
-    /// Longer than a second.
+    /// Queries longer than a second.
     pub(crate) slow: u64,
 }
 
-/// Duration from which a query counts as slow.
+/// Duration above which a query counts as slow.
 #[cfg(any(feature = "cache", feature = "trace"))]
 pub(crate) const SLOW_QUERY: Duration = Duration::from_secs(1);
 
-/// Numbers that the metrics have read already; `None` where the machine does not tell.
+/// Numbers that the metrics already have; `None` if the machine does not provide them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) requests: f64,
-    /// Requests that ended with 5xx, broke off after their head, or were calls of gRPC that failed.
+    /// Requests that ended with 5xx, broke off after their head, or were gRPC calls that failed.
     pub(crate) server_errors: f64,
-    /// Requests of these that ended as a panic ends them, with 500 or as a panic; `None` if that is not told apart.
+    /// Those of them that ended as a panic ends a request, with
+    /// status 500 or failure kind panic; `None` if that is not known.
     pub(crate) internal_errors: Option<f64>,
-    /// Requests that `max_in_flight` of a service refused.
+    /// Requests refused by `max_in_flight` of a service.
     pub(crate) refused: u64,
-    /// Requests that took longer than `timeout` of a service allows.
+    /// Requests that exceeded `timeout` of a service.
     pub(crate) late: u64,
-    /// Requests that failed, as `server_errors` counts them, of each route that has any.
+    /// Failed requests, as counted in `server_errors`, of each route that has any.
     pub(crate) errors_by_route: Vec<(String, f64)>,
     /// Requests of each route.
     pub(crate) requests_by_route: Vec<(String, f64)>,
     /// Requests of each route whose client went away before the end of the answer.
     pub(crate) given_up_by_route: Vec<(String, f64)>,
-    /// Routes whose answers took long in the last five minutes.
+    /// Routes with slow responses in the last five minutes.
     pub(crate) slow_routes: Vec<SlowRoute>,
     pub(crate) panics: f64,
     pub(crate) open_fds: Option<f64>,
@@ -202,7 +204,7 @@ pub(crate) struct Metrics {
     pub(crate) overflows: Vec<Overflow>,
 }
 
-/// A route whose 95th percentile of the time to the head of an answer is [`STAYS_SLOW`] or more, over five minutes.
+/// Route whose 95th percentile of the time to the head of a response is [`STAYS_SLOW`] or more, over five minutes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SlowRoute {
     pub(crate) route: String,
@@ -213,20 +215,21 @@ pub(crate) struct SlowRoute {
     pub(crate) usual: f64,
     /// 95th percentile over an hour, in seconds.
     pub(crate) usual_p95: f64,
-    /// Set if queries took at least half of one of its late answers that are kept; `None` if none is.
+    /// Set if queries took at least half of one of its slow responses that are kept; `None` if none is kept.
     pub(crate) waits_for_queries: Option<bool>,
 }
 
 impl SlowRoute {
-    /// Reports whether half of its answers were late for an hour, and the latest of them not much sooner than now.
+    /// Returns whether half of its responses were slow over an hour, and
+    /// its slowest responses now take at most twice as long as usual.
     pub(crate) fn is_usual(&self) -> bool {
         self.usual >= SLOW_ANSWER && self.p95 <= 2.0 * self.usual_p95
     }
 }
 
-/// Seconds from which on an answer is late: those of the alert `HighApiLatency`.
+/// Seconds from which a response is slow: the threshold of the alert `HighApiLatency`.
 pub(crate) const SLOW_ANSWER: f64 = 0.5;
-/// Seconds from which on a route that was found to be slow stays so.
+/// Seconds from which a route that was found to be slow remains slow.
 pub(crate) const STAYS_SLOW: f64 = 0.4;
 
 #[derive(Clone, Debug, Default)]
@@ -237,24 +240,24 @@ pub(crate) struct Overflow {
     pub(crate) example: String,
 }
 
-/// File system below a directory that we write to.
+/// File system of a directory that the process writes to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     pub(crate) path: String,
     pub(crate) total: u64,
     pub(crate) free: u64,
-    /// Files that can still be made; `None` if the file system does not count them.
+    /// Number of files that can still be created; `None` if the file system does not count them.
     pub(crate) free_files: Option<u64>,
-    /// Files that it has room for; `None` if it does not count them.
+    /// Number of files that it has room for; `None` if the file system does not count them.
     pub(crate) files: Option<u64>,
 }
 
-/// Task that asks a runtime once a second if it still runs tasks.
+/// State of the task that checks once a second whether a runtime still runs tasks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Heartbeat {
-    /// Time that the task that was sent last waits for its first poll; `None` if it ran.
+    /// Time that the most recent task has waited for its first poll; `None` if it ran.
     pub(crate) waiting: Option<Duration>,
-    /// Longest wait of the tasks that ran since the snapshot before.
+    /// Longest wait of the tasks that ran since the previous snapshot.
     pub(crate) longest: Duration,
     pub(crate) workers: usize,
 }

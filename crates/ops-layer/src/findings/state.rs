@@ -7,10 +7,10 @@ use super::history::{History, stepped};
 use super::snapshot::Snapshot;
 use super::{Finding, RULES, Severity};
 
-/// A finding ends when its rule has been silent for this long: what comes and goes is one finding.
+/// Time without a match after which a finding ends: a problem that comes and goes is one finding.
 pub(crate) const HOLD: Duration = Duration::from_secs(20);
 
-/// The findings that stand, and what the rules have to know of the past.
+/// Current findings, and the past that the rules need.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     history: History,
@@ -20,13 +20,13 @@ pub(crate) struct State {
 #[derive(Debug)]
 struct Standing {
     finding: Finding,
-    /// Rule that found it; those of the application have none.
+    /// Rule that found it; `None` for rules of the application.
     rule: Option<usize>,
     began: Duration,
     seen_last: Duration,
 }
 
-/// A finding that appeared, or one that is over and stood for so long.
+/// Finding that appeared, or one that ended, with the time for which it stood.
 #[derive(Debug)]
 pub(crate) enum Change {
     Appeared(Finding),
@@ -34,7 +34,8 @@ pub(crate) enum Change {
 }
 
 impl State {
-    /// Judges a snapshot, and takes what the rules of the application found. Returns the findings in order.
+    /// Evaluates the rules on a snapshot, and adds the findings of the
+    /// application's rules. Returns the findings in order, and the changes.
     pub(crate) fn evaluate(
         &mut self,
         now: Snapshot,
@@ -54,7 +55,7 @@ impl State {
         found.extend(of_application.into_iter().map(|finding| (None, finding)));
         let mut noted = Vec::new();
         for (rule, finding) in found {
-            // the first of two with one name
+            // of findings with one name, the first counts
             if noted.contains(&finding.id) {
                 continue;
             }
@@ -75,7 +76,7 @@ impl State {
             .iter()
             .map(|standing| standing.finding.clone());
         let all = ordered(all.collect());
-        // a line names the cause
+        // the log line names the cause
         for change in &mut changes {
             if let Change::Appeared(finding) = change
                 && let Some(known) = all.iter().find(|known| known.id == finding.id)
@@ -86,7 +87,8 @@ impl State {
         (all, changes)
     }
 
-    /// Lets starts keep their distance from now if the clock was set forward. One that is set back shows by itself.
+    /// Moves start times along if the clock was set forward, so that the age of
+    /// findings does not change. A clock that was set back needs no correction here.
     fn follow_clock(&mut self, now: &Snapshot) {
         let step = self.history.last().and_then(|before| stepped(before, now));
         let Some(Ok(forward)) = step.map(Duration::try_from_secs_f64) else {
@@ -106,7 +108,7 @@ impl State {
         changes: &mut Vec<Change>,
     ) {
         finding.since = finding.since.min(now.wall);
-        // another answer of the same rule takes the place of the one before at once
+        // another finding of the same rule replaces the previous one at once
         let is_replaced = |standing: &Standing| {
             rule.is_some() && standing.rule == rule && standing.finding.id != finding.id
         };
@@ -140,7 +142,7 @@ impl Standing {
     }
 }
 
-/// Severity that metrics start with at 0.
+/// Returns the findings, and the severity with which their metrics start at 0.
 pub(crate) fn known() -> impl Iterator<Item = (&'static str, Severity)> {
     RULES
         .iter()

@@ -1,4 +1,4 @@
-//! The thread that looks every few seconds, off the path of requests.
+//! Thread that evaluates the rules every few seconds, off the path of requests.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,10 +16,10 @@ use super::{EVERY, Finding, Severity};
 
 /// Time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
-/// Findings that are older are not those of now.
+/// Age from which findings count as outdated.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// The findings of a process, and the thread that keeps them.
+/// Current findings of a process, and the thread that updates them.
 #[derive(Clone)]
 pub(crate) struct Watch(Arc<Shared>);
 
@@ -37,15 +37,15 @@ struct Current {
     at: Instant,
 }
 
-/// The task that was sent to the runtime last.
+/// Task that was most recently sent to the runtime.
 #[derive(Debug, Default)]
 struct Beat {
-    /// Milliseconds since the start of the watch, plus one; 0 if it ran.
+    /// Milliseconds since the start of the watch, plus one; 0 if the task ran.
     sent: AtomicU64,
     longest: AtomicU64,
 }
 
-/// A task on its way: it waits no longer once it ran, or was dropped with its runtime.
+/// Task in transit: it no longer waits once it ran, or was dropped with its runtime.
 struct OnItsWay(Arc<Beat>);
 
 impl Drop for OnItsWay {
@@ -55,7 +55,8 @@ impl Drop for OnItsWay {
 }
 
 impl Watch {
-    /// Starts the thread; `scrub` takes secrets out of the texts, `find` finds traces. It ends when `look` returns nothing, or with [`stop`](Self::stop).
+    /// Starts the thread; `scrub` redacts secrets in the texts, `find` finds traces.
+    /// The thread ends when `look` returns `None`, or with [`stop`](Self::stop).
     pub(crate) fn start(
         look: impl Fn(Duration, Heartbeat) -> Option<Snapshot> + Send + 'static,
         scrub: fn(String) -> String,
@@ -63,7 +64,7 @@ impl Watch {
     ) -> Result<Self, std::io::Error> {
         let watch = Self::new(Handle::try_current().ok());
         let running = watch.clone();
-        // there with 0 before the first evaluation
+        // the metrics exist with 0 before the first evaluation
         let mut metrics = Metrics::default();
         metrics.publish(&[]);
         std::thread::Builder::new()
@@ -86,12 +87,12 @@ impl Watch {
         }))
     }
 
-    /// Watches the runtime that this is called in.
+    /// Watches the current runtime.
     #[cfg(feature = "serve")]
     pub(crate) fn watch_runtime(&self) {
         if let Ok(handle) = Handle::try_current() {
             *lock(&self.0.runtime) = Some(handle);
-            // the task of the runtime before says nothing about this one
+            // the task of the previous runtime says nothing about this one
             self.0.beat.sent.store(0, Ordering::Release);
         }
     }
@@ -139,7 +140,7 @@ impl Watch {
         loop {
             let is_blocked = self.beat(start);
             let now = start.elapsed();
-            // seen at once, and once more as soon as it is over
+            // evaluated at once when workers block, and again as soon as that is over
             if now >= next || is_blocked != was_blocked {
                 let Some(snapshot) = look(now, self.heartbeat(start)) else {
                     return;
@@ -169,7 +170,7 @@ impl Watch {
         }
     }
 
-    /// Sends a task unless one is waiting; returns `true` if one has waited for too long.
+    /// Sends a task unless one is waiting; returns `true` if one has waited too long.
     fn beat(&self, start: Instant) -> bool {
         let Some(runtime) = lock(&self.0.runtime).clone() else {
             return false;
@@ -205,7 +206,7 @@ impl Watch {
     }
 }
 
-/// One line when a finding appears, and one when it is over.
+/// Logs one line when a finding appears, and one when it ends.
 fn report(change: &Change) {
     match change {
         Change::Appeared(finding) => {
@@ -282,7 +283,7 @@ mod tests {
         assert!(watch.heartbeat(start).waiting.is_some());
         drop(runtime);
         assert_eq!(watch.heartbeat(start).waiting, None);
-        // nor does one that is sent there afterwards
+        // nor does a task that is sent there afterwards
         assert!(!watch.beat(start));
         assert_eq!(watch.heartbeat(start).waiting, None);
     }

@@ -10,33 +10,33 @@ use crate::error::chain;
 use crate::findings::snapshot::{BlackBox as Seen, Ended};
 use crate::glue;
 
-/// Names the file, or the folder that it is made in; `off` for none.
+/// Variable that names the file, or the folder for it; `off` for none.
 const VARIABLE: &str = "OPS_BLACK_BOX";
 /// Time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// The black box of the process, for its stop: that of the last start.
+/// Black box of the process, opened by the last start; used when the process stops.
 static CURRENT: Mutex<Option<BlackBox>> = Mutex::new(None);
 
 fn current() -> MutexGuard<'static, Option<BlackBox>> {
     CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Findings of the start, and the reason why there is no black box although one was asked for.
+/// Results of the start, and the reason why there is no black box although it is configured.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Part {
-    /// The one that this part opened.
+    /// Black box that this part opened.
     opened: Option<BlackBox>,
     last_run: Option<LastRun>,
     off: Option<String>,
 }
 
-/// Returns where it is, if these settings say so.
+/// Returns the place in these settings.
 pub(crate) fn place(settings: Option<&Settings>) -> Option<&Path> {
     settings?.file.as_deref()
 }
 
-/// Names the keys of the file that are set in code, too.
+/// Returns the keys of the file that are also set in code.
 pub(crate) fn covered(in_code: Option<&Settings>, in_file: Option<&Settings>) -> Vec<&'static str> {
     let (Some(code), Some(file)) = (in_code, in_file) else {
         return Vec::new();
@@ -55,7 +55,7 @@ pub(crate) fn covered(in_code: Option<&Settings>, in_file: Option<&Settings>) ->
     covered.map(|(key, _)| key).collect()
 }
 
-/// Returns what holds: what is set in code, then the environment, then the file.
+/// Merges the settings: code takes precedence, then the environment, then the file.
 pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
     let (code, file) = (in_code.unwrap_or_default(), in_file.unwrap_or_default());
     Some(Settings {
@@ -65,8 +65,8 @@ pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> O
 }
 
 impl Part {
-    /// Opens the black box, if one is asked for, and has lines and spans written to it. Logging starts after this, so that its
-    /// first line is in the box.
+    /// Opens the black box if it is configured, and sends lines and spans to
+    /// it. Logging starts afterwards, so that its first line is included.
     pub(crate) fn start(settings: Option<&Settings>, service: &str) -> Self {
         let Some((settings, path)) = settings.and_then(|set| Some((set, set.file.as_ref()?)))
         else {
@@ -95,12 +95,12 @@ impl Part {
         }
     }
 
-    /// Folder that it is in.
+    /// Returns the folder of the black box.
     pub(crate) fn dir(&self) -> Option<PathBuf> {
         self.opened.as_ref()?.path().parent().map(Path::to_owned)
     }
 
-    /// Logs how the last run ended, and begins to watch this one. Panics are lines already.
+    /// Logs how the last run ended, and starts watching this one. Panics are already logged as lines.
     pub(crate) fn started(&self) {
         if let Some(last) = &self.last_run {
             log(last);
@@ -126,18 +126,19 @@ impl Part {
         }
     }
 
-    /// Notes that the start was refused, in the black box of this start only: a second start leaves that of the first one. A run
-    /// before that ended otherwise gets its place back, so that the next start tells of it.
+    /// Records that the start failed, in the black box that this start opened: a
+    /// second start does not touch that of the first one. The file of a previous run
+    /// that did not end cleanly is moved back, so that the next start reports it.
     pub(crate) fn refused(&self) {
         let Some(black_box) = &self.opened else {
             return;
         };
         black_box.stopping(None);
-        // while the place is still ours
+        // while this process still owns the place
         if let Some(last) = &self.last_run
             && !last.reading.ending.is_clean()
         {
-            // it stays where it is kept if that fails
+            // if that fails, the file stays where it is kept
             let _ = std::fs::rename(&last.kept, black_box.path());
         }
         black_box.close();
@@ -161,7 +162,7 @@ impl Part {
         })
     }
 
-    /// Returns the run before, for the admin page.
+    /// Returns the previous run, for the admin page.
     #[cfg(all(feature = "admin", feature = "serve"))]
     pub(crate) fn last_run(&self) -> Option<ops_admin::LastRun> {
         let last = self.last_run.as_ref()?;
@@ -179,10 +180,10 @@ impl Part {
     }
 }
 
-/// Bytes from which on a name in the file may have been cut, at 128.
+/// Length in bytes from which a name in the file may be truncated; the limit is 128.
 const CUT_FROM: usize = 125;
 
-/// Says so if another service left the black box: what it tells is not of this one.
+/// Adds a note if the black box is that of another service.
 fn name_other(reading: &mut Reading, service: &str) {
     let is_cut = reading.service.len() >= CUT_FROM && service.starts_with(&reading.service);
     if reading.service != service && !is_cut {
@@ -194,21 +195,21 @@ fn name_other(reading: &mut Reading, service: &str) {
     }
 }
 
-/// Notes that somebody asked the process to stop.
+/// Records that the process was asked to stop.
 pub(crate) fn stopping(signal: Option<i32>) {
     if let Some(black_box) = current().as_ref() {
         black_box.stopping(signal);
     }
 }
 
-/// Notes that the process ends without a shutdown.
+/// Records that the process ends without a shutdown.
 pub(crate) fn exiting() {
     if let Some(black_box) = current().as_ref() {
         black_box.exiting();
     }
 }
 
-/// Notes that the process was shut down in order.
+/// Records an orderly shutdown of the process.
 pub(crate) fn close() {
     if let Some(black_box) = current().as_ref() {
         black_box.close();
@@ -222,10 +223,10 @@ fn write_to(black_box: &BlackBox) {
     glue::trace::each_end(move |at, json| of_spans.record(Kind::Span, at, json));
 }
 
-/// Set once there is a thread for heartbeats.
+/// Set while there is a thread for heartbeats.
 static IS_BEATING: AtomicBool = AtomicBool::new(false);
 
-/// Writes the newest number of each sparkline, once a second, for as long as the process runs.
+/// Writes the newest number of each sparkline once a second, as long as the process runs.
 fn beat() {
     loop {
         let numbers = glue::metrics::newest();
@@ -238,7 +239,7 @@ fn beat() {
     }
 }
 
-/// One line about the run before.
+/// Logs one line about the previous run.
 fn log(last: &LastRun) {
     let ending = last.reading.ending.kind.as_str();
     let how = &last.reading.ending.how;

@@ -10,8 +10,8 @@ use crate::{Config, Error};
 
 pub(crate) use data_cache::Config as Settings;
 
-/// The cache, which `get_cache` and `#[cached_query]` use too. Its queries are spans of whoever asked, and are counted when
-/// they reach the engine.
+/// The cache, which `get_cache` and `#[cached_query]` also use. Its queries
+/// are spans of their callers, and are counted when they reach the engine.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) cache: Cache,
@@ -27,7 +27,7 @@ pub(crate) struct Part {
 #[derive(Debug)]
 pub(crate) enum Origin {
     Code,
-    /// File of this name.
+    /// File with this name.
     File(String),
     Default,
 }
@@ -43,7 +43,7 @@ impl Origin {
     }
 }
 
-/// System whose queries are counted: metrics and findings about DuckDB are about no other engine.
+/// System whose queries are counted: metrics and findings about DuckDB cover no other engine.
 const DUCKDB: &str = "duckdb";
 
 /// Queries that reached DuckDB.
@@ -109,7 +109,7 @@ impl Part {
         (Some(seen), Some(queries))
     }
 
-    /// Reads the state of the bucket that machines share.
+    /// Reads the state of the bucket through which machines share results.
     pub(crate) fn look_at_shared(&self) -> Option<Shared> {
         self.bucket.look(&self.cache)
     }
@@ -120,7 +120,7 @@ impl Part {
         self.cache.publish_metrics();
     }
 
-    /// Writes the entries that wait to their files. On a thread of its own: those of the runtime may all be blocked.
+    /// Writes pending entries to their files, on a separate thread: those of the runtime may all be blocked.
     pub(crate) async fn flush(&self, budget: std::time::Duration) {
         let cache = self.cache.clone();
         let (done, flushed) = tokio::sync::oneshot::channel();
@@ -129,7 +129,7 @@ impl Part {
             .spawn(move || done.send(cache.flush(budget)));
         let is_flushed = match flushing {
             Ok(_) => matches!(flushed.await, Ok(true)),
-            // where no thread can be had this one does the work
+            // if no thread can be started, this one does the work
             Err(_) => self.cache.flush(budget),
         };
         if !is_flushed {
@@ -153,12 +153,13 @@ impl Asked {
     }
 }
 
-/// Time at DuckDB, waiting for one of its connections included; `None` if it was not asked: what the cache answers is no query of it.
+/// Returns the time at DuckDB, including the wait for one of its
+/// connections; `None` if DuckDB was not queried, as on a cache hit.
 fn time_at_duckdb(event: &QueryEvent) -> Option<std::time::Duration> {
     event.ran.filter(|_| event.system == DUCKDB)
 }
 
-/// Log lines and spans of another thread belong to whoever asked.
+/// Carries log context and span of the caller to the thread that does the work.
 #[cfg(any(feature = "log", feature = "trace"))]
 fn carry(work: data_cache::Job) -> data_cache::Job {
     #[cfg(feature = "trace")]
@@ -168,7 +169,7 @@ fn carry(work: data_cache::Job) -> data_cache::Job {
     Box::new(work)
 }
 
-/// A span by the semantic conventions for databases.
+/// Records a span by the semantic conventions for databases.
 #[cfg(feature = "trace")]
 fn trace(event: &QueryEvent) {
     let operation = event.query_type.clone();
@@ -189,7 +190,7 @@ fn trace(event: &QueryEvent) {
     }
 }
 
-/// Attributes of the time that a slow query spent: an operator has no start and no end of its own, and so no span.
+/// Adds attributes for the time that a slow query spent: an operator has no start and end of its own, and so no span.
 #[cfg(feature = "trace")]
 fn profiled(
     span: ops_trace::CompletedSpan,
@@ -206,13 +207,13 @@ fn profiled(
         .attribute("duckdb.operators", profile.to_string())
 }
 
-/// The kinds of statement that are told apart; any other is `other`.
+/// Statement types with a label of their own; any other is `other`.
 #[cfg(feature = "metrics")]
 const QUERY_TYPES: [&str; 8] = [
     "SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "CREATE", "COPY", "PRAGMA",
 ];
 
-/// Every kind is there from the start, at zero.
+/// Registers every type at zero.
 #[cfg(feature = "metrics")]
 fn register() {
     use ops_metrics::catalog;
@@ -235,6 +236,6 @@ fn count(event: &QueryEvent) {
     let query_type = known.unwrap_or("other");
     catalog::duckdb_query_seconds(query_type).observe(ran.as_secs_f64());
     catalog::duckdb_query_total(query_type).inc();
-    // there with 0 before the first error, which is an increase then
+    // the series exists with 0 before the first error, which is then an increase
     catalog::duckdb_query_errors_total(query_type).add(u64::from(event.failed));
 }

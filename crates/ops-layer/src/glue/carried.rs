@@ -1,4 +1,4 @@
-/// A value that takes nothing along.
+/// Value without a context to carry along.
 #[derive(Clone, Debug)]
 pub(crate) struct Carried<T>(T);
 

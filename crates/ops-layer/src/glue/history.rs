@@ -8,24 +8,24 @@ use crate::error::chain;
 use crate::findings::snapshot::History as Seen;
 use crate::glue;
 
-/// Names the directory; `off` for none.
+/// Variable that names the directory; `off` for none.
 const VARIABLE: &str = "OPS_HISTORY_DIR";
 /// Time between two samples of the metrics.
 const EVERY: Duration = Duration::from_secs(15);
 
-/// The history, or the reason why there is none although one was asked for.
+/// The history, or the reason why there is none although it is configured.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Part {
     history: Option<History>,
     off: Option<String>,
 }
 
-/// Returns where it is, if these settings say so.
+/// Returns the place in these settings.
 pub(crate) fn place(settings: Option<&Settings>) -> Option<&Path> {
     settings?.dir.as_deref()
 }
 
-/// Names the keys of the file that are set in code, too.
+/// Returns the keys of the file that are also set in code.
 pub(crate) fn covered(in_code: Option<&Settings>, in_file: Option<&Settings>) -> Vec<&'static str> {
     let (Some(code), Some(file)) = (in_code, in_file) else {
         return Vec::new();
@@ -41,7 +41,7 @@ pub(crate) fn covered(in_code: Option<&Settings>, in_file: Option<&Settings>) ->
     covered.map(|(key, _)| key).collect()
 }
 
-/// Returns what holds: what is set in code, then the environment, then the file.
+/// Merges the settings: code takes precedence, then the environment, then the file.
 pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
     let (code, file) = (in_code.unwrap_or_default(), in_file.unwrap_or_default());
     Some(Settings {
@@ -52,8 +52,8 @@ pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> O
 }
 
 impl Part {
-    /// Opens the history, if one is asked for, and has lines and spans offered to it. Logging starts after this, so that its first
-    /// line is in it.
+    /// Opens the history if it is configured, and offers lines and spans to
+    /// it. Logging starts afterwards, so that its first line is included.
     pub(crate) fn start(settings: Option<&Settings>, service: &str) -> Self {
         let Some((settings, dir)) = settings.and_then(|set| Some((set, set.dir.as_ref()?))) else {
             return Self::default();
@@ -82,7 +82,7 @@ impl Part {
         }
     }
 
-    /// Logs why there is none, and begins to sample the metrics, which are there by now.
+    /// Logs why there is no history, and starts sampling the metrics, which exist by now.
     pub(crate) fn started(&self) {
         if let Some(why) = &self.off {
             tracing::warn!(target: "ops_layer", why, "history_off");
@@ -93,7 +93,7 @@ impl Part {
         let sampling = std::thread::Builder::new()
             .name("ops-history-metrics".to_owned())
             .spawn(move || {
-                // the first one at once: what is counted from here on is the difference to it
+                // the first sample is taken at once: later counts are the difference to it
                 loop {
                     glue::metrics::sample_to(&history, SystemTime::now());
                     std::thread::sleep(EVERY);
@@ -126,12 +126,12 @@ impl Part {
         })
     }
 
-    /// Directory that is written to.
+    /// Returns the directory that is written to.
     pub(crate) fn dir(&self) -> Option<&Path> {
         self.history.as_ref().map(History::dir)
     }
 
-    /// The history as the admin page asks it.
+    /// Returns the history for the admin page.
     #[cfg(all(feature = "admin", feature = "serve"))]
     pub(crate) fn shown(&self) -> Option<ops_admin::History> {
         let history = self.history.clone()?;
@@ -140,14 +140,14 @@ impl Part {
         let (of_run, of_flush) = (history.clone(), history.clone());
         let run = move || of_run.run();
         let shown = ops_admin::History::new(dir.to_string_lossy(), run, move |budget| {
-            // numbers as they are now, not as they were up to 15 s ago
+            // current numbers, not those of up to 15 s ago
             glue::metrics::sample_to(&of_flush, SystemTime::now());
             of_flush.flush(budget)
         });
         Some(asked(shown, history))
     }
 
-    /// Samples the metrics once more, and writes what waits.
+    /// Samples the metrics once more, and writes pending records.
     pub(crate) fn close(&self, budget: Duration) {
         if let Some(history) = &self.history {
             glue::metrics::sample_to(history, SystemTime::now());
@@ -160,15 +160,15 @@ impl Part {
     }
 }
 
-/// Memory of the engine within this process.
+/// Memory limit of the engine within this process.
 #[cfg(all(feature = "admin", feature = "serve", feature = "duckdb"))]
 const ENGINE_BYTES: u64 = 256 << 20;
 
-/// Bytes of its answer as JSON, which stands in memory about three times until it is sent.
+/// Maximum size of its result as JSON, which is in memory about three times until it is sent.
 #[cfg(all(feature = "admin", feature = "serve", feature = "duckdb"))]
 const ANSWER_BYTES: u64 = 32 << 20;
 
-/// Has the engine answer: on one thread, so that requests have the other ones.
+/// Adds the engine, which runs on one thread, so that requests have the others.
 #[cfg(all(feature = "admin", feature = "serve", feature = "duckdb"))]
 fn asked(mut shown: ops_admin::History, history: History) -> ops_admin::History {
     use ops_admin::{Rows, Statement};

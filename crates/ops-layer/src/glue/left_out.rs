@@ -1,6 +1,6 @@
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// Settings of a part that is compiled out: there are none. A file that has some is refused before.
+/// Settings of a part that is compiled out: there are none. A file with such settings is refused earlier.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LeftOut {}
 

@@ -13,7 +13,7 @@ pub(crate) use ops_log::Config as Settings;
 pub(crate) use ops_log::http::AccessLog as Observer;
 pub(crate) use ops_log::{Carried, carry};
 
-/// Logging: readable lines on a terminal, and JSON in a file if one is named.
+/// Logging: readable lines on a terminal, and JSON in a file if one is configured.
 #[derive(Debug)]
 pub(crate) struct Log(ops_log::LogGuard);
 
@@ -57,7 +57,7 @@ impl Log {
         })
     }
 
-    /// Folders of the files that lines go to; not of pipes and devices.
+    /// Returns the folders of log files; pipes and devices are excluded.
     #[expect(clippy::unused_self, reason = "the interface of the part")]
     pub(crate) fn dirs(&self) -> Vec<PathBuf> {
         let outputs = ops_log::output_health().into_iter();
@@ -77,7 +77,7 @@ impl Log {
     }
 }
 
-/// Returns the text without the secrets that are known.
+/// Returns the text with known secrets redacted.
 pub(crate) fn scrubbed(text: String) -> String {
     ops_log::redacted(&text).unwrap_or(text)
 }
@@ -88,7 +88,7 @@ type Tap = Arc<dyn Fn(SystemTime, &[u8]) + Send + Sync>;
 #[cfg(any(feature = "black-box", feature = "history"))]
 static TAPS: Mutex<Vec<Tap>> = Mutex::new(Vec::new());
 
-/// Shows each line to this function too, with its moment.
+/// Passes each line to this function too, with its time.
 #[cfg(any(feature = "black-box", feature = "history"))]
 pub(crate) fn each_line(see: impl Fn(SystemTime, &[u8]) + Send + Sync + 'static) {
     let mut taps = TAPS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,7 +105,7 @@ pub(crate) fn each_line(see: impl Fn(SystemTime, &[u8]) + Send + Sync + 'static)
     }
 }
 
-/// Shows lines to none of the functions any more.
+/// Stops passing lines to all of these functions.
 pub(crate) fn forget_taps() {
     #[cfg(any(feature = "black-box", feature = "history"))]
     {
@@ -117,7 +117,7 @@ pub(crate) fn forget_taps() {
     }
 }
 
-/// Returns the text without the secrets that are known; `None` if there are none in it.
+/// Returns the text with known secrets redacted; `None` if it contains none.
 #[cfg(any(feature = "black-box", all(feature = "history", feature = "trace")))]
 pub(crate) fn redacted(text: &str) -> Option<String> {
     ops_log::redacted(text)
@@ -128,17 +128,17 @@ pub(crate) fn publish() {
     ops_log::publish_metrics();
 }
 
-/// Variables that say something else than this configuration, each with what holds.
+/// Returns the variables that this configuration overrides, each with the value in effect.
 pub(crate) fn overruled(settings: &Settings) -> Vec<(&'static str, String)> {
     settings.overruled()
 }
 
-/// A configuration that was read from a file, with the environment above it.
+/// Returns a configuration from a file, overridden by the environment.
 pub(crate) fn beneath_environment(settings: Settings) -> Settings {
     settings.with_env()
 }
 
-/// Returns the usual observer.
+/// Returns the default observer.
 pub(crate) fn observer() -> Observer {
     let observer = Observer::new().route_field(true);
     #[cfg(feature = "trace")]

@@ -8,7 +8,7 @@ use crate::{Config, Error, limited};
 pub(crate) use ops_metrics::Config as Settings;
 pub(crate) use ops_metrics::http::{ClientMetrics as ClientObserver, RedMetrics as Observer};
 
-/// Starts metrics, with the build that runs.
+/// Starts metrics, with the running build.
 pub(crate) fn start(config: &Config) -> Result<(), Error> {
     let mut settings = config.metrics.clone().unwrap_or_default();
     if let Some([version, revision, compiler]) = config.build {
@@ -23,12 +23,12 @@ pub(crate) fn client_observer() -> ClientObserver {
     ClientObserver::new()
 }
 
-/// Status that requests are counted with if their client goes away.
+/// Status under which requests are counted whose client went away.
 const GIVEN_UP: &str = "499";
 
-/// Status that a request whose handler panics is answered with.
+/// Status of the response if the handler panicked.
 const PANICKED: &str = "500";
-/// Kinds of failures without such a status that a panic has: after the head, or in a call of gRPC.
+/// Kinds of failures without such a status that a panic causes: after the head, or in a gRPC call.
 const AS_PANIC: [&str; 3] = ["panic", "UNKNOWN", "INTERNAL"];
 
 /// Reads the numbers that the sampler of the metrics keeps up to date.
@@ -51,7 +51,7 @@ pub(crate) fn look() -> Option<Seen> {
         [route, method, ..] if failed(labels) => Some(format!("{method} {route}")),
         _ => None,
     });
-    // their status says nothing of the failure: each is counted in one of the two
+    // their status does not show the failure: each is counted in only one of the two
     let without_status =
         c::http_response_failures_total::family().totals_by(|labels| match labels {
             [name, method, ..] if route(labels) => Some(format!("{method} {name}")),
@@ -109,7 +109,7 @@ pub(crate) fn look() -> Option<Seen> {
     })
 }
 
-/// Requests of a route below which a percentile means nothing.
+/// Minimum number of requests of a route for a meaningful percentile.
 const REQUESTS: u64 = 20;
 
 fn slow_routes() -> Vec<SlowRoute> {
@@ -198,7 +198,7 @@ pub(crate) fn observer() -> Observer {
     let variable = "OPS_METRICS_SEMANTIC_NAMES";
     let value = std::env::var_os(variable).unwrap_or_default();
     let value = value.to_string_lossy();
-    // a file of variables may end its lines in another way
+    // a file of variables may have other line endings
     let value = value.trim();
     let is_on = value.eq_ignore_ascii_case("true");
     if !is_on && !value.is_empty() && !value.eq_ignore_ascii_case("false") {
@@ -207,7 +207,7 @@ pub(crate) fn observer() -> Observer {
     Observer::new().semantic_names(is_on)
 }
 
-/// Help of the totals that the parts publish.
+/// Help texts of the totals that the parts publish.
 const COUNTERS: [(&str, &str); 26] = [
     (
         "cache_bypass_total",

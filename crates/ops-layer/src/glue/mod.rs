@@ -1,6 +1,6 @@
 //! The parts: how each is started, observes requests, carries context and ends.
 //!
-//! A part that is compiled out has a module of the same interface in `absent`, chosen here and nowhere else.
+//! A part that is compiled out has a module with the same interface in `absent`; only this file chooses between them.
 
 #[cfg(any(feature = "black-box", feature = "history"))]
 use std::ffi::OsStr;
@@ -41,8 +41,8 @@ mod left_out;
 #[cfg(not(all(feature = "log", feature = "trace", feature = "metrics")))]
 mod unobserved;
 
-/// Place of what is off unless one is named: that of the variable, then that of the file. Of both, `off` is none, and nothing is unset;
-/// white space around them changes nothing.
+/// Returns the place of a part that is off by default: that of the variable, otherwise that of the file.
+/// `off` in either disables the part, an empty text counts as unset, and white space around them is ignored.
 #[cfg(any(feature = "black-box", feature = "history"))]
 fn place(variable: &str, in_file: Option<std::path::PathBuf>) -> Option<std::path::PathBuf> {
     let is_text = |place: &OsStr, text: &str| {

@@ -1,7 +1,7 @@
 use ops_metrics::Reading;
 use ops_trace::{Metric, MetricsBatch};
 
-/// Fills a batch with what a scrape would show, under the same names.
+/// Fills a batch with the content of a scrape, under the same names.
 pub(super) fn fill(batch: &mut MetricsBatch) {
     // before metrics are installed there are none
     let _ = ops_metrics::read(&mut |series| {

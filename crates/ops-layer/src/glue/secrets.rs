@@ -12,25 +12,25 @@ use ops_secrets::{Resolved, Secret};
 use crate::findings::snapshot::{SecretState, Secrets as Seen};
 use crate::{Config, Error};
 
-/// Variables that say something else than this configuration, each with what holds.
+/// Returns the variables that this configuration overrides, each with the value in effect.
 pub(crate) fn overruled(settings: &Settings) -> Vec<(&'static str, String)> {
     settings.overruled()
 }
 
-/// A configuration that was read from a file, with the environment above it.
+/// Returns a configuration from a file, overridden by the environment.
 pub(crate) fn beneath_environment(settings: Settings) -> Result<Settings, Error> {
     settings
         .with_env()
         .map_err(|error| Error::new("secrets", error))
 }
 
-/// Time after which a failure may be over, if nobody needs the secret: nobody asks for it again.
+/// Age from which the failure of a secret that is not needed may be over: it is not looked up again.
 const OVER: Duration = Duration::from_secs(600);
-/// Replaced values that no line carries all the same: requests that began before a rotation still have them.
+/// Number of replaced values that are still redacted: requests that started before a rotation still have them.
 #[cfg(feature = "log")]
 const MAX_RETIRED: usize = 64;
 
-/// Secrets, which `get_secret` asks too, and whose values no log line and no span attribute carries.
+/// Secrets, which `get_secret` also uses. Their values are redacted in log lines and span attributes.
 #[derive(Debug)]
 pub(crate) struct Part(pub(crate) Secrets);
 
@@ -60,7 +60,8 @@ impl Part {
         Ok(Self(secrets))
     }
 
-    /// Returns the value of a secret that another part needs to start; `None` if a source cannot be asked now, which is logged.
+    /// Returns the value of a secret that another part needs to
+    /// start; `None` if a source is unavailable now, which is logged.
     ///
     /// # Errors
     ///
@@ -77,7 +78,7 @@ impl Part {
         }
     }
 
-    /// Reports whether the catalog names this variable.
+    /// Returns whether the catalog names this variable.
     pub(crate) fn reads(&self, variable: &str) -> bool {
         let known = self.0.report().secrets;
         known.iter().any(|secret| secret.env_var == variable)
@@ -93,7 +94,7 @@ impl Part {
     }
 }
 
-/// Keeps a value out of all lines from here on. Of those that were replaced, the last ones are kept out too.
+/// Redacts a value in all lines from now on. The most recently replaced values remain redacted.
 #[cfg(feature = "log")]
 fn redact(resolved: &Resolved, retired: &mut VecDeque<Secret>) {
     let secret = &resolved.secret;
@@ -109,7 +110,7 @@ fn redact(resolved: &Resolved, retired: &mut VecDeque<Secret>) {
     }
 }
 
-/// Reads what is known of each secret, without asking a source.
+/// Returns the state of each secret, without querying a source.
 pub(crate) fn seen(secrets: &Secrets) -> Seen {
     let report = secrets.report().secrets.into_iter();
     let known = report.map(|secret| {

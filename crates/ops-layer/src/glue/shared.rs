@@ -7,17 +7,17 @@ use super::secrets;
 use crate::findings::snapshot::Shared as Seen;
 use crate::{Config, Error};
 
-/// The bucket that machines share results through, if one is configured.
+/// Bucket through which machines share results, if one is configured.
 #[derive(Debug, Default)]
 pub(crate) struct Bucket {
-    /// Secret with its key, if the source of that could not be asked: then it is off.
+    /// Secret of its key, if the source of that secret was unavailable: sharing is then off.
     missing_key: Option<String>,
     open_since: Mutex<Option<SystemTime>>,
 }
 
 impl Bucket {
-    /// Shares through the bucket that code or the section `shared` of cache.yaml names. Its key is a secret: without the
-    /// value the start fails if no source has it, and results stay on this machine if a source cannot be asked.
+    /// Shares through the bucket configured in code or in the section `shared` of cache.yaml. Its key is a
+    /// secret: the start fails if no source has it, and results stay on this machine if a source is unavailable.
     pub(crate) fn join(
         cache: &Cache,
         settings: &Settings,
@@ -53,7 +53,7 @@ impl Bucket {
         Ok(Self::default())
     }
 
-    /// Reads its state; called once a second, so that the time since which it does not answer is known to a second.
+    /// Reads its state. Called once a second, so that the start of an outage is known to a second.
     pub(crate) fn look(&self, cache: &Cache) -> Option<Seen> {
         let Some(stats) = cache.shared_stats() else {
             let missing_key = Some(self.missing_key.clone()?);

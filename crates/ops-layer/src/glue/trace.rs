@@ -12,24 +12,24 @@ pub(crate) use ops_trace::Config as Settings;
 pub(crate) use ops_trace::http::{ClientSpans as ClientObserver, ServerSpans as Observer};
 pub(crate) use ops_trace::{Carried, carry};
 
-/// Traces, whose ids are on every log line.
+/// Traces; their ids are on every log line.
 #[derive(Debug)]
 pub(crate) struct Trace {
     tracer: Mutex<Option<ops_trace::Tracer>>,
-    /// Variables whose value cannot be used, each with what is used.
+    /// Variables whose value cannot be used, each with the value that is used instead.
     #[cfg(all(feature = "admin", feature = "serve"))]
     pub(crate) unusable: Vec<(&'static str, String)>,
 }
 
-/// Returns the name that the environment gives to the service, or else the program's.
+/// Returns the service name from the environment, otherwise the program's.
 pub(crate) fn service_name(program: &str) -> String {
     ops_trace::Config::new(program)
         .resolved_service_name()
         .unwrap_or_else(|| program.to_owned())
 }
 
-/// Makes spans of `tracing` spans of ours, and its events lines. A subscriber that was installed before stays: it decides
-/// which layers it has.
+/// Turns spans of `tracing` into spans of ops-trace, and its events into lines.
+/// A subscriber that was installed before stays, with the layers it has.
 pub(crate) fn follow_tracing() {
     let subscriber = tracing_subscriber::registry().with(ops_trace::tracing_layer());
     #[cfg(feature = "log")]
@@ -45,7 +45,7 @@ fn settings(config: &Config) -> ops_trace::Config {
     }
 }
 
-/// Returns the queue of lines that are exported, if they are.
+/// Returns the queue of lines for the export, if lines are exported.
 #[cfg(feature = "otlp-logs")]
 pub(crate) fn log_lines(config: &Config) -> Option<&'static ops_trace::LogLines> {
     static LINES: std::sync::LazyLock<ops_trace::LogLines> =
@@ -96,12 +96,12 @@ impl Trace {
         Some(seen(&ops_trace::stats(), ops_trace::export_health()))
     }
 
-    /// Sends the spans that wait, once, and logs how many were exported and dropped.
+    /// Sends the pending spans, once, and logs how many were exported and dropped.
     pub(crate) async fn shutdown(&self, budget: Duration) {
         let tracer = self.tracer.lock().ok().and_then(|mut tracer| tracer.take());
         if let Some(tracer) = tracer {
             let stats = tracer.shutdown(budget).await;
-            // without an exporter nobody wanted them: that is no loss
+            // without an exporter spans are not wanted, so that is not a loss
             let dropped = stats.dropped() - stats.dropped_no_exporter;
             tracing::info!(
                 target: "ops_layer",
@@ -113,14 +113,14 @@ impl Trace {
     }
 }
 
-/// Shows each span that ends to this function, with its end, as JSON without secrets.
+/// Passes each span that ends to this function, with the time of its end, as JSON without secrets.
 #[cfg(feature = "black-box")]
 pub(crate) fn each_end(see: impl Fn(std::time::SystemTime, &[u8]) + Send + Sync + 'static) {
     thread_local! {
         static TEXT: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
     }
     each_span(move |span| {
-        // a thread that is about to end has no storage left
+        // a thread that is about to end has no thread-local storage left
         let _ = TEXT.try_with(|text| {
             let mut text = text.borrow_mut();
             text.clear();
@@ -137,7 +137,7 @@ type Hook = std::sync::Arc<dyn Fn(&ops_trace::EndedSpan<'_>) + Send + Sync>;
 #[cfg(any(feature = "black-box", feature = "history"))]
 static HOOKS: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
 
-/// Shows each span that ends to this function too.
+/// Passes each span that ends to this function too.
 #[cfg(any(feature = "black-box", feature = "history"))]
 fn each_span(see: impl Fn(&ops_trace::EndedSpan<'_>) + Send + Sync + 'static) {
     let mut hooks = HOOKS
@@ -148,7 +148,7 @@ fn each_span(see: impl Fn(&ops_trace::EndedSpan<'_>) + Send + Sync + 'static) {
     ops_trace::set_span_end_hook(move |span| all.iter().for_each(|hook| hook(span)));
 }
 
-/// Shows spans to none of the functions any more.
+/// Stops passing spans to all of these functions.
 pub(crate) fn forget_hooks() {
     #[cfg(any(feature = "black-box", feature = "history"))]
     {
@@ -162,7 +162,7 @@ pub(crate) fn forget_hooks() {
     }
 }
 
-/// Offers each span that is sampled, or failed, to the history.
+/// Offers each span that is sampled or failed to the history.
 #[cfg(feature = "history")]
 pub(crate) fn spans_to(history: &ops_history::History) {
     let history = history.clone();
@@ -209,17 +209,17 @@ pub(crate) fn client_observer() -> ClientObserver {
     ClientObserver::new()
 }
 
-/// Variables that say something else than this configuration, each with what holds.
+/// Returns the variables that this configuration overrides, each with the value in effect.
 pub(crate) fn overruled(settings: &Settings) -> Vec<(&'static str, String)> {
     settings.overruled()
 }
 
-/// A configuration that was read from a file, with the environment above it.
+/// Returns a configuration from a file, overridden by the environment.
 pub(crate) fn beneath_environment(settings: Settings) -> Settings {
     settings.with_env()
 }
 
-/// Returns the usual observer.
+/// Returns the default observer.
 pub(crate) fn observer() -> Observer {
     Observer::new().peer(ops_trace::axum::peer)
 }
@@ -228,7 +228,7 @@ pub(crate) fn with_context<F: Future>(future: F) -> impl Future<Output = F::Outp
     ops_trace::with_trace_context(future)
 }
 
-/// Finds a trace that is kept and shows this, of this route if one is named: the one that is preferred, or else the newest.
+/// Finds a kept trace of this kind, of this route if one is given: the preferred trace, otherwise the newest.
 pub(crate) fn example(
     shown: Shown,
     route: Option<&str>,
@@ -254,7 +254,7 @@ pub(crate) fn example(
         };
         shows && route.is_none_or(|route| route_of(trace).is_some_and(|known| known == route))
     };
-    // of slow queries, one whose operators the engine has measured says most
+    // of slow queries, one with operators measured by the engine is most informative
     let is_profiled = |trace: &ops_trace::RecentTrace| {
         let mut spans = trace.spans.iter();
         spans.any(|span| attribute(span, "duckdb.operators").is_some())
@@ -271,10 +271,10 @@ pub(crate) fn example(
     })
 }
 
-/// Time for which a late answer says what its route waits for.
+/// Age up to which a slow response shows what its route waits for.
 const LATELY: Duration = Duration::from_secs(300);
 
-/// Notes for each route whether its late answers wait for queries, as far as traces of them are kept.
+/// Records for each route whether its slow responses wait for queries, as far as traces of them are kept.
 pub(crate) fn look_for_queries(routes: &mut [SlowRoute]) {
     if routes.is_empty() {
         return;
@@ -306,11 +306,11 @@ fn is_query(span: &ops_trace::RecentSpan) -> bool {
     attribute(span, "db.query.text").is_some()
 }
 
-/// Method and route of the request that a trace began with.
+/// Returns method and route of the request that the trace began with.
 fn route_of(trace: &ops_trace::RecentTrace) -> Option<String> {
     let root = trace.spans.first()?;
     if let Some(method) = attribute(root, "rpc.method") {
-        // any name that a client made up has no route
+        // a method name that a client made up has no route
         return (method != "_OTHER").then(|| format!("POST /{method}"));
     }
     let method = attribute(root, "http.request.method")?;

@@ -1,7 +1,7 @@
 use http::{request, response};
 use ops_http::{Observe, Outcome};
 
-/// Observer in the place of a part that is compiled out.
+/// Observer in place of a part that is compiled out.
 #[derive(Clone, Copy, Debug)]
 pub struct Unobserved;
 

@@ -10,7 +10,7 @@ pub(super) const SPARE_DESCRIPTORS: usize = 0;
 #[derive(Default)]
 pub(super) struct Sections;
 
-/// In the place of the admin page, which is compiled out.
+/// Stand-in for the admin page, which is compiled out.
 #[derive(Debug)]
 pub(super) struct AdminThread;
 

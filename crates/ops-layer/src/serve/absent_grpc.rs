@@ -1,4 +1,4 @@
-//! Stands in for gRPC if it is compiled out: no request is a call.
+//! Stand-in for gRPC, which is compiled out: no request is a call.
 
 use axum::Router;
 use axum::extract::Request;

@@ -10,28 +10,28 @@ use super::activity::Limits;
 use super::connection::{self, Http};
 use super::connections::{Connections, Phase};
 
-/// Waits between two attempts to accept, while the operating system has no descriptor left.
+/// Pauses between two attempts to accept while the operating system has no descriptor left.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// Time without a failed attempt after which descriptors are not short any more.
+/// Time without a failed attempt after which descriptors are no longer short.
 const RECOVERED: Duration = Duration::from_secs(10);
-/// A connection that should make room is asked again after this time: it may have been busy.
+/// Time after which a connection that should make room is asked again: it may have been busy.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Accepts the connections of one listener.
+/// Acceptor of the connections of one listener.
 pub(super) struct Acceptor {
     /// Name of the listener in log events: `api` or `admin`.
     pub(super) name: &'static str,
     pub(super) app: Router,
     pub(super) limits: Limits,
-    /// Maximum number of open connections; for one more, the one that was idle for longest is closed.
+    /// Maximum number of open connections; for one more, the one that was idle longest is closed.
     pub(super) max_connections: usize,
     pub(super) spare: Spare,
     pub(super) connections: Connections,
 }
 
 impl Acceptor {
-    /// Accepts until the phase is `Closing`, and then what waits to be accepted.
+    /// Accepts until the phase is `Closing`, and then what is still waiting to be accepted.
     pub(super) async fn run(mut self, listener: TcpListener) {
         let http = Arc::new(connection::http());
         let mut phase = self.connections.phase();
@@ -46,7 +46,7 @@ impl Acceptor {
             match accepted {
                 Ok((tcp, peer)) => {
                     self.spawn(tcp, peer, &http);
-                    // not before: it would take the descriptor that was given up for this connection
+                    // not earlier: it would take the descriptor that was released for this connection
                     failing.accepted(self.spare.refill());
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -62,10 +62,10 @@ impl Acceptor {
         self.accept_the_rest(listener, &http);
     }
 
-    /// Takes what connected before the listener is closed: its requests may have arrived already.
+    /// Accepts the connections made before the listener is closed: their requests may have arrived already.
     fn accept_the_rest(&self, listener: TcpListener, http: &Arc<Http>) {
         let Ok(listener) = listener.into_std() else {
-            return; // it never left the runtime
+            return; // still owned by the runtime
         };
         while let Ok((tcp, peer)) = listener.accept() {
             let tcp = tcp
@@ -78,7 +78,7 @@ impl Acceptor {
     }
 
     fn spawn(&self, tcp: tokio::net::TcpStream, peer: std::net::SocketAddr, http: &Arc<Http>) {
-        // a client that is gone already is noticed by the first read
+        // the first read notices a client that is gone already
         let _ = tcp.set_nodelay(true);
         let slot = self.connections.enter();
         let task = tokio::spawn(connection::serve(
@@ -93,7 +93,7 @@ impl Acceptor {
         slot.set_task(task.abort_handle());
     }
 
-    /// Waits until there is a place, which the connection that was idle for longest has to leave.
+    /// Waits until there is room; the connection that was idle longest has to leave.
     async fn make_room(&self, phase: &mut tokio::sync::watch::Receiver<Phase>) {
         while self.connections.len() >= self.max_connections {
             self.connections.evict_oldest_idle();
@@ -106,7 +106,7 @@ impl Acceptor {
     }
 }
 
-/// A client that went away between connecting and being accepted, in one of its forms.
+/// Returns whether an error concerns only one connection, whose client went away before it was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind;
     matches!(
@@ -119,14 +119,14 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Descriptors that are open for nothing, so that one can be given to a connection when no other is left.
+/// Reserved descriptors, so that one can be released for a connection when no other is left.
 pub(super) struct Spare {
     held: Vec<File>,
     wanted: usize,
 }
 
 impl Spare {
-    /// Opens so many.
+    /// Reserves this many.
     pub(super) fn new(wanted: usize) -> Self {
         let mut spare = Self {
             held: Vec::with_capacity(wanted),
@@ -136,7 +136,7 @@ impl Spare {
         spare
     }
 
-    /// Opens what is missing; `false` if the operating system has too few. It is tried again after the next connection.
+    /// Opens the missing ones; `false` if the operating system has too few. Repeated after the next connection.
     fn refill(&mut self) -> bool {
         while self.held.len() < self.wanted {
             match File::open("/dev/null") {
@@ -147,13 +147,13 @@ impl Spare {
         true
     }
 
-    /// Gives one up; `false` if none is left.
+    /// Releases one; `false` if none is left.
     fn release(&mut self) -> bool {
         self.held.pop().is_some()
     }
 }
 
-/// A time during which descriptors are short: reported when it begins and when it ends.
+/// Period in which descriptors are short; logged when it begins and when it ends.
 struct Failing {
     name: &'static str,
     /// Failed attempts since it began.
@@ -190,7 +190,8 @@ impl Failing {
         doubled.min(RETRY_MAX)
     }
 
-    /// A connection was accepted. It is over once nothing failed for a while: a connection that ends makes room for one.
+    /// Records an accepted connection. The period ends only after a time
+    /// without failures, because each connection that ends makes room for one.
     fn accepted(&mut self, is_spare_full: bool) {
         self.in_a_row = 0;
         if self.attempts > 0 && is_spare_full && self.last.elapsed() >= RECOVERED {

@@ -1,4 +1,4 @@
-//! State of one connection in terms of its limits: what it waits for, and since when.
+//! State of one connection with respect to its time limits: what it waits for, and since when.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -6,23 +6,23 @@ use std::time::{Duration, Instant};
 
 use super::frames::Frames;
 
-/// First bytes of a client that speaks HTTP/2 (RFC 9113, section 3.4).
+/// First bytes of a client that uses HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// From the first byte of a head, or the opening of the connection, to the end of the head.
+    /// Time from the first byte of a head, or the opening of the connection, to the end of the head.
     pub(super) head: Duration,
-    /// Without a request.
+    /// Time without a request.
     pub(super) idle: Duration,
-    /// Without a byte of a response being taken by its client.
+    /// Time in which the client takes no byte of a response.
     pub(super) write: Duration,
 }
 
 #[derive(Debug)]
 enum Wire {
-    /// So many bytes of the preface arrived, and nothing else.
+    /// This many bytes of the preface arrived, and nothing else.
     Unknown(usize),
     Http1,
     Http2(Frames),
@@ -36,20 +36,21 @@ pub(super) struct Activity {
     idle_since: Instant,
     /// Start of the wait for the client to take bytes.
     write_since: Option<Instant>,
-    /// Responses of HTTP/2 with more to send, each since its client takes no more: its window is full.
+    /// HTTP/2 responses with more to send, each with the time since
+    /// which its client takes no more because its window is full.
     untaken: HashMap<u64, Instant>,
     in_flight: usize,
     requests: u64,
-    /// The last response left the buffers of the server.
+    /// The last response left the server's buffers.
     flushed: bool,
-    /// Bytes arrived that may belong to a request behind the one in flight.
+    /// Bytes arrived that may belong to a request after the one in flight.
     read_ahead: bool,
-    /// The body of the request in flight did not arrive to its end.
+    /// The body of the request in flight has not completely arrived.
     reads_body: bool,
     any_byte: bool,
-    /// Moment at which the client was asked to go.
+    /// Time at which the client was asked to leave.
     pub(super) leaving: Option<Instant>,
-    /// Bytes wait in the socket that the server was not woken for yet.
+    /// The socket has bytes for which the server was not woken yet.
     pub(super) unread: bool,
 }
 
@@ -72,7 +73,7 @@ impl Activity {
         }
     }
 
-    /// Notes what the client sent; returns the place of an answer to a PING in it.
+    /// Records the bytes that the client sent; returns the range of a PING acknowledgment in them.
     pub(super) fn read(&mut self, bytes: &[u8], now: Instant) -> Option<Range<usize>> {
         self.any_byte = true;
         self.unread = false;
@@ -103,12 +104,12 @@ impl Activity {
         }
     }
 
-    /// Reports if the client is between two frames of HTTP/2.
+    /// Returns whether the client is between two HTTP/2 frames.
     pub(super) fn is_between_frames(&self) -> bool {
         matches!(&self.wire, Wire::Http2(frames) if frames.is_between())
     }
 
-    /// Decides which protocol the client speaks, as soon as its bytes tell; returns the bytes behind the preface.
+    /// Determines the client's protocol as soon as its bytes show it; returns the bytes after the preface.
     fn recognize<'a>(&mut self, seen: usize, bytes: &'a [u8]) -> &'a [u8] {
         let wanted = &PREFACE[seen..];
         let common = wanted.iter().zip(bytes).take_while(|(a, b)| a == b).count();
@@ -124,36 +125,36 @@ impl Activity {
         bytes
     }
 
-    /// A head is complete, and its request begins; returns the number of the request.
+    /// Records that a head is complete, and its request begins; returns the number of the request.
     pub(super) fn began(&mut self, has_body: bool) -> u64 {
         self.in_flight += 1;
         self.requests += 1;
         self.flushed = false;
         if !self.is_http2() {
             self.head_since = None;
-            // bytes behind the head of a request with a body are that body
+            // bytes after the head of a request with a body are that body
             self.read_ahead &= !has_body;
             self.reads_body = has_body;
         }
         self.requests
     }
 
-    /// The body of the request in flight is there: what arrives from here on is another request.
+    /// Records that the body of the request in flight has arrived: later bytes are another request.
     pub(super) fn body_arrived(&mut self) {
         self.reads_body = false;
     }
 
-    /// The next bytes of a response of HTTP/2 wait until its client takes them.
+    /// Records that the next bytes of an HTTP/2 response wait for its client.
     pub(super) fn waits_for_client(&mut self, request: u64, now: Instant) {
         self.untaken.insert(request, now);
     }
 
-    /// A response waits for its handler.
+    /// Records that a response waits for its handler.
     pub(super) fn waits_for_handler(&mut self, request: u64) {
         self.untaken.remove(&request);
     }
 
-    /// The response of one request was handed over.
+    /// Records that the response of one request was handed over.
     pub(super) fn ended(&mut self, request: u64, now: Instant) {
         self.untaken.remove(&request);
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -165,7 +166,7 @@ impl Activity {
         }
     }
 
-    /// Everything that was handed over went to the operating system.
+    /// Records that everything that was handed over went to the operating system.
     pub(super) fn flushed(&mut self, now: impl FnOnce() -> Instant) {
         self.write_since = None;
         if self.in_flight == 0 && !self.flushed {
@@ -190,24 +191,24 @@ impl Activity {
         self.requests
     }
 
-    /// Reports if no request is in flight, and none began to arrive.
+    /// Returns whether no request is in flight, and none has begun to arrive.
     pub(super) fn is_idle(&self) -> bool {
         self.in_flight == 0 && self.head_since.is_none()
     }
 
-    /// Start of the time without a request; `None` while one is in flight.
+    /// Returns the start of the time without a request; `None` while one is in flight.
     pub(super) fn quiet_since(&self) -> Option<Instant> {
         let since = self.head_since.unwrap_or(self.idle_since);
         (self.in_flight == 0 && self.flushed).then_some(since)
     }
 
-    /// Reports if nothing is lost when the connection is closed now: no request is in flight or on its way.
+    /// Returns whether nothing is lost by closing the connection now: no request is in flight or arriving.
     pub(super) fn may_close(&self) -> bool {
         let in_head = self.head_since.is_some() && self.any_byte;
         self.in_flight == 0 && self.flushed && !in_head && !self.unread
     }
 
-    /// Moment at which the first limit is reached; `None` while no limit applies.
+    /// Returns the time at which the first limit is reached; `None` while no limit applies.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let idle = || match self.leaving {
             None => self.idle_since + limits.idle,
@@ -215,7 +216,7 @@ impl Activity {
         };
         [
             self.head_since.map(|since| since + limits.head),
-            // bytes still in a buffer are limited by the time that the client takes them in, not by the idle time
+            // buffered bytes are limited by the time in which the client takes them, not by the idle time
             (self.is_idle() && self.flushed).then(idle),
             self.write_since.map(|since| since + limits.write),
             self.untaken_since().map(|since| since + limits.write),
@@ -225,7 +226,8 @@ impl Activity {
         .min()
     }
 
-    /// Moment since which the client takes nothing of a response; once it was asked to go, nothing of any.
+    /// Returns the time since which the client takes nothing of a
+    /// response; once it was asked to leave, nothing of any response.
     fn untaken_since(&self) -> Option<Instant> {
         let since = self.untaken.values().copied();
         match self.leaving {

@@ -1,4 +1,4 @@
-//! The admin page, on a thread of its own: it answers while every worker of the service is busy or blocked.
+//! Admin page, on a separate thread: it responds while every worker of the service is busy or blocked.
 
 use std::io;
 use std::net::TcpListener;
@@ -25,13 +25,13 @@ use super::settings::Settings;
 use super::token;
 use crate::{Error, Finding, Ops, Severity, thread};
 
-/// Connections of the admin page that may be open at a time.
+/// Maximum number of open connections of the admin page.
 pub(super) const MAX_CONNECTIONS: usize = 32;
-/// File descriptors that are held back for connections of the admin page.
+/// Number of file descriptors reserved for connections of the admin page.
 pub(super) const SPARE_DESCRIPTORS: usize = 8;
-/// Time for which a thread without work is kept: as good as for ever.
+/// Time for which an idle thread is kept: practically forever.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Time that the last answers of the page get when the process ends.
+/// Time for the last responses of the page when the process ends.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
 
 type Jobs = Box<dyn Fn() -> Vec<ops_admin::Job> + Send + Sync>;
@@ -39,11 +39,11 @@ type Jobs = Box<dyn Fn() -> Vec<ops_admin::Job> + Send + Sync>;
 /// Sections of the service on the admin page.
 #[derive(Default)]
 pub(super) struct Sections {
-    /// Title and rows of work in the background.
+    /// Title and rows of background work.
     pub(super) jobs: Option<(String, Jobs)>,
 }
 
-/// The running admin page; it ends when this value is dropped.
+/// Running admin page; it ends when this value is dropped.
 #[derive(Debug)]
 pub(super) struct AdminThread {
     connections: Connections,
@@ -52,7 +52,7 @@ pub(super) struct AdminThread {
 }
 
 impl AdminThread {
-    /// Starts it on a socket, beside an API, which a job does not have.
+    /// Starts the page on a socket. `api` is the address of the API; a job has none.
     pub(super) fn start(
         socket: Socket,
         api: Option<At>,
@@ -92,7 +92,7 @@ impl AdminThread {
         let (end, ended) = oneshot::channel();
         let thread = thread::start("ops-admin", runtime, move |runtime| {
             runtime.block_on(answer(acceptor, listener));
-            // a profile that is being written is not waited for
+            // a profile in progress is not waited for
             runtime.shutdown_timeout(LAST_ANSWERS);
             drop(end);
         });
@@ -104,10 +104,10 @@ impl AdminThread {
         })
     }
 
-    /// Ends it after its last answers, without a thread that waits for that.
+    /// Ends the page after its last responses, without blocking a thread.
     pub(super) async fn end(mut self) {
         self.connections.set_phase(Phase::Closing);
-        // it says nothing: the other side is dropped
+        // carries no value: the sender is dropped
         let _ = (&mut self.ended).await;
     }
 }
@@ -116,18 +116,18 @@ impl Drop for AdminThread {
     fn drop(&mut self) {
         self.connections.set_phase(Phase::Closing);
         if let Some(thread) = self.thread.take() {
-            // it ended by a panic, which is a line of the log
+            // an error means that it panicked, which is logged
             let _ = thread.join();
         }
     }
 }
 
-/// Answers 408 where a body does not arrive in time: whoever began one would keep one of the few connections.
+/// Responds with 408 if a body does not arrive in time: otherwise it would occupy one of the few connections.
 fn with_time_for_bodies(page: Router, allowed: Duration) -> Router {
     page.layer(middleware::from_fn(
         move |request: Request, next: Next| async move {
             let mut response = body::in_time(allowed, request, next).await;
-            // as every answer of the page has them
+            // as on every response of the page
             let headers = response.headers_mut();
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             let nosniff = HeaderValue::from_static("nosniff");
@@ -137,13 +137,14 @@ fn with_time_for_bodies(page: Router, allowed: Duration) -> Router {
     ))
 }
 
-/// Makes the runtime of the page. It reads files on other threads, which are kept: later there may be none. The first is made now.
+/// Creates the runtime of the page. It reads files on other threads, which are
+/// kept, because later none may be available. The first one is started now.
 fn runtime() -> io::Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().thread_keep_alive(FOREVER);
-    // one connection of HTTP/2 may ask for much at once
+    // one HTTP/2 connection may send many requests at once
     let runtime = builder.max_blocking_threads(MAX_CONNECTIONS).build()?;
-    // that it cannot be had is a line of the log
+    // a failure to start it is logged
     let first = AssertUnwindSafe(|| runtime.spawn_blocking(|| ()));
     let _ = catch_unwind(first);
     Ok(runtime)
@@ -155,7 +156,7 @@ async fn answer(acceptor: Acceptor, listener: TcpListener) {
         Ok(listener) => acceptor.run(listener).await,
         Err(error) => tracing::error!(target: "ops_layer", error = %error, "admin_page_failed"),
     }
-    // whoever still reads an answer then is cut off with the process
+    // clients that are still reading a response are then cut off with the process
     let _ = tokio::time::timeout(LAST_ANSWERS, connections.all_left()).await;
 }
 
@@ -188,7 +189,7 @@ fn page(ops: &Ops, readiness: Readiness) -> Admin {
     .checks(move || checks(&readiness))
 }
 
-/// A finding as the page has it.
+/// Converts a finding for the page.
 fn shown(finding: Finding) -> ops_admin::Finding {
     let severity = match finding.severity {
         Severity::Info => ops_admin::Severity::Info,
@@ -217,7 +218,7 @@ fn shown(finding: Finding) -> ops_admin::Finding {
     shown
 }
 
-/// State of each check as it is known, without waiting for any.
+/// Returns the state of each check as known, without waiting for any.
 fn checks(readiness: &Readiness) -> (Option<String>, Vec<Check>) {
     let latest = readiness.latest();
     let outdated = latest.as_ref().and_then(|report| report.outdated());

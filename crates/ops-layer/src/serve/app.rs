@@ -1,4 +1,4 @@
-//! The application's router with everything around it that a service needs.
+//! The application's router, with the layers that a service needs.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -34,7 +34,7 @@ struct Gate {
     body: Duration,
 }
 
-/// Puts, from the inside out: panics become 500, limits of requests, probes, and the observers.
+/// Adds, from the inside out: conversion of panics to 500, request limits, probes, and the observers.
 pub(super) fn compose(
     mount: Mount,
     ops: &Ops,
@@ -57,7 +57,7 @@ pub(super) fn compose(
         .layer(ops.http())
 }
 
-/// Answers 500 where a handler panics. The panic itself is a line of its own, written by the panic hook of the log.
+/// Responds with 500 if a handler panics. The panic itself is logged by the panic hook of the log.
 async fn caught(request: Request, next: Next) -> Response {
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     answer.unwrap_or_else(|_| problem(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed"))
@@ -82,7 +82,7 @@ async fn answer(gate: &Gate, request: Request, next: Next) -> Response {
     if ops_http::is_quiet(path) {
         let matched = request.extensions().get::<MatchedPath>();
         return if matched.is_some_and(|matched| matched.as_str() == path) {
-            // the application's own probe is not subject to limits either
+            // limits do not apply to the application's own probe either
             next.run(request).await
         } else {
             probe::answer(request, &gate.readiness, next).await
@@ -134,7 +134,7 @@ async fn limited(gate: &Gate, request: Request, next: Next) -> Response {
 }
 
 pin_project_lite::pin_project! {
-    /// Response body that keeps the place of its request.
+    /// Response body that keeps the place of its request among those in flight.
     struct InPlace {
         #[pin]
         body: Body,

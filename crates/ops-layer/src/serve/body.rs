@@ -15,10 +15,11 @@ use tokio::time::Sleep;
 
 use super::problem::problem;
 
-/// Bytes of a body that earn it another second.
+/// Number of body bytes that extend the time limit by a second.
 const BYTES_PER_SECOND: u32 = 16 * 1024;
 
-/// Answers a request whose body arrives in time; 408 where an error comes of one that does not.
+/// Passes a request on with a time limit for its body; responds
+/// with 408 if the handler returns an error after a late body.
 pub(super) async fn in_time(allowed: Duration, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
@@ -36,19 +37,19 @@ pub(super) async fn in_time(allowed: Duration, request: Request, next: Next) -> 
     response
 }
 
-/// Request body whose client has a limited time to send it.
+/// Request body with a time limit for its client.
 ///
-/// Only the time counts during which the handler waits for bytes. Each 16 KiB that arrive add a second, so that a large
-/// upload may take its time and a client that sends a byte now and then may not.
+/// Only the time counts in which the handler waits for bytes. Each 16 KiB that arrive add a
+/// second, so a large upload may take long, but a client that sends a byte now and then may not.
 struct LimitedBody {
     body: Body,
     allowed: Duration,
-    /// Set while a wait is under way.
+    /// Set during a wait.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     late: Late,
 }
 
-/// Tells, beside the error that the handler gets, that a body was late.
+/// Flag that a body was late, in addition to the error that the handler gets.
 #[derive(Clone, Default)]
 struct Late(Arc<AtomicBool>);
 

@@ -25,15 +25,15 @@ use super::activity::Limits;
 use super::connections::{Phase, Slot};
 use super::stream::Stream;
 
-/// Bytes of a response that are handed over to HTTP/2 at once.
+/// Maximum number of response bytes that are handed to HTTP/2 at once.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// HTTP/1.1 and HTTP/2, told apart by the first bytes of a client.
+/// HTTP/1.1 and HTTP/2, distinguished by the first bytes of a client.
 pub(super) type Http = auto::Builder<TokioExecutor>;
 
 pub(super) fn http() -> Http {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    // off: hyper's limit would count the idle time between requests too; `Activity` keeps ours
+    // off: hyper's limit would also count the idle time between requests; `Activity` applies its own
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None);
@@ -44,13 +44,13 @@ pub(super) fn http() -> Http {
 enum Event {
     /// The client left, or the last response was sent.
     Ended,
-    /// Nothing is lost by closing.
+    /// Closing loses nothing.
     Quiet,
-    /// A limit may be reached.
+    /// A limit may have been reached.
     Alarm,
 }
 
-/// Serves one client until it leaves, reaches a limit, or is asked to go.
+/// Serves one client until it leaves, reaches a limit, or is asked to leave.
 pub(super) async fn serve(
     tcp: TcpStream,
     peer: SocketAddr,
@@ -73,7 +73,7 @@ pub(super) async fn serve(
         let now_in = *phase.borrow_and_update();
         let event = poll_fn(|cx| {
             loop {
-                // how it ended is in the spans and lines of its requests
+                // the spans and lines of its requests show how it ended
                 if connection.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Event::Ended);
                 }
@@ -106,7 +106,8 @@ pub(super) async fn serve(
                     match activity.deadline(&limits) {
                         Some(deadline) if deadline > now => alarm.as_mut().reset(deadline.into()),
                         None => alarm.as_mut().reset((now + limits.head).into()),
-                        // a client of HTTP/2 is told before its connection is closed, and its other requests are answered
+                        // an HTTP/2 client is notified before its connection
+                        // is closed, and its other requests are answered
                         Some(_) if activity.is_http2() && activity.leaving.is_none() => {
                             activity.leaving = Some(now);
                             drop(activity);
@@ -130,12 +131,13 @@ pub(super) async fn serve(
     slot.upgraded();
 }
 
-/// A client of HTTP/2 learns by GOAWAY that it should go; one of HTTP/1.1 by the header of its next response.
+/// Returns whether to ask the client to leave by GOAWAY, which is for
+/// HTTP/2. An HTTP/1.1 client is asked by the header of its next response.
 fn asks_to_go(phase: Phase, activity: &super::activity::Activity) -> bool {
     activity.is_http2()
         && match phase {
             Phase::Serving => false,
-            // a client that connected a moment ago gets its first answer
+            // a client that just connected gets its first response
             Phase::Draining => activity.requests() > 0,
             Phase::Closing => true,
         }
@@ -180,7 +182,7 @@ async fn answer(
 }
 
 pin_project_lite::pin_project! {
-    /// A handler at work, which is told as one that was cut off if it is dropped for that.
+    /// Running handler, whose end is recorded as cut off if it is dropped for that reason.
     struct Answered<'a, F> {
         #[pin]
         inner: Option<F>,
@@ -209,7 +211,7 @@ impl<F: Future> Future for Answered<'_, F> {
 }
 
 pin_project_lite::pin_project! {
-    /// Request body of HTTP/1 that tells when all of it is there.
+    /// HTTP/1 request body that records when all of it has arrived.
     struct Arriving {
         #[pin]
         body: Incoming,
@@ -242,7 +244,7 @@ impl HttpBody for Arriving {
     }
 }
 
-/// A request that was not answered to its end.
+/// Request whose response has not ended.
 struct InFlight {
     slot: Arc<Slot>,
     request: u64,
@@ -276,7 +278,7 @@ pin_project_lite::pin_project! {
     struct Tracked {
         #[pin]
         body: Body,
-        // of a frame of HTTP/2 that is handed over in pieces
+        // rest of an HTTP/2 frame that is handed over in pieces
         rest: Bytes,
         is_http2: bool,
         in_flight: InFlight,
@@ -305,7 +307,7 @@ impl HttpBody for Tracked {
             true => this.body.poll_frame(cx),
             false => Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.rest))))),
         };
-        // in pieces: of data that hyper has as a whole we could not see how much the client has taken
+        // in pieces: of data that hyper has as a whole, the part taken by the client is unknown
         if *this.is_http2
             && let Poll::Ready(Some(Ok(frame))) = &mut polled
             && let Some(data) = frame.data_mut()
@@ -313,7 +315,8 @@ impl HttpBody for Tracked {
         {
             *this.rest = data.split_off(PIECE_BYTES);
         }
-        // hyper asks for more once the client's window has room; what a client of HTTP/1 does not take, the socket does not
+        // hyper polls for more once the client's window has room;
+        // for HTTP/1, the socket shows what the client does not take
         if *this.is_http2 {
             match polled {
                 Poll::Ready(_) => this.in_flight.waits_for_client(),

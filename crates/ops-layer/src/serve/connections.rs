@@ -8,20 +8,20 @@ use tokio::task::AbortHandle;
 
 use super::activity::Activity;
 
-/// A connection that is younger makes room for no other: its request is on its way.
+/// Minimum time without a request before a connection is closed to make room: its request may be on its way.
 const FRESH: Duration = Duration::from_millis(50);
 
 /// Stage of the server that its connections follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(super) enum Phase {
     Serving,
-    /// Requests are answered, and clients asked to go: `Connection: close`, GOAWAY.
+    /// Requests are answered, and clients are asked to leave: `Connection: close`, GOAWAY.
     Draining,
     /// Connections without a request are closed.
     Closing,
 }
 
-/// Every open connection of one listener.
+/// Open connections of one listener.
 #[derive(Clone, Debug)]
 pub(super) struct Connections(Arc<Shared>);
 
@@ -46,11 +46,11 @@ pub(super) struct Slot {
     activity: Mutex<Activity>,
     evicted: Notify,
     task: OnceLock<AbortHandle>,
-    /// The protocol was switched, for example to WebSocket: no request is waited for.
+    /// The protocol was switched, for example to WebSocket: its requests are not waited for.
     upgraded: AtomicBool,
-    /// A limit was reached: the client is owed nothing.
+    /// A limit was reached: the client gets no more time.
     abandoned: AtomicBool,
-    /// The time for requests is over.
+    /// The time limit for requests has passed.
     is_cut_off: AtomicBool,
     connections: Connections,
 }
@@ -64,7 +64,7 @@ impl Connections {
         }))
     }
 
-    /// Takes a new connection in. It leaves when its stream is dropped.
+    /// Adds a new connection. It leaves when its stream is dropped.
     pub(super) fn enter(&self) -> Arc<Slot> {
         let mut slots = self.slots();
         let id = slots.next;
@@ -89,8 +89,8 @@ impl Connections {
         self.slots().open.len()
     }
 
-    /// Number of connections that can make no room: those with a request, and those with another protocol by now. Also returns
-    /// the time since the oldest of them was accepted.
+    /// Returns the number of connections that cannot make room (those with a request, and
+    /// those that switched the protocol), and the time since the oldest of them was accepted.
     pub(super) fn busy(&self) -> (usize, Duration) {
         let slots = self.slots();
         let busy = slots.open.values();
@@ -101,7 +101,7 @@ impl Connections {
         })
     }
 
-    /// Closes the connection that has been without a request for longest; `false` if every one has a request.
+    /// Closes the connection that has been without a request longest; `false` if there is none to close.
     pub(super) fn evict_oldest_idle(&self) -> bool {
         let slots = self.slots();
         let quiet = slots.open.values().filter_map(|slot| {
@@ -117,12 +117,12 @@ impl Connections {
         }
     }
 
-    /// Waits until a connection left after this call began.
+    /// Waits until a connection has left.
     pub(super) async fn one_left(&self) {
         self.0.left.notified().await;
     }
 
-    /// Waits until no connection is left that a request may be waited for.
+    /// Waits until every connection has left, except those that switched the protocol.
     pub(super) async fn all_left(&self) {
         loop {
             let left = self.0.left.notified();
@@ -135,14 +135,14 @@ impl Connections {
         }
     }
 
-    /// Number of connections that keep their HTTP protocol.
+    /// Returns the number of connections that still use HTTP.
     fn waited_for(&self) -> usize {
         let slots = self.slots();
         let waited_for = |slot: &&Arc<Slot>| !slot.is_upgraded();
         slots.open.values().filter(waited_for).count()
     }
 
-    /// Ends every connection that is still open; returns the number of those whose client waits for something.
+    /// Ends every open connection; returns the number of those whose client waits for something.
     pub(super) fn cut_off(&self) -> usize {
         let slots: Vec<_> = self.slots().open.values().cloned().collect();
         let waiting = |slot: &&Arc<Slot>| !slot.is_upgraded() && !slot.activity().may_close();
@@ -174,7 +174,8 @@ impl Slot {
         self.activity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Start of the time without a request; `None` while one is in flight, and after a switch to another protocol.
+    /// Returns the start of the time without a request; `None` while
+    /// one is in flight, and after a switch to another protocol.
     pub(super) fn quiet_since(&self) -> Option<Instant> {
         let activity = self.activity();
         activity.quiet_since().filter(|_| !self.is_upgraded())
@@ -197,27 +198,27 @@ impl Slot {
         self.evicted.notified().await;
     }
 
-    /// Gives the client no time to read a last response.
+    /// Marks that the client gets no time to read a last response.
     pub(super) fn abandon(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
     }
 
-    /// Reports if its requests are given up by the server, not by their client.
+    /// Returns whether its requests are given up by the server, not by their client.
     pub(super) fn is_cut_off(&self) -> bool {
         self.is_cut_off.load(Ordering::Relaxed)
     }
 
-    /// Reports if the client may still be reading a response.
+    /// Returns whether the client may still be reading a response.
     pub(super) fn lingers(&self) -> bool {
         !self.abandoned.load(Ordering::Relaxed) && self.activity().requests() > 0
     }
 
     pub(super) fn set_task(&self, task: AbortHandle) {
-        // set once, by whoever spawned the connection
+        // set only once, when the connection is spawned
         let _ = self.task.set(task);
     }
 
-    /// Marks that the stream is in other hands, if it outlives the connection.
+    /// Marks that the stream has another owner, if it outlives the connection.
     pub(super) fn upgraded(&self) {
         self.upgraded.store(true, Ordering::Relaxed);
         self.connections.0.left.notify_waiters();

@@ -1,4 +1,4 @@
-//! The rule about a server whose every connection is taken.
+//! Rule about a server with no free connection.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// No place is left, and every connection has a request or another protocol by now, so that none can make room. It holds if two looks in a row see
-    /// it: a burst that is served between them does not count.
+    /// Returns the finding if no connection is free, and none can make room because every one has a request or switched
+    /// the protocol. Two evaluations in a row must see that: a burst that is served in between does not count.
     fn look(&mut self, busy: usize, oldest: Duration, max: usize) -> Option<Finding> {
         let is_full = busy >= max;
         let was_full = std::mem::replace(&mut self.was_full, is_full);

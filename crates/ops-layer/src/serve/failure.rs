@@ -29,7 +29,7 @@ pub(crate) enum Failure {
     },
     #[cfg(feature = "admin")]
     TokenTooShort {
-        /// The file that has it, if it is of a file.
+        /// File with the token; `None` if the token comes from the variable.
         path: Option<std::path::PathBuf>,
     },
 }

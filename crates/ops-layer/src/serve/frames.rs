@@ -1,18 +1,19 @@
 use std::ops::Range;
 
-/// Types of the frames that carry heads, and the flag that ends one (RFC 9113, sections 6.2 and 6.10).
+/// Types of the frames that carry heads, and the flag that ends a head (RFC 9113, sections 6.2 and 6.10).
 const HEADERS: u8 = 0x1;
 const CONTINUATION: u8 = 0x9;
 const END_HEADERS: u8 = 0x4;
-/// Type of a frame that asks for a sign of life, and the flag of its answer (section 6.7).
+/// Type of a PING frame, and the flag of its acknowledgment (section 6.7).
 const PING: u8 = 0x6;
 const ACK: u8 = 0x1;
 
-/// Boundaries of the HTTP/2 frames that a client sends: enough to tell a half-sent head from an idle connection.
+/// Boundaries of the HTTP/2 frames that a client sends: enough
+/// to distinguish an incomplete head from an idle connection.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     head: [u8; 9],
-    /// Bytes of the frame's own head that arrived.
+    /// Number of bytes of the frame header that arrived.
     have: usize,
     payload_left: usize,
     /// HEADERS arrived without END_HEADERS.
@@ -20,7 +21,7 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// Reads what the client sent; returns the place of a whole answer to a PING in it.
+    /// Reads the bytes that the client sent; returns the range of a complete PING acknowledgment in them.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Option<Range<usize>> {
         let (mut at, mut pong) = (0, None);
         while at < bytes.len() {
@@ -54,12 +55,12 @@ impl Frames {
         pong
     }
 
-    /// Reports if another frame may stand here.
+    /// Returns whether another frame may start here.
     pub(super) fn is_between(&self) -> bool {
         self.have == 0 && !self.continued
     }
 
-    /// Reports if the client began a head, or a frame that may be one, and did not finish it.
+    /// Returns whether the client began a head, or a frame that may be one, and did not finish it.
     pub(super) fn is_in_head(&self) -> bool {
         let in_frame_head = self.have > 0 && self.have < self.head.len();
         self.continued || in_frame_head || (self.payload_left > 0 && self.carries_head())

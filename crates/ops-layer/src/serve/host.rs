@@ -1,4 +1,4 @@
-//! The host that a request is for.
+//! Host of a request.
 
 use std::net::Ipv6Addr;
 
@@ -6,12 +6,12 @@ use axum::extract::Request;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri, Version, header};
 
-/// Refuses a request that names no host, several, or one that is none, with the reason: RFC 9112, section 3.2, and RFC 9113,
-/// section 8.3.1. Only HTTP/1.0 may name none. Of HTTP/1.1 a target in absolute form takes the place of the header; HTTP/2 has no
-/// such rule, and a `:authority` that differs from the header is refused.
+/// Refuses a request with no host, several, or an invalid one, and returns the reason: RFC 9112, section
+/// 3.2, and RFC 9113, section 8.3.1. Only HTTP/1.0 may omit the host. In HTTP/1.1 a target in absolute form
+/// replaces the header; HTTP/2 has no such rule, and a `:authority` that differs from the header is refused.
 ///
-/// Proxies and caches in between may read another one of two hosts, and keep the answer under its name. The
-/// admin page has the stricter rule of its own crate, which works without this server.
+/// A proxy or cache in between may read the other of two hosts, and store the response under its
+/// name. The admin page has the stricter rule of its own crate, which works without this server.
 pub(super) fn check(request: &Request) -> Result<(), &'static str> {
     let mut sent = request.headers().get_all(header::HOST).iter();
     let host = sent.next();
@@ -33,7 +33,7 @@ pub(super) fn check(request: &Request) -> Result<(), &'static str> {
     let is_named = match request.version() {
         Version::HTTP_09 | Version::HTTP_10 => true,
         Version::HTTP_11 => host.is_some(),
-        // `:authority` takes the place of the header
+        // `:authority` replaces the header
         _ => host.is_some() || authority.is_some(),
     };
     is_named.then_some(()).ok_or("the header host is missing")
@@ -43,7 +43,7 @@ fn is_host(value: &HeaderValue) -> bool {
     value.to_str().is_ok_and(is_one)
 }
 
-/// A port that is left out is that of the scheme.
+/// Returns whether header and target name the same host. A missing port is that of the scheme.
 fn is_same(host: &HeaderValue, target: &Authority, uri: &Uri) -> bool {
     let usual = match uri.scheme() == Some(&Scheme::HTTPS) {
         true => 443,
@@ -56,7 +56,8 @@ fn is_same(host: &HeaderValue, target: &Authority, uri: &Uri) -> bool {
     })
 }
 
-/// A name or an address, with or without a port. A user, brackets around a name and a port that is no port are refused.
+/// Returns whether a text is a name or an address, with or without a
+/// port. A user, brackets around a name and an invalid port are refused.
 fn is_one(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else {
         return false;
@@ -68,7 +69,7 @@ fn is_one(text: &str) -> bool {
             .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
         None => !name.is_empty() && !name.contains(']'),
     };
-    // what stands before the name is a user
+    // text before the name is a user
     let port = text.strip_prefix(name);
     is_name
         && port.is_some_and(|port| {

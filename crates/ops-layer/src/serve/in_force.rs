@@ -1,4 +1,4 @@
-//! The configuration in force as the admin page shows it: each setting with its origin.
+//! Configuration in effect, as the admin page shows it: each setting with its origin.
 
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -18,8 +18,8 @@ const CODE: &str = "code";
 const DEFAULT: &str = "default";
 const PASSED: &str = "environment: LISTEN_FDS";
 
-/// Variables of the parts that are shown if they are set, besides [`OF_PARTS`], [`PROXIES`] and those of [`of_exporters`]. None of them
-/// holds a secret but in a URL, see [`without_secrets`].
+/// Variables of the parts that are shown if they are set, in addition to [`OF_PARTS`], [`PROXIES`]
+/// and those of [`of_exporters`]. They contain secrets only in URLs, see [`without_secrets`].
 const VARIABLES: [&str; 54] = [
     "AWS_CONFIG_FILE",
     "AWS_DEFAULT_REGION",
@@ -77,7 +77,7 @@ const VARIABLES: [&str; 54] = [
     "no_proxy",
 ];
 
-/// Variables that clients of several parts read, each for itself.
+/// Variables that clients of several parts read, each on its own.
 const SHARED: [&str; 6] = [
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL",
@@ -87,7 +87,7 @@ const SHARED: [&str; 6] = [
     "no_proxy",
 ];
 
-/// Variables of proxies. Which one of them is in force is different for each client.
+/// Variables of proxies. Each client decides which of them applies.
 const PROXIES: [&str; 6] = [
     "ALL_PROXY",
     "HTTPS_PROXY",
@@ -97,7 +97,8 @@ const PROXIES: [&str; 6] = [
     "https_proxy",
 ];
 
-/// Variables of the exporters, for all signals and for one of them. Their headers and keys are none: they are secret.
+/// Returns the variables of the exporters, for all signals and for each
+/// of them. Headers and keys are excluded, because they are secret.
 fn of_exporters() -> impl Iterator<Item = String> {
     let settings = [
         "CERTIFICATE",
@@ -112,7 +113,7 @@ fn of_exporters() -> impl Iterator<Item = String> {
         .flat_map(move |signal| settings.map(|of| format!("OTEL_EXPORTER_OTLP_{signal}{of}")))
 }
 
-/// Removes user, password, query and fragment of a URL. That of a proxy may be without a scheme.
+/// Removes user, password, query and fragment of a URL. The URL of a proxy may have no scheme.
 fn without_secrets(name: &str, value: &str) -> String {
     let may_be_url = name.contains("ENDPOINT") || PROXIES.contains(&name);
     if !may_be_url && !value.contains("://") {
@@ -122,7 +123,7 @@ fn without_secrets(name: &str, value: &str) -> String {
         Some(at) => (&value[..at], "?[REDACTED]"),
         None => (value, ""),
     };
-    // a password may have a mark of queries in it
+    // a password may contain `?` or `#`
     if value[url.len()..].contains('@') {
         let scheme = value.find("://").map_or("", |at| &value[..at + 3]);
         return format!("{scheme}[REDACTED]");
@@ -135,7 +136,7 @@ fn without_secrets(name: &str, value: &str) -> String {
     url + hidden
 }
 
-/// Settings of the server and the parts, as they were at the start.
+/// Returns the settings of the server and the parts, as they were at the start.
 pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: At) -> Vec<Setting> {
     let mut all = vec![service_name(ops)];
     all.extend(api.map(|api| api_address(settings, api)));
@@ -149,7 +150,7 @@ pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: A
     variables.sort_unstable();
     all.extend(variables.into_iter().filter_map(|name| {
         let value = set(&name)?;
-        // others read these, too, and use them as they are
+        // other clients read these too, and use them unchanged
         let is_shared = SHARED.contains(&name.as_str()) || PROXIES.contains(&name.as_str());
         let (overruled, unusable) = match is_shared {
             true => (None, None),
@@ -167,7 +168,7 @@ pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: A
 }
 
 fn service_name(ops: &Ops) -> Setting {
-    // the one setting that the environment decides although code sets it
+    // the only setting in which the environment overrides code
     let origin = match from("OTEL_SERVICE_NAME", false) {
         variable if variable != DEFAULT => variable,
         _ if is_resource(ops.service()) => "environment: OTEL_RESOURCE_ATTRIBUTES".to_owned(),
@@ -193,7 +194,7 @@ fn admin_address(settings: &Settings, admin: At) -> Setting {
     Setting::new("admin address", admin.address.to_string(), origin)
 }
 
-/// Times and limits.
+/// Returns times and limits.
 fn of_server(settings: &Settings) -> Vec<Setting> {
     let of_two = |in_code: bool| if in_code { CODE } else { DEFAULT };
     let (limits, defaults) = (&settings.limits, Settings::default());
@@ -283,24 +284,24 @@ fn of_cache(_: &Ops) -> Vec<Setting> {
     Vec::new()
 }
 
-/// The attributes of the resource have a name of the service, which is this one.
+/// Returns whether the attributes of the resource contain this service name.
 fn is_resource(service: &str) -> bool {
     let attributes = std::env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
     let pairs = attributes
         .split(',')
         .filter_map(|pair| pair.split_once('='));
     let mut names = pairs.filter(|(key, _)| key.trim() == "service.name");
-    // what is encoded is not compared
+    // encoded names are not compared
     cfg!(feature = "trace") && names.any(|(_, name)| name.trim() == service || name.contains('%'))
 }
 
-/// The value of a variable; one that is empty is not set.
+/// Returns the value of a variable; an empty one counts as unset.
 fn set(variable: &str) -> Option<OsString> {
-    // white space alone changes nothing
+    // white space alone counts as unset, too
     std::env::var_os(variable).filter(|value| !value.to_string_lossy().trim().is_empty())
 }
 
-/// The origin of a setting: code, else its variable, else the default.
+/// Returns the origin of a setting: code, otherwise its variable, otherwise the default.
 fn from(variable: &str, in_code: bool) -> String {
     if in_code {
         CODE.to_owned()
@@ -311,7 +312,7 @@ fn from(variable: &str, in_code: bool) -> String {
     }
 }
 
-/// The origin of an address whose host and port are chosen each.
+/// Returns the origin of an address whose host and port are set separately.
 fn from_two([host, port]: [&str; 2], in_code: [bool; 2]) -> String {
     let (host, port) = (from(host, in_code[0]), from(port, in_code[1]));
     if host == port {
@@ -325,7 +326,7 @@ fn shown(value: Result<Duration, Error>) -> String {
     match value {
         Ok(Duration::ZERO) => "0s".to_owned(),
         Ok(value) => format!("{value:?}"),
-        // a setting that is invalid ended the start
+        // an invalid setting has already ended the start
         Err(_) => String::new(),
     }
 }

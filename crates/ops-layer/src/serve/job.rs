@@ -17,7 +17,7 @@ use crate::{Config, Error, Ops, StopSignal};
 
 /// Runs a worker, or a job without HTTP: `ops_layer::run("my-worker", job).await`.
 ///
-/// Starts the operations layer with [`Config::new`], runs the job, and ends in order. See [`Ops::run`].
+/// Starts the operations layer with [`Config::new`], runs the job, and shuts down in order. See [`Ops::run`].
 ///
 /// ```no_run
 /// use ops_layer::StopSignal;
@@ -45,11 +45,11 @@ where
 }
 
 impl Ops {
-    /// Runs a job with an admin page, until it ends; then writes and sends what the parts still hold.
+    /// Runs a job with an admin page until it ends; then writes and sends the pending data of the parts.
     ///
-    /// The job gets a signal that SIGTERM and Ctrl-C raise, and ends itself soon after: what is left of the shutdown budget
-    /// (`OPS_SHUTDOWN_SECONDS`, 25) after a job that takes longer is cut off. The exit code is 0 if the job returned `Ok`, and
-    /// 1 if it failed, panicked or was cut off, which is a line of the log each. If this future is dropped, so is the job.
+    /// The job gets a signal that SIGTERM and Ctrl-C raise, and should end soon afterwards: it is cut off when its part
+    /// of the shutdown budget (`OPS_SHUTDOWN_SECONDS`, 25) is used up. The exit code is 0 if the job returned `Ok`, and
+    /// 1 if it failed, panicked or was cut off, each of which is logged. If this future is dropped, so is the job.
     pub async fn run<J, F, E>(self, job: J) -> ExitCode
     where
         J: FnOnce(StopSignal) -> F,
@@ -71,10 +71,10 @@ impl Ops {
         let mut running = tasks.spawn(crate::with_context(async move {
             let ended = match made {
                 Ok(work) => work.await,
-                // it ends the task, as a panic of the work itself does
+                // ends the task, as a panic of the work itself does
                 Err(panic) => resume_unwind(panic),
             };
-            // here, since the text of an error is the program's, too
+            // here, because the text of an error is code of the program, too
             ended.map_err(|error| chain(error.into().as_ref()))
         }));
         tasks.spawn(supervisor::keep_watchdog());
@@ -147,7 +147,7 @@ fn start(ops: &Ops) -> Result<Started, Error> {
     Ok((stop, admin, budget))
 }
 
-/// Tells it on standard error, as the log may not have started. A standard error that takes nothing changes nothing else.
+/// Reports the error on standard error, because the log may not have started. A failure to write is ignored.
 fn refuse(error: &Error) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "{error:?}");
     ExitCode::FAILURE

@@ -6,18 +6,18 @@ use super::failure::Failure;
 use super::settings::{Addresses, Admin, Settings, default_admin};
 use crate::Error;
 
-/// Variables that say where to listen.
+/// Variables for the addresses to listen on.
 const API: &str = "HOST and PORT";
 const ADMIN: &str = "OPS_ADMIN_ADDR";
 
-/// A socket that is listened on.
+/// Listening socket.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) listener: TcpListener,
     pub(super) at: At,
 }
 
-/// Place of a socket, and who chose it.
+/// Address of a socket, and its origin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At {
     pub(super) address: SocketAddr,
@@ -46,14 +46,14 @@ impl Socket {
 pub(super) struct Listeners {
     pub(super) api: Socket,
     pub(super) admin: Option<Socket>,
-    /// Default address of the admin page, if another program has it.
+    /// Default address of the admin page, if another program uses it.
     taken: Option<SocketAddr>,
-    /// Address of a passed socket that nobody listens on, since the admin page is off.
+    /// Address of a passed socket that is unused because the admin page is off.
     unused: Option<SocketAddr>,
 }
 
 impl Listeners {
-    /// Takes the sockets that systemd passed (the API's first, the admin page's second), and binds the others.
+    /// Takes the sockets that systemd passed (first the API's, then the admin page's), and binds the others.
     pub(super) fn bind(settings: &Settings) -> Result<Self, Error> {
         let mut passed = Passed::take();
         let api = match passed.next()? {
@@ -81,7 +81,7 @@ impl Listeners {
         }
     }
 
-    /// Reports where the admin page is not where it was asked for. The log starts after the sockets are bound.
+    /// Logs if the admin page is not at the requested address. The log starts after the sockets are bound.
     pub(super) fn report(&self) {
         if let (Some(taken), Some(admin)) = (self.taken, &self.admin) {
             report_taken(taken, admin.at.address);
@@ -94,7 +94,8 @@ impl Listeners {
     }
 }
 
-/// Binds the admin page, if it is on: a default address that is taken is replaced by a free one, any other is an error.
+/// Binds the admin page, if it is on: a default address that is taken
+/// is replaced by a free one; for any other address, that is an error.
 pub(super) fn admin(settings: &Settings) -> Result<(Option<Socket>, Option<SocketAddr>), Error> {
     if !cfg!(feature = "admin") {
         return Ok((None, None));
@@ -113,7 +114,7 @@ pub(super) fn admin(settings: &Settings) -> Result<(Option<Socket>, Option<Socke
     }
 }
 
-/// Reports that the admin page has another address than its default one.
+/// Logs that the admin page has another address than its default one.
 pub(super) fn report_taken(taken: SocketAddr, free: SocketAddr) {
     tracing::warn!(target: "ops_layer", taken = %taken, admin = %free, "admin_address_taken");
 }
@@ -143,7 +144,7 @@ struct Passed {
 
 impl Passed {
     fn take() -> Self {
-        // it removes the variables: only if they are there
+        // from_env removes the variables: call it only if they are set
         let sockets = match std::env::var_os("LISTEN_FDS") {
             Some(_) => ListenFd::from_env(),
             None => ListenFd::empty(),

@@ -49,8 +49,8 @@ use settings::{Admin, Settings, bounded};
 
 /// Runs a service: `ops_layer::serve("my-service", router).await`.
 ///
-/// Starts the operations layer with [`Config::new`], serves until SIGTERM or Ctrl-C, and ends it in order. Use
-/// [`Ops::serve`] to configure it first, or to share its parts with the routes.
+/// Starts the operations layer with [`Config::new`], serves until SIGTERM or Ctrl-C, and shuts
+/// down in order. Use [`Ops::serve`] to configure it first, or to share its parts with the routes.
 ///
 /// ```no_run
 /// use axum::{Router, routing::get};
@@ -66,8 +66,8 @@ pub fn serve(service_name: impl Into<String>, router: Router) -> Service {
 }
 
 impl Ops {
-    /// Runs a service with this router until SIGTERM or Ctrl-C, then shuts the operations layer down, for all its clones. So does a
-    /// service whose start is refused: it cannot be tried again with the same one.
+    /// Runs a service with this router until SIGTERM or Ctrl-C, then shuts the operations layer down, for all its
+    /// clones. A service whose start is refused also shuts it down: the start cannot be repeated with the same `Ops`.
     pub fn serve(self, router: Router) -> Service {
         Service::new(Start::Ops(self), router)
     }
@@ -81,33 +81,35 @@ enum Start {
 type OnListening = Box<dyn FnOnce(&Addresses) + Send>;
 type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A service that runs when it is awaited.
+/// Service that runs when it is awaited.
 ///
 /// # Guarantees
 ///
-/// - The API answers on `HOST` (127.0.0.1) and `PORT` (8000), or on the first socket that systemd passes; the admin page
-///   on `OPS_ADMIN_ADDR` (127.0.0.1:8001, `off` for none), or on the second one. Port 0 takes a free port. A value set in code wins.
-/// - Each request has a span, an access line and metrics. A panic of a handler is answered with 500.
-/// - `/healthz`, `/livez`, `/readyz` and `/metrics` are answered, except where the router has that very route. They are
-///   subject to no limit. With the feature `grpc`, so is `grpc.health.v1.Health`; `grpc` adds tonic services.
-/// - A head must be complete within 10 s after its first byte, or after the connection opened; an idle connection is kept for
-///   75 s; a body gets 30 s, and a second more for each 16 KiB that arrived; a client that takes nothing of its response is
-///   waited for for 60 s. Of 10 000 connections, or as many as the
-///   limit of open files allows, the one that was idle for longest makes room for the next.
-/// - The admin page has a thread, a runtime, descriptors and limits of its own. An address that is not loopback needs a
-///   token of at least 16 characters in `OPS_ADMIN_TOKEN`, or in the file that `OPS_ADMIN_TOKEN_FILE` names.
-/// - When asked to stop, `/readyz` turns 503 and clients are asked to go (`Connection: close`, GOAWAY) while serving goes
-///   on for the grace period (`OPS_GRACE_SECONDS`, 0; at most four fifths of the time for requests). Then requests in flight
-///   and work in the [background](Self::background) are finished, and cache writes, spans and lines are written, for which a
-///   fifth of the time is kept, at most 5 s: all within `OPS_SHUTDOWN_SECONDS` (25). A second signal ends the process at once, and so does the first a second after the budget,
-///   whatever blocks the program. A service that was never ready has no grace period.
-/// - If its future is dropped, for example by a timeout, it closes its listeners and connections at once.
+/// - The API listens on `HOST` (127.0.0.1) and `PORT` (8000), or on the first socket that
+///   systemd passes; the admin page on `OPS_ADMIN_ADDR` (127.0.0.1:8001, `off` for none),
+///   or on the second one. Port 0 takes a free port. A value set in code takes precedence.
+/// - Each request has a span, an access line and metrics. If a handler panics, the response is 500.
+/// - `/healthz`, `/livez`, `/readyz` and `/metrics` are answered, unless the router has that very route. No limit
+///   applies to them. With the feature `grpc`, the same holds for `grpc.health.v1.Health`; `grpc` adds tonic services.
+/// - A head must be complete within 10 s after its first byte, or after the connection opened. An idle
+///   connection is kept for 75 s. A body gets 30 s, and a second more for each 16 KiB that arrived. A client
+///   that takes nothing of its response is disconnected after 60 s. At most 10 000 connections are open, or
+///   as many as the limit of open files allows; the one that was idle longest makes room for the next.
+/// - The admin page has its own thread, runtime, descriptors and limits. An address that is not loopback needs
+///   a token of at least 16 characters in `OPS_ADMIN_TOKEN`, or in the file that `OPS_ADMIN_TOKEN_FILE` names.
+/// - When asked to stop, `/readyz` turns 503 and clients are asked to leave (`Connection: close`, GOAWAY)
+///   while serving continues for the grace period (`OPS_GRACE_SECONDS`, 0; at most four fifths of the time for
+///   requests). Then requests in flight and work in the [background](Self::background) finish, and cache
+///   writes, spans and lines are written, for which a fifth of the time, at most 5 s, is reserved: all within
+///   `OPS_SHUTDOWN_SECONDS` (25). A second signal ends the process immediately, and so does the first one a
+///   second after the budget, whatever blocks the program. A service that was never ready has no grace period.
+/// - If its future is dropped, for example by a timeout, it closes its listeners and connections immediately.
 /// - systemd is notified when the service is ready (its checks passed), alive (`WatchdogSec=`) and stopping.
 ///
-/// A request that names no host, several, or one that is none is answered with 400 (RFC 9112, section 3.2; RFC 9113, section 8.3.1);
-/// HTTP/1.0 may name none.
+/// A request with no host, several, or an invalid one gets the response 400 (RFC
+/// 9112, section 3.2; RFC 9113, section 8.3.1); HTTP/1.0 may omit the host.
 ///
-/// There is no TLS: a proxy in front ends it. Trace context is taken over from private addresses only.
+/// TLS is not included: a proxy in front terminates it. Trace context is accepted from private addresses only.
 #[must_use = "a service runs when it is awaited"]
 pub struct Service {
     start: Start,
@@ -141,12 +143,12 @@ impl Service {
         self
     }
 
-    /// Adds a readiness check. `/readyz` is 200 while no check fails; an answer that takes longer than `timeout` (at most
-    /// 5 s, the deadline of all checks together) is a failure. Reasons are shown on the admin page, and logged when checks begin to
-    /// fail (`checks_failing`, and `checks_passing` when they pass again), but not answered.
+    /// Adds a readiness check. `/readyz` is 200 while no check fails; a check that takes longer than `timeout` (at most
+    /// 5 s, the deadline of all checks together) fails. Reasons are shown on the admin page, and logged when checks
+    /// begin to fail (`checks_failing`, and `checks_passing` when they pass again), but are not part of the response.
     ///
-    /// Checks run on the runtime of the service, at the same time: at most twice a second, whoever asks, and beside that every
-    /// 200 ms until all of them passed for the first time.
+    /// Checks run concurrently on the runtime of the service: at most twice a second, however many
+    /// probes arrive, and in addition every 200 ms until all of them passed for the first time.
     pub fn check<F, R>(
         mut self,
         name: impl Into<String>,
@@ -161,65 +163,68 @@ impl Service {
         self
     }
 
-    /// Maximum time from a request to the head of its response; 503 afterwards. Unlimited unless set.
+    /// Sets the maximum time from a request to the head of its response, which is 503 afterwards. Unlimited by default.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.timeout = Some(bounded(timeout)))
     }
 
-    /// Maximum number of requests that are answered at a time; 503 with `Retry-After` for one more. Unlimited unless set.
+    /// Sets the maximum number of requests in flight; one more gets 503 with `Retry-After`. Unlimited by default.
     pub fn max_in_flight(self, max: usize) -> Self {
         self.set(|settings| settings.max_in_flight = Some(max))
     }
 
-    /// Maximum number of open connections; 10 000 unless set, and never more than the limit of open files allows.
+    /// Sets the maximum number of open connections; defaults to 10
+    /// 000, and is never more than the limit of open files allows.
     pub fn max_connections(self, max: usize) -> Self {
         self.set(|settings| settings.max_connections = max.max(1))
     }
 
-    /// Maximum time for the head of a request, on both listeners; 10 s unless set.
+    /// Sets the maximum time for the head of a request, on both listeners; defaults to 10 s.
     pub fn head_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.limits.head = bounded(timeout))
     }
 
-    /// Time for which a connection without a request is kept; 75 s unless set. Keep it longer than the load balancer's own.
+    /// Sets the time for which a connection without a request is kept;
+    /// defaults to 75 s. Make it longer than the load balancer's own.
     pub fn idle_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.limits.idle = bounded(timeout))
     }
 
-    /// Maximum time for which a client may take nothing of a response that it is sent, before its connection is closed; 60 s
-    /// unless set. A client of HTTP/2 that goes on to take other responses is asked to go first.
+    /// Sets the maximum time for which a client may take nothing of a response before its connection is closed;
+    /// defaults to 60 s. An HTTP/2 client that continues to take other responses is asked to leave first.
     pub fn write_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.limits.write = bounded(timeout))
     }
 
-    /// Maximum time to wait for the bytes of a request's body, which each 16 KiB prolong by a second, on both listeners; 30 s
-    /// unless set. Answered with 408 afterwards.
+    /// Sets the maximum time to wait for the bytes of a request's body, to which each 16 KiB
+    /// add a second, on both listeners; defaults to 30 s. The response is 408 afterwards.
     pub fn body_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.body = bounded(timeout))
     }
 
-    /// Address of the API, instead of `HOST`.
+    /// Sets the address of the API, instead of `HOST`.
     pub fn host(self, host: IpAddr) -> Self {
         self.set(|settings| settings.host = Some(host))
     }
 
-    /// Port of the API, instead of `PORT`; 0 takes a free one.
+    /// Sets the port of the API, instead of `PORT`; 0 takes a free one.
     pub fn port(self, port: u16) -> Self {
         self.set(|settings| settings.port = Some(port))
     }
 
-    /// Address of the admin page, instead of `OPS_ADMIN_ADDR`; port 0 takes a free one.
+    /// Sets the address of the admin page, instead of `OPS_ADMIN_ADDR`; port 0 takes a free one.
     pub fn admin_addr(self, address: SocketAddr) -> Self {
         self.set(|settings| settings.admin = Some(Admin::At(address)))
     }
 
-    /// Serves no admin page.
+    /// Disables the admin page.
     pub fn without_admin(self) -> Self {
         self.set(|settings| settings.admin = Some(Admin::Off))
     }
 
-    /// Answers `/debug/pprof/profile` of the admin page with CPU profiles, instead of `OPS_ADMIN_PROFILE` (`on` or `off`); off
-    /// unless set. A profile is given with the page's token only, takes 1 to 30 s, and samples 99 times a second by SIGPROF.
+    /// Sets whether `/debug/pprof/profile` of the admin page serves CPU profiles, instead
+    /// of `OPS_ADMIN_PROFILE` (`on` or `off`); off by default. A profile requires the
+    /// page's token, takes 1 to 30 s, and samples 99 times a second by SIGPROF.
     ///
     /// ```text
     /// curl -u ops:$OPS_ADMIN_TOKEN 'localhost:8001/debug/pprof/profile?seconds=10' -o cpu.pb.gz
@@ -230,9 +235,9 @@ impl Service {
         self.set(|settings| settings.profile = Some(on))
     }
 
-    /// Adds a section with this title to the admin page: work in the background, newest first, each with its phases on a
-    /// timeline. The function is called for each `/api/state`, and at most every second while a page is open; it returns what
-    /// is known, and waits for nothing.
+    /// Adds a section with this title to the admin page: background work, newest first, each
+    /// with its phases on a timeline. The function is called for each `/api/state`, and at
+    /// most every second while a page is open; it must return known data without waiting.
     ///
     /// ```no_run
     /// use ops_layer::admin::{Job, JobState, Phase};
@@ -255,15 +260,15 @@ impl Service {
 
     /// Serves a tonic service on the same port as the routes: `ops.serve(router).grpc(PricesServer::new(prices))`.
     ///
-    /// Its calls have spans, access lines and metrics as requests have, with their method and `grpc-status`. What the routes
-    /// answer with a status of HTTP, such as 503 for too many requests, reaches a gRPC client as `grpc-status` with a message.
-    /// The limit of time for a request's body does not hold for streams of a client.
+    /// Its calls have spans, access lines and metrics as requests have, with their method and `grpc-status`. An
+    /// HTTP error status of the routes, such as 503 for too many requests, reaches a gRPC client as
+    /// `grpc-status` with a message. The time limit for a request's body does not apply to streams of a client.
     ///
-    /// `grpc.health.v1.Health` answers as `/readyz` does, for the whole server (the empty name) and for each service: a
-    /// `Watch` gets changes within a second, and its end when the service stops. It is served without any service, too, unless
-    /// the router has it.
+    /// `grpc.health.v1.Health` responds as `/readyz` does, for the whole server (the empty
+    /// name) and for each service: a `Watch` gets changes within a second, and ends when
+    /// the service stops. It is served even without any service, unless the router has it.
     ///
-    /// A service that is added twice, or is a route already, is refused when the service starts.
+    /// A service that is added twice, or is already a route, is refused when the service starts.
     #[cfg(feature = "grpc")]
     pub fn grpc<S>(mut self, service: S) -> Self
     where
@@ -282,12 +287,12 @@ impl Service {
         self
     }
 
-    /// Time to go on serving after a stop was asked for, instead of `OPS_GRACE_SECONDS`; 0 unless set.
+    /// Sets the time to keep serving after a stop was requested, instead of `OPS_GRACE_SECONDS`; defaults to 0.
     pub fn grace(self, grace: Duration) -> Self {
         self.set(|settings| settings.grace = Some(bounded(grace)))
     }
 
-    /// Time for everything between the signal and the end, instead of `OPS_SHUTDOWN_SECONDS`; 25 s unless set.
+    /// Sets the time from the signal to the end, instead of `OPS_SHUTDOWN_SECONDS`; defaults to 25 s.
     pub fn shutdown_budget(self, budget: Duration) -> Self {
         self.set(|settings| settings.shutdown = Some(bounded(budget)))
     }
@@ -298,16 +303,18 @@ impl Service {
         self
     }
 
-    /// Calls this function once requests are accepted, with the addresses that are answered on. A panic of it ends nothing else.
+    /// Calls this function with the listening addresses, once requests are accepted. If it panics, nothing else ends.
     pub fn on_listening(mut self, call: impl FnOnce(&Addresses) + Send + 'static) -> Self {
         self.on_listening = Some(Box::new(call));
         self
     }
 
-    /// Runs a future beside the requests, spawned once they are accepted: a consumer of a queue, a loop that refreshes.
+    /// Runs a future beside the requests, spawned once they are
+    /// accepted: for example a queue consumer, or a loop that refreshes.
     ///
-    /// It should end itself soon after a [stop](StopSignal): it is waited for as requests in flight are, so that its lines and
-    /// spans are written, and cut off when their time is over. One that ends earlier, or panics, ends nothing else.
+    /// It should end soon after a [stop](StopSignal): the shutdown waits for it as
+    /// for requests in flight, so that its lines and spans are written, and cuts it
+    /// off when their time is over. If it ends earlier, or panics, nothing else ends.
     ///
     /// ```no_run
     /// # async fn next_job() {}

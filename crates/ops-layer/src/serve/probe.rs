@@ -1,4 +1,4 @@
-//! The routes for orchestrators and Prometheus, where the application has none of its own.
+//! Routes for orchestrators and Prometheus, if the application has none of its own.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -28,7 +28,7 @@ pub(super) async fn answer(request: Request, readiness: &Readiness, next: Next) 
         "/metrics" => return metrics(request, next).await,
         "/readyz" => match readiness.not_ready().await {
             None => text("ready\n"),
-            // causes are for operators: the admin page has them
+            // reasons are for operators: the admin page shows them
             Some(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
         },
         _ => text("ok\n"),
@@ -56,7 +56,7 @@ async fn metrics(request: Request, _: Next) -> Response {
     response
 }
 
-/// Without metrics the route is the application's to answer.
+/// Passes the request on: without metrics, the application answers the route.
 #[cfg(not(feature = "metrics"))]
 async fn metrics(request: Request, next: Next) -> Response {
     next.run(request).await

@@ -2,7 +2,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
-/// The detail of a problem, in the extensions of its response.
+/// Detail of a problem, in the extensions of its response.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(
     not(feature = "grpc"),
@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 )]
 pub(super) struct Detail(pub(super) &'static str);
 
-/// Answers with `application/problem+json` (RFC 9457); 503 asks to retry after a second.
+/// Creates a response with `application/problem+json` (RFC 9457); with status 503, it asks to retry after a second.
 pub(super) fn problem(status: StatusCode, detail: &'static str) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
     let code = status.as_u16();

@@ -10,16 +10,16 @@ use tokio::sync::watch;
 
 use super::health::Health;
 
-/// Time within which all checks together answer.
+/// Maximum time for all checks together.
 const ALL_WITHIN: Duration = Duration::from_secs(5);
-/// Wait between two runs of the checks until a service is ready for the first time.
+/// Pause between two runs of the checks until a service is ready for the first time.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// Results are asked for again after this time; probes that come sooner share them.
+/// Age up to which probes share results; a later probe starts the checks again.
 const SHARED_FOR: Duration = Duration::from_millis(500);
 
-/// Time in which checks of a start may fail and are in no line.
+/// Time after a start in which failures of checks are not logged.
 const START_WITHIN: Duration = Duration::from_secs(10);
-/// Reasons that change while the same checks fail are logged no more often.
+/// Minimum time between two lines about reasons that change while the same checks fail.
 const NOTED_EVERY: Duration = Duration::from_secs(60);
 
 type Checked = Pin<Box<dyn Future<Output = Health> + Send>>;
@@ -52,7 +52,7 @@ impl Check {
     }
 }
 
-/// Results that are older are not of now: the next ones were asked for, and do not come.
+/// Age from which results are outdated: newer ones were requested and do not arrive.
 #[cfg(feature = "admin")]
 const OLD_AFTER: Duration = ALL_WITHIN.saturating_add(Duration::from_secs(2));
 
@@ -76,20 +76,20 @@ impl Report {
         }
     }
 
-    /// Returns the age of results that are not of now.
+    /// Returns the age of outdated results.
     #[cfg(feature = "admin")]
     pub(super) fn outdated(&self) -> Option<Duration> {
         Some(self.at.elapsed()).filter(|age| *age > OLD_AFTER)
     }
 
-    /// Names of the checks that failed.
+    /// Returns the names of the checks that failed.
     fn failing(&self) -> impl Iterator<Item = String> {
         let failing = self.checks.iter();
         let failing = failing.filter(|(_, health)| matches!(health, Health::Failed(_)));
         failing.map(|(name, _)| name.clone())
     }
 
-    /// Reasons of the checks that failed.
+    /// Returns the reasons of the checks that failed.
     pub(super) fn failed(&self) -> Option<String> {
         let failed = self
             .checks
@@ -103,7 +103,7 @@ impl Report {
     }
 }
 
-/// Readiness of the service. The checks run on the runtime of the service, whoever asks.
+/// Readiness of the service. The checks run on the runtime of the service, whatever the caller's is.
 #[derive(Clone)]
 pub(super) struct Readiness(Arc<Shared>);
 
@@ -130,7 +130,7 @@ impl Readiness {
         }))
     }
 
-    /// Turns `/readyz` to 503 for good.
+    /// Turns `/readyz` to 503 permanently.
     pub(super) fn drain(&self) {
         self.0.draining.send_replace(true);
     }
@@ -142,17 +142,17 @@ impl Readiness {
     /// Waits until the service is asked to stop.
     #[cfg(feature = "grpc")]
     pub(super) async fn drained(&self) {
-        // its sender lives as long as this
+        // the sender lives as long as `self`
         let _ = self.0.draining.subscribe().wait_for(|now| *now).await;
     }
 
-    /// Reports if the service was ready at any time: before, no load balancer sends it a request.
+    /// Returns whether the service was ever ready: before that, no load balancer sends it a request.
     pub(super) fn was_ready(&self) -> bool {
         self.0.was_ready.load(Ordering::Relaxed)
     }
 
-    /// Waits until the service is ready for the first time. Failures are kept to itself, so that a probe that comes a moment
-    /// later has an answer of its own.
+    /// Waits until the service is ready for the first time. Failures are
+    /// not shared, so that a probe shortly afterwards gets its own result.
     pub(super) async fn first_ready(&self) {
         let report = loop {
             let report = Report::of(&self.0.checks).await;
@@ -191,20 +191,20 @@ impl Readiness {
         reason
     }
 
-    /// Returns the latest results without waiting, and has them renewed if they are old.
+    /// Returns the latest results without waiting, and starts the checks if they are old.
     #[cfg(feature = "admin")]
     pub(super) fn latest(&self) -> Option<Arc<Report>> {
         self.refresh();
         self.0.latest.borrow().clone()
     }
 
-    /// Names of the checks.
+    /// Returns the names of the checks.
     #[cfg(feature = "admin")]
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.checks.iter().map(|check| check.name.as_str())
     }
 
-    /// Starts the checks, unless they run or ran a moment ago.
+    /// Starts the checks, unless they are running or just ran.
     fn refresh(&self) {
         let shared = &self.0;
         let is_recent = |report: &Arc<Report>| report.at.elapsed() < SHARED_FOR;
@@ -223,14 +223,15 @@ impl Readiness {
         });
     }
 
-    /// Logs which checks fail if there are others than before, or other reasons for a minute, and that all of them pass again; not each
-    /// time that they are run. A start has some time before it is said to fail.
+    /// Logs the failing checks if others fail than before, or if the reason differs
+    /// at least a minute after the last line, and logs when all of them pass again;
+    /// not on every run. During a start, failures are not logged for some time.
     fn note(&self, report: &Report) {
         if self.is_draining() {
             return;
         }
         let mut noted = self.0.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        // a probe and the wait for the first time may ask at once: the later question counts
+        // a probe and the wait for the first time may run the checks concurrently: the run that began later counts
         if noted.newest.is_some_and(|newest| report.began < newest) {
             return;
         }
@@ -265,19 +266,19 @@ impl Readiness {
     }
 }
 
-/// Lines about the checks since all of them passed.
+/// State of the lines about the checks since all of them passed.
 #[derive(Default)]
 struct Noted {
-    /// Start of the latest run of the checks that was looked at.
+    /// Start of the latest run of the checks that was considered.
     newest: Option<Instant>,
     since: Option<Instant>,
-    /// Names of the checks that were in a line.
+    /// Names of the checks that were logged.
     failing: Vec<String>,
     reason: String,
     at: Option<Instant>,
 }
 
-/// Allows the next run when this one ends, however it ends.
+/// Allows the next run when this one ends, in any way.
 struct Running(Readiness);
 
 impl Drop for Running {
@@ -286,7 +287,7 @@ impl Drop for Running {
     }
 }
 
-/// Runs all checks at the same time.
+/// Runs all checks concurrently.
 async fn ask(checks: &[Check]) -> Vec<(String, Health)> {
     let asked: Vec<_> = checks.iter().map(run).collect();
     let mut answers = Vec::with_capacity(asked.len());
@@ -301,7 +302,7 @@ async fn ask(checks: &[Check]) -> Vec<(String, Health)> {
 
 fn run(check: &Check) -> tokio::task::JoinHandle<Health> {
     let timeout = check.timeout;
-    // the application's own function is called on a task of its own: a panic ends that task
+    // the application's future runs in a separate task: a panic ends only that task
     let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (check.ask)()));
     tokio::spawn(async move {
         let Ok(asked) = asked else {
@@ -324,7 +325,7 @@ impl fmt::Debug for Readiness {
 
 #[cfg(all(test, feature = "admin"))]
 impl Readiness {
-    /// Readiness with results of some time ago, while the next ones take long.
+    /// Creates a readiness with results of some time ago, while the next ones take long.
     pub(super) fn of_before(ago: Duration, checks: Vec<(String, Health)>) -> Self {
         let slow = Check::new(
             "slow".to_owned(),

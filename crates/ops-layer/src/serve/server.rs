@@ -1,4 +1,4 @@
-//! A running service, from its sockets to its end.
+//! Running service, from its sockets to its end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use super::tasks::Tasks;
 use super::{Service, Start};
 use crate::{Error, Ops, StopSignal};
 
-/// Descriptors that a process needs besides its connections: files, sockets of clients, the runtime.
+/// Number of descriptors that a process needs besides its connections: files, sockets of clients, the runtime.
 const DESCRIPTORS_OF_OTHERS: u64 = 24;
 
 pub(super) async fn run(service: Service) -> Result<(), Error> {
@@ -99,7 +99,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         }
     });
     if let Some(on_listening) = on_listening {
-        // the panic is a line of the log
+        // the panic is logged
         let _ = catch_unwind(AssertUnwindSafe(|| on_listening(&addresses)));
     }
     let background = background
@@ -111,7 +111,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     let asked = Instant::now();
     first_ready.abort();
     supervisor::stopping();
-    // clients of a service that was never ready have nothing to notice
+    // a service that was never ready has no clients that have to notice
     let grace = if readiness.was_ready() {
         grace
     } else {
@@ -133,7 +133,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     Ok(())
 }
 
-/// Work that goes on after a stop was asked for.
+/// Work that continues after a stop was requested.
 struct Work {
     accepting: JoinHandle<()>,
     connections: Connections,
@@ -141,8 +141,8 @@ struct Work {
 }
 
 impl Work {
-    /// Waits for requests and background futures within their part of the budget, which began when the stop was asked for, and cuts
-    /// off those that take longer.
+    /// Waits for requests and background futures within their part of the budget,
+    /// which began when the stop was requested, and cuts off those that take longer.
     async fn finish(mut self, budget: Duration, asked: Instant) {
         let left = settings::for_requests(budget).saturating_sub(asked.elapsed());
         if tokio::time::timeout(left, self.ended()).await.is_err() {
@@ -151,7 +151,7 @@ impl Work {
     }
 
     async fn ended(&mut self) {
-        // they end by themselves; a panic of one is a line of the log
+        // they end on their own; a panic is logged
         let _ = (&mut self.accepting).await;
         self.connections.all_left().await;
         for work in &mut self.background {
@@ -176,10 +176,10 @@ impl Work {
     }
 }
 
-/// Settings, signals and sockets of a service, which come before the operations layer.
+/// Settings, signals and sockets of a service, which are prepared before the operations layer.
 struct Begun {
     grace: Duration,
-    /// Grace period that was asked for, if there is no time for it.
+    /// Requested grace period, if there is no time for it.
     shortened: Option<Duration>,
     budget: Duration,
     stop: StopSignal,
@@ -189,7 +189,7 @@ struct Begun {
 fn begin(settings: &Settings, stop: Option<StopSignal>) -> Result<Begun, Error> {
     let (grace, budget) = (settings.grace()?, settings.shutdown()?);
     let shortened = settings.grace_shortened()?;
-    // before anything that takes time: a stop that is asked for meanwhile is not missed
+    // before anything that takes time, so that a stop requested meanwhile is not missed
     let stop = match stop {
         Some(stop) => stop,
         None => {
@@ -207,14 +207,14 @@ fn begin(settings: &Settings, stop: Option<StopSignal>) -> Result<Begun, Error> 
     })
 }
 
-/// Says why a start is refused, and ends what was started before, unless another service or job runs on it: it is no crash, and its
-/// lines are kept.
+/// Logs why a start is refused, and ends what was started before, unless another
+/// service or job runs on it. A refused start is not a crash, and its lines are kept.
 pub(super) async fn refused(ops: Ops, settings: &Settings, error: Error) -> Error {
     ops.refuse_one(&error, settings.last_words()).await;
     error
 }
 
-/// Parts that a service serves with, once nothing can refuse its start any more.
+/// Parts of a service whose start can no longer be refused.
 struct Prepared {
     readiness: Readiness,
     admin: Option<AdminThread>,
@@ -241,7 +241,7 @@ fn prepare(
     let (addresses, at) = (listeners.addresses(), listeners.api.at);
     let api = tokio::net::TcpListener::from_std(listeners.api.listener)
         .map_err(|cause| Error::new("serve", Failure::Passed(cause)))?;
-    // last: its thread ends with the service only
+    // last: its thread ends only with the service
     let admin = match listeners.admin {
         Some(socket) => Some(AdminThread::start(
             socket,
@@ -270,7 +270,7 @@ fn prepare(
     })
 }
 
-/// Writes and sends what the parts still hold, then closes the admin page.
+/// Writes and sends the pending data of the parts, then closes the admin page.
 pub(super) async fn end(ops: Ops, admin: Option<AdminThread>, budget: Duration) {
     ops.shutdown(budget).await;
     if let Some(admin) = admin {
@@ -278,11 +278,11 @@ pub(super) async fn end(ops: Ops, admin: Option<AdminThread>, budget: Duration) 
     }
 }
 
-/// Returns the limit, lowered to what the operating system allows beside everything else that the process opens.
+/// Returns the limit, lowered to what the operating system allows besides everything else that the process opens.
 pub(super) fn max_connections(wanted: usize) -> usize {
     let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let Some(allowed) = allowed else {
-        return wanted; // no limit
+        return wanted; // unlimited
     };
     let of_admin = (admin::MAX_CONNECTIONS / 2 + admin::SPARE_DESCRIPTORS) as u64;
     let reserved = (DESCRIPTORS_OF_OTHERS + of_admin).max(allowed / 8);

@@ -7,18 +7,18 @@ use super::activity::Limits;
 use super::failure::Failure;
 use crate::Error;
 
-/// Address of the API, unless set.
+/// Default address of the API.
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PORT: u16 = 8000;
 const ADMIN_PORT: u16 = 8001;
 const SHUTDOWN: Duration = Duration::from_secs(25);
-/// Share of the shutdown budget that is kept for cache writes, spans and lines, and its maximum.
+/// Share of the shutdown budget that is reserved for cache writes, spans and lines, and its maximum.
 const LAST_WORDS_SHARE: u32 = 5;
 const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
-/// Longest time that any setting takes: as good as none.
+/// Maximum of any time setting: practically unlimited.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A choice that was made in code, or by the environment, or by nobody.
+/// Address of the admin page, from code or the environment, or the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admin {
     Default,
@@ -26,7 +26,8 @@ pub(super) enum Admin {
     Off,
 }
 
-/// Settings of a server; what is `None` is taken from the environment.
+/// Settings of a server. A setting that is `None` comes from the
+/// environment; `timeout` and `max_in_flight` are then unlimited.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) host: Option<IpAddr>,
@@ -100,7 +101,7 @@ impl Settings {
         Ok(cfg!(feature = "admin") && self.admin()? != Admin::Off)
     }
 
-    /// Permission to take CPU profiles.
+    /// Returns whether CPU profiles may be taken.
     #[cfg(feature = "profile")]
     pub(super) fn profile(&self) -> Result<bool, Error> {
         let from_env = |text: &str| match text {
@@ -114,14 +115,14 @@ impl Settings {
         }
     }
 
-    /// Time to go on serving after a stop was asked for, at most four fifths of the time for requests: the last ones need the
-    /// rest.
+    /// Returns the time to keep serving after a stop was requested: at most four
+    /// fifths of the time for requests, because the last ones need the rest.
     pub(super) fn grace(&self) -> Result<Duration, Error> {
         let most = for_requests(self.shutdown()?) * 4 / 5;
         Ok(self.wanted_grace()?.min(most))
     }
 
-    /// Grace period that was asked for, if the shutdown budget has no room for it.
+    /// Returns the requested grace period, if the shutdown budget has no room for it.
     pub(super) fn grace_shortened(&self) -> Result<Option<Duration>, Error> {
         let (wanted, grace) = (self.wanted_grace()?, self.grace()?);
         Ok((wanted > grace).then_some(wanted))
@@ -134,7 +135,7 @@ impl Settings {
         }
     }
 
-    /// Time for everything between the signal and the end of the process.
+    /// Returns the time from the signal to the end of the process.
     pub(super) fn shutdown(&self) -> Result<Duration, Error> {
         match self.shutdown {
             Some(budget) => Ok(budget),
@@ -142,28 +143,30 @@ impl Settings {
         }
     }
 
-    /// Time for cache writes, spans and lines of a service that does not start, maybe for want of a valid budget.
+    /// Returns the time for cache writes, spans and lines of a service
+    /// that does not start, possibly because its budget is invalid.
     pub(super) fn last_words(&self) -> Duration {
         self.shutdown().map_or(LAST_WORDS_MAX, for_last_words)
     }
 }
 
-/// Part of the shutdown budget that requests, or a job, may use up; the rest is kept for cache writes, spans and lines.
+/// Returns the part of the shutdown budget that requests, or a job,
+/// may use; the rest is reserved for cache writes, spans and lines.
 pub(super) fn for_requests(budget: Duration) -> Duration {
     budget - for_last_words(budget)
 }
 
-/// Part of the shutdown budget that is kept for cache writes, spans and lines.
+/// Returns the part of the shutdown budget that is reserved for cache writes, spans and lines.
 fn for_last_words(budget: Duration) -> Duration {
     (budget / LAST_WORDS_SHARE).min(LAST_WORDS_MAX)
 }
 
-/// Limits a time that is set in code, so that a moment so far away exists.
+/// Limits a time that is set in code, so that it can be added to the current time.
 pub(super) fn bounded(time: Duration) -> Duration {
     time.min(LONGEST)
 }
 
-/// Address of the admin page that is tried first.
+/// Returns the address that is tried first for the admin page.
 pub(super) fn default_admin() -> SocketAddr {
     (HOST, ADMIN_PORT).into()
 }
@@ -194,7 +197,7 @@ fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-/// Reads a variable; one that is empty counts as unset.
+/// Reads a variable; an empty one counts as unset.
 pub(super) fn variable<T>(
     name: &'static str,
     accepts: &'static str,
@@ -217,7 +220,7 @@ pub(super) fn variable<T>(
     }
 }
 
-/// Addresses that a service answers on.
+/// Listening addresses of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Addresses {

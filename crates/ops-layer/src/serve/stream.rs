@@ -13,21 +13,22 @@ use tokio::runtime::Handle;
 
 use super::connections::Slot;
 
-/// Length of an answer to a PING (RFC 9113, section 6.7).
+/// Length of a PING acknowledgment (RFC 9113, section 6.7).
 const PONG_BYTES: usize = 9 + 8;
-/// Time that a client has to read its last response and close.
+/// Time for a client to read its last response and close.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A client's TCP stream, which notes what happens on it in the slot of its connection.
+/// TCP stream of a client, which records its activity in the slot of its connection.
 #[derive(Debug)]
 pub(super) struct Stream {
     /// Set until the stream is dropped.
     tcp: Option<TcpStream>,
     slot: Arc<Slot>,
-    /// Answer to a PING that is passed on after everything else that arrived; empty unless there is one.
+    /// PING acknowledgment that is held back until everything else that arrived is passed on; empty if there is none.
     ///
-    /// With the answer to the PING behind its GOAWAY, hyper decides which requests it still takes. Clients write that answer
-    /// first (h2, for one), and behind it, in the same segment, requests that waited to be written: those are taken too.
+    /// With the acknowledgment of the PING after its GOAWAY, hyper decides which
+    /// requests it still accepts. Clients write it first (h2, for one), and after it,
+    /// in the same segment, requests that waited to be written: those are accepted too.
     pong: Vec<u8>,
 }
 
@@ -47,7 +48,7 @@ impl Stream {
         }
     }
 
-    /// Takes an answer to a PING out of what was read.
+    /// Removes a PING acknowledgment from the bytes that were read.
     fn hold(&mut self, buf: &mut ReadBuf<'_>, pong: Range<usize>) {
         let read = buf.filled_mut();
         let left = read.len() - pong.len();
@@ -56,7 +57,7 @@ impl Stream {
         buf.set_filled(left);
     }
 
-    /// Passes on what is left of the answer that was held back.
+    /// Passes on the rest of the acknowledgment that was held back.
     fn release(&mut self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let length = self.pong.len().min(buf.remaining());
         buf.put_slice(&self.pong[..length]);
@@ -104,7 +105,7 @@ impl AsyncRead for Stream {
             let unread = SockRef::from(&*self.tcp()?).peek(&mut [MaybeUninit::uninit()]);
             self.slot.activity().unread = unread.is_ok_and(|bytes| bytes > 0);
         }
-        // never within another frame
+        // never inside another frame
         if self.pong.is_empty() || !self.slot.activity().is_between_frames() {
             return Poll::Pending;
         }
@@ -164,13 +165,13 @@ impl Drop for Stream {
     }
 }
 
-/// Ends the stream and reads what the client still sends: to close a socket with unread bytes resets the connection, and
-/// with it goes what the client has not read of its last response.
+/// Shuts the stream down and reads what the client still sends: closing a socket with unread bytes
+/// resets the connection, and the client loses the part of its last response that it has not read.
 async fn linger(mut tcp: TcpStream) {
     let read = async {
         tcp.shutdown().await?;
         tokio::io::copy(&mut tcp, &mut tokio::io::sink()).await
     };
-    // a client that does not close is left to itself
+    // a client that does not close is not waited for
     let _ = tokio::time::timeout(LINGER, read).await;
 }

@@ -1,4 +1,4 @@
-//! Messages to a service manager that asked for them by `NOTIFY_SOCKET` (systemd's `Type=notify`).
+//! Messages to a service manager that requests them by `NOTIFY_SOCKET` (systemd's `Type=notify`).
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +10,12 @@ pub(crate) fn ready() {
     notify(NotifyState::Ready);
 }
 
-/// Reports that the service is on its way out.
+/// Reports that the service is stopping.
 pub(crate) fn stopping() {
     notify(NotifyState::Stopping);
 }
 
-/// Reports twice per interval that the runtime of the service still runs its tasks, if the manager asked for it.
+/// Reports twice per interval that the runtime of the service still runs its tasks, if the manager requests it.
 pub(crate) async fn keep_watchdog() {
     let Some(interval) = sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
     else {
@@ -28,7 +28,7 @@ pub(crate) async fn keep_watchdog() {
     }
 }
 
-/// Sends a message. That the manager is not reached is told once, and not each time that a watchdog is due.
+/// Sends a message. If the manager is not reached, that is logged once, not for each watchdog message.
 fn notify(state: NotifyState<'_>) {
     static UNREACHED: AtomicBool = AtomicBool::new(false);
     let sent = send(state);
@@ -52,7 +52,7 @@ fn send(state: NotifyState<'_>) -> io::Result<()> {
     sd_notify::notify(&[state])
 }
 
-/// Sends it to a socket that is no file: `@` stands for the zero byte before its name (sd_notify(3)).
+/// Sends a message to an abstract socket: `@` stands for the zero byte before its name (sd_notify(3)).
 #[cfg(target_os = "linux")]
 fn send_to_abstract(name: &[u8], state: &NotifyState<'_>) -> io::Result<()> {
     use std::os::linux::net::SocketAddrExt;

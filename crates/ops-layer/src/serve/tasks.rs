@@ -4,7 +4,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use super::connections::{Connections, Phase};
 
-/// Tasks and connections of a service or job. They end with this value, also if the future that has it is dropped.
+/// Tasks and connections of a service or job. They end when this value is dropped, also with the future that owns it.
 #[derive(Default)]
 pub(super) struct Tasks {
     running: Vec<AbortHandle>,
@@ -19,7 +19,7 @@ impl Tasks {
         }
     }
 
-    /// Spawns a task, outside of any context.
+    /// Spawns a task without any context.
     pub(super) fn spawn<F>(&mut self, work: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -35,7 +35,7 @@ impl Drop for Tasks {
     fn drop(&mut self) {
         self.running.iter().for_each(AbortHandle::abort);
         if let Some(connections) = &self.connections {
-            // one that is accepted at this moment ends by itself
+            // a connection that is being accepted ends on its own
             connections.set_phase(Phase::Closing);
             connections.cut_off();
         }

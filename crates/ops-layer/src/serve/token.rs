@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::settings::variable;
 use crate::Error;
 
-/// Shortest token: 16 characters of a random alphabet cannot be guessed at the rate that the page allows.
+/// Minimum length of a token: 16 random characters cannot be guessed at the rate that the page allows.
 const MIN_CHARS: usize = 16;
 
 /// Reads the token of the admin page from `OPS_ADMIN_TOKEN`, or from the file that `OPS_ADMIN_TOKEN_FILE` names.

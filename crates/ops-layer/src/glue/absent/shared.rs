@@ -4,7 +4,7 @@ use super::secrets;
 use crate::findings::snapshot::Shared as Seen;
 use crate::{Config, Error};
 
-/// The bucket that machines share results through: there is none, and a file that names one was refused as it was read.
+/// Bucket through which machines share results. There is none: a file that names one is refused when it is read.
 #[derive(Debug)]
 pub(crate) struct Bucket;
 

@@ -1,4 +1,4 @@
-//! `grpc.health.v1` from the readiness checks.
+//! `grpc.health.v1`, based on the readiness checks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::super::readiness::Readiness;
 
-/// Time after which the checks are asked again for those who watch.
+/// Pause between two runs of the checks for clients that watch.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// The name of the health service itself.
+/// Name of the health service itself.
 const OWN_NAME: &str = "grpc.health.v1.Health";
 
 type Sender = mpsc::Sender<Result<HealthCheckResponse, Status>>;
 
-/// Health of all services at once: they share the checks.
+/// Health of all services, which share the checks.
 pub(super) struct Checks {
     readiness: Readiness,
     names: Arc<[&'static str]>,
@@ -34,7 +34,7 @@ impl Checks {
         }
     }
 
-    /// The empty name is the whole server.
+    /// Returns whether the service is known. The empty name is the whole server.
     fn is_known(&self, service: &str) -> bool {
         service.is_empty() || service == OWN_NAME || self.names.contains(&service)
     }
@@ -65,7 +65,8 @@ impl Health for Checks {
     }
 }
 
-/// Sends each change until nobody listens or the service stops, which ends the stream: nothing waits for it.
+/// Sends each change until the client leaves or the service stops,
+/// which ends the stream: the shutdown does not wait for it.
 async fn report(readiness: Readiness, is_known: bool, sender: Sender) {
     let mut last = None;
     loop {

@@ -1,4 +1,4 @@
-//! Calls of gRPC beside the routes: tonic services, and their health by the readiness checks.
+//! gRPC calls beside the routes: tonic services, and their health based on the readiness checks.
 
 mod health;
 mod mounted;
@@ -21,7 +21,7 @@ use super::readiness::Readiness;
 use health::Checks;
 use mounted::Mounted;
 
-/// The services that are added to the routes.
+/// Services that are added to the routes.
 #[derive(Default)]
 pub(super) struct Calls {
     services: Router,
@@ -58,7 +58,7 @@ impl Calls {
         }
         let names = self.names;
         let services = self.services;
-        // the router panics if it has such a route
+        // the router panics if it already has such a route
         let merge = std::panic::AssertUnwindSafe(|| router.merge(services));
         let router = std::panic::catch_unwind(merge)
             .map_err(|_| Failure::ServedTwice(names.first().copied().unwrap_or_default()))?;
@@ -79,13 +79,13 @@ impl fmt::Debug for Calls {
     }
 }
 
-/// The routes with the services, and what is asked about each request.
+/// Routes with the services, and the gate that each request passes.
 pub(super) struct Mount {
     pub(super) router: Router,
     pub(super) gate: Gate,
 }
 
-/// The part of the gate that knows gRPC.
+/// Part of the gate that handles gRPC.
 pub(super) struct Gate {
     names: Vec<&'static str>,
     health: HealthServer<Checks>,
@@ -97,7 +97,7 @@ impl Gate {
         QUIET_CALLS.contains(&path)
     }
 
-    /// Returns `true` for calls of a service that was added, whose client may take its time to send messages.
+    /// Returns `true` for calls of an added service, whose client may take its time to send messages.
     pub(super) fn serves(&self, path: &str) -> bool {
         let mut parts = path.strip_prefix('/').unwrap_or_default().split('/');
         parts.next().is_some_and(|name| self.names.contains(&name))
@@ -113,7 +113,8 @@ impl Gate {
     }
 }
 
-/// Makes an answer with a status of HTTP one with a status of gRPC, by the protocol's table. Others stay as they are.
+/// Converts a response with an HTTP error status to one with a gRPC
+/// status, by the protocol's table. Other responses are not changed.
 pub(super) fn with_status(response: Response) -> Response {
     let status = response.status();
     if status.is_success() || response.headers().contains_key("grpc-status") {

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::Request;
 use tower_service::Service;
 
-/// A tonic service that takes the bodies of axum.
+/// Tonic service that accepts axum's bodies.
 #[derive(Clone)]
 pub(super) struct Mounted<S>(pub(super) S);
 
