@@ -12,19 +12,20 @@ use crate::check::Readiness;
 use crate::token::Token;
 use crate::{Check, Finding, History, Job, LastRun, Setting};
 
-/// Time that a look at the page gives to checks of readiness.
+/// Time that a view of the page waits for the readiness checks.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(50);
-/// The same where what is known is of long ago: nobody asked since.
+/// Same, if the known results are outdated because nobody asked since.
 const OUTDATED_WITHIN: Duration = Duration::from_secs(1);
-/// The same where nothing is known but the answer: a page asks again after five seconds without one.
+/// Same, if there are no known results: a page asks again after five seconds without a response.
 const ALONE_WITHIN: Duration = Duration::from_secs(3);
-/// Time for which an answer holds where the checks tell nothing: an answer that they do not give takes less.
+/// Time for which the last readiness result is used while the results
+/// of the checks are outdated: getting one without them takes less.
 const SAID_HOLDS: Duration = Duration::from_secs(10);
 
-/// The last answer to the question whether the service is ready, and its moment.
+/// Last result of the readiness function, with its time.
 type Said = Option<(Instant, Option<String>)>;
 
-/// The admin page of one service.
+/// Admin page of one service.
 #[derive(Clone)]
 pub struct Admin {
     inner: Arc<Inner>,
@@ -55,10 +56,10 @@ struct Inner {
     token: Option<Arc<Token>>,
     #[cfg(feature = "profile")]
     profile: bool,
-    /// A question for readiness is under way.
+    /// The readiness function is running.
     asking: Arc<AtomicBool>,
     said: Arc<Mutex<Said>>,
-    /// Name of whoever changed the sampling ratio, and the reason.
+    /// Name of the person who changed the sampling ratio, and the reason.
     #[cfg(feature = "trace")]
     ratio_change: Arc<Mutex<Option<(String, String)>>>,
     #[cfg(feature = "secrets")]
@@ -70,7 +71,7 @@ struct Inner {
 }
 
 impl Admin {
-    /// Creates a page for the service of this name, which is ready from the start.
+    /// Creates a page for the service with this name, which is ready from the start.
     pub fn new(service: impl Into<String>) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -102,7 +103,7 @@ impl Admin {
         }
     }
 
-    /// Sets the question that `/readyz` asks: the reason why the service is not ready, or `None`.
+    /// Sets the function that `/readyz` calls: it returns the reason why the service is not ready, or `None`.
     #[must_use]
     pub fn readiness<F>(mut self, readiness: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
@@ -112,9 +113,10 @@ impl Admin {
         self
     }
 
-    /// Sets what the page shows of readiness: the reason why the service is not ready, and each check. It is called for
-    /// each `/api/state`, after [`readiness`](Self::readiness) had 50 ms to answer, and returns what is known without waiting:
-    /// results that are old say so themselves. Unless set, the page asks as `/readyz` does, and after 3 s without an answer says so.
+    /// Sets the readiness that the page shows: the reason why the service is not ready, and each check. The function
+    /// is called for each `/api/state`, after [`readiness`](Self::readiness) had 50 ms to respond (1 s if the results
+    /// are outdated), and must return known results without waiting; outdated results have the state `unknown`.
+    /// Unless set, the page calls `readiness` as `/readyz` does, and reports if it does not respond within 3 s.
     #[must_use]
     pub fn checks(
         mut self,
@@ -124,15 +126,15 @@ impl Admin {
         self
     }
 
-    /// Sets the findings that the page shows, causes first. It is called for each `/api/state` and `/readyz?verbose`, and at most
-    /// every second while a page is open; it returns what is known without waiting.
+    /// Sets the findings that the page shows, causes first. The function is called for each `/api/state` and
+    /// `/readyz?verbose`, and at most every second while a page is open; it must return known findings without waiting.
     #[must_use]
     pub fn findings(mut self, findings: impl Fn() -> Vec<Finding> + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.inner).findings = Some(Arc::new(findings));
         self
     }
 
-    /// Sets the configuration in force that the page shows, each setting with its origin.
+    /// Sets the configuration in effect that the page shows, each setting with its origin.
     #[must_use]
     pub fn configuration(
         mut self,
@@ -142,9 +144,9 @@ impl Admin {
         self
     }
 
-    /// Adds a section with this title that lists work in the background, newest first, each with its phases on a timeline.
-    /// The first 20 are shown, and of each the last phases, at most 32. The function is called for each `/api/state`, and at most
-    /// every second while a page is open; it returns what is known, and waits for nothing.
+    /// Adds a section with this title that lists background work, newest first, each with its phases on a timeline. The
+    /// first 20 jobs are shown, each with at most 32 phases: earlier ones are summed up in one. The function is called
+    /// for each `/api/state`, and at most every second while a page is open; it must return known data without waiting.
     #[must_use]
     pub fn jobs(
         mut self,
@@ -155,15 +157,15 @@ impl Admin {
         self
     }
 
-    /// Adds a section about the run before this one: how it ended, and its last seconds.
+    /// Adds a section about the previous run: how it ended, and its last seconds.
     #[must_use]
     pub fn last_run(mut self, last: LastRun) -> Self {
         Arc::make_mut(&mut self.inner).last_run = Some(Arc::new(last));
         self
     }
 
-    /// Adds a section about the days before: the charts go on beyond the start of the process, its questions are answered, and so
-    /// is SQL if there is a [token](Self::token).
+    /// Adds a section about the days before: the charts also cover the time before the start of
+    /// the process, its questions are answered, and so is SQL if there is a [token](Self::token).
     #[must_use]
     pub fn history(mut self, history: History) -> Self {
         Arc::make_mut(&mut self.inner).history = Some(history);
@@ -177,27 +179,29 @@ impl Admin {
         self
     }
 
-    /// Requires this token for every route but `/healthz`: as `Authorization: Bearer <token>`, or as the password of the user
-    /// `ops`, which a browser asks for. Whoever has it may use any host name. White space around it, such as the line break of a file,
-    /// is no part of it.
+    /// Requires this token for every route except `/healthz`: as `Authorization: Bearer <token>`,
+    /// or as the password of the user `ops`, which a browser asks for. With the token, any host
+    /// name is accepted. White space around it, such as the line break of a file, is ignored.
     ///
-    /// A token of fewer than 16 bytes, such as that of a variable that is not set, opens nothing: everybody is refused, and
-    /// `admin_token_too_short` is logged.
+    /// A token of fewer than 16 bytes, such as that of an unset variable, grants
+    /// no access: every request is refused, and `admin_token_too_short` is logged.
     ///
-    /// After five wrong tokens within a minute an address is refused with 429 for 60 s. Loopback addresses never are,
-    /// since behind a port-forward every operator has the same one. A server of your own has to pass addresses on
-    /// (`into_make_service_with_connect_info::<SocketAddr>()`): without them nobody is refused, and `admin_peer_unknown` is logged.
+    /// After five wrong tokens within a minute an address is refused with 429 for 60 s. Loopback
+    /// addresses are never refused, because all operators behind a port-forward share one. Your own
+    /// server has to provide addresses (`into_make_service_with_connect_info::<SocketAddr>()`):
+    /// without them nobody is refused, and `admin_peer_unknown` is logged.
     #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.inner).token = Some(Arc::new(Token::new(&token.into())));
         self
     }
 
-    /// Answers `/debug/pprof/profile` with CPU profiles, if there is a [token](Self::token); off unless set.
+    /// Sets whether `/debug/pprof/profile` serves CPU profiles, if there is a [token](Self::token); off by default.
     ///
-    /// While a profile is taken each thread is interrupted 99 times for each second that it runs; nothing is sampled at other
-    /// times. The interrupts are SIGPROF: a program that uses that signal itself leaves this off. The first profile takes about
-    /// 65 MiB of memory, which is kept for the next one, twice that for a moment, and a file in `TMPDIR` (`/tmp`).
+    /// While a profile is taken, each thread is interrupted 99 times for each second that it runs;
+    /// nothing is sampled at other times. The interrupts are SIGPROF signals: leave profiles off
+    /// in a program that uses that signal itself. The first profile takes about 65 MiB of memory,
+    /// which is kept for the next one, temporarily twice that, and a file in `TMPDIR` (`/tmp`).
     #[cfg(feature = "profile")]
     #[must_use]
     pub fn profile(mut self, on: bool) -> Self {
@@ -205,7 +209,7 @@ impl Admin {
         self
     }
 
-    /// Answers requests for this host name too, besides loopback. Without a port.
+    /// Accepts requests for this host name, in addition to loopback. Without a port.
     #[must_use]
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.inner).hosts.push(host.into());
@@ -228,7 +232,7 @@ impl Admin {
         self
     }
 
-    /// Sets the maximum bytes of the cache's files and of its memory, which the page shows beside their size.
+    /// Sets the maximum sizes of the cache's files and memory in bytes, which the page shows beside the current sizes.
     #[cfg(feature = "cache")]
     #[must_use]
     pub fn cache_limits(mut self, files: u64, memory: u64) -> Self {
@@ -236,7 +240,7 @@ impl Admin {
         self
     }
 
-    /// The name of the service.
+    /// Returns the name of the service.
     pub fn service(&self) -> &str {
         &self.inner.service
     }
@@ -273,7 +277,7 @@ impl Admin {
         &self.inner.hosts
     }
 
-    /// Asks whether the service is ready. A panic of whoever is asked is a reason why it is not.
+    /// Calls the readiness function. If it panics, that is the reason why the service is not ready.
     pub(crate) async fn not_ready(&self) -> Option<String> {
         let panicked =
             || "the function that tells whether the service is ready panicked".to_owned();
@@ -288,7 +292,8 @@ impl Admin {
         .await
     }
 
-    /// Readiness as it is known. Asks too, and waits a moment, so that what nobody asked for is not of long ago.
+    /// Returns the known readiness. Also calls the readiness function and
+    /// waits briefly, so that results are recent even if nobody asked before.
     pub(crate) async fn known_readiness(&self) -> Readiness {
         let Some(latest) = &self.inner.latest else {
             let asked = tokio::time::timeout(ALONE_WITHIN, self.not_ready()).await;
@@ -311,7 +316,7 @@ impl Admin {
                 true => OUTDATED_WITHIN,
                 false => ANSWERED_WITHIN,
             };
-            // an error says that it takes longer: what is known has to do
+            // an error means that it takes longer: the known results are used
             let _ = tokio::time::timeout(patience, asked).await;
         }
         let (reason, checks) = known(latest);
@@ -328,13 +333,13 @@ impl Admin {
         said.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks as they are known.
+    /// Returns the known state of the checks.
     pub(crate) fn latest_checks(&self) -> Vec<Check> {
         let latest = self.inner.latest.as_ref();
         latest.map_or_else(Vec::new, |latest| known(latest).1)
     }
 
-    /// Looks for findings; `None` if nobody does, an error if it panicked.
+    /// Returns the findings; `None` if no function is set, an error if it panicked.
     pub(crate) fn find(&self) -> Option<std::thread::Result<Vec<Finding>>> {
         let findings = self.inner.findings.as_ref()?;
         Some(catch_unwind(AssertUnwindSafe(|| findings())))
@@ -389,12 +394,12 @@ impl Admin {
     }
 }
 
-/// Reports if the state of a check is of long ago.
+/// Returns whether the state of a check is outdated.
 fn is_outdated(checks: &[Check]) -> bool {
     checks.iter().any(|check| check.state == "unknown")
 }
 
-/// Returns what is known of readiness; a panic of whoever knows it is a reason why the service is not ready.
+/// Returns the known readiness; a panic of the function is a reason why the service is not ready.
 fn known(latest: &Latest) -> Readiness {
     let panicked = |_| {
         (

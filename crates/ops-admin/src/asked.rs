@@ -6,13 +6,13 @@ use tracing::{Level, event_enabled};
 
 use crate::text::redacted;
 
-/// Characters of a text that are kept.
+/// Maximum length of a text in characters; the rest is cut off.
 const TEXT_MAX: usize = 200;
 const TARGET: &str = "ops_admin";
 /// Name of a person who gives none.
 const SOMEBODY: &str = "admin";
 
-/// The person who asks, and the reason.
+/// Person who makes the request, and the reason.
 pub(crate) struct Asked {
     pub(crate) who: String,
     pub(crate) why: String,
@@ -20,7 +20,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Fails, with what is accepted, if there is no reason.
+    /// Creates the request of a person. Fails without a reason; the message names what is accepted.
     #[cfg_attr(
         not(any(feature = "cache", feature = "log", feature = "trace")),
         expect(dead_code, reason = "for changes, of which there are none")
@@ -36,7 +36,7 @@ impl Asked {
         Ok(Self::without_reason(extensions, who, why))
     }
 
-    /// For what ends a change, and for questions.
+    /// Creates a request that needs no reason: the end of a change, or a question.
     pub(crate) fn without_reason(extensions: &Extensions, who: Option<&str>, why: &str) -> Self {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>();
         Self {
@@ -46,7 +46,7 @@ impl Asked {
         }
     }
 
-    /// Writes what was done into the log, at the first level that is written: who did it is asked whatever the level was.
+    /// Logs what was done, at the first level that is written: the person has to be known whatever the level is.
     pub(crate) fn report(&self, action: &'static str, change: &str, outcome: &str) {
         let Self { who, why, peer } = self;
         macro_rules! line {
@@ -64,7 +64,7 @@ impl Asked {
     }
 }
 
-/// Returns the beginning of a text without secrets: nobody would know one again that is cut.
+/// Returns the start of a text, with secrets redacted before it is cut: a secret that is cut is not recognized.
 pub(crate) fn said(text: &str) -> String {
     cut(&redacted(text))
 }

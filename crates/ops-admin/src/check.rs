@@ -1,14 +1,14 @@
 use serde::Serialize;
 
-/// Readiness as it is known: the reason why the service is not ready, and each check.
+/// Known readiness: the reason why the service is not ready, and each check.
 pub(crate) type Readiness = (Option<String>, Vec<Check>);
 
-/// One condition of readiness, as the page shows it.
+/// Condition of readiness, as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Name of the check.
     pub name: String,
-    /// State: `ready`, `degraded`, `failed`, or `unknown` where the last result is old.
+    /// State: `ready`, `degraded`, `failed`, or `unknown` if the last result is outdated.
     pub state: &'static str,
     /// Reason of a state other than `ready`.
     pub reason: Option<String>,

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
 
-/// Lines or traces in an answer, unless fewer are asked for.
+/// Default and maximum number of lines or traces in a response.
 #[cfg(any(feature = "log", feature = "trace"))]
 const LIMIT: usize = 1000;
 
-/// Conditions of a request. Each is given at most once, and no other one.
+/// Conditions of a request. Each is accepted at most once, and unknown ones are refused.
 pub(crate) struct Conditions<'a>(HashMap<Cow<'a, str>, Cow<'a, str>>);
 
 impl<'a> Conditions<'a> {
@@ -45,7 +45,7 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// A condition that is not understood, and what is accepted.
+/// Refusal of a condition, with what is accepted.
 pub(crate) struct Refused(String);
 
 pub(crate) fn refused(why: &str) -> Refused {

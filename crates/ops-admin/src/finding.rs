@@ -5,9 +5,9 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Severity {
-    /// Worth knowing; nothing has to be done.
+    /// Worth knowing; no action is needed.
     Info,
-    /// Something is worse than it should be, and users hardly notice.
+    /// Something is worse than it should be, but users hardly notice.
     Warning,
     /// Users are affected.
     Critical,
@@ -24,13 +24,13 @@ impl Severity {
     }
 }
 
-/// A condition that an operator should know of, with its cause and the next step.
+/// Condition that an operator should know about, with its cause and the next step.
 ///
-/// All texts are shown as text, whatever they hold. Secrets must not be in them.
+/// All texts are shown as plain text, whatever they contain. They must not contain secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// Name of the condition, the same each time it is found: `collector_down`. Part of the page's address.
+    /// Name of the condition, the same each time: `collector_down`. Part of the page's address.
     pub id: String,
     /// Severity.
     pub severity: Severity,
@@ -46,11 +46,11 @@ pub struct Finding {
     pub action: String,
     /// Runbook: a URL, or a path in the repository.
     pub runbook: Option<String>,
-    /// Method and route that it concerns, as the page lists them: `GET /flights`.
+    /// Affected method and route, as the page lists them: `GET /flights`.
     pub route: Option<String>,
     /// Id of a trace that shows it.
     pub trace_id: Option<String>,
-    /// Id of the finding that is the cause of this one, which is then shown beneath it.
+    /// Id of the finding that is the cause of this one, which is then shown below it.
     pub explained_by: Option<String>,
 }
 
@@ -116,21 +116,21 @@ impl Finding {
         self
     }
 
-    /// Names the method and the route that it concerns: `GET /flights`.
+    /// Sets the affected method and route: `GET /flights`.
     #[must_use]
     pub fn route(mut self, route: impl Into<String>) -> Self {
         self.route = Some(route.into());
         self
     }
 
-    /// Names a trace that shows it.
+    /// Sets a trace that shows it.
     #[must_use]
     pub fn trace_id(mut self, trace_id: impl Into<String>) -> Self {
         self.trace_id = Some(trace_id.into());
         self
     }
 
-    /// Names the finding that is the cause of this one.
+    /// Sets the finding that is the cause of this one.
     #[must_use]
     pub fn explained_by(mut self, id: impl Into<String>) -> Self {
         self.explained_by = Some(id.into());

@@ -1,4 +1,5 @@
-//! Keeps pages from elsewhere out: no foreign host name (DNS rebinding), no write without our header.
+//! Protection against pages from elsewhere: no foreign host name
+//! (DNS rebinding), no change without the header `x-ops-admin`.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -10,7 +11,7 @@ use http::{StatusCode, Uri, Version, header};
 
 use crate::Admin;
 
-/// Refuses a request that is not for exactly one host, and one for a foreign host unless a token is required.
+/// Refuses a request that does not name exactly one host, and one for a foreign host unless a token is required.
 pub(crate) async fn check_host(
     State(admin): State<Admin>,
     request: Request,
@@ -32,8 +33,8 @@ pub(crate) async fn check_host(
     next.run(request).await
 }
 
-/// A script, an image or a frame of another page asks: it could not read the answer, but would take one of the streams. A
-/// link is followed, whatever page it is on.
+/// Returns whether the request comes from a script, an image or a frame of another page: it could not
+/// read the response, but would occupy one of the streams. Links are followed, whatever page they are on.
 fn is_of_another_page(request: &Request) -> bool {
     let is = |name: &str, wanted: &[&[u8]]| {
         let value = request.headers().get(name);
@@ -42,7 +43,7 @@ fn is_of_another_page(request: &Request) -> bool {
     is("sec-fetch-site", &[b"cross-site", b"same-site"]) && !is("sec-fetch-dest", &[b"document"])
 }
 
-/// Refuses a change without our header, which a page from elsewhere cannot send.
+/// Refuses a change without the header `x-ops-admin`, which a page from elsewhere cannot send.
 pub(crate) async fn check_change(request: Request, next: Next) -> Response {
     if !request.method().is_safe() && !request.headers().contains_key("x-ops-admin") {
         let why = "a change needs the header x-ops-admin: 1\n";
@@ -51,10 +52,11 @@ pub(crate) async fn check_change(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// The one host that the request is for, by RFC 9112, section 3.2, and RFC 9113, section 8.3.1. Only HTTP/1.0 may name none.
+/// Returns the one host of the request, by RFC 9112, section
+/// 3.2, and RFC 9113, section 8.3.1. Only HTTP/1.0 may omit it.
 ///
-/// RFC 9112 lets a server ignore `Host` beside a target in absolute form. Here both have to agree: no honest client
-/// sends two hosts, and what stands between may read the other one.
+/// RFC 9112 allows a server to ignore `Host` if the target is in absolute form. Here both have
+/// to agree: no honest client sends two hosts, and an intermediary may read the other one.
 fn host(request: &Request) -> Result<Option<Authority>, &'static str> {
     let invalid = "the header host takes a name or an address, and a port if there is one\n";
     let mut sent = request.headers().get_all(header::HOST).iter();
@@ -73,14 +75,14 @@ fn host(request: &Request) -> Result<Option<Authority>, &'static str> {
         (Some(host), Some(target)) if !is_same(&host, &target, request.uri()) => {
             Err("the target and the header host name different hosts\n")
         }
-        // `:authority` takes the place of the header
+        // `:authority` replaces the header
         (None, Some(target)) if request.version() >= Version::HTTP_2 => Ok(Some(target)),
         (None, _) if request.version() >= Version::HTTP_11 => Err("the header host is missing\n"),
         (host, _) => Ok(host),
     }
 }
 
-/// Reads a host with or without a port. A user, brackets around a name and a port that is no port are refused.
+/// Parses a host with or without a port. A user, brackets around a name and an invalid port are refused.
 fn one_host(text: &str) -> Option<Authority> {
     let authority: Authority = text.parse().ok()?;
     let name = authority.host();
@@ -91,7 +93,7 @@ fn one_host(text: &str) -> Option<Authority> {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
         None => !name.is_empty() && !name.contains(['[', ']']),
     };
-    // what stands before the name is a user
+    // text before the name is a user
     let is_port = match text.strip_prefix(name)?.strip_prefix(':') {
         Some(digits) => digits.is_empty() || authority.port_u16().is_some(),
         None => text.len() == name.len(),
@@ -99,7 +101,7 @@ fn one_host(text: &str) -> Option<Authority> {
     (is_name && is_port).then_some(authority)
 }
 
-/// A port that is left out is that of the scheme.
+/// Returns whether header and target name the same host. A missing port is that of the scheme.
 fn is_same(host: &Authority, target: &Authority, uri: &Uri) -> bool {
     let usual = if uri.scheme() == Some(&Scheme::HTTPS) {
         443

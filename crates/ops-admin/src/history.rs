@@ -10,10 +10,10 @@ type Run = Arc<dyn Fn() -> u64 + Send + Sync>;
 type Flush = Arc<dyn Fn(Duration) -> bool + Send + Sync>;
 type Engine = Arc<dyn Fn(Ask<'_>) -> Result<Rows, String> + Send + Sync>;
 
-/// Time after which a statement is stopped.
+/// Time limit of a statement.
 pub(crate) const TIME_MAX: Duration = Duration::from_secs(10);
 
-/// A history of lines, spans and metrics that outlives the process: files that are asked in SQL.
+/// History of lines, spans and metrics that outlives the process: files that are queried with SQL.
 ///
 /// ```
 /// use ops_admin::{History, Rows, Statement};
@@ -34,11 +34,11 @@ pub struct History {
     flush: Flush,
     engine: Option<Engine>,
     questions: Vec<Question>,
-    /// One statement is answered at a time.
+    /// Allows one statement at a time.
     turn: Arc<Semaphore>,
 }
 
-/// A question by its name.
+/// Question that is asked by its name.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Question {
     pub(crate) name: &'static str,
@@ -51,11 +51,11 @@ pub(crate) struct Question {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Ask<'a> {
-    /// Question.
+    /// Statement.
     pub statement: Statement<'a>,
-    /// Rows of the answer at most.
+    /// Maximum number of rows in the result.
     pub rows: usize,
-    /// Time after which it is stopped.
+    /// Time limit.
     pub time: Duration,
 }
 
@@ -69,11 +69,11 @@ pub enum Statement<'a> {
         /// Its argument.
         argument: Option<&'a str>,
     },
-    /// One SELECT, as somebody wrote it.
+    /// One SELECT, as the user wrote it.
     Sql(&'a str),
 }
 
-/// Reason for which a question is not answered.
+/// Reason why a question is not answered.
 pub(crate) enum Unanswered {
     NoEngine,
     Busy,
@@ -81,8 +81,9 @@ pub(crate) enum Unanswered {
 }
 
 impl History {
-    /// Creates a history whose files are in this directory. `run` returns the number of the run as it is now. `flush` writes what
-    /// waits in memory to files within the given time, and returns `false` if it took longer; it is called on a thread that may wait.
+    /// Creates a history whose files are in this directory. `run` returns the current
+    /// number of the run. `flush` writes pending records to files within the given
+    /// time, and returns `false` on timeout; it is called on a thread that may block.
     pub fn new(
         directory: impl Into<String>,
         run: impl Fn() -> u64 + Send + Sync + 'static,
@@ -98,8 +99,9 @@ impl History {
         }
     }
 
-    /// Sets the engine that answers. It reads the files of the history and nothing else, and keeps to the limits of the question. It
-    /// is called on a thread that may wait, by one request at a time. Without one the page says that there is none.
+    /// Sets the engine that answers questions. It must read only the files of the history,
+    /// and observe the limits of the question. It is called on a thread that may block, by
+    /// one request at a time. Without an engine, the page reports that there is none.
     #[must_use]
     pub fn engine(
         mut self,
@@ -125,17 +127,17 @@ impl History {
         self
     }
 
-    /// Writes what waits to files; `false` if that took longer, or panicked.
+    /// Writes pending records to files; `false` on timeout, or if that panicked.
     pub(crate) fn flush(&self, budget: Duration) -> bool {
         catch_unwind(AssertUnwindSafe(|| (self.flush)(budget))).unwrap_or(false)
     }
 
-    /// Directory of the files.
+    /// Returns the directory of the files.
     pub(crate) fn directory(&self) -> &str {
         &self.directory
     }
 
-    /// Number of this run in it; 0 if asking for it panicked.
+    /// Returns the number of this run; 0 if the function panicked.
     pub(crate) fn run(&self) -> u64 {
         catch_unwind(AssertUnwindSafe(|| (self.run)())).unwrap_or(0)
     }
@@ -148,7 +150,7 @@ impl History {
         &self.questions
     }
 
-    /// Takes the engine for one question, after the one before.
+    /// Reserves the engine for one question, after the previous one.
     pub(crate) async fn take_turn(&self) -> Result<Turn, Unanswered> {
         let engine = self.engine.clone().ok_or(Unanswered::NoEngine)?;
         let turn = tokio::time::timeout(TIME_MAX, self.turn.clone().acquire_owned());
@@ -171,7 +173,7 @@ impl fmt::Debug for History {
     }
 }
 
-/// The right to ask, until it is dropped.
+/// Exclusive use of the engine, until it is dropped.
 pub(crate) struct Turn {
     engine: Engine,
     _turn: OwnedSemaphorePermit,
@@ -187,7 +189,7 @@ impl Turn {
     }
 }
 
-/// Answer of the engine of a history.
+/// Result of the engine of a history.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Rows {
@@ -195,18 +197,18 @@ pub struct Rows {
     pub columns: Vec<String>,
     /// Rows, each with the JSON text of one value for each column.
     pub rows: Vec<Vec<String>>,
-    /// There are more rows than were asked for.
+    /// There are more rows than requested.
     pub is_truncated: bool,
-    /// Number of files that were asked.
+    /// Number of files that were read.
     pub files: usize,
     /// Files that were left out, each with the reason.
     pub skipped: Vec<String>,
-    /// Time that it took, in seconds.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
 impl Rows {
-    /// Creates an answer with these columns and without rows.
+    /// Creates a result with these columns and without rows.
     pub fn new(columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             columns: columns.into_iter().map(Into::into).collect(),

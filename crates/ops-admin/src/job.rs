@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-/// State of a [`Job`], which gives its status a color.
+/// State of a [`Job`], which determines the color of its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -9,17 +9,17 @@ pub enum JobState {
     Waiting,
     /// It runs.
     Running,
-    /// It ended as it should.
+    /// It completed successfully.
     Done,
     /// It failed.
     Failed,
-    /// It was ended by somebody, or by the end of its process.
+    /// It was stopped by a person, or by the end of its process.
     Stopped,
 }
 
-/// Work in the background, as the page lists it: a run of an orchestrator, an import, a nightly report.
+/// Background work, as the page lists it: a run of an orchestrator, an import, a nightly report.
 ///
-/// All texts are shown as text, whatever they hold. Secrets must not be in them.
+/// All texts are shown as plain text, whatever they contain. They must not contain secrets.
 ///
 /// ```
 /// use ops_admin::{Job, JobState, Phase};
@@ -33,25 +33,25 @@ pub enum JobState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Job {
-    /// Its id, the same as long as it is listed.
+    /// Id, which does not change while it is listed.
     pub id: String,
     /// Kind of work.
     pub name: String,
     /// State.
     pub state: JobState,
-    /// The service's own word for its state; empty for that of `state`.
+    /// The service's own word for the state; empty for that of `state`.
     pub status: String,
-    /// Moment at which it was asked for, in milliseconds since 1970-01-01 UTC.
+    /// Time at which it was requested, in milliseconds since 1970-01-01 UTC.
     pub requested_at: u64,
-    /// Moment at which it began, in milliseconds since 1970-01-01 UTC.
+    /// Time at which it started, in milliseconds since 1970-01-01 UTC.
     pub started_at: Option<u64>,
     /// Run time in milliseconds, once it ended.
     pub took_ms: Option<u64>,
-    /// Its phases, in order.
+    /// Phases, in order.
     pub phases: Vec<Phase>,
-    /// The error, or what else is worth knowing; may be empty.
+    /// Error or other remark; may be empty.
     pub note: String,
-    /// Id of its trace.
+    /// Id of the trace.
     pub trace_id: Option<String>,
 }
 
@@ -59,16 +59,16 @@ pub struct Job {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Phase {
-    /// Its name.
+    /// Name.
     pub name: String,
     /// Run time in milliseconds; `None` while it runs.
     pub took_ms: Option<u64>,
-    /// False if it failed.
+    /// `false` if it failed.
     pub ok: bool,
 }
 
 impl Job {
-    /// Creates a job that was asked for at `requested_at`, in milliseconds since 1970-01-01 UTC.
+    /// Creates a job that was requested at `requested_at`, in milliseconds since 1970-01-01 UTC.
     pub fn new(
         id: impl Into<String>,
         name: impl Into<String>,
@@ -96,7 +96,7 @@ impl Job {
         self
     }
 
-    /// Sets the moment at which it began, in milliseconds since 1970-01-01 UTC.
+    /// Sets the time at which it started, in milliseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn started(mut self, at: impl Into<Option<u64>>) -> Self {
         self.started_at = at.into();
@@ -117,14 +117,14 @@ impl Job {
         self
     }
 
-    /// Sets the error, or what else is worth knowing.
+    /// Sets the error or another remark.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
     }
 
-    /// Names its trace.
+    /// Sets the id of the trace.
     #[must_use]
     pub fn trace_id(mut self, trace_id: impl Into<Option<String>>) -> Self {
         self.trace_id = trace_id.into();
@@ -142,7 +142,7 @@ impl Phase {
         }
     }
 
-    /// Creates a phase that runs.
+    /// Creates a phase that is running.
     pub fn running(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),

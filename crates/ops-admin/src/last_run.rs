@@ -3,34 +3,34 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Records that are kept: the newest.
+/// Maximum number of records; the newest are kept.
 const RECORDS: usize = 100;
-/// Characters of a record that are kept.
+/// Maximum length of a record in characters.
 const TEXT_MAX: usize = 1000;
 
-/// The run before this one, as the page shows it: how it ended, and its last seconds.
+/// Previous run, as the page shows it: how it ended, and its last seconds.
 ///
-/// All texts are shown as text, whatever they hold. Secrets must not be in them.
+/// All texts are shown as plain text, whatever they contain. They must not contain secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LastRun {
-    /// Kind of its end: `clean`, `panicked`, `unknown`.
+    /// Kind of end: `clean`, `panicked`, `unknown`.
     pub ending: String,
-    /// The end in one sentence.
+    /// End in one sentence.
     pub how: String,
     /// It was shut down in order.
     pub is_clean: bool,
-    /// Its start, in milliseconds since 1970-01-01 UTC.
+    /// Start, in milliseconds since 1970-01-01 UTC.
     pub started_at: Option<u64>,
-    /// The last moment at which it was alive for certain, in milliseconds since 1970-01-01 UTC.
+    /// Last time at which it was certainly alive, in milliseconds since 1970-01-01 UTC.
     pub last_seen: Option<u64>,
-    /// File that holds it.
+    /// File that contains it.
     pub kept: Option<String>,
-    /// Its last records, oldest first; the newest 100.
+    /// Last records, oldest first; the newest 100.
     pub records: Vec<LastRecord>,
-    /// Older records that are not shown.
+    /// Number of older records that are not shown.
     pub left_out: usize,
-    /// Records that were torn.
+    /// Number of torn records.
     pub torn: usize,
 }
 
@@ -40,7 +40,7 @@ pub struct LastRun {
 pub struct LastRecord {
     /// Kind: `line`, `span`, `numbers`, `panic`.
     pub kind: String,
-    /// Its moment, in milliseconds since 1970-01-01 UTC.
+    /// Time, in milliseconds since 1970-01-01 UTC.
     pub at: u64,
     /// Level of a line.
     pub level: Option<String>,
@@ -51,7 +51,7 @@ pub struct LastRecord {
 }
 
 impl LastRun {
-    /// Creates a run that ended in this way.
+    /// Creates a run with this end.
     pub fn new(ending: impl Into<String>, how: impl Into<String>) -> Self {
         Self {
             ending: ending.into(),
@@ -73,7 +73,7 @@ impl LastRun {
         self
     }
 
-    /// Sets start and end.
+    /// Sets the start, and the last time at which it was certainly alive.
     #[must_use]
     pub fn time(mut self, started: SystemTime, last_seen: SystemTime) -> Self {
         self.started_at = Some(millis(started));
@@ -81,14 +81,14 @@ impl LastRun {
         self
     }
 
-    /// Names the file that holds it.
+    /// Sets the file that contains it.
     #[must_use]
     pub fn kept(mut self, file: impl Into<String>) -> Self {
         self.kept = Some(file.into());
         self
     }
 
-    /// Sets the number of records that were torn.
+    /// Sets the number of torn records.
     #[must_use]
     pub fn torn(mut self, torn: usize) -> Self {
         self.torn = torn;
@@ -102,7 +102,8 @@ impl LastRun {
         self
     }
 
-    /// Adds a record, newer than those before. If there are 100, the oldest goes. Level and name are taken from its JSON.
+    /// Adds a record, newer than those before. Beyond 100, the
+    /// oldest is removed. Level and name are taken from its JSON.
     #[must_use]
     pub fn record(mut self, kind: impl Into<String>, at: SystemTime, text: &str) -> Self {
         let json: Option<Value> = serde_json::from_str(text).ok();

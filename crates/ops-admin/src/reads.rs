@@ -1,4 +1,4 @@
-//! Parts of the document that are asked for one by one, with their conditions.
+//! Parts of the document that are requested individually, with conditions.
 
 use axum::Json;
 #[cfg(feature = "trace")]
@@ -24,13 +24,13 @@ fn answer<T: Serialize>(collected: Result<T, Refused>) -> Response {
     }
 }
 
-/// `GET /api/tiles?window=`: all lines over a window.
+/// `GET /api/tiles?window=`: returns all lines over a window.
 #[cfg(feature = "metrics")]
 pub(crate) async fn tiles(uri: Uri) -> Response {
     answer(window(&uri).map(metrics::tiles))
 }
 
-/// `GET /api/routes?window=`: requests of each route in a window.
+/// `GET /api/routes?window=`: returns the requests of each route in a window.
 #[cfg(feature = "metrics")]
 pub(crate) async fn routes(uri: Uri) -> Response {
     answer(window(&uri).map(metrics::routes))
@@ -43,7 +43,7 @@ fn window(uri: &Uri) -> Result<Named, Refused> {
     Named::find(&name).ok_or_else(|| refused(&format!("{}\n", Named::ACCEPTED)))
 }
 
-/// `GET /api/lines?level=&text=&trace_id=&limit=`: the newest lines, newest first.
+/// `GET /api/lines?level=&text=&trace_id=&limit=`: returns the newest lines, newest first.
 #[cfg(feature = "log")]
 pub(crate) async fn lines(uri: Uri) -> Response {
     let wanted = || {
@@ -61,7 +61,7 @@ pub(crate) async fn lines(uri: Uri) -> Response {
     answer(wanted().map(|(wanted, limit)| log::lines(&wanted, limit)))
 }
 
-/// `GET /api/traces?status=&route=&min_ms=&limit=`: the newest traces, newest first.
+/// `GET /api/traces?status=&route=&min_ms=&limit=`: returns the newest traces, newest first.
 #[cfg(feature = "trace")]
 pub(crate) async fn traces(uri: Uri) -> Response {
     let wanted = || {
@@ -84,12 +84,13 @@ pub(crate) async fn traces(uri: Uri) -> Response {
     answer(wanted().map(|(wanted, limit)| trace::list(&wanted, limit)))
 }
 
-/// Spans are shown once the exporter has taken them from its queue, whatever the collector makes of them.
+/// Response if a trace is unknown. Spans are shown once the exporter has
+/// taken them from its queue, whether or not the collector accepts them.
 #[cfg(feature = "trace")]
 const NO_TRACE: &str = "this trace is not there yet, or not kept: a trace shows up when its spans are exported, which is \
      within a second unless OTEL_BSP_SCHEDULE_DELAY says otherwise or the collector is slow\n";
 
-/// `GET /api/traces/{id}`: a trace with its spans, their attributes and its lines.
+/// `GET /api/traces/{id}`: returns a trace with its spans, their attributes and its lines.
 #[cfg(feature = "trace")]
 pub(crate) async fn trace(Path(id): Path<String>) -> Response {
     if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {

@@ -1,4 +1,4 @@
-//! The routes, and what holds for each answer.
+//! Routes, and the properties of every response.
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
@@ -11,7 +11,7 @@ use crate::text::{printable, redacted};
 use crate::{Admin, guard, page, questions, stream, token};
 
 impl Admin {
-    /// Every route, to be served on a listener of its own.
+    /// Returns all routes, to be served on a separate listener.
     pub fn router(self) -> Router {
         router(self)
     }
@@ -78,7 +78,7 @@ fn parts(router: Router<Admin>) -> Router<Admin> {
     router
 }
 
-/// Bytes of a request's body; a larger one is refused with 413.
+/// Maximum size of a request's body in bytes; a larger one is refused with 413.
 const REQUEST_BYTES: usize = 16 * 1024;
 
 async fn readyz(State(admin): State<Admin>, uri: Uri) -> (StatusCode, String) {
@@ -95,13 +95,13 @@ async fn readyz(State(admin): State<Admin>, uri: Uri) -> (StatusCode, String) {
     (status, text)
 }
 
-/// Reports whether the query has `verbose`, with or without a value.
+/// Returns whether the query has `verbose`, with or without a value.
 fn is_verbose(uri: &Uri) -> bool {
     let mut parts = uri.query().unwrap_or_default().split('&');
     parts.any(|part| part.split('=').next() == Some("verbose"))
 }
 
-/// One line for each check, then one for each finding, causes first.
+/// Returns one line for each check, then one for each finding, causes first.
 fn verbose(admin: &Admin) -> String {
     use std::fmt::Write;
     let mut text = String::new();
@@ -109,7 +109,7 @@ fn verbose(admin: &Admin) -> String {
         let reason = check
             .reason
             .map_or_else(String::new, |reason| format!(": {}", readable(&reason)));
-        // a text takes everything
+        // writing to a string does not fail
         let _ = writeln!(
             text,
             "check {}: {}{reason}",
@@ -132,7 +132,7 @@ fn verbose(admin: &Admin) -> String {
     text
 }
 
-/// A text of others, on one line and without secrets.
+/// Returns a foreign text on one line, with secrets redacted.
 fn readable(text: &str) -> String {
     printable(&redacted(text))
 }
@@ -142,7 +142,7 @@ async fn current_state(State(admin): State<Admin>) -> Result<Json<Document>, Sta
     document.map(Json).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Answers are of this moment, and are what their type says.
+/// Forbids caching a response, and interpreting it as another type.
 async fn unkept(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,12 +1,12 @@
 use serde::Serialize;
 
-/// A setting that is in force, and its origin.
+/// Setting in effect, with its origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Setting {
     /// Name of the setting.
     pub name: String,
-    /// Value in force, with its unit. Not for secrets: those have a report of their own.
+    /// Value in effect, with its unit. Not for secrets: they have their own report.
     pub value: String,
     /// Origin: `default`, `code`, the name of a variable, or a file.
     pub source: String,

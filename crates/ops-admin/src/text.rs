@@ -1,6 +1,6 @@
-//! Texts of others: secrets and control characters stay out of them.
+//! Foreign texts: secrets and control characters are removed.
 
-/// Returns the text without the values of secrets that the log knows.
+/// Returns the text with the secrets redacted that the log knows.
 pub(crate) fn redacted(text: &str) -> String {
     #[cfg(feature = "log")]
     {
@@ -12,7 +12,8 @@ pub(crate) fn redacted(text: &str) -> String {
     }
 }
 
-/// Returns the text for a terminal: control characters, those that turn the direction of writing, and line breaks are `�`.
+/// Returns the text for a terminal: control characters, characters that
+/// change the writing direction, and line breaks are replaced by `�`.
 pub(crate) fn printable(text: &str) -> String {
     let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let shown = |c: char| {

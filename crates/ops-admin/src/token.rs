@@ -12,25 +12,25 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode, header};
 use subtle::ConstantTimeEq;
 
-/// Wrong tokens that an address may send within [`WINDOW`]; for one more it is refused for [`REFUSED_FOR`].
+/// Number of wrong tokens that an address may send within [`WINDOW`]; then it is refused for [`REFUSED_FOR`].
 const MAX_FAILURES: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 const REFUSED_FOR: Duration = Duration::from_secs(60);
-/// Addresses whose failures are remembered; beyond that the one that failed longest ago is forgotten.
+/// Maximum number of addresses whose failures are remembered; beyond that, the one that failed longest ago is evicted.
 const MAX_ADDRESSES: usize = 1024;
-/// Shortest token: 16 characters of a random alphabet cannot be guessed at the rate that is allowed.
+/// Minimum length of a token: 16 random characters cannot be guessed at the rate that is allowed.
 const MIN_BYTES: usize = 16;
-/// User that a browser sends beside the token.
+/// User name that a browser sends with the token.
 const USER: &str = "ops";
 
-/// The token of the page, in both forms in which it may be sent.
+/// Token of the page, in both forms in which it may be sent.
 pub(crate) struct Token {
     bearer: String,
     basic: String,
-    /// One that is too short opens nothing.
+    /// `false` if the token is too short: it then grants no access.
     opens: bool,
     failures: Mutex<HashMap<IpAddr, Failures>>,
-    /// A line says that guesses are not limited.
+    /// It was logged that guesses are not limited.
     is_unlimited_told: AtomicBool,
 }
 
@@ -49,7 +49,7 @@ enum Verdict {
 
 impl Token {
     pub(crate) fn new(token: &str) -> Self {
-        // as it stands in a file: no header and no password field would have the line break
+        // as read from a file: neither a header nor a password field contains its line break
         let token = token.trim();
         let opens = token.len() >= MIN_BYTES;
         if !opens {
@@ -75,7 +75,7 @@ impl Token {
         if sent.is_some_and(|sent| self.is_sent(sent.as_bytes())) {
             return Verdict::Known;
         }
-        // a browser asks without a token first
+        // the first request of a browser has no token
         if sent.is_some() {
             match peer {
                 Some(peer) => self.failed(peer, now),
@@ -86,7 +86,7 @@ impl Token {
         Verdict::Unknown
     }
 
-    /// Logs once that nobody is refused for guessing.
+    /// Logs once that guessing is not limited.
     fn say_unlimited(&self) {
         if !self.is_unlimited_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -142,7 +142,7 @@ impl Token {
     }
 }
 
-/// Everyone behind one address of IPv6 has its whole network of 64 bits to choose addresses from.
+/// Returns the address; for IPv6, its network of 64 bits, in which a client may choose any address.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => {
@@ -239,7 +239,7 @@ mod tests {
                 Verdict::Unknown
             );
         }
-        // the same network, and the right token too
+        // same network, even with the right token
         assert_eq!(
             token.judge(&right, peer("2001:db8::2"), start),
             Verdict::Refused

@@ -8,7 +8,7 @@ use super::Change;
 use crate::Admin;
 use crate::asked::{Asked, said};
 
-/// Request for the removal of entries: those that match a pattern, or those that depend on a table.
+/// Request to remove entries: those that match a pattern, or those that depend on a table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Invalidate {
@@ -18,7 +18,7 @@ pub(crate) struct Invalidate {
     who: Option<String>,
 }
 
-/// Characters of a pattern. It is matched with every entry.
+/// Maximum length of a pattern in characters. It is matched with every entry.
 const PATTERN_MAX: usize = 1000;
 
 /// Removes entries of the cache.
@@ -52,7 +52,7 @@ pub(crate) async fn invalidate(
         (Some(pattern), _) => said(pattern),
         (None, table) => format!("table {}", said(table.as_deref().unwrap_or_default())),
     };
-    // it waits for the lock of the directory for up to 5 s
+    // waits for the lock of the directory for up to 5 s
     let removed = tokio::task::spawn_blocking(move || match (pattern, table) {
         (Some(pattern), _) => cache.invalidate(&pattern),
         (None, table) => cache.invalidate_table(&table.unwrap_or_default()),
@@ -68,7 +68,7 @@ pub(crate) async fn invalidate(
             asked.report("invalidate", &shown, &failed);
             let status = match error.kind() {
                 ErrorKind::Input => StatusCode::BAD_REQUEST,
-                // nothing is wrong with the request: entries are there still
+                // the request is valid, but entries remain
                 _ => StatusCode::INTERNAL_SERVER_ERROR,
             };
             (status, failed + "\n")

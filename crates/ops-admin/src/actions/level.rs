@@ -8,22 +8,22 @@ use super::{Change, asked_for_a_time};
 use crate::asked::{Asked, cut};
 use crate::text::printable;
 
-/// Request for a change of the level.
+/// Request to change the level.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewLevel {
     level: String,
     why: String,
-    /// Beginning of a logger's name or module; everything unless given.
+    /// Start of a logger's name or module; everything if empty.
     #[serde(default)]
     target: String,
-    /// Time after which it reverts by itself; a quarter of an hour unless given.
+    /// Time after which the change reverts; 15 minutes by default.
     ttl_seconds: Option<u64>,
-    /// Person who asks; the admin page has no accounts.
+    /// Person who requests the change; the admin page has no accounts.
     who: Option<String>,
 }
 
-/// Request for the end of a change.
+/// Request to end a change.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Revert {
@@ -32,7 +32,7 @@ pub(crate) struct Revert {
     who: Option<String>,
 }
 
-/// Changes for a while from which level on lines are written; the change and its end are lines.
+/// Temporarily changes the level from which lines are written; the change and its end are logged.
 pub(crate) async fn change(
     extensions: Extensions,
     Change(change): Change<NewLevel>,
@@ -68,7 +68,7 @@ pub(crate) async fn change(
     }
 }
 
-/// Takes a change back before its time.
+/// Reverts a change early.
 pub(crate) async fn revert(
     extensions: Extensions,
     Change(revert): Change<Revert>,
@@ -85,13 +85,13 @@ pub(crate) async fn revert(
     (StatusCode::OK, done + "\n")
 }
 
-/// Reports whether a logger or a module may begin like this; nothing stands for all.
+/// Returns whether a logger or a module may start like this; an empty text stands for all.
 fn is_target(target: &str) -> bool {
     let is_strange = |char: char| char.is_whitespace() || "=,".contains(char);
     cut(target) == target && !target.contains(is_strange)
 }
 
-/// Names the targets whose level is changed, if there are some.
+/// Names the targets whose level is changed, if there are any.
 fn changed() -> String {
     let rules = ops_log::levels().into_iter();
     let changed = rules.filter(|rule| rule.temporary.is_some() && !rule.target.is_empty());

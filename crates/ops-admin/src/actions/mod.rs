@@ -1,5 +1,5 @@
-//! Changes that a person asked for: each has a reason, is a line of the log, and ends by itself where it changes a level or a
-//! ratio.
+//! Changes requested by a person: each needs a reason and is logged,
+//! and a change of a level or a ratio reverts automatically.
 
 #[cfg(feature = "cache")]
 pub(crate) mod cache;
@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::asked::Asked;
 use crate::text::printable;
 
-/// A change as it was asked for, in JSON. Errors name fields of the request, and are read in terminals.
+/// Requested change, in JSON. Errors name fields of the request, and are read in terminals.
 pub(crate) struct Change<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Change<T> {
@@ -33,7 +33,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Change<T> {
     }
 }
 
-/// Returns who asks for a change that ends by itself, and why. Fails, with what is accepted, without a reason or with a time of 0.
+/// Returns the person and the reason of a temporary change. Fails without
+/// a reason or with a time of 0; the message names what is accepted.
 #[cfg(any(feature = "log", feature = "trace"))]
 fn asked_for_a_time(
     extensions: &Extensions,

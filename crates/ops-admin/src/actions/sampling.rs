@@ -9,11 +9,11 @@ use super::{Change, asked_for_a_time};
 use crate::Admin;
 use crate::asked::Asked;
 
-/// Time after which a ratio reverts, unless the change says otherwise.
+/// Default time after which a ratio reverts.
 const TTL: Duration = Duration::from_secs(15 * 60);
 const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Request for a change of the share of traces that is sampled.
+/// Request to change the share of traces that is sampled.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRatio {
@@ -23,14 +23,14 @@ pub(crate) struct NewRatio {
     who: Option<String>,
 }
 
-/// Request for the configured share.
+/// Request to restore the configured share.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Revert {
     who: Option<String>,
 }
 
-/// Changes for a while the share of new traces that is sampled.
+/// Temporarily changes the share of new traces that is sampled.
 pub(crate) async fn change(
     State(admin): State<Admin>,
     extensions: Extensions,
@@ -59,7 +59,7 @@ pub(crate) async fn change(
     (StatusCode::OK, done + "\n")
 }
 
-/// Takes a change back before its time.
+/// Reverts a change early.
 pub(crate) async fn revert(
     State(admin): State<Admin>,
     extensions: Extensions,
@@ -72,7 +72,7 @@ pub(crate) async fn revert(
             "the ratio has no change to revert\n".to_owned(),
         );
     };
-    // a change without time to live ends at once
+    // a change with a time of zero ends immediately
     if let Err(error) = ops_trace::set_sampling_ratio(changed.configured, Duration::ZERO) {
         return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
     }

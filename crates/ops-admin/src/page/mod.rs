@@ -1,4 +1,4 @@
-//! The page: a shell that is rendered here, and its style and modules, which the browser reads as they are.
+//! The page: a shell that is rendered here. Its style and modules are served unchanged.
 
 mod summary;
 
@@ -30,11 +30,11 @@ const ASSETS: [(&str, &str, &str); 12] = [
     ("traces.js", JS, include_str!("../../assets/traces.js")),
 ];
 
-/// Nothing comes from elsewhere, and nothing that is written into the page is run.
+/// Content security policy: nothing is loaded from elsewhere, and nothing that is written into the page is executed.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Answers browsers with the page, and everybody else with a summary as plain text.
+/// Responds to browsers with the page, and otherwise with a summary as plain text.
 pub(crate) async fn page(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let Some(document) = Document::of(admin).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -62,7 +62,7 @@ pub(crate) async fn page(State(admin): State<Admin>, headers: HeaderMap) -> Resp
     response
 }
 
-/// The shell with what is known before any script runs.
+/// Renders the shell with the data that is known before any script runs.
 fn shell(document: &Document) -> String {
     let build = document.version.iter().chain(&document.commit);
     let build: Vec<&str> = build.map(String::as_str).collect();
@@ -72,7 +72,7 @@ fn shell(document: &Document) -> String {
         .replace("{{service}}", &escaped(&document.service))
 }
 
-/// Style and modules of the page.
+/// Returns a style sheet or a module of the page.
 pub(crate) async fn asset(Path(file): Path<String>) -> Response {
     let found = ASSETS.iter().find(|(name, ..)| *name == file);
     match found {
@@ -81,7 +81,7 @@ pub(crate) async fn asset(Path(file): Path<String>) -> Response {
     }
 }
 
-/// The description of the routes.
+/// Returns the description of the routes.
 pub(crate) async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
 }

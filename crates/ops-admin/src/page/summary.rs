@@ -3,14 +3,14 @@ use std::fmt::Write as _;
 use crate::state::State;
 use crate::text::printable;
 
-/// Routes that are listed, those with most requests.
+/// Maximum number of routes that are listed, those with most requests.
 #[cfg(feature = "metrics")]
 const ROUTES: usize = 10;
 
-/// The document in a few lines, for a terminal.
+/// Renders the document in a few lines, for a terminal.
 pub(super) fn text(state: &State) -> String {
     let mut text = String::new();
-    // writing into a string does not fail
+    // writing to a string does not fail
     let _ = write(&mut text, state);
     text
 }
@@ -94,7 +94,7 @@ fn numbers(to: &mut String, metrics: &crate::state::metrics::Part) -> std::fmt::
     Ok(())
 }
 
-/// A number with its unit, as the page in a browser writes it: small ones are not 0, and large ones have few digits.
+/// Formats a number with its unit, as the page does in a browser: small ones are not 0, and large ones have few digits.
 #[cfg(feature = "metrics")]
 fn number(value: f64, unit: &str) -> String {
     match unit {
@@ -116,7 +116,7 @@ fn number(value: f64, unit: &str) -> String {
     }
 }
 
-/// Percentage, which is 100 for the whole alone.
+/// Formats a percentage, which is 100 only for the whole.
 #[cfg(feature = "metrics")]
 fn percent(ratio: f64) -> String {
     match (0.9995..1.0).contains(&ratio) {
@@ -125,7 +125,7 @@ fn percent(ratio: f64) -> String {
     }
 }
 
-/// Three digits that count, or all of those before the point.
+/// Formats three significant digits, or all digits before the point.
 #[cfg(feature = "metrics")]
 fn three_digits(value: f64) -> String {
     if value.abs() >= 100.0 {
@@ -135,7 +135,7 @@ fn three_digits(value: f64) -> String {
     rounded.unwrap_or(value).to_string()
 }
 
-/// The two largest units.
+/// Formats a duration in its two largest units.
 fn duration(seconds: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
     let mut left = seconds;

@@ -11,7 +11,7 @@ use prost::Message;
 
 use super::sampler::{Failed, Taken};
 
-/// Name of the frame under which processor time without a sample stands.
+/// Name of the frame for processor time without a sample.
 const UNSAMPLED: &str = "[not sampled: C library, or a sample that was missed]";
 
 /// Encodes a profile.
@@ -117,7 +117,7 @@ impl Tables {
             })
     }
 
-    /// A place with the functions that were inlined there, the innermost first.
+    /// Returns the id of a place with the functions that were inlined there, the innermost first.
     fn place(&mut self, lines: Vec<Line>) -> u64 {
         if let Some(known) = self.location_ids.get(&lines) {
             return *known;

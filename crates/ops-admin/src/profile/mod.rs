@@ -14,13 +14,13 @@ use crate::asked::Asked;
 use crate::conditions::{Conditions, Refused, refused};
 use sampler::{Failed, Sampler, Turn};
 
-/// Seconds of a profile, unless asked for.
+/// Default duration of a profile in seconds.
 const SECONDS: u64 = 10;
-/// Seconds of a profile, at most.
+/// Maximum duration of a profile in seconds.
 const MAX_SECONDS: u64 = 30;
 
-/// `GET /debug/pprof/profile?seconds=`: where the process spends processor time, in the format of pprof. A client that
-/// leaves ends the profile.
+/// `GET /debug/pprof/profile?seconds=`: returns where the process spends
+/// processor time, in the format of pprof. A client that leaves ends the profile.
 pub(crate) async fn take(
     State(admin): State<Admin>,
     extensions: Extensions,
@@ -50,7 +50,7 @@ pub(crate) async fn take(
     Ok((headers, bytes).into_response())
 }
 
-/// Runs what takes long, or waits for locks, on a thread of its own: the page is answered meanwhile.
+/// Runs work that takes long, or waits for locks, on a separate thread: the page responds meanwhile.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failed> + Send + 'static,
 ) -> Result<T, Failed> {
@@ -68,7 +68,7 @@ fn seconds(uri: &Uri) -> Result<u64, Refused> {
     }
 }
 
-/// Reason for which no profile is taken.
+/// Reason why no profile is taken.
 pub(crate) enum Failure {
     Off,
     NoToken,

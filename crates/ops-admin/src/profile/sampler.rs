@@ -4,13 +4,14 @@ use std::time::{Duration, Instant, SystemTime};
 use pprof::{Error, ProfilerGuard, ProfilerGuardBuilder, Report};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Samples for each second of processor time. An odd number, so that nothing periodic is met at the same place each time.
+/// Number of samples per second of processor time. Odd, so that
+/// periodic work is not sampled at the same place each time.
 const HZ: i32 = 99;
 
-/// Libraries in which no sample is taken: a stack is walked by the unwinder, which takes locks of these.
+/// Libraries in which no sample is taken: the unwinder, which walks a stack, takes locks of theirs.
 const UNSAMPLED: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
 
-/// Reason for which there is no profile.
+/// Reason why there is no profile.
 #[derive(Debug)]
 pub(crate) enum Failed {
     Busy,
@@ -24,14 +25,14 @@ fn failed(error: Error) -> Failed {
     }
 }
 
-/// Permission to take a profile. There is one in a process.
+/// Permission to take a profile. There is one per process.
 #[derive(Debug)]
 pub(super) struct Turn(());
 
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 impl Turn {
-    /// Fails if a profile is being taken.
+    /// Takes the permission. Fails if a profile is being taken.
     pub(super) fn take() -> Result<Self, Failed> {
         match IS_TAKEN.swap(true, Ordering::AcqRel) {
             true => Err(Failed::Busy),
@@ -46,7 +47,7 @@ impl Drop for Turn {
     }
 }
 
-/// Profile that is being taken. Dropping it ends it.
+/// Profile in progress. Dropping it ends it.
 pub(super) struct Sampler {
     /// `None` once it has ended.
     running: Option<(ProfilerGuard<'static>, Turn)>,
@@ -54,7 +55,7 @@ pub(super) struct Sampler {
     cpu: Duration,
 }
 
-/// Samples of a time.
+/// Samples of a profile.
 pub(super) struct Taken {
     pub(super) report: Report,
     pub(super) started: SystemTime,
@@ -62,12 +63,12 @@ pub(super) struct Taken {
     pub(super) duration: Duration,
     /// Processor time of all threads in that time.
     pub(super) cpu: Duration,
-    /// Processor time that one sample stands for.
+    /// Processor time that one sample represents.
     pub(super) period: Duration,
 }
 
 impl Sampler {
-    /// Starts sampling, which takes some milliseconds. Fails if somebody else in this process samples.
+    /// Starts sampling, which takes some milliseconds. Fails if other code in this process is sampling.
     pub(super) fn start(turn: Turn) -> Result<Self, Failed> {
         let builder = ProfilerGuardBuilder::default().frequency(HZ);
         let guard = builder.blocklist(&UNSAMPLED).build().map_err(failed)?;
@@ -78,13 +79,13 @@ impl Sampler {
         })
     }
 
-    /// Ends sampling, and looks up the names of functions, which takes a second in a large program.
+    /// Ends sampling and looks up the names of functions, which takes a second in a large program.
     pub(super) fn end(mut self) -> Result<Taken, Failed> {
         let duration = self.started.0.elapsed();
         let cpu = cpu().saturating_sub(self.cpu);
         let (guard, turn) = self.running.take().ok_or(Failed::Broken)?;
         let report = guard.report().build().map_err(failed);
-        // in this order: the next one may start when this one is gone
+        // in this order: the next one may start once this one is gone
         drop(guard);
         drop(turn);
         Ok(Taken {
@@ -100,12 +101,12 @@ impl Sampler {
 impl Drop for Sampler {
     fn drop(&mut self) {
         if let Some((guard, turn)) = self.running.take() {
-            // the end makes room for the next profile, which takes a while: not on the thread that answers
+            // ending it, which allows the next profile, takes a while: not on the thread that serves requests
             let end = move || {
                 drop(guard);
                 drop(turn);
             };
-            // without a thread the end happens here
+            // without a thread, it ends here
             let _ = std::thread::Builder::new()
                 .name("ops-profile".to_owned())
                 .spawn(end);
@@ -113,7 +114,7 @@ impl Drop for Sampler {
     }
 }
 
-/// Processor time of the process, all threads.
+/// Returns the processor time of the process, all threads.
 fn cpu() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }

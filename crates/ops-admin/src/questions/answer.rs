@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use crate::Rows;
 use crate::text::redacted;
 
-/// Answer of the engine as it is sent.
+/// Result of the engine, as it is sent.
 #[derive(Serialize)]
 pub(super) struct Answer {
     columns: Vec<String>,
@@ -14,7 +14,7 @@ pub(super) struct Answer {
     files: usize,
     skipped: Vec<String>,
     seconds: f64,
-    /// Lines, spans and samples that were offered before the question are in the answer.
+    /// The result includes the lines, spans and samples that were offered before the question.
     current: bool,
 }
 
@@ -33,12 +33,12 @@ impl Answer {
     }
 }
 
-/// A value without secrets that were registered after it was written.
+/// Redacts secrets that were registered after a value was written.
 fn cell(json: String) -> Box<RawValue> {
     let without = match json.starts_with(['"', '{', '[']) {
         true => redacted(&json),
         false => json,
     };
-    // what is no JSON has lost its quotes to a redaction
+    // text that is no longer JSON lost its quotes to a redaction
     RawValue::from_string(without).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

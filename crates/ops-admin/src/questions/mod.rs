@@ -1,4 +1,4 @@
-//! Questions to the history: those that it has, and SQL of readers with a token.
+//! Questions to the history: its named ones, and SQL of users with a token.
 
 mod answer;
 
@@ -18,28 +18,28 @@ use crate::text::{printable, redacted};
 use crate::{Admin, Ask, History, Rows, Statement};
 use answer::Answer;
 
-/// Rows of the answer to a statement; further ones are left out, and the answer says so.
+/// Maximum number of rows in the result of a statement; further ones are left out, which the response shows.
 const ROWS_MAX: usize = 1000;
-/// Rows of the answer to a question of the history: a day has 1440 minutes.
+/// Maximum number of rows in the result of a named question: a day has 1440 minutes.
 const NAMED_ROWS_MAX: usize = 2000;
-/// Time for what waits in memory to come into files before a question is answered.
+/// Time to write pending records to files before a question is answered.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
 
-/// Request to write what waits in memory to files.
+/// Request to write pending records to files.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FlushNow {}
 
-/// Place of the files, once what was offered is in them.
+/// Place of the files, once they include what was offered.
 #[derive(Debug, Serialize)]
 struct Flushed {
     directory: String,
     run: u64,
-    /// False if writing took longer than the time that it has.
+    /// `false` if writing timed out.
     written: bool,
 }
 
-/// `POST /api/history/flush`: writes what waits to files, so that whoever reads them finds all up to now.
+/// `POST /api/history/flush`: writes pending records to files, so that their readers find everything up to now.
 pub(crate) async fn flush(
     State(admin): State<Admin>,
     Change(FlushNow {}): Change<FlushNow>,
@@ -50,7 +50,7 @@ pub(crate) async fn flush(
     let flushing = history.clone();
     let written = tokio::task::spawn_blocking(move || flushing.flush(FLUSH_TIME)).await;
     let written = written.unwrap_or(false);
-    // writing may have given the run another number
+    // writing may have changed the number of the run
     let (directory, run) = (history.directory().to_owned(), history.run());
     Json(Flushed {
         directory,
@@ -60,7 +60,7 @@ pub(crate) async fn flush(
     .into_response()
 }
 
-/// `GET /api/history/{name}?argument=`: one of the questions.
+/// `GET /api/history/{name}?argument=`: answers one of the named questions.
 pub(crate) async fn named(
     State(admin): State<Admin>,
     Path(name): Path<String>,
@@ -95,18 +95,18 @@ pub(crate) async fn named(
     }
 }
 
-/// Request for the answer to a statement.
+/// Request to answer a statement.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Question {
     sql: String,
-    /// Rows of the answer; [`ROWS_MAX`] unless fewer are asked for.
+    /// Maximum number of rows in the result; [`ROWS_MAX`] unless lower.
     limit: Option<usize>,
     /// Person who asks; the admin page has no accounts.
     who: Option<String>,
 }
 
-/// `POST /api/sql`: one SELECT over the history, with a token only. The statement and its outcome are a line of the log.
+/// `POST /api/sql`: answers one SELECT over the history, only with a token. The statement and its outcome are logged.
 pub(crate) async fn sql(
     State(admin): State<Admin>,
     extensions: Extensions,
@@ -141,7 +141,8 @@ pub(crate) async fn sql(
     }
 }
 
-/// Has what waits written to files, then asks; on a thread that may wait. Returns the rows, and whether all up to now is in them.
+/// Writes pending records to files, then asks, on a thread that may block.
+/// Returns the rows, and whether they include everything up to now.
 async fn ask(
     history: History,
     question: impl FnOnce(&Turn) -> Result<Rows, Unanswered> + Send + 'static,

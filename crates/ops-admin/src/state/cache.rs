@@ -5,18 +5,18 @@ use super::time::millis;
 use crate::Admin;
 use crate::text::redacted;
 
-/// Entries that are shown, those with most hits first.
+/// Maximum number of entries that are shown, those with most hits first.
 const TOP: usize = 10;
-/// Past invalidations that are shown.
+/// Maximum number of past invalidations that are shown.
 const INVALIDATIONS: usize = 10;
 
-/// The cache of query results.
+/// State of the cache of query results.
 #[derive(Debug, Serialize)]
 pub(crate) struct Part {
     entries: u64,
     total_size_mb: f64,
     total_size_bytes: u64,
-    /// Maximum size of the files, if it is known.
+    /// Maximum size of the files, if known.
     size_limit_bytes: Option<u64>,
     memory_bytes: u64,
     memory_limit_bytes: Option<u64>,

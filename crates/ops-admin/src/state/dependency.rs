@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use crate::Check;
 
-/// Something that the service needs or uses, as far as it is known without asking it.
+/// Dependency of the service, as known without querying it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
@@ -12,7 +12,7 @@ pub(crate) struct Dependency {
 }
 
 impl Dependency {
-    /// From a check of readiness.
+    /// Creates the dependency of a readiness check.
     pub(super) fn checked(check: &Check) -> Self {
         Self {
             name: check.name.clone(),

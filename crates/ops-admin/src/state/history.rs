@@ -3,14 +3,14 @@ use serde::Serialize;
 use crate::Admin;
 use crate::history::Question;
 
-/// The history in the state of the service.
+/// State of the history.
 #[derive(Debug, Serialize)]
 pub(super) struct Part {
     directory: String,
     run: u64,
-    /// Statements are possible at all.
+    /// An engine for statements is available.
     has_engine: bool,
-    /// Statements of readers are answered: there is a token.
+    /// SQL of users is answered: there is a token.
     takes_sql: bool,
     questions: Vec<Question>,
 }

@@ -3,20 +3,20 @@ use serde::Serialize;
 use crate::text::redacted;
 use crate::{Admin, Job, Phase};
 
-/// Jobs that are shown, and phases of each: the last ones tell where it is, or why it failed.
+/// Maximum number of jobs that are shown, and of phases of each: the last ones show where it is, or why it failed.
 const SHOWN: usize = 20;
 const PHASES: usize = 32;
-/// Characters of a text that are kept.
+/// Maximum length of a text in characters.
 const TEXT_MAX: usize = 300;
 
-/// Work in the background, newest first.
+/// Background work, newest first.
 #[derive(Debug, Serialize)]
 pub(crate) struct Part {
     pub(crate) title: String,
     pub(crate) items: Vec<Job>,
-    /// Jobs that are not shown.
+    /// Number of jobs that are not shown.
     left_out: usize,
-    /// The function that lists them panicked, which is a line of the log.
+    /// The function that lists them panicked, which is logged.
     panicked: bool,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn collect(admin: &Admin) -> Option<Part> {
     })
 }
 
-/// Puts one phase in the place of those before the last ones, with the time that they took.
+/// Replaces the phases before the last ones by a single one with their total time.
 fn sum_up(phases: &mut Vec<Phase>) {
     if phases.len() <= PHASES {
         return;

@@ -1,7 +1,7 @@
 use crate::text::redacted;
 use crate::{Admin, LastRun};
 
-/// The run before, without secrets that were registered since.
+/// Returns the previous run, with secrets redacted that were registered since.
 pub(super) fn collect(admin: &Admin) -> Option<LastRun> {
     let mut last = admin.last_run_shown()?.clone();
     let records = last.records.iter_mut();

@@ -3,7 +3,7 @@ use serde::Serialize;
 use super::time::seconds_left;
 use crate::text::redacted;
 
-/// Lines that the document has.
+/// Number of lines in the document.
 const RECENT: usize = 50;
 
 /// Counts and levels of the log, and its newest lines.
@@ -21,10 +21,10 @@ struct Counts {
     dropped: u64,
 }
 
-/// A level that holds for a target.
+/// Level of a target.
 #[derive(Debug, Serialize)]
 struct Rule {
-    /// Beginning of the names that it holds for; empty for everything.
+    /// Start of the names that it applies to; empty for everything.
     target: String,
     /// `None` if nothing is written.
     level: Option<&'static str>,
@@ -38,7 +38,7 @@ struct Rule {
 pub(crate) struct Lines {
     /// Number of the newest line that was written.
     pub(crate) last: u64,
-    /// Lines that were written and are not here.
+    /// Number of lines that were written and are not included.
     pub(crate) missed: u64,
     pub(crate) lines: Vec<String>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Lines {
 pub(crate) struct Wanted {
     /// Least severe level.
     pub(crate) level: Option<Level>,
-    /// Part of the line, whatever its case.
+    /// Part of the line, ignoring case.
     pub(crate) text: Option<String>,
     pub(crate) trace_id: Option<String>,
 }
@@ -80,7 +80,7 @@ pub(crate) fn collect() -> Option<Part> {
     })
 }
 
-/// The newest lines that are wanted, at most `limit`, newest first.
+/// Returns the newest matching lines, at most `limit`, newest first.
 pub(crate) fn lines(wanted: &Wanted, limit: usize) -> Option<Lines> {
     let kept = ops_log::recent_after(0);
     let lines = kept.lines.into_iter().rev();
@@ -95,12 +95,12 @@ pub(crate) fn lines(wanted: &Wanted, limit: usize) -> Option<Lines> {
     })
 }
 
-/// Number of the newest line.
+/// Returns the number of the newest line.
 pub(crate) fn last() -> u64 {
     ops_log::recent_after(u64::MAX).last
 }
 
-/// The newest lines after the one with this number that have room in so many bytes, oldest first.
+/// Returns the newest lines after the one with this number that fit into this many bytes, oldest first.
 pub(crate) fn lines_after(number: u64, bytes: usize) -> Option<Lines> {
     let fresh = ops_log::recent_after(number);
     let mut left = bytes;
@@ -139,7 +139,7 @@ impl Wanted {
         if self.level.is_none() && self.trace_id.is_none() {
             return true;
         }
-        // a line that was cut is no JSON, and its fields are not known
+        // a truncated line is not JSON, and its fields are unknown
         let Ok(fields) = serde_json::from_str::<serde_json::Value>(line) else {
             return false;
         };

@@ -4,10 +4,10 @@ use serde::Serialize;
 use super::trace;
 use crate::text::redacted;
 
-/// Examples of refused label values that are shown for a label.
+/// Maximum number of refused label values shown as examples for a label.
 const EXAMPLES: usize = 5;
 
-/// Lines of five minutes, requests of each route in them, and the size of each metric.
+/// Lines of five minutes, requests of each route in that time, and the size of each metric.
 #[derive(Debug, Serialize)]
 pub(crate) struct Part {
     metrics: Vec<Line>,
@@ -27,7 +27,7 @@ pub(crate) struct Line {
     pub(crate) name: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) latest: Option<f64>,
-    /// Oldest first; `None` where nothing was measured.
+    /// Oldest first; `None` if nothing was measured.
     pub(crate) recent: Vec<Option<f64>>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Route {
     pub(crate) p99_seconds: Option<f64>,
     pub(crate) errors: u64,
     client_errors: u64,
-    /// The slowest one of the traces that are kept.
+    /// Slowest trace that is kept.
     slowest: Option<trace::Slowest>,
 }
 
@@ -61,7 +61,7 @@ struct LabelSize {
     label: &'static str,
     values: usize,
     values_max: usize,
-    /// Lookups that became `other`.
+    /// Number of lookups that became `other`.
     refused: u64,
     examples: Vec<String>,
 }
@@ -72,7 +72,7 @@ pub(crate) struct Tiles {
     window: &'static str,
     step_seconds: u64,
     points_max: usize,
-    /// Seconds of the history so far: the number of the newest point of five minutes.
+    /// Length of the history in seconds: the number of the newest point of five minutes.
     second: u64,
     p50_seconds: Option<f64>,
     p95_seconds: Option<f64>,
@@ -116,7 +116,7 @@ pub(crate) fn collect() -> Option<Part> {
 }
 
 pub(crate) fn tiles(Named(window, of): Named) -> Tiles {
-    // before the lines: a point that comes in between is sent again, and none is missing
+    // before the lines: a point that is added in between is sent again, and none is missing
     let second = ops_metrics::history_seconds();
     let latency = latency_over(of);
     Tiles {
@@ -162,7 +162,7 @@ fn lines(window: Window) -> Vec<Line> {
         .collect()
 }
 
-/// The unit, as the end of a name tells it.
+/// Returns the unit, from the suffix of a name.
 fn unit(name: &str) -> &'static str {
     let units = [
         ("_per_second", "1/s"),
@@ -175,7 +175,7 @@ fn unit(name: &str) -> &'static str {
     found.map_or("", |(_, unit)| unit)
 }
 
-/// Four digits, which is more than a chart can show.
+/// Rounds to four digits, which is more than a chart can show.
 fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;

@@ -1,6 +1,6 @@
-//! The state of the service as one document: what `/api/state` answers, and what the stream sends changes of.
+//! State of the service as one document: the response of `/api/state`, whose changes the stream sends.
 //!
-//! A part that is compiled out has a module of the same interface in `absent`, chosen here and nowhere else.
+//! A part that is compiled out has a module with the same interface in `absent`; only this file chooses between them.
 
 #[cfg_attr(not(feature = "cache"), path = "absent/cache.rs")]
 mod cache;
@@ -41,7 +41,7 @@ pub(crate) const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug, Serialize)]
 pub(crate) struct State {
     schema_version: u32,
-    /// Milliseconds since 1970-01-01 UTC, as all moments here.
+    /// Milliseconds since 1970-01-01 UTC, as all times in the document.
     generated_at: u64,
     process_start: u64,
     pub(crate) service: String,
@@ -52,7 +52,7 @@ pub(crate) struct State {
     pub(crate) not_ready: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) checks: Vec<Check>,
-    /// `None` if nobody looks for any.
+    /// `None` if no function for findings is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) findings: Option<Vec<Finding>>,
     pub(crate) dependencies: Vec<Dependency>,
@@ -67,10 +67,10 @@ pub(crate) struct State {
     secrets: Option<secrets::Part>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<cache::Part>,
-    /// `None` if the service lists no work in the background.
+    /// `None` if the service lists no background work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) jobs: Option<jobs::Part>,
-    /// `None` if the run before left nothing.
+    /// `None` if the previous run left nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_run: Option<LastRun>,
     /// `None` if there is no history.
@@ -79,7 +79,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Collects the document on a thread that may wait for files; `None` if that panicked, which is a line of the log.
+    /// Collects the document on a thread that may read files; `None` if that panicked, which is logged.
     pub(crate) async fn of(admin: Admin) -> Option<Self> {
         let readiness = admin.known_readiness().await;
         let collected = tokio::task::spawn_blocking(move || Self {
@@ -90,7 +90,8 @@ impl State {
         collected.await.ok()
     }
 
-    /// Collects the document without the run before and the history, which never change. It waits for nobody, but reads files where a part does: not for a thread of a runtime.
+    /// Collects the document without the previous run and the history, which never change.
+    /// It does not wait, but some parts read files: do not call it on a thread of a runtime.
     pub(crate) fn collect(admin: &Admin, (not_ready, checks): Readiness) -> Self {
         let not_ready = not_ready.map(|reason| redacted(&reason));
         let checks: Vec<_> = checks.into_iter().map(readable).collect();
@@ -123,7 +124,7 @@ impl State {
     }
 }
 
-/// The checks of readiness, the collector of traces, and the sources of secrets.
+/// Returns the readiness checks, the collector of traces, and the sources of secrets.
 fn dependencies(
     checks: &[Check],
     trace: Option<&trace::Part>,
@@ -140,7 +141,7 @@ fn readable(mut check: Check) -> Check {
     check
 }
 
-/// Returns findings without secrets. Those whose search panicked are a finding.
+/// Returns findings with secrets redacted. If their function panicked, that is a finding.
 pub(crate) fn collected(found: std::thread::Result<Vec<Finding>>) -> Vec<Finding> {
     let Ok(mut findings) = found else {
         let title = "the search for findings panicked";

@@ -4,7 +4,7 @@ use serde::Serialize;
 use super::dependency::Dependency;
 use crate::Admin;
 
-/// The report of the secrets; no value, and no part of one.
+/// Report of the secrets, without any value or part of one.
 #[derive(Debug, Serialize)]
 pub(crate) struct Part {
     secrets: Vec<SecretReport>,
@@ -34,7 +34,7 @@ pub(super) fn collect(admin: &Admin) -> Option<Part> {
     })
 }
 
-/// State of each remote source.
+/// Returns the state of each remote source.
 pub(super) fn sources(part: &Part) -> Vec<Dependency> {
     let sources = part.secret_sources.sources.iter();
     sources

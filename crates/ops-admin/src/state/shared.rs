@@ -1,7 +1,7 @@
 use data_cache::Cache;
 use serde::Serialize;
 
-/// The bucket that machines share results through.
+/// State of the bucket through which machines share results.
 #[derive(Debug, Serialize)]
 pub(super) struct Part {
     state: State,
@@ -9,9 +9,9 @@ pub(super) struct Part {
     misses: u64,
     /// Lookups that failed or took too long.
     failed: u64,
-    /// Lookups that did not ask, since the bucket did not answer a moment ago.
+    /// Lookups that did not query the bucket, because it did not respond shortly before.
     skipped: u64,
-    /// Lookups that did not ask, since the result is computed quickly.
+    /// Lookups that did not query the bucket, because the result is quick to compute.
     quick: u64,
     /// Objects that were not read: damaged, foreign, or sealed with another key.
     refused: u64,
@@ -19,9 +19,9 @@ pub(super) struct Part {
     /// Lookups that waited for another machine.
     waited: u64,
     written: u64,
-    /// Results that were not written: too many waited, the bucket did not answer, or it refused them.
+    /// Results that were not written: too many were pending, the bucket did not respond, or it refused them.
     dropped: u64,
-    /// Queries whose results stay on this machine, since the engine's data may be written.
+    /// Queries whose results stay on this machine, because the engine's data may be written.
     without_content: u64,
 }
 
@@ -29,11 +29,11 @@ pub(super) struct Part {
 #[serde(rename_all = "snake_case")]
 enum State {
     Answers,
-    /// It is not asked until a probe is answered.
+    /// It is not queried until a probe succeeds.
     Unreachable,
-    /// It answers, and takes no writes: its results are used, none is added, and it gives no leases.
+    /// It responds, but accepts no writes: its results are used, none is added, and it gives no leases.
     ReadOnly,
-    /// It answers, but gives no leases.
+    /// It responds, but gives no leases.
     WithoutConditions,
 }
 

@@ -12,26 +12,26 @@ use super::time::{micros, millis, seconds_left};
 use crate::Admin;
 use crate::text::redacted;
 
-/// Traces that the document lists, the newest ones.
+/// Number of traces that the document lists, the newest ones.
 const LISTED: usize = 40;
-/// Traces of each kind that the document has with their spans.
+/// Number of traces of each kind that the document has with their spans.
 const WITH_SPANS: usize = 20;
 
-/// Recent traces, their export and how many there are.
+/// Recent traces, and the counts of their export.
 #[derive(Debug, Serialize)]
 pub(crate) struct Part {
     recent_traces: Vec<Spans>,
     slow_traces: Vec<Spans>,
     failed_traces: Vec<Spans>,
     traces: Vec<Summary>,
-    /// Slow and failed traces that had to go.
+    /// Number of slow and failed traces that were evicted.
     traces_evicted: u64,
     trace_export: ops_trace::Stats,
     #[serde(skip_serializing_if = "Option::is_none")]
     sampling: Option<Sampling>,
 }
 
-/// A trace with its spans as bars.
+/// Trace with its spans as bars.
 #[derive(Debug, Serialize)]
 struct Spans {
     trace_id: String,
@@ -50,7 +50,7 @@ struct Bar {
     duration_us: u64,
 }
 
-/// A trace as a line of a list.
+/// Trace as a line of a list.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary {
     trace_id: String,
@@ -65,7 +65,7 @@ pub(crate) struct Summary {
     spans: usize,
 }
 
-/// A trace with all that is known of it.
+/// Trace with everything that is known of it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Detail {
     #[serde(flatten)]
@@ -85,7 +85,7 @@ struct DetailedSpan {
     attributes: Vec<(String, String)>,
 }
 
-/// The slowest trace of a route.
+/// Slowest trace of a route.
 #[cfg(feature = "metrics")]
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Slowest {
@@ -135,11 +135,11 @@ pub(crate) struct Wanted {
     pub(crate) status: Option<String>,
     /// Part of the method and route, or of the name.
     pub(crate) route: Option<String>,
-    /// Shortest duration.
+    /// Minimum duration.
     pub(crate) min_us: Option<u64>,
 }
 
-/// The newest traces that are wanted.
+/// Returns the newest matching traces.
 pub(crate) fn list(wanted: &Wanted, limit: usize) -> Vec<Summary> {
     let all = summaries(&ops_trace::recent()).into_iter();
     all.filter(|trace| wanted.takes(trace))
@@ -148,7 +148,7 @@ pub(crate) fn list(wanted: &Wanted, limit: usize) -> Vec<Summary> {
 }
 
 impl Wanted {
-    /// Returns `true` for what [`status`](Self::status) may be.
+    /// Returns `true` for a valid [`status`](Self::status).
     pub(crate) fn is_status(text: &str) -> bool {
         let is_number = |text: &str| matches!(text.as_bytes(), [b'1'..=b'5', rest @ ..] if rest.iter().all(u8::is_ascii_digit));
         match text.strip_suffix("xx") {
@@ -178,7 +178,7 @@ impl Wanted {
     }
 }
 
-/// The trace with this id, if it is kept.
+/// Returns the trace with this id, if it is kept.
 pub(crate) fn find(id: &str) -> Option<Detail> {
     let recent = ops_trace::recent();
     let kinds = [&recent.recent, &recent.slow, &recent.errors];
@@ -204,7 +204,7 @@ pub(crate) fn find(id: &str) -> Option<Detail> {
     })
 }
 
-/// The slowest kept trace by method and route, of those that ended within this time.
+/// Returns the slowest kept trace by method and route, of those that ended within this time.
 #[cfg(feature = "metrics")]
 pub(crate) fn slowest(within: Duration) -> HashMap<(String, String), Slowest> {
     let since = SystemTime::now().checked_sub(within).map_or(0, millis);
@@ -230,7 +230,7 @@ pub(crate) fn slowest(within: Duration) -> HashMap<(String, String), Slowest> {
     slowest
 }
 
-/// State of the collector, as its exports tell.
+/// Returns the state of the collector, based on the exports.
 pub(super) fn collector(part: &Part) -> Option<Dependency> {
     let stats = &part.trace_export;
     let lost = stats.dropped();
@@ -283,13 +283,13 @@ fn summaries(recent: &ops_trace::RecentTraces) -> Vec<Summary> {
     all
 }
 
-/// The request is the span that began first and whose parent is elsewhere.
+/// Summarizes a trace. Its request is the span that began first and whose parent is elsewhere.
 fn summary(trace: &RecentTrace, slow: bool) -> Summary {
     let root = trace.spans.first();
     let of = |key: &str| root.and_then(|root| attribute(root, key));
-    // a call of gRPC has the names that its requests are counted under
+    // a gRPC call has the names under which its requests are counted
     let call = of("rpc.method").filter(|_| of("rpc.system.name").as_deref() == Some("grpc"));
-    // any name that a client made up: it has no route
+    // `_OTHER` is any name that a client made up: it has no route
     let known = |method: &String| method != "_OTHER";
     Summary {
         trace_id: trace.trace_id.clone(),

@@ -13,7 +13,8 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Failing is a service that is not ready or has a critical finding; degraded, one with a check or a finding of less weight.
+    /// Determines the state: failing if the service is not ready or has a
+    /// critical finding; degraded if a check is not ready or there is a warning.
     pub(super) fn new(
         not_ready: Option<&str>,
         checks: &[Check],
@@ -44,8 +45,8 @@ impl Verdict {
     }
 }
 
-/// Titles of the causes of what is wrong. A cause that is not there or is no reason by itself does not stand for what it explains; of
-/// findings that explain each other all are causes.
+/// Returns the titles of the causes. A cause that is missing or only informational does
+/// not stand for what it explains; of findings that explain each other, all are causes.
 fn titles(findings: &[Finding]) -> Vec<String> {
     let wrong = findings.iter();
     let wrong: Vec<_> = wrong
@@ -53,7 +54,7 @@ fn titles(findings: &[Finding]) -> Vec<String> {
         .collect();
     let causes = wrong.iter().filter(|finding| {
         let cause = |of: &&Finding| cause_of(of, &wrong);
-        // those that explain each other lead back to themselves
+        // mutual causes lead back to themselves
         let goes_round = || {
             let causes = successors(cause(finding), cause);
             let mut causes = causes.take(wrong.len());

@@ -1,10 +1,10 @@
-/// Bytes that may be sent: so many more each second, and never more than are saved up.
+/// Number of bytes that may be sent: it grows each second, up to a maximum.
 #[derive(Debug)]
 pub(super) struct Budget {
     per_second: usize,
     max: usize,
     left: usize,
-    /// Bytes that were sent beyond what was left.
+    /// Number of bytes that were sent beyond what was left.
     debt: usize,
 }
 
@@ -28,7 +28,7 @@ impl Budget {
         self.left
     }
 
-    /// Takes the bytes if they are there. What is larger than all that can be saved up takes everything, and is owed.
+    /// Takes the bytes if they are available. More than the maximum takes everything, and the rest is owed.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
         let has = bytes.min(self.max) <= self.left;
         if has {
@@ -37,7 +37,7 @@ impl Budget {
         has
     }
 
-    /// Takes the bytes; those that are not there are owed, and the next ones wait for them.
+    /// Takes the bytes; missing ones are owed, and the next ones wait for them.
     pub(super) fn spend(&mut self, bytes: usize) {
         self.debt += bytes.saturating_sub(self.left);
         self.left = self.left.saturating_sub(bytes);

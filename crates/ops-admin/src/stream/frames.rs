@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::sync::mpsc;
 
-/// Body of an answer that goes on as long as events come.
+/// Response body that continues as long as events arrive.
 pub(super) struct Frames(mpsc::Receiver<Bytes>);
 
 impl Frames {

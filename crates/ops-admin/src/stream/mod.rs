@@ -1,4 +1,4 @@
-//! Server-sent events: what changed, once a second, for at most [`MAX_STREAMS`] readers who share the work.
+//! Server-sent events: changes, once a second, for at most [`MAX_STREAMS`] readers who share the work.
 
 mod budget;
 mod frames;
@@ -20,16 +20,17 @@ use crate::state::millis;
 use frames::Frames;
 use parts::Parts;
 
-/// Streams that are open at a time; one more is refused with 503.
+/// Maximum number of open streams; one more is refused with 503.
 const MAX_STREAMS: usize = 16;
-/// Events that are kept for readers who come back, and time that they are collected for nobody: about half a minute.
+/// Number of events that are kept for readers who reconnect, and time
+/// for which they are collected without a reader: about half a minute.
 const KEPT: usize = 64;
 const ALONE_SECONDS: u32 = 30;
-/// Events that may wait for a reader, beside those that were kept; one who is slower is dropped.
+/// Number of events that may wait for a reader: the kept ones and 32 more. A reader who is slower is dropped.
 const QUEUE: usize = KEPT + 32;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The readers, and what they were sent.
+/// Readers, and the events that were sent to them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hub(Arc<Mutex<Inner>>);
 
@@ -41,13 +42,13 @@ struct Inner {
     running: bool,
 }
 
-/// One event: its name and its data as JSON.
+/// Event: its name and its data as JSON.
 pub(crate) struct Event {
     pub(crate) name: &'static str,
     pub(crate) data: String,
 }
 
-/// Answers with events as they come.
+/// Responds with events as they arrive.
 pub(crate) async fn open(hub: Hub, State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let seen = headers.get("last-event-id");
     let seen = seen.and_then(|id| id.to_str().ok());
@@ -61,7 +62,7 @@ pub(crate) async fn open(hub: Hub, State(admin): State<Admin>, headers: HeaderMa
 }
 
 impl Hub {
-    /// Takes one more reader, who gets what followed the event that was seen; `None` if there are too many.
+    /// Adds a reader, who gets the events after the one it last saw; `None` if there are too many readers.
     fn subscribe(&self, admin: &Admin, seen: Option<&str>) -> Option<Frames> {
         let run = run(admin);
         let mut inner = self.lock();
@@ -77,7 +78,7 @@ impl Hub {
             None => vec![retry, frame(run, inner.last, "reset", "{}")],
         };
         for bytes in first {
-            // there is room for all that is kept
+            // the queue has room for all kept events
             let _ = sender.try_send(bytes);
         }
         inner.readers.push(sender);
@@ -99,21 +100,22 @@ impl Hub {
             }
             let last = inner.last;
             inner.kept.push_back((last, bytes.clone()));
-            // one whose queue is full is dropped: its answer ends after what waits
+            // a reader whose queue is full is dropped: its response ends after the queued events
             inner
                 .readers
                 .retain(|reader| reader.try_send(bytes.clone()).is_ok());
         }
     }
 
-    /// Ends the work if nobody reads; the next reader begins it anew.
+    /// Ends the work if there is no reader; the next reader starts it again.
     fn end_if_alone(&self) -> bool {
         let mut inner = self.lock();
         inner.readers.retain(|reader| !reader.is_closed());
         let alone = inner.readers.is_empty();
         if alone {
             inner.running = false;
-            // what happens from here on is not collected: whoever saw the last event has missed something when the next one comes
+            // later events are not collected: a reader who saw the last
+            // event has missed something when the next one arrives
             inner.kept.clear();
             inner.last += 1;
         }
@@ -130,7 +132,7 @@ impl Hub {
 }
 
 impl Inner {
-    /// Events after the one that was seen; `None` if some of them are not kept, or another process sent it.
+    /// Returns the events after the one that was seen; `None` if some of them are not kept, or another process sent it.
     fn after(&self, seen: &str, run: u64) -> Option<Vec<Bytes>> {
         let (of, number) = seen.split_once('-')?;
         let number: u64 = number.parse().ok()?;
@@ -164,7 +166,7 @@ async fn collect(admin: Admin, hub: Hub) {
                 parts = kept;
                 hub.send(run(&admin), events);
             }
-            // the panic is a line of the log
+            // the panic is logged
             Err(_) => parts = Parts::new(),
         }
         alone = if hub.is_alone() { alone + 1 } else { 0 };
@@ -174,7 +176,7 @@ async fn collect(admin: Admin, hub: Hub) {
     }
 }
 
-/// Number that tells this run of the process from others.
+/// Returns a number that identifies this run of the process.
 fn run(admin: &Admin) -> u64 {
     millis(admin.started_at())
 }
@@ -192,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_falls_behind_is_dropped_and_the_others_go_on() {
         let (hub, admin) = (Hub::default(), Admin::new("it"));
-        // the events are those of this test
+        // only this test sends events
         hub.lock().running = true;
         let mut slow = hub.subscribe(&admin, None).unwrap();
         let mut quick = hub.subscribe(&admin, None).unwrap();
@@ -205,7 +207,7 @@ mod tests {
             assert!(quick.frame().await.unwrap().is_ok(), "{number}");
         }
         assert_eq!(hub.lock().readers.len(), 1);
-        // what waited is sent, then the answer ends: the reader comes back with the id that it saw last
+        // queued events are sent, then the response ends: the reader reconnects with the id that it saw last
         let mut sent = 0;
         while let Some(frame) = slow.frame().await {
             assert!(frame.is_ok());
@@ -236,7 +238,7 @@ mod tests {
         hub.send(run, tick());
         drop(first);
         assert!(hub.end_if_alone());
-        // another page comes back first
+        // another page reconnects first
         hub.lock().running = true;
         let _other = hub.subscribe(&admin, None).unwrap();
         hub.send(run, tick());

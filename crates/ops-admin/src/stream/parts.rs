@@ -9,11 +9,11 @@ use crate::Admin;
 use crate::check::Readiness;
 use crate::state::{State, log, metrics};
 
-/// Seconds between two looks at the document.
+/// Number of seconds between two collections of the document.
 const EVERY: u64 = 2;
-/// Least number of seconds between two events with a [`SLOW`] part.
+/// Minimum number of seconds between two events with a [`SLOW`] part.
 const SLOW_EVERY: u64 = 10;
-/// Parts with ages in them, which are others in each second.
+/// Parts that contain ages, which differ in each second.
 const SLOW: [&str; 6] = [
     "cache",
     "cardinality",
@@ -22,13 +22,14 @@ const SLOW: [&str; 6] = [
     "trace_export",
     "traces",
 ];
-/// Parts that say if something is wrong: sent when they change, and owed if there is no room for them.
+/// Parts that show whether something is wrong: sent when they change, even if there is no budget for them.
 const AT_ONCE: [&str; 3] = ["checks", "not_ready", "verdict"];
-/// Seconds after which [`AT_ONCE`] and [`FINDINGS`] are sent again unchanged: a page may have loaded its document between two looks.
+/// Number of seconds after which [`AT_ONCE`] and [`FINDINGS`] are sent again
+/// unchanged: a page may have loaded its document between two collections.
 const AGAIN_EVERY: u64 = 10;
-/// Sent at once if a finding came or went, and not because it has lasted a second longer.
+/// Part that is sent at once if a finding appears or ends, but not because its duration changed.
 const FINDINGS: &str = "findings";
-/// Parts that the page asks for, or takes from other events.
+/// Parts that the page requests, or takes from other events.
 const ELSEWHERE: [&str; 11] = [
     "failed_traces",
     "generated_at",
@@ -43,18 +44,19 @@ const ELSEWHERE: [&str; 11] = [
     "uptime_seconds",
 ];
 
-/// Parts of the state that were sent, and bytes that may be sent: with the event of each second an open page takes less than 3 KB/s.
+/// Parts of the state that were sent, and budgets in bytes: with
+/// the event of each second, an open page takes less than 3 KB/s.
 pub(super) struct Parts {
     second: u64,
     sent: BTreeMap<String, (String, u64)>,
-    /// Second since which a part is not as it was sent, and may be sent.
+    /// Second since which a part differs from what was sent, and may be sent.
     due: BTreeMap<String, u64>,
     of_parts: Budget,
     of_lines: Budget,
     last_line: u64,
 }
 
-/// The event of each second.
+/// Event of each second.
 #[derive(Serialize)]
 struct Tick {
     at: u64,
@@ -99,12 +101,12 @@ impl Parts {
         }
         self.last_line = lines.last;
         let event = event("lines", &lines)?;
-        // quotes within a line grow when they are sent
+        // quotes within a line are escaped, so the event is larger
         self.of_lines.spend(event.data.len());
         Some(event)
     }
 
-    /// The parts that are not as they were sent, as far as they may be sent now.
+    /// Returns the parts that differ from what was sent, as far as they may be sent now.
     fn changed(&mut self, admin: &Admin, readiness: Readiness) -> Option<Event> {
         let state = serde_json::to_value(State::collect(admin, readiness)).ok()?;
         let Value::Object(mut parts) = state else {
@@ -132,7 +134,7 @@ impl Parts {
             } else if self.is_urgent(&name, &part) {
                 urgent.push((name, part, text));
             } else if is_first {
-                // whoever reads has asked for the document, a moment ago
+                // the reader has just requested the document
                 self.sent.insert(name, (text, self.second));
             } else if let Some(since) = self.due_since(&name) {
                 waiting.push((since, name, part, text));
@@ -140,13 +142,14 @@ impl Parts {
         }
         waiting.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
         for (_, name, part, text) in waiting {
-            // what waits for longest is saved up for: small parts that change all the time would take everything
+            // the budget is saved for the part that waits longest: otherwise
+            // small parts that change all the time would use it up
             if !self.of_parts.take(text.len()) {
                 break;
             }
             self.send(name, part, text, &mut fresh);
         }
-        // afterwards: they need no room, and one that takes all of it would never find it
+        // last: urgent parts need no budget, and a part that needs all of it would never get it
         for (name, part, text) in urgent {
             self.of_parts.spend(text.len());
             self.send(name, part, text, &mut fresh);
@@ -154,7 +157,7 @@ impl Parts {
         fresh
     }
 
-    /// Second since which a part may be sent that has changed; `None` if it was sent lately.
+    /// Returns the second since which a changed part may be sent; `None` if it was sent recently.
     fn due_since(&mut self, name: &str) -> Option<u64> {
         let wait = match SLOW.contains(&name) {
             true => SLOW_EVERY,
@@ -165,7 +168,7 @@ impl Parts {
         is_due.then(|| *self.due.entry(name.to_owned()).or_insert(self.second))
     }
 
-    /// Reports whether a part that has changed is sent at once.
+    /// Returns whether a changed part is sent at once.
     fn is_urgent(&self, name: &str, part: &Value) -> bool {
         let standing = |findings: &Value| -> Vec<(Value, Value)> {
             let all = findings.as_array().map_or(&[][..], Vec::as_slice);
@@ -200,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    /// Parts of so many bytes, each different in each second.
+    /// Creates parts of these sizes in bytes, which differ in each second.
     fn moving(second: u64, sizes: &[(&str, usize)]) -> Map<String, Value> {
         let part =
             |&(name, size): &(&str, usize)| (name.to_owned(), json!(format!("{second:0>size$}")));
@@ -271,7 +274,7 @@ mod tests {
         let first = parts.fresh(wrong("slow", "1 s"));
         let names: Vec<_> = first.keys().collect();
         assert_eq!(names, [FINDINGS], "others are in the document");
-        // everything is owed
+        // the budget is in debt
         parts.of_parts.spend(1_000_000);
         assert!(parts.fresh(wrong("slow", "2 s")).is_empty());
         assert!(parts.fresh(wrong("down", "1 s")).contains_key(FINDINGS));
