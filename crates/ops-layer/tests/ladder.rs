@@ -1,7 +1,8 @@
-//! Cost of one request, by counts that depend on nothing else that the machine does.
+//! Cost of one request, by counts that do not depend on other activity of the machine.
 //!
-//! Without arguments it is a test: allocations of a request, part by part, each at most its limit. `serve ROW REQUESTS` is one
-//! part beside a client in a process of its own, so that `cargo xtask perf ladder` can count the instructions.
+//! Without arguments it is a test: it compares the allocations of a request, part by
+//! part, with their limits. `serve ROW REQUESTS` serves one part to a client in a
+//! separate process, so that `cargo xtask perf ladder` can count the instructions.
 
 #![expect(
     clippy::panic,
@@ -32,22 +33,22 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const NAME: &str = "requests_allocate_no_more_than_their_limit";
 
-/// Requests that fill tables, pools and buffers before anything is counted.
+/// Number of requests that fill tables, pools and buffers before counting starts.
 const WARM_UP: usize = 512;
 
-/// More than the threads that sample the process and look for findings take, which was 240.
+/// More than the 240 allocations of the threads that sample the process and look for findings.
 const ALLOCATIONS_OF_A_SECOND: f64 = 600.0;
 
-/// A request as wrk sends it, answered with a small JSON.
+/// Request as wrk sends it; the response is a small JSON.
 const REQUEST: &[u8] = b"GET /users/7?page=2 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nuser-agent: wrk\r\naccept: */*\r\n\r\n";
 const MARK: &[u8] = b"GET /mark HTTP/1.1\r\nhost: 127.0.0.1:8080\r\n\r\n";
 
-/// A way to serve the same handler.
+/// Variant of serving the same handler.
 struct Row {
     name: &'static str,
-    /// Share of requests that are sampled; `None` without the whole layer.
+    /// Share of sampled requests; `None` without the whole layer.
     ratio: Option<f64>,
-    /// Maximum of allocations per request more than those of the row `bare`.
+    /// Maximum number of allocations per request beyond those of the row `bare`.
     limit: f64,
 }
 
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
     match arguments[..] {
         ["serve", row, requests] => serve(row, requests.parse().unwrap()),
         ["send", requests] => send(requests.parse().unwrap()),
-        // a filter of `cargo test` that names another test
+        // a filter of `cargo test` for another test
         [filter, ..] if !filter.starts_with('-') && !NAME.contains(filter) => {}
         _ => return check(),
     }
@@ -103,8 +104,8 @@ fn check() -> ExitCode {
     }
 }
 
-/// Allocations per request of one row, served by a process of its own, and how many of them may be those of threads that wake
-/// each second.
+/// Returns the allocations per request of one row, served by a separate
+/// process, and how many of them may come from threads that wake each second.
 fn allocations(row: &Row, requests: usize) -> (f64, f64) {
     let mut server = Command::new(std::env::current_exe().unwrap());
     server.args(["serve", row.name, &requests.to_string()]);
@@ -134,7 +135,7 @@ fn serve(name: &str, requests: usize) {
     BufReader::new(client.stdout.take().unwrap())
         .read_line(&mut collector)
         .unwrap();
-    // one thread, as many switches for each run
+    // one thread, so that each run has the same number of switches
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().unwrap();
     runtime.block_on(async {
@@ -152,14 +153,14 @@ fn wait(client: &mut Child) -> bool {
     client.wait().unwrap().success()
 }
 
-/// The handler, below what the row is about.
+/// Returns the handler with the layers of the row.
 fn observed(row: &Row, collector: &str) -> Router {
     let app = Router::new().route("/users/{id}", get(user));
     let lines = log::Config::new().json(true);
     let spans = trace::Config::new("ladder").endpoint(collector);
     match (row.name, row.ratio) {
         ("bare", _) => app,
-        // a layer of axum that adds no service: its own boxes are no cost of an observer
+        // an axum layer that adds no service: its boxes are not a cost of an observer
         ("layer", _) => app.layer(Identity::new()),
         ("nothing", _) => app.layer(ObserveLayer::new((Nothing,))),
         ("metrics", _) => {
@@ -189,7 +190,7 @@ async fn user(Path(id): Path<u64>) -> Json<serde_json::Value> {
     Json(serde_json::json!({ "id": id, "name": "Ada" }))
 }
 
-/// Reports what was allocated since it was asked before, spans that wait included.
+/// Reports the allocations since the previous call, including those for queued spans.
 async fn mark() -> &'static str {
     static BEFORE: Mutex<Option<(Stats, Instant)>> = Mutex::new(None);
     if let Some(handle) = trace::global() {
@@ -206,7 +207,7 @@ async fn mark() -> &'static str {
     ""
 }
 
-/// An observer that looks at nothing.
+/// Observer that observes nothing.
 #[derive(Clone, Copy)]
 struct Nothing;
 
@@ -220,7 +221,7 @@ impl Observe for Nothing {
     fn end(&self, _: (), _: &Outcome) {}
 }
 
-/// Sends requests over one connection to the address that comes in, and is the collector meanwhile.
+/// Sends requests over one connection to the address that it reads, and acts as the collector meanwhile.
 fn send(requests: usize) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     println!("http://{}/v1/traces", listener.local_addr().unwrap());
@@ -250,7 +251,7 @@ fn send(requests: usize) {
     ask(MARK);
 }
 
-/// Takes every batch.
+/// Accepts every batch.
 fn collect(mut stream: TcpStream) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     while message(&mut reader).is_some() {

@@ -1,4 +1,4 @@
-//! Values of secrets and lines of the log: what ops-secrets takes for a secret, ops-log does not write.
+//! Values of secrets and log lines: whatever ops-secrets treats as a secret, ops-log does not write.
 
 use std::sync::{Arc, Mutex};
 
@@ -50,7 +50,7 @@ fn the_last_values_of_a_secret_that_was_rotated_stay_out_of_the_log() {
     rotate(0);
     rotate(1);
     assert!(!is_written(0) && !is_written(1));
-    // back to the first one, which is no old value any more
+    // back to the first value, which is then no longer a replaced one
     rotate(0);
     for number in 2..80 {
         rotate(number);

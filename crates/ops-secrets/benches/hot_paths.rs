@@ -12,7 +12,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ops_secrets::testing::MemorySource;
 use ops_secrets::{AwsMode, Config, Secrets};
 
-/// Secrets of a catalog with so many names, all of which the memory of a source has.
+/// Creates secrets with this many names in the catalog, all of which are in a source in memory.
 fn secrets(count: usize) -> Secrets {
     let ssm = MemorySource::new();
     let mut catalog = "secrets:\n".to_owned();

@@ -1,5 +1,5 @@
-//! What a read costs beside what an application would write by hand, taken in turns in one process:
-//! `cargo bench -p ops-secrets`.
+//! Cost of a read compared with hand-written code of an application,
+//! taken in turns in one process: `cargo bench -p ops-secrets`.
 #![expect(clippy::unwrap_used, reason = "a bench")]
 
 use std::alloc::System;
@@ -15,7 +15,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// A variable that is set, to something like a secret.
+/// Variable that is set to a secret-like value.
 const SET: &str = "OPS_BENCH_SET";
 const CATALOG: &str = "secrets:
   mapbox_token: {env_var: OPS_BENCH_MAPBOX_ACCESS_TOKEN, aws_path: /kearney-platform/prod/mapbox_token}
@@ -80,7 +80,7 @@ fn main() {
         hit,
         ("env::var + HashMap::get", peer_hit),
     );
-    // almost half of a hit is a look at the environment, which the peer has none of
+    // almost half of a hit is a read of the environment, which the peer does not do
     ratios.aimed_at(
         "warm hit of an AWS secret",
         1.5,
@@ -121,12 +121,12 @@ fn main() {
     ratios.finish();
 }
 
-/// A process cannot set its own variables safely, so this one starts itself with them.
+/// Starts this program again with the variables set: a process cannot set its own variables safely.
 fn again_with_variables() -> i32 {
     let mut again = std::process::Command::new(std::env::current_exe().unwrap());
     again.args(std::env::args_os().skip(1));
     let secret = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
-    // the shorter the environment, the quicker is what reads it
+    // the shorter the environment, the faster it is read
     again.env_clear();
     again.envs([(SET, secret), ("OPS_BENCH_FROM_ENV", secret)]);
     again.status().unwrap().code().unwrap_or(1)

@@ -1,5 +1,5 @@
-//! Start of a service: read the catalog, look up everything in bulk, stop with one message if a required
-//! secret is missing, and show where each comes from. Needs nothing; with AWS credentials it asks AWS:
+//! Start of a service: read the catalog, look up everything in bulk, stop with one message if a required secret
+//! is missing, and show the source of each. Needs no set-up; with AWS credentials it queries AWS:
 //! `cargo run -p ops-secrets --example at_start`, from the top of the repository for its `configs/secrets.yaml`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example")]
 
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // a log library hears of every value that it has to hide
+    // a log library is notified of every value that it has to redact
     secrets.on_resolved(|resolved| {
         println!(
             "to be redacted from now on: {} ({})",

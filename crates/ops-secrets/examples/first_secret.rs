@@ -1,4 +1,4 @@
-//! One secret from a variable or `.env`, with a default, and where it came from. Needs nothing:
+//! One secret from a variable or `.env`, with a default, and its source. Needs no set-up:
 //! `cargo run -p ops-secrets --example first_secret`, then once more with `DATABASE_HOST=db.internal` before it.
 #![expect(clippy::print_stdout, reason = "an example")]
 

@@ -1,5 +1,5 @@
-//! A process that is forked after its parent looked secrets up. Forking is not for safe Rust, so a few lines of C do it: a
-//! library that is loaded before libc and forks where the program changes to a directory of a certain name.
+//! A process that is forked after its parent looked secrets up. Safe Rust cannot fork, so a few lines of C do it:
+//! a library that is loaded before libc and forks when the program changes to a directory with a certain name.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
@@ -43,7 +43,7 @@ fn a_forked_child_has_connections_of_its_own() {
     fork_in("a_forked_child_has_connections_of_its_own");
 }
 
-/// Runs a test in a process that forks, and whose child says when it is done.
+/// Runs a test in a process that forks, and whose child reports when it is done.
 fn fork_in(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (source, library) = (
@@ -72,7 +72,7 @@ fn fork_in(name: &str) {
     assert!(text.contains("the child has its answers"), "{text}");
 }
 
-/// The server answers with the port of the connection that it was asked on.
+/// Tests a child whose server responds with the port of the connection that it was queried on.
 #[cfg(feature = "vault")]
 fn with_a_connection() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -123,7 +123,7 @@ fn in_the_forking_process() {
     ssm.set("/a", "value-of-a");
     ssm.set("/b", "value-of-b");
     held.hold();
-    // one lookup has no answer: the others are there before
+    // one lookup gets no response: the others complete before it
     let deadline = Duration::from_secs(5);
     let config = || {
         let nothing: [(&str, &str); 0] = [];
@@ -137,7 +137,7 @@ fn in_the_forking_process() {
     };
     let secrets = Secrets::new(config().sources(&ssm, &held)).unwrap();
     secrets.get("a").blocking().unwrap();
-    // a lookup of the parent is under way, and its thread is not in the child
+    // a lookup of the parent is running, and its thread does not exist in the child
     let waiting = secrets.clone();
     let asking = std::thread::spawn(move || waiting.get("c").blocking());
     while secrets.waiting("c") == 0 {

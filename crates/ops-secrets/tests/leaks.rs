@@ -1,5 +1,5 @@
-//! A planted value is in no text of ours. In a program of its own because it listens to the whole process's events: most
-//! lookups happen on a thread that no test owns.
+//! A planted value appears in no text of this crate. In a separate program, because it listens
+//! to the events of the whole process: most lookups happen on a thread that no test owns.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fmt::Write as _;
@@ -15,7 +15,8 @@ use proptest::prelude::*;
 
 const TOKEN: &str = "/kearney-platform/prod/mapbox_token";
 const KEY: &str = "kearney-platform/prod/registry_api_key";
-/// The beginning of a planted value. No message of ours has it, and it is longer than the letters by which temporary folders differ.
+/// Start of a planted value. No message of this crate contains it, and
+/// it is longer than the random letters in names of temporary folders.
 const MARK: &str = "QXZplanted";
 
 static EVENTS: LazyLock<Arc<Mutex<String>>> = LazyLock::new(|| {
@@ -139,7 +140,7 @@ fn not_text(planted: &str) -> std::ffi::OsString {
     std::ffi::OsString::from_vec([planted.as_bytes(), &[0xff]].concat())
 }
 
-/// Everything that a user can print.
+/// Returns everything that a user can print.
 fn everything(world: &World, place: Place, planted: &str) -> String {
     let mut told = world.config.clone();
     let secrets = match &world.secrets {
@@ -211,7 +212,7 @@ fn everything(world: &World, place: Place, planted: &str) -> String {
     told + &metrics_of(secrets)
 }
 
-/// Names and labels of all metrics.
+/// Returns names and labels of all metrics.
 fn metrics_of(secrets: &Secrets) -> String {
     let recorder = Keys::default();
     metrics::with_local_recorder(&recorder, || secrets.publish_metrics());
@@ -271,7 +272,7 @@ fn a_failure_is_logged_whatever_failed_before_it() {
         let line = format!("/logged/later: injected: {}", kind.as_str());
         events.lock().unwrap().matches(&line).count()
     };
-    // the source says that for all names at once
+    // the source logs this once for all names
     fail(ErrorKind::Unavailable);
     for _ in 0..2 {
         fail(ErrorKind::AccessDenied);
@@ -300,7 +301,7 @@ fn a_failure_is_logged_whatever_failed_before_it() {
     assert_eq!(lines(ErrorKind::AccessDenied), 2);
 }
 
-/// A store that has everything.
+/// Store that has everything.
 struct Store;
 
 impl Source for Store {
@@ -475,7 +476,7 @@ fn cases() -> u32 {
 
 struct Lines(Arc<Mutex<String>>);
 
-/// The fields of one event, which those of others do not get between.
+/// Fields of one event, collected so that those of other events do not mix in.
 struct Line(String);
 
 impl tracing::field::Visit for Line {

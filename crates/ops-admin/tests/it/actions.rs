@@ -7,7 +7,7 @@ async fn state() -> Value {
     serde_json::from_str(&answer.body).unwrap()
 }
 
-/// Lines of what was done, for a reason that no other test gives.
+/// Returns the log lines of actions, for a reason that no other test gives.
 fn audited(why: &str) -> Vec<Value> {
     let lines = ops_log::recent(usize::MAX);
     let lines = lines
@@ -223,7 +223,7 @@ async fn a_level_reverts_by_itself() {
     let router = full();
     let is_there = |state: &Value| state["levels"].to_string().contains("it_for_a_second");
     let before = std::time::Instant::now();
-    // on a busy machine the second may be over before anybody looks
+    // on a busy machine the second may be over before the state is read
     loop {
         let body = r#"{"level": "debug", "why": "for a second", "target": "it_for_a_second", "ttl_seconds": 1}"#;
         assert_eq!(post(&router, "/api/level", body).await.status, 200);
@@ -317,9 +317,9 @@ async fn a_removal_that_the_disk_refuses_is_no_wrong_request() {
     let folder = tempfile::tempdir().unwrap();
     let cache = data_cache::Cache::open(folder.path()).unwrap();
     let router = ops_admin::Admin::new("it").cache(cache).router();
-    // what counts removals for all processes
+    // counts removals for all processes
     let count = folder.path().join("generation");
-    // the cache may make it anew meanwhile
+    // the cache may create it again meanwhile
     while std::fs::create_dir(&count).is_err() {
         let _ = std::fs::remove_file(&count);
     }
@@ -341,7 +341,7 @@ async fn a_removal_that_the_disk_refuses_is_no_wrong_request() {
 async fn a_change_is_a_line_whatever_the_level_is() {
     crate::start();
     let router = full();
-    // the line about the change itself, and that of another one
+    // the line about the change itself, and that of another change
     let level = r#"{"level": "error", "target": "ops_admin", "why": "less of it"}"#;
     assert_eq!(post(&router, "/api/level", level).await.status, 200);
     let other = r#"{"level": "debug", "target": "it_whatever", "why": "while it is quiet"}"#;

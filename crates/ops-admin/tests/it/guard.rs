@@ -63,7 +63,7 @@ async fn one_host_that_is_loopback_or_allowed_is_answered() {
     }
 }
 
-/// Each name no host, more than one, or one that is not written as one.
+/// Header values without a host, with more than one, or with a malformed one.
 const NOT_ONE_HOST: &[&[&str]] = &[
     &[],
     &[""],
@@ -182,7 +182,7 @@ async fn a_target_in_absolute_form_names_the_same_host() {
         let target = format!("{target}/livez");
         let answered = status(&open, &target, hosts, *version).await;
         assert_eq!(answered, *expected, "{target} {hosts:?} {version:?}");
-        // with a token the name does not count
+        // with a token, the name does not matter
         let expected = if *expected == 403 { 200 } else { *expected };
         let answered = status(&closed, &target, hosts, *version).await;
         assert_eq!(answered, expected, "token: {target} {hosts:?} {version:?}");
@@ -270,7 +270,7 @@ async fn another_page_gets_no_answer_though_its_links_are_followed() {
             ],
             200,
         ),
-        // an image, a frame, a script that holds a stream
+        // an image, a frame, a script that occupies a stream
         (
             &[
                 ("sec-fetch-site", "cross-site"),

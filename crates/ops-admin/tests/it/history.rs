@@ -9,7 +9,7 @@ use crate::{Answer, get, send};
 
 const TOKEN: &str = "a-token-of-sixteen";
 
-/// A history with one question, whose answers name what was asked.
+/// Creates a history whose results contain the question.
 pub(crate) fn some() -> History {
     History::new("/var/history", || 3, |_| true)
         .question("runs", "starts", None)
@@ -103,7 +103,7 @@ async fn sql_is_answered_with_a_token_only_and_nothing_without_a_history_or_an_e
         (&answer["rows"], &answer["truncated"]),
         (&json!([[7]]), &json!(true))
     );
-    // a limit is never above that of the page
+    // a limit never exceeds that of the page
     let all = sql(
         closed().history(some()),
         r#"{"sql": "SELECT 1", "limit": 99999}"#,
@@ -177,7 +177,7 @@ async fn what_waits_is_written_before_each_question_and_one_is_answered_at_a_tim
     for answer in asked.collect::<Vec<_>>() {
         let answer: Value = serde_json::from_str(&answer.await.unwrap()).unwrap();
         assert!(answer["rows"][0][0].as_u64().unwrap() >= 1);
-        // it took longer than it may, and the answer says so
+        // the flush exceeded its time, and the response shows that
         assert_eq!(answer["current"], false);
     }
     assert_eq!((flushed.load(SeqCst), most.load(SeqCst)), (8, 1));

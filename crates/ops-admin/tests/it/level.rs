@@ -57,7 +57,7 @@ async fn what_is_no_change_is_refused_with_what_is_accepted() {
         ),
         (r#"{"level": "debug"}"#, "missing field `why`"),
         ("{", "EOF"),
-        // what is read in a terminal has no sequences
+        // texts for a terminal contain no escape sequences
         (
             r#"{"level": "debug", "why": "x", "\u001b[31m": 5}"#,
             "unknown field `\u{fffd}[31m`",

@@ -1,4 +1,4 @@
-//! The admin listener, asked as browsers and scripts ask it.
+//! The admin listener, queried as browsers and scripts do.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -30,7 +30,7 @@ use http_body_util::BodyExt as _;
 use ops_admin::{Admin, LastRun};
 use tower::ServiceExt as _;
 
-/// An answer, read to its end.
+/// Response with its complete body.
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -73,7 +73,7 @@ async fn post(router: &Router, path: &str, body: &str) -> Answer {
     send(router, request, body).await
 }
 
-/// The log, which lines of the crates go to. The first test that asks starts it.
+/// Starts the log for lines of the crates; the first test that calls it starts it.
 #[cfg(feature = "log")]
 fn start() {
     static STARTED: std::sync::Once = std::sync::Once::new();
@@ -86,7 +86,7 @@ fn start() {
     });
 }
 
-/// A page with everything that needs no file.
+/// Creates a page with everything that needs no file.
 #[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
 fn full() -> Router {
     use ops_admin::{Check, Finding, Job, JobState, Phase, Setting, Severity};
@@ -131,7 +131,7 @@ fn full() -> Router {
     page.router()
 }
 
-/// Starts log, traces and metrics, and makes a failed request with a query and a line; returns its trace's id.
+/// Starts log, traces and metrics, and makes a failed request with a query and a line; returns the id of its trace.
 #[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
 async fn traffic() -> String {
     static TRACER: std::sync::OnceLock<ops_trace::Tracer> = std::sync::OnceLock::new();
@@ -158,7 +158,7 @@ async fn traffic() -> String {
             tracer.flush();
             tokio::task::yield_now().await;
         }
-        // another test may have set a ratio: of a request that is not sampled, only the failure is kept
+        // another test may have set a ratio: of an unsampled request, only the failure is kept
         if is_in(ops_trace::recent().recent) {
             return id;
         }

@@ -1,4 +1,4 @@
-//! Compares answers with the description of them.
+//! Compares responses with their description.
 
 use http::Request;
 use serde_json::Value;
@@ -106,7 +106,7 @@ async fn a_bucket_that_machines_share_is_as_it_is_described() {
     use data_cache::{Cache, SharedConfig};
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
-    // nobody listens there
+    // nothing listens there
     let bucket = SharedConfig::s3("results")
         .region("us-east-1")
         .endpoint("http://127.0.0.1:9")

@@ -8,7 +8,7 @@ use ops_admin::{Admin, Finding, Severity};
 
 use crate::{Answer, admin, get, send};
 
-/// All that a browser loads, compressed.
+/// Maximum size of everything that a browser loads, compressed.
 const MAX_BYTES: usize = 60 * 1024;
 
 async fn browse(router: &Router) -> Answer {
@@ -18,7 +18,7 @@ async fn browse(router: &Router) -> Answer {
     send(router, request, "").await
 }
 
-/// Paths in the attributes `src` and `href` that do not lead to another place of the page.
+/// Returns paths in the attributes `src` and `href` that do not lead to another place of the page.
 fn references(html: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for attribute in ["src=\"", "href=\""] {
@@ -64,7 +64,7 @@ async fn browsers_get_a_page_whose_parts_are_ours_small_and_typed() {
             !part.body.contains("://") || part.body.contains("http://www.w3.org/2000/svg"),
             "{path}"
         );
-        // what is set as markup could be anybody's
+        // text that is inserted as markup could come from anyone
         for sink in [
             "innerHTML",
             "outerHTML",
@@ -133,7 +133,7 @@ async fn the_summary_writes_small_and_large_numbers_so_that_they_are_read() {
     ops_metrics::add_sparkline("it_nearly_ratio", || Some(0.999_64));
     ops_metrics::add_sparkline("it_whole_ratio", || Some(1.0));
     ops_metrics::add_sparkline("it_rare_per_second", || Some(0.003_333));
-    // points are taken once a second
+    // a point is taken once a second
     let late = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let text = loop {
         let text = get(&router, "/").await.body;

@@ -75,7 +75,7 @@ async fn a_trace_leads_to_its_spans_their_attributes_and_its_lines() {
 
     let of_it = json(&format!("/api/lines?trace_id={id}&level=warning")).await;
     assert_eq!(of_it["lines"].as_array().unwrap().len(), 1);
-    // as other tools write it
+    // as other tools write ids
     let upper = id.to_uppercase();
     let of_it = json(&format!("/api/lines?trace_id={upper}")).await;
     assert_eq!(of_it["lines"].as_array().unwrap().len(), 1);

@@ -73,7 +73,7 @@ async fn a_service_that_does_not_say_whether_it_is_ready_has_its_page_all_the_sa
         let body = look.await.unwrap().body;
         assert!(body.contains("has not answered for 3 s"), "{path}: {body}");
     }
-    // one that takes its time is waited for
+    // a slow function is waited for
     let slow = Admin::new("it").readiness(|| async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         None
@@ -114,7 +114,7 @@ async fn a_look_asks_first_and_shows_what_it_was_told() {
     }
 }
 
-/// A page whose checks answer when they are asked so, and are of long ago until then.
+/// Creates a page whose check results are outdated until the readiness function responds.
 fn slow_to_answer(answer: impl Fn() -> Answer + Send + Sync + 'static) -> Router {
     let asked = Arc::new(AtomicBool::new(false));
     let known = Arc::clone(&asked);

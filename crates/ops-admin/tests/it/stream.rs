@@ -8,7 +8,7 @@ use ops_admin::Admin;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-/// Far more than an event takes.
+/// Far longer than an event takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Events {
@@ -43,7 +43,7 @@ async fn open(router: &Router, last: Option<&str>) -> Result<Events, StatusCode>
 }
 
 impl Events {
-    /// The next event that has a name.
+    /// Returns the next event that has a name.
     async fn next(&mut self) -> Event {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {

@@ -1,4 +1,4 @@
-//! A real Prometheus with storage for exemplars: the traces that it names are among the recent ones.
+//! A real Prometheus with storage for exemplars: the traces in its exemplars are among the recent ones.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use axum::routing::get;
 
 use crate::OPS;
 
-/// Far more than a scrape and a query take.
+/// Far longer than a scrape and a query take.
 const PATIENCE: Duration = Duration::from_secs(60);
 const REQUESTS: usize = 5;
 
@@ -41,7 +41,7 @@ fn program() -> Option<std::path::PathBuf> {
     None
 }
 
-/// Body of the answer; empty as long as nobody listens.
+/// Returns the body of the response; empty while nothing listens.
 fn fetch(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -58,7 +58,7 @@ fn start(program: &Path, folder: &Path, service: SocketAddr) -> (Prometheus, Soc
     );
     let file = folder.join("prometheus.yml");
     std::fs::write(&file, config).unwrap();
-    // Prometheus does not report a port that it chose itself
+    // Prometheus does not report a port that it chose
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
@@ -101,7 +101,7 @@ async fn prometheus_finds_the_trace_of_a_request() {
         let query = "/api/v1/query_exemplars?query=http_request_latency_seconds_bucket&start=0&end=9999999999";
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
-            // somebody may take its port before it does
+            // another process may take its port first
             if running.0.try_wait().unwrap().is_some() {
                 (running, prometheus) = start(&program, folder.path(), service);
             }

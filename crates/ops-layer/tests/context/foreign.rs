@@ -1,4 +1,4 @@
-//! Spans of the `tracing` crate in a process whose subscriber the umbrella installed.
+//! Spans of the `tracing` crate in a process whose subscriber ops-layer installed.
 
 use ops_layer::trace::{get_current_trace_id, recent, span};
 
@@ -36,7 +36,7 @@ fn what_happens_on_the_export_thread_makes_no_span() {
     let _ops = &*OPS;
     let (seen, exported) = mpsc::channel();
     ops_layer::trace::set_attribute_filter(move |key, _| {
-        // the filter runs where the exporter does, whose client may use `tracing`
+        // the filter runs on the thread of the exporter, whose client may use `tracing`
         if key == "exports" {
             let inside = tracing::info_span!("http_client").in_scope(get_current_trace_id);
             let _ = seen.send(inside);

@@ -1,4 +1,5 @@
-//! Context: what keeps it, what loses it, spans of the `tracing` crate, and exemplars that lead to traces, in one process with one operations layer.
+//! Context: code that keeps it, code that loses it, spans of the `tracing` crate,
+//! and exemplars that lead to traces, in one process with one operations layer.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 

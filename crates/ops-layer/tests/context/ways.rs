@@ -19,7 +19,7 @@ fn nowhere() -> Found {
     ("no-trace".to_owned(), None)
 }
 
-/// Runs the future under a span and a bound field, which are what `here` finds there.
+/// Runs the future under a span and a bound field; passes it the result of `here` inside them.
 async fn under<F: Future>(way: &'static str, work: impl FnOnce(Found) -> F) -> F::Output {
     let _ops = &*OPS;
     let inside = async {
@@ -100,7 +100,7 @@ async fn spawn_local_needs_with_context() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_future_that_is_polled_elsewhere_needs_with_context() {
     under("stream", |outer| async move {
-        // FuturesUnordered, a stream, a boxed future in a queue: what counts is where it is polled
+        // FuturesUnordered, a stream, a boxed future in a queue: the context is that of the place where it is polled
         let (send, mut receive) = tokio::sync::mpsc::channel(2);
         let poller = tokio::spawn(async move {
             let mut found = Vec::new();

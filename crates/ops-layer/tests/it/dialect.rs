@@ -1,5 +1,6 @@
-//! Five crates, one dialect: each is started, configured, waited for, failed and shut down in the same shape, as the page
-//! "The same in every crate" of docs/architecture.md says. Each part has a handle of its own here, beside the process's.
+//! Five crates, one dialect: starting, configuring, waiting, failing and shutting
+//! down have the same shape in each, as described under "The same in every crate" in
+//! docs/architecture.md. Each part has its own handle here, beside the process's.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,13 +14,13 @@ use ops_layer::{cache, log, metrics, secrets, trace};
 
 const BUDGET: Duration = Duration::from_secs(10);
 
-/// Text of each cause, the outermost first.
+/// Returns the text of each cause, the outermost first.
 fn causes(error: &dyn Error) -> Vec<String> {
     let causes = std::iter::successors(Some(error), |&error| error.source());
     causes.map(ToString::to_string).collect()
 }
 
-/// Configured by a text, started with the configuration, used, waited for with a limit, and shut down.
+/// Configures each part from a text, starts it, uses it, waits for it with a limit, and shuts it down.
 #[tokio::test]
 async fn each_is_a_config_a_handle_and_an_end_with_a_limit() {
     let folder = tempfile::tempdir().unwrap();
@@ -34,7 +35,7 @@ async fn each_is_a_config_a_handle_and_an_end_with_a_limit() {
     let config = config.service_name("it").endpoint("http://127.0.0.1:9");
     let tracer = Tracer::new(config).unwrap();
     trace::span!(tracer: tracer, "used").in_scope(|_| {});
-    // nobody listens there: the span is counted as dropped, within the limit
+    // nothing listens there: the span is counted as dropped, within the limit
     assert_eq!(tracer.shutdown(BUDGET).await.dropped(), 1);
 
     let config: metrics::Config = serde_yaml::from_str("{ series_max: 10 }").unwrap();
@@ -45,7 +46,7 @@ async fn each_is_a_config_a_handle_and_an_end_with_a_limit() {
     let config: secrets::Config = serde_yaml::from_str("{ aws: off, ttl_seconds: 60 }").unwrap();
     let config = config.catalog_text("secrets: {}");
     let secrets = Secrets::new(config.environment([("DIALECT", "a value")])).unwrap();
-    // one lazy value: awaited, or waited for
+    // one lazy value: awaited, or blocked on
     assert_eq!(secrets.get("DIALECT").await.unwrap().expose(), "a value");
     assert_eq!(
         secrets.get("DIALECT").blocking().unwrap().expose(),
@@ -58,7 +59,7 @@ async fn each_is_a_config_a_handle_and_an_end_with_a_limit() {
     assert!(cache.flush(BUDGET));
 }
 
-/// A configuration with an unknown key is refused with that key, its line, and the keys that are known.
+/// Refuses an unknown key with the key, its line, and the known keys.
 #[test]
 fn each_refuses_an_unknown_key_with_its_line_and_the_known_ones() {
     let text = "\nnowhere: 1\n";
@@ -77,7 +78,7 @@ fn each_refuses_an_unknown_key_with_its_line_and_the_known_ones() {
     }
 }
 
-/// A wrong setting fails the start, with a text that says what is wrong and no cause twice.
+/// Fails the start for an invalid setting, with a message that names it and repeats no cause.
 #[test]
 fn each_fails_at_the_start_with_an_error_that_names_the_setting() {
     let folder = tempfile::tempdir().unwrap();
@@ -124,8 +125,8 @@ fn each_fails_at_the_start_with_an_error_that_names_the_setting() {
     }
 }
 
-/// A second start of the process's own part is an error; a second configuration of the log is followed, since existing loggers
-/// are to follow it.
+/// Refuses a second start of the process's own part. A second configuration
+/// of the log is applied, because existing loggers have to follow it.
 #[test]
 fn a_second_start_in_the_process_is_an_error_that_leaves_the_first_at_work() {
     let ops = &*crate::OPS;

@@ -1,4 +1,4 @@
-//! What only the umbrella can show: the crates at work together, in one process with one operations layer.
+//! Tests that only ops-layer can have: the crates working together, in one process with one operations layer.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 

@@ -9,7 +9,7 @@ use crate::OPS;
 
 const HEADING: &str = "\n## What the parts count themselves\n";
 
-/// Name to type, labels and help, as the exposition has them.
+/// Returns type, labels and help by name, as in the exposition.
 fn exposed(exposition: &str) -> BTreeMap<String, (String, Vec<String>, String)> {
     let mut found = BTreeMap::new();
     let mut help = "";
@@ -48,7 +48,7 @@ fn labels(exposition: &str, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Ending of the name, `_total` aside, as the catalog's rows have it.
+/// Returns the unit from the suffix of the name, without `_total`, as in the catalog's rows.
 fn unit(name: &str) -> &str {
     let name = name.strip_suffix("_total").unwrap_or(name);
     let mut units = ["seconds", "bytes"].into_iter();
@@ -69,7 +69,8 @@ fn every_metric_that_a_part_emits_is_in_the_table_with_its_type_labels_and_help(
          | metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n"
     );
     for (name, (kind, labels, help)) in &exposed {
-        // those of exports by OTLP have values and labels only while something is exported: the page has a paragraph about them
+        // metrics of exports by OTLP have values and labels only while
+        // something is exported: the page describes them in a paragraph
         if catalog.contains(&format!("| `{name}` | {kind} |")) || name.starts_with("otlp_") {
             assert!(catalog.contains(&format!("`{name}`")), "{name}");
             continue;
@@ -115,7 +116,7 @@ fn what_a_part_counted_is_what_is_scraped() {
     OPS.publish_metrics();
     let exposition = ops_layer::metrics::render().unwrap();
     let after = ops_layer::log::stats().written;
-    // other tests of this process log meanwhile
+    // other tests of this process log at the same time
     let scraped = value(&exposition, "log_lines_written_total");
     assert!(
         scraped > before as f64 && scraped <= after as f64,

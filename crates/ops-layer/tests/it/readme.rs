@@ -1,5 +1,5 @@
-//! The first lines that a newcomer copies compile: those of the top README are those of the crate's, whose blocks are
-//! doctests.
+//! The first lines that a newcomer copies compile: those in the top
+//! README equal those in the crate's, whose blocks are doctests.
 
 use std::path::Path;
 

@@ -4,13 +4,13 @@ use ops_layer::{Finding, Severity, diagnose};
 
 use crate::OPS;
 
-/// Twice the interval of the evaluations, and more than a busy machine adds.
+/// Longer than two intervals of the evaluations plus the delay of a busy machine.
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
 
 #[test]
 fn rules_of_the_application_are_heard_and_one_that_panics_is_a_finding() {
     if std::env::var_os("OPS_TEST_FULL").is_none() {
-        return; // it waits for evaluations
+        return; // waits for evaluations
     }
     OPS.add_rule("queue_growing", || {
         let finding = Finding::new("queue_growing", Severity::Warning).seen("40 jobs wait");

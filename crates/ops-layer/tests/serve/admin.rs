@@ -77,7 +77,7 @@ fn levels_of_64_targets_are_changed_at_a_time_and_one_more_is_refused() {
             assert!(answer.body.contains("64 targets"), "{}", answer.body);
         }
     }
-    // one that is changed may be changed again
+    // a changed target may be changed again
     assert_eq!(change(7).status, 200);
     assert!(service.stop().0.success());
 }
@@ -90,7 +90,7 @@ fn an_address_that_others_reach_needs_a_token() {
 
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
-    // a file that a secret was not written to yet
+    // a file to which the secret was not written yet
     let empty = Start::new("serve").env("OPS_ADMIN_TOKEN_FILE", path);
     let reason = empty.refused();
     assert!(

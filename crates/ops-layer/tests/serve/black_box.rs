@@ -1,4 +1,4 @@
-//! The black box of a service that really serves: what the next start has of a run that was killed.
+//! The black box of a real service: the next start finds the data of a run that was killed.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -21,7 +21,8 @@ fn state(service: &Process) -> Value {
     serde_json::from_str(&get(service.admin, "/api/state").body).unwrap()
 }
 
-/// The state once this is found, whatever else is on a busy machine: rules are asked a moment after the start.
+/// Returns the state once this finding appears, whatever else a
+/// busy machine adds: rules are evaluated shortly after the start.
 fn state_with(service: &Process, id: &str) -> Value {
     let read = |body: &str| serde_json::from_str::<Value>(body).unwrap();
     let is_found = |state: &Value| {
@@ -62,7 +63,7 @@ fn killed_under_load_the_next_start_shows_the_last_seconds_and_names_no_wrong_en
             assert_eq!(service.log().matches(line).count(), 1, "{}", service.log());
         }
         let (done, answered, api) = (AtomicBool::new(false), AtomicU64::new(0), service.api);
-        // when the last request was sent that was answered
+        // send time of the last request that was answered
         let last_sent = Mutex::new(SystemTime::UNIX_EPOCH);
         std::thread::scope(|scope| {
             for _ in 0..2 {
@@ -89,7 +90,7 @@ fn killed_under_load_the_next_start_shows_the_last_seconds_and_names_no_wrong_en
         });
         let last = ops_layer::black_box::read_here(folder.path().join("child.box")).unwrap();
         let newest = last.records.iter().map(|record| record.at).max().unwrap();
-        // whatever was answered has its line, up to the kill
+        // every answered request has its line, up to the kill
         let lost = last_sent.into_inner().unwrap().duration_since(newest);
         assert!(lost.is_err(), "{lost:?}");
     }
@@ -267,7 +268,7 @@ fn a_start_after_one_that_failed_has_a_black_box_and_a_history_of_its_own() {
     assert!(texts(&last).contains("/hello"), "{last:?}");
     let refused = texts(&read("child.box.clean"));
     assert!(!refused.contains("/hello"), "{refused}");
-    // a crash is told by the start that succeeds
+    // the start that succeeds reports a crash
     let service = begin();
     let state = state_with(&service, "last_run_crashed");
     assert_eq!(state["last_run"]["ending"], "unknown", "{state:#}");
@@ -316,7 +317,7 @@ fn a_crash_before_a_start_that_is_refused_is_told_by_the_next_one() {
     service.signal(Signal::KILL);
     service.ended();
     let read = || ops_layer::black_box::read_here(folder.path().join("child.box")).unwrap();
-    // before the parts are there, and after
+    // before the parts exist, and after
     for (name, value) in [("OPS_GRACE_SECONDS", "soon"), ("OPS_ADMIN_TOKEN", "short")] {
         start(folder.path()).env(name, value).refused();
         assert!(!read().ending.is_clean(), "{name}: {}", read().ending.how);

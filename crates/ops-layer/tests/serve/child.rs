@@ -1,4 +1,4 @@
-//! The service that the tests start. Its limits come from the environment.
+//! Service that the tests start. Its limits come from the environment.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -9,13 +9,13 @@ use axum::routing::{get, post};
 use ops_layer::{Config, Health, Service, StopSignal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Names the variable that tells this test that it is the service.
+/// Variable that makes this test the service.
 pub(crate) const ROLE: &str = "OPS_SERVE_TEST_ROLE";
-/// Bytes of a stack, for `RUST_MIN_STACK`: more than is left by `/threads`.
+/// Size of a stack in bytes, for `RUST_MIN_STACK`: more than `/threads` leaves.
 pub(crate) const LARGE_STACK: &str = "1073741824";
-/// Bytes that are left by `/threads`.
+/// Number of bytes that `/threads` leaves.
 const ROOM: u64 = 512 << 20;
-/// Bytes of `/large`.
+/// Size of `/large` in bytes.
 pub(crate) const LARGE: usize = 4 << 20;
 
 static HEALTH: AtomicU8 = AtomicU8::new(0);
@@ -45,7 +45,7 @@ async fn panics() -> &'static str {
     panic!("on purpose")
 }
 
-/// Shows a login in the message of a panic, as `unwrap` does with an error that has one.
+/// Panics with a login in the message, as `unwrap` does for an error that contains one.
 async fn panics_with_login() -> &'static str {
     panic!("no login: {:?}", Login::default())
 }
@@ -72,20 +72,21 @@ async fn slow() -> &'static str {
     "slow\n"
 }
 
-/// Blocks a worker of the runtime, as no handler should.
+/// Blocks a worker of the runtime, which no handler should do.
 async fn block() -> &'static str {
     std::thread::sleep(number("BLOCK_MS").unwrap());
     "blocked\n"
 }
 
-/// Leaves blocking work behind, as a query without a limit does.
+/// Leaves blocking work running, as a query without a limit does.
 async fn in_background() -> &'static str {
     let blocked = number("BLOCK_MS").unwrap();
     tokio::task::spawn_blocking(move || std::thread::sleep(blocked));
     "begun\n"
 }
 
-/// Opens files until none can be opened, and keeps them; for a second, so that what others open for a moment is taken too.
+/// Opens files until none can be opened, and keeps them; for a
+/// second, to take descriptors that are open only briefly, too.
 async fn take_descriptors() -> &'static str {
     let mut kept = Vec::new();
     for _ in 0..100 {
@@ -101,9 +102,10 @@ async fn take_threads() -> &'static str {
     "taken\n"
 }
 
-/// Leaves the process no room for the stack of another thread, which is [`LARGE_STACK`], but enough for all else.
+/// Leaves the process no room for the stack of another thread,
+/// which is [`LARGE_STACK`], but enough for everything else.
 fn leave_no_thread() {
-    // a thread that comes or goes meanwhile takes or leaves the room of its stack
+    // a thread that starts or ends meanwhile takes or frees the room of its stack
     let is_none_left = (0..10).any(|_| {
         let size = limit_memory();
         std::thread::Builder::new().spawn(|| ()).is_err() && virtual_memory() < size + ROOM
@@ -111,7 +113,7 @@ fn leave_no_thread() {
     assert!(is_none_left, "set RUST_MIN_STACK");
 }
 
-/// Leaves the process [`ROOM`]; returns what it has.
+/// Limits the process to its current size plus [`ROOM`]; returns the current size.
 fn limit_memory() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let size = virtual_memory();
@@ -123,7 +125,7 @@ fn limit_memory() -> u64 {
     size
 }
 
-/// Bytes that the process has addresses for.
+/// Returns the size of the process's address space in bytes.
 fn virtual_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
@@ -132,7 +134,7 @@ fn virtual_memory() -> u64 {
     size << 10
 }
 
-/// Switches to a protocol that says nothing.
+/// Switches to a protocol in which nothing is sent.
 async fn switch(mut request: axum::extract::Request) -> axum::response::Response {
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
@@ -153,7 +155,7 @@ async fn chunks() -> axum::body::Body {
     axum::body::Body::from_stream(futures_util::stream::repeat_with(chunk))
 }
 
-/// Uses a processor.
+/// Uses up processor time.
 #[inline(never)]
 fn spin_for_the_profile() {
     let mut number = 1_u64;
@@ -182,7 +184,7 @@ async fn warehouse() -> Health {
     }
 }
 
-/// Fails at first, then once more for whoever asked before one that passes, and later than that.
+/// Fails at first, then once more for a call that began before one that passes, and after that one has passed.
 async fn late_once() -> Health {
     static ASKED: AtomicU8 = AtomicU8::new(0);
     static PASSED: tokio::sync::Notify = tokio::sync::Notify::const_new();
@@ -190,7 +192,7 @@ async fn late_once() -> Health {
         0 => return Health::failed("no replica is there yet"),
         1 => {
             PASSED.notified().await;
-            // the one that passed is looked at meanwhile
+            // the result that passed is processed meanwhile
             tokio::time::sleep(Duration::from_millis(20)).await;
             return Health::failed("no replica was there");
         }
@@ -384,14 +386,14 @@ fn service() {
     }
 }
 
-/// Starts another service at the port of the one that serves.
+/// Starts another service on the port of the running one.
 async fn refused_beside(ops: ops_layer::Ops, port: u16) {
     let second = ops.serve(router()).port(port).without_admin();
     let refused = second.into_future().await.unwrap_err();
     tracing::info!(%refused, "refused_beside");
 }
 
-/// Has the cache write an entry that never gets to its file.
+/// Makes the cache write an entry that never gets to its file.
 #[cfg(all(feature = "cache", feature = "testing"))]
 async fn write_to_a_disk_that_hangs(cache: ops_layer::cache::Cache) {
     use ops_layer::cache::arrow::array::RecordBatch;
@@ -408,7 +410,7 @@ async fn write_to_a_disk_that_hangs(cache: ops_layer::cache::Cache) {
     let _ = written.await;
 }
 
-/// Takes a while to end, as work that is to end whole does.
+/// Takes a while to end, as work that must complete does.
 async fn background(stop: StopSignal, how: String) {
     stop.wait().await;
     if how == "hangs" {
@@ -418,7 +420,7 @@ async fn background(stop: StopSignal, how: String) {
     tracing::info!("background_ended");
 }
 
-/// Drops the futures of a service and of a job while they run, and waits until what they held is free.
+/// Drops the futures of a service and of a job while they run, and waits until their resources are free.
 async fn dropped(ops: ops_layer::Ops) {
     let (send, listening) = tokio::sync::oneshot::channel();
     let service = ops.clone().serve(router()).on_listening(|addresses| {
@@ -450,13 +452,13 @@ async fn dropped(ops: ops_layer::Ops) {
     println!("\nworking");
 }
 
-/// Ends before there is any work to wait for.
+/// Panics before there is any work to wait for.
 fn panics_at_once(_: StopSignal) -> std::future::Ready<Result<(), std::io::Error>> {
     println!("\nworking");
     panic!("on purpose")
 }
 
-/// An error that panics when it is to say what it is.
+/// Error that panics when it is formatted.
 #[derive(Debug)]
 struct WithoutWords;
 

@@ -1,10 +1,10 @@
-//! The smallest client of HTTP/1.1 that shows what a server does.
+//! Minimal HTTP/1.1 client that shows the behavior of a server.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// More than anything in these tests takes, on a busy machine.
+/// Longer than anything in these tests takes, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     request(address, "GET", path, "", b"")
 }
 
-/// Asks a server that may be killed meanwhile; says if it answered to the end.
+/// Sends a request to a server that may be killed meanwhile; returns whether the response was complete.
 #[cfg(feature = "black-box")]
 pub(crate) fn ask(address: SocketAddr, path: &str) -> bool {
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -48,7 +48,7 @@ pub(crate) fn ask(address: SocketAddr, path: &str) -> bool {
     asked().is_ok_and(|answer| answer.ends_with(b"hello\n"))
 }
 
-/// Header lines end with CR and LF each.
+/// Sends a request. Each of the header lines ends with CR and LF.
 pub(crate) fn request(
     address: SocketAddr,
     method: &str,
@@ -61,7 +61,7 @@ pub(crate) fn request(
     )))
 }
 
-/// Returns the bytes of the answer, head and body.
+/// Returns the bytes of the response, head and body.
 pub(crate) fn exchange(
     address: SocketAddr,
     method: &str,
@@ -74,7 +74,7 @@ pub(crate) fn exchange(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
     );
     let mut stream = connect(address);
-    // at once: a busy machine comes between two writes
+    // in one write: on a busy machine, two writes may be far apart
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
@@ -92,7 +92,7 @@ pub(crate) fn parse(text: &str) -> Answer {
     }
 }
 
-/// Waits until the server closes the connection; returns what it sent, and how long it took since `since`.
+/// Waits until the server closes the connection; returns what it sent, and the time since `since`.
 pub(crate) fn closed_after(stream: &mut TcpStream, since: Instant) -> (Vec<u8>, Duration) {
     let mut sent = Vec::new();
     let mut buffer = [0; 4096];
@@ -108,7 +108,7 @@ pub(crate) fn closed_after(stream: &mut TcpStream, since: Instant) -> (Vec<u8>, 
     }
 }
 
-/// Waits until so many requests are being served.
+/// Waits until this many requests are in flight.
 pub(crate) fn until_in_flight(admin: SocketAddr, count: usize) {
     let metric = format!("\nhttp_requests_in_flight {count}\n");
     until(
@@ -117,7 +117,7 @@ pub(crate) fn until_in_flight(admin: SocketAddr, count: usize) {
     );
 }
 
-/// Asks until the answer is as wanted.
+/// Repeats the request until the response is as wanted.
 pub(crate) fn until(mut ask: impl FnMut() -> Answer, wanted: impl Fn(&Answer) -> bool) -> Answer {
     let asked = Instant::now();
     loop {

@@ -1,11 +1,11 @@
-//! One file for all parts, which `OPS_CONFIG` names.
+//! One file for all parts, named by `OPS_CONFIG`.
 
 use rustix::process::Signal;
 
 use crate::client::{get, request};
 use crate::process::Start;
 
-/// A file, and a service that is to read it.
+/// Creates a file, and a service that reads it.
 fn with(text: &str) -> (tempfile::NamedTempFile, Start) {
     let file = tempfile::Builder::new()
         .prefix("ops")
@@ -59,7 +59,7 @@ fn an_unknown_key_is_refused_with_file_line_and_the_keys_that_are_known() {
     let (_file, start) = with("log: {}\ntrace: {}\n\nlog:\n  level: debug\n");
     let reason = start.refused();
     assert!(reason.contains("line 4: duplicate field `log`"), "{reason}");
-    // it is about no line
+    // the error concerns no line
     let (_file, start) = with("log: {}\n---\ntrace: {}\n");
     let reason = start.refused();
     assert!(reason.contains("more than one document"), "{reason}");
@@ -108,7 +108,7 @@ fn traces_and_metrics_are_configured_by_the_file_unless_the_environment_says_oth
     };
     let (_file, start) = with(text);
     let (metrics, spans) = flushed(start);
-    // nobody listens at the collector of these tests: each sampled span is dropped
+    // nothing listens at the collector's address in these tests: each sampled span is dropped
     assert_eq!(spans, 0);
     assert!(
         metrics.contains("http_requests_total{route=\"other\""),
@@ -509,18 +509,18 @@ fn the_page_has_what_holds_in_place_of_variables_that_code_overrules() {
         ),
         ("OTEL_BSP_SCHEDULE_DELAY", "500", None),
         ("OPS_SECRETS_AWS", "Off", None),
-        // other clients have it as it is
+        // other clients use it unchanged
         ("AWS_REGION", "us-east-1", None),
     ];
     let start = Start::new("serve").env("PARTS_IN_CODE", "1");
     shows_what_is_used(start, &set, "environment, overruled by code");
 }
 
-/// Variable, its value, and what is used in its place.
+/// Variable, its value, and the value that is used instead.
 #[cfg(feature = "trace")]
 type Set = (&'static str, &'static str, Option<&'static str>);
 
-/// Looks at the page of a service with these variables.
+/// Checks the page of a service with these variables.
 #[cfg(feature = "trace")]
 fn shows_what_is_used(start: Start, set: &[Set], source: &str) {
     let start = set

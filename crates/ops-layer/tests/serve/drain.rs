@@ -1,5 +1,5 @@
-//! SIGTERM under the connections of a load balancer: it opens none once `/readyz` is 503, asked every 200 ms, and honors
-//! `Connection: close` and GOAWAY.
+//! SIGTERM under the connections of a load balancer, which opens none once `/readyz`
+//! is 503 (it asks every 200 ms), and honors `Connection: close` and GOAWAY.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -21,9 +21,9 @@ use crate::wire::{Seen, Wire};
 
 const CONNECTIONS: usize = 32;
 const ASKED_EVERY: Duration = Duration::from_millis(200);
-/// Between two requests of a connection.
+/// Pause between two requests of a connection.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Requests that are answered before the signal.
+/// Number of requests that are answered before the signal.
 const BEFORE: u64 = 200;
 
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +35,8 @@ enum Protocol {
 #[derive(Debug)]
 enum Sender {
     Http1(http1::SendRequest<Empty<Bytes>>),
-    /// Without hyper, whose client fails a request that is on the wire if a GOAWAY overtakes its own task
-    /// (hyperium/hyper#2500).
+    /// Does not use hyper, whose client fails a request that is on the
+    /// wire if a GOAWAY overtakes its own task (hyperium/hyper#2500).
     Http2 {
         sender: h2::client::SendRequest<Bytes>,
         seen: Arc<Mutex<Seen>>,
@@ -64,7 +64,7 @@ impl Sender {
         })
     }
 
-    /// Waits until a request may be sent; `false` once the server asked to go.
+    /// Waits until a request may be sent; `false` once the server asked the client to leave.
     async fn is_open(&mut self) -> bool {
         match self {
             Self::Http1(sender) => sender.ready().await.is_ok(),
@@ -72,10 +72,10 @@ impl Sender {
         }
     }
 
-    /// Reports if the last request stayed in this client, or left it after the server's GOAWAY had come. h2 queues a
-    /// request for the task of its connection, and does not hold it back if the GOAWAY overtakes it: it answers the
-    /// server's PING first, with which the server knows the last stream, and writes the request then. A load balancer that
-    /// honors GOAWAY sends such a request elsewhere (RFC 9113, section 6.8).
+    /// Returns whether the last request stayed in this client, or left it after the server's GOAWAY had arrived. h2
+    /// queues a request for the task of its connection, and does not hold it back if the GOAWAY overtakes it: it
+    /// answers the server's PING first, from which the server determines the last stream, and writes the request
+    /// afterwards. A load balancer that honors GOAWAY sends such a request elsewhere (RFC 9113, section 6.8).
     fn was_not_sent_in_time(&self) -> bool {
         match self {
             Self::Http1(_) => false,
@@ -103,7 +103,7 @@ impl Sender {
     }
 }
 
-/// The head of an answer, with a body that is still to be read.
+/// Head of a response whose body is not read yet.
 enum Answer {
     Http1(hyper::Response<hyper::body::Incoming>),
     Http2(hyper::Response<h2::RecvStream>),
@@ -140,21 +140,21 @@ impl Answer {
 #[derive(Debug, Default)]
 struct Counts {
     answered: AtomicU64,
-    /// Not sent, or sent after the server had asked to go.
+    /// Requests that were not sent, or sent after the server had asked the client to leave.
     elsewhere: AtomicU64,
-    /// The head of an answer arrived, and not all of its body.
+    /// Responses whose head arrived, but not all of the body.
     cut: AtomicU64,
-    /// No byte of an answer arrived.
+    /// Requests of which no byte of a response arrived.
     lost: AtomicU64,
-    /// Failed here, and failed again on another server.
+    /// Requests that failed here, and again on another server.
     lost_twice: AtomicU64,
     /// Description of each lost request.
     losses: Mutex<Vec<String>>,
-    /// Opening of the newest connection.
+    /// Time at which the newest connection was opened.
     opened: Mutex<Option<Instant>>,
 }
 
-/// One connection at a time, until there is none and none may be opened.
+/// Uses one connection at a time, until it is closed and no other may be opened.
 async fn keep_asking(
     protocol: Protocol,
     address: SocketAddr,
@@ -225,8 +225,8 @@ async fn keep_asking(
     }
 }
 
-/// Stops the service under load; returns what the clients saw, and how long after the signal the last of their connections
-/// was open.
+/// Stops the service under load; returns what the clients saw, and
+/// how long after the signal their last connection was opened.
 fn stop_under_load(
     protocol: Protocol,
     service: &Process,
@@ -278,7 +278,7 @@ fn stop_under_load(
     (counts, opened.saturating_duration_since(signalled))
 }
 
-/// Address of a collector that takes all spans.
+/// Returns the address of a collector that accepts all spans.
 pub(crate) fn collector() -> String {
     format!("http://{}", dev::collector::start().unwrap())
 }
@@ -294,16 +294,17 @@ fn number(log: &str, event: &str, key: &str) -> u64 {
         .unwrap_or_else(|| panic!("no {key} in {line}"))
 }
 
-/// Stops that are tried until the machine gives the load balancer its turn within the grace period.
+/// Number of stops that are tried until the load balancer notices within the grace period on this machine.
 const STOPS: usize = 5;
 
 fn drains(protocol: Protocol, grace: Duration) {
-    // longer each time
+    // with a longer period each time
     let in_time = (0..STOPS).any(|stop| drains_or_is_late(protocol, grace * (1 << stop)));
     assert!(in_time, "the load balancer never noticed within {grace:?}");
 }
 
-/// `false` if a client opened a connection after the grace period: it had not been told yet, as the machine was too busy.
+/// Returns `false` if a client opened a connection after the grace
+/// period, because the machine was too busy to notify it in time.
 fn drains_or_is_late(protocol: Protocol, grace: Duration) -> bool {
     let other = Start::new("serve").serve();
     let service = Start::new("serve")
@@ -322,7 +323,7 @@ fn drains_or_is_late(protocol: Protocol, grace: Duration) -> bool {
         (0, 0),
         "{counts:?}"
     );
-    // whatever reached the server has a line, and was answered to its end
+    // every request that reached the server has a line, and was answered completely
     let lines = log
         .lines()
         .filter(|line| line.contains("request_completed"));

@@ -20,7 +20,7 @@ fn next(lines: &Receiver<String>, event: &str) -> serde_json::Value {
     }
 }
 
-/// A collector that is not ours, and what it prints.
+/// Collector of another project, and its output.
 struct Rotel {
     child: Child,
     endpoint: String,
@@ -28,7 +28,7 @@ struct Rotel {
 }
 
 impl Rotel {
-    /// Starts the one that `cargo xtask setup` fetched; `None` where it is not and need not be.
+    /// Starts the one that `cargo xtask setup` fetched; `None` if it is missing and not required.
     fn start() -> Option<Self> {
         let tests = std::env::current_exe().unwrap();
         let target = tests.ancestors().nth(3).unwrap();
@@ -46,9 +46,9 @@ impl Rotel {
         }
     }
 
-    /// `None` if somebody took a port before it did.
+    /// Starts it; `None` if another process took a port first.
     fn start_once(tool: &Path, started: std::time::Instant) -> Option<Self> {
-        // both are bound at once, so that they differ
+        // both are bound at the same time, so that they differ
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [http, grpc] = ports.map(|listener| listener.local_addr().unwrap());
         let mut child = Command::new(tool)
@@ -64,7 +64,7 @@ impl Rotel {
         let output = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                // nobody may listen
+                // the receiver may be gone
                 let _ = send.send(line);
             }
         });
@@ -83,7 +83,7 @@ impl Rotel {
         Some(rotel)
     }
 
-    /// Waits until it printed this text.
+    /// Waits until it has printed this text.
     fn printed(&self, text: &str) {
         while !self.lines.recv_timeout(PATIENCE).unwrap().contains(text) {}
     }
@@ -91,7 +91,7 @@ impl Rotel {
 
 impl Drop for Rotel {
     fn drop(&mut self) {
-        // it may be gone
+        // it may have ended already
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
@@ -146,7 +146,7 @@ fn the_worker_logs_and_traces_its_work_and_ends_with_0() {
     assert_eq!(status.code(), Some(0));
     next(&lines, "job_finished");
     let flushed = next(&lines, "spans_flushed");
-    // nobody listens at its collector
+    // nothing listens at the address of its collector
     assert!(flushed["dropped"].as_u64().unwrap() >= 1, "{flushed}");
 }
 

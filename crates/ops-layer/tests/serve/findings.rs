@@ -1,4 +1,4 @@
-//! The findings of a service that really serves, as its admin page has them.
+//! Findings of a real service, as its admin page shows them.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ fn ids(service: &Process) -> Vec<String> {
     ids.collect()
 }
 
-/// Waits until the findings are these.
+/// Waits until the findings are as expected.
 fn until(service: &Process, are_right: impl Fn(&[String]) -> bool) {
     let asked = Instant::now();
     loop {
@@ -33,7 +33,7 @@ fn until(service: &Process, are_right: impl Fn(&[String]) -> bool) {
 #[test]
 fn blocked_workers_are_the_first_finding_while_they_are_blocked() {
     if std::env::var_os("OPS_TEST_FULL").is_none() {
-        return; // it waits for evaluations
+        return; // waits for evaluations
     }
     let service = Start::new("serve")
         .env("BLOCK_MS", "30000")
@@ -64,7 +64,7 @@ fn blocked_workers_are_the_first_finding_while_they_are_blocked() {
 #[test]
 fn slow_clients_that_take_every_connection_are_the_first_finding() {
     if std::env::var_os("OPS_TEST_FULL").is_none() {
-        return; // it waits for evaluations
+        return; // waits for evaluations
     }
     let service = Start::new("serve")
         .env("MAX_CONNECTIONS", "4")

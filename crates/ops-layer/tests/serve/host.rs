@@ -1,4 +1,4 @@
-//! The host that a request names.
+//! Host in a request.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::client::{Answer, connect, get, parse, until};
 use crate::process::Start;
 
-/// Sends the first line and these headers, and nothing after them.
+/// Sends the first line and these headers, and no body.
 fn send(address: SocketAddr, line: &str, headers: &str) -> Answer {
     let mut stream = connect(address);
     write!(stream, "{line}\r\n{headers}connection: close\r\n\r\n").unwrap();

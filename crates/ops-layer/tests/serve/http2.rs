@@ -1,4 +1,5 @@
-//! Clients of HTTP/2 that do what no library does: requests on their way when the server asks to go, windows without room.
+//! HTTP/2 clients with a behavior that no library has: requests
+//! in transit when the server sends GOAWAY, windows without room.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -37,12 +38,12 @@ impl Frame {
         }
     }
 
-    /// `GET /hello`.
+    /// Creates a request for `GET /hello`.
     fn request(stream: u32) -> Self {
         Self::get(stream, "/hello")
     }
 
-    /// A request without entries of the dynamic table (RFC 7541, section 6.2.2).
+    /// Creates a request without entries of the dynamic table (RFC 7541, section 6.2.2).
     fn get(stream: u32, path: &str) -> Self {
         let mut head = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
         head.extend_from_slice(path.as_bytes());
@@ -72,7 +73,7 @@ impl Frame {
         })
     }
 
-    /// Highest stream that a GOAWAY says is answered.
+    /// Returns the highest stream that a GOAWAY promises to answer.
     fn last_stream(&self) -> u32 {
         u32::from_be_bytes(self.payload[..4].try_into().unwrap())
     }
@@ -88,12 +89,12 @@ fn client(service: &Process, settings: &[u8]) -> TcpStream {
     client
 }
 
-/// Reads until the body of a response is whole; returns it.
+/// Reads until the body of a response is complete; returns it.
 fn body(client: &mut TcpStream, stream: u32) -> Vec<u8> {
     body_and_goaway(client, stream).0
 }
 
-/// Returns the GOAWAY that came before the end of the body too.
+/// Returns the body, and the GOAWAY if one arrived before its end.
 fn body_and_goaway(client: &mut TcpStream, stream: u32) -> (Vec<u8>, Option<Frame>) {
     let (mut body, mut goaway) = (Vec::new(), None);
     loop {
@@ -130,7 +131,7 @@ fn requests_that_were_written_behind_the_answer_to_the_goaway_are_answered() {
         }
     };
     assert!(asked_to_go);
-    // as h2 writes them: the answer first, and then what waited, of which the last one is cut
+    // as h2 writes them: first the acknowledgment, then the waiting requests, the last of which is cut
     let mut bytes = Frame::new(PING, ACK, 0, &ping.payload).bytes();
     bytes.extend(Frame::request(3).bytes());
     bytes.extend(Frame::request(5).bytes());
@@ -140,7 +141,7 @@ fn requests_that_were_written_behind_the_answer_to_the_goaway_are_answered() {
     client.write_all(rest).unwrap();
     let (body, before) = body_and_goaway(&mut client, 5);
     assert_eq!(body, b"hello\n");
-    // the last GOAWAY is behind the last answer, or before it
+    // the last GOAWAY may come after the last response, or before it
     let behind = std::iter::from_fn(|| Frame::read(&mut client));
     let last = behind.filter(|frame| frame.kind == GOAWAY).last();
     assert_eq!(last.or(before).unwrap().last_stream(), 5);
@@ -189,7 +190,7 @@ fn a_client_that_takes_nothing_of_its_response_gives_its_place_back() {
         .env("MAX_IN_FLIGHT", "1")
         .env("WRITE_MS", limit.as_millis().to_string())
         .serve();
-    // whether the place was seen to be taken; a busy machine may look when it is given back already
+    // returns whether the place was seen as taken; on a busy machine it may have been given back already
     let has_place = || {
         // the initial window (4) of each stream has no byte
         let mut client = client(&service, &[0, 4, 0, 0, 0, 0]);

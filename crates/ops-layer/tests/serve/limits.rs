@@ -8,7 +8,7 @@ use crate::process::{Process, Start};
 /// First bytes of HTTP/2.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The limit of heads: short by default, the real one when there is time.
+/// Returns the time limit of heads: short by default, the real one in a full run.
 fn head_limit() -> Duration {
     match std::env::var_os("OPS_TEST_FULL") {
         Some(_) => Duration::from_secs(10),
@@ -18,7 +18,7 @@ fn head_limit() -> Duration {
 
 fn service() -> Process {
     let start = match std::env::var_os("OPS_TEST_FULL") {
-        // the default
+        // uses the default limit
         Some(_) => Start::new("serve"),
         None => Start::new("serve").env("HEAD_MS", head_limit().as_millis().to_string()),
     };
@@ -56,7 +56,7 @@ fn a_head_that_is_not_complete_in_time_closes_its_connection_on_both_listeners()
             elapsed + Duration::from_millis(50) >= limit,
             "{shown:?}: {elapsed:?}"
         );
-        // not the 75 s of a connection that is idle
+        // less than the 75 s of an idle connection
         assert!(elapsed < PATIENCE, "{shown:?}: {elapsed:?}");
     };
     std::thread::scope(|scope| {
@@ -84,7 +84,7 @@ fn a_head_is_bound_from_its_first_byte_and_the_time_before_it_is_idle() {
             .unwrap();
         let read = stream.read(&mut buffer).unwrap();
         assert_eq!(parse(&String::from_utf8_lossy(&buffer[..read])).status, 200);
-        // longer than a head may take, shorter than a connection may be idle
+        // longer than the limit of a head, shorter than that of an idle connection
         std::thread::sleep(Duration::from_secs(2));
     }
     let since = Instant::now();
@@ -105,7 +105,7 @@ fn an_idle_connection_is_closed_after_its_limit() {
     let (sent, elapsed) = closed_after(&mut stream, since);
     assert_eq!(parse(&String::from_utf8_lossy(&sent)).status, 200);
     assert!(elapsed >= Duration::from_millis(550), "{elapsed:?}");
-    // not the 75 s that it may be idle unless set
+    // less than the default idle limit of 75 s
     assert!(elapsed < PATIENCE, "{elapsed:?}");
 }
 
@@ -123,7 +123,7 @@ fn a_request_longer_than_every_limit_of_waiting_is_answered() {
 fn a_body_that_stops_arriving_is_answered_with_408_and_one_that_arrives_is_read() {
     let service = Start::new("serve").env("BODY_MS", "2000").serve();
     let json = "X-Ops-Admin: 1\r\nContent-Type: application/json\r\n";
-    // the page has few connections, each of which one client could keep for ever
+    // the page has few connections, each of which one client could occupy forever
     for (address, path, headers) in [
         (service.api, "/length", ""),
         (service.admin, "/api/level", json),
@@ -140,7 +140,7 @@ fn a_body_that_stops_arriving_is_answered_with_408_and_one_that_arrives_is_read(
         let kept = if path == "/length" { "" } else { "no-store" };
         assert_eq!(answer.header("cache-control"), kept);
         assert!(elapsed >= Duration::from_millis(1950), "{elapsed:?}");
-        // not the 30 s that it may take unless set
+        // less than the default limit of 30 s
         assert!(elapsed < Duration::from_secs(29), "{elapsed:?}");
     }
     let whole = request(service.api, "POST", "/length", "", &vec![b'x'; 1 << 20]);
@@ -160,7 +160,7 @@ fn what_is_too_slow_or_too_much_is_refused_with_retry_after_and_probes_never_are
         .env("MAX_IN_FLIGHT", "1")
         .env("BODY_MS", "300000")
         .serve();
-    // it is in flight until the rest of its body is there
+    // in flight until the rest of its body arrives
     let mut held = connect(service.api);
     held.write_all(b"POST /length HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 8\r\n\r\nhalf")
         .unwrap();
@@ -197,7 +197,7 @@ fn one_connection_too_many_takes_the_place_of_the_one_that_was_idle_for_longest(
     assert_eq!(get(service.api, "/hello").status, 200);
     let (sent, _) = closed_after(&mut kept[0], Instant::now());
     assert!(sent.is_empty());
-    // the youngest is still served
+    // the newest is still served
     kept[3]
         .write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .unwrap();
@@ -214,7 +214,8 @@ fn a_connection_that_switched_its_protocol_makes_no_room_and_holds_up_no_other()
     let mut head = [0; 12];
     switched.read_exact(&mut head).unwrap();
     assert_eq!(&head, b"HTTP/1.1 101");
-    // idle ones, of which the next takes the place, although the switched one is without a request for longer
+    // idle connections, each of which is closed for the next one,
+    // although the switched one has been without a request longer
     let mut idle = Vec::new();
     for _ in 0..6 {
         let mut stream = connect(service.api);
@@ -225,7 +226,7 @@ fn a_connection_that_switched_its_protocol_makes_no_room_and_holds_up_no_other()
         assert_eq!(&head, b"HTTP/1.1 200");
         idle.push(stream);
     }
-    // it is open still
+    // it is still open
     switched
         .set_read_timeout(Some(Duration::from_millis(100)))
         .unwrap();

@@ -1,4 +1,4 @@
-//! Sockets that another program opened, and an admin page whose default address is taken.
+//! Sockets that another program opened, and an admin page whose default address is in use.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
@@ -6,7 +6,7 @@ use std::net::{TcpListener, UdpSocket};
 use crate::client::{connect, get, parse};
 use crate::process::{Process, Start};
 
-/// Does what systemd does with its sockets: they are descriptors 3 and 4 of the service.
+/// Passes sockets as systemd does: they are descriptors 3 and 4 of the service.
 fn passing(sockets: &str, descriptors: &str) -> Start {
     let script = format!(
         "exec {descriptors} 0</dev/null 2>/dev/null; export LISTEN_FDS={sockets} LISTEN_PID=$$; exec \"$@\""
@@ -18,7 +18,7 @@ fn passing(sockets: &str, descriptors: &str) -> Start {
 fn passed_sockets_are_the_api_and_the_admin_page_and_clients_may_come_first() {
     let [api, admin] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let addresses = [api.local_addr().unwrap(), admin.local_addr().unwrap()];
-    // before there is a service: the socket keeps its request
+    // before the service starts: the socket keeps its request
     let mut early = connect(addresses[0]);
     early
         .write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -91,7 +91,7 @@ fn a_passed_socket_of_another_kind_is_refused() {
     assert!(reason.contains("LISTEN_FDS"), "{reason}");
 }
 
-/// Starts it while the default address is taken: by this test, or by whoever has it already, who may let go of it meanwhile.
+/// Starts it while the default address is in use: by this test, or by another process, which may release it meanwhile.
 fn beside_the_default(default: &str, role: &str) -> (Option<TcpListener>, Process) {
     for _ in 0..20 {
         let taken = TcpListener::bind(default).ok();

@@ -1,4 +1,4 @@
-//! `ops_layer::serve` as its users meet it: each test starts services as processes of their own, on free ports.
+//! `ops_layer::serve` from the view of its users: each test starts services as separate processes, on free ports.
 
 #![expect(
     clippy::panic,

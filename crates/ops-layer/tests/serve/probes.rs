@@ -33,7 +33,7 @@ fn probes_and_scrapes_are_answered_beside_the_routes() {
         |answer| answer.body.contains(hello),
     );
     assert_eq!(scraped.status, 200);
-    // a probe has its route whatever it answers; only what is not there is unmatched
+    // a probe has its route whatever the response is; only unknown paths are unmatched
     for counted in [
         "route=\"/livez\",method=\"POST\",status=\"405\"} 1\n",
         "route=\"unmatched\",method=\"GET\",status=\"404\"} 1\n",
@@ -147,7 +147,7 @@ fn a_check_that_fails_is_not_ready_and_its_reason_is_on_the_admin_page_and_in_th
     let mut changes: Vec<_> = changes
         .map(|line| (line["event"].clone(), line["reason"].clone()))
         .collect();
-    // a slow run has one line more for each minute
+    // a slow run has one more line per minute
     changes.dedup_by(|next, before| next.0 == before.0);
     let reason = "warehouse: no replica is left".into();
     assert_eq!(
@@ -173,7 +173,7 @@ fn checks_that_answer_late_do_not_fail_after_those_that_were_asked_after_them() 
 
 #[test]
 fn a_service_whose_checks_have_not_answered_yet_is_not_shown_as_a_healthy_one() {
-    // it never answers
+    // the check never responds
     let service = Start::new("serve").env("HEALTH", "4").serve();
     let first = get(service.admin, "/api/state").body;
     let first: serde_json::Value = serde_json::from_str(&first).unwrap();

@@ -9,16 +9,16 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::child::ROLE;
 
-/// More than any service of these tests needs to stop, on a busy machine.
+/// Longer than any service of these tests needs to stop, on a busy machine.
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 
-/// A service that is about to be started, in a folder of its own.
+/// Service to be started, in its own folder.
 pub(crate) struct Start {
     command: Command,
     folder: tempfile::TempDir,
 }
 
-/// A service that runs until it is stopped or dropped.
+/// Service that runs until it is stopped or dropped.
 pub(crate) struct Process {
     child: Child,
     pub(crate) api: SocketAddr,
@@ -31,7 +31,7 @@ impl Start {
         Self::through(&[], role)
     }
 
-    /// Starts it through another program, which ends by executing its last arguments.
+    /// Starts it through another program, which finally executes its last arguments.
     pub(crate) fn through(before: &[&str], role: &str) -> Self {
         let program = std::env::current_exe().unwrap();
         let mut command = match before.split_first() {
@@ -84,7 +84,7 @@ impl Start {
             .env("PORT", "0")
             .env("OPS_ADMIN_ADDR", "127.0.0.1:0")
             .env("OPS_SHUTDOWN_SECONDS", "20")
-            // nobody listens there
+            // nothing listens there
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -97,7 +97,7 @@ impl Start {
         self
     }
 
-    /// Without a variable that is set unless a test says otherwise.
+    /// Removes a variable that is set by default.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
@@ -115,13 +115,13 @@ impl Start {
         self
     }
 
-    /// Starts it and waits for a line that begins so; returns the rest of that line.
+    /// Starts it and waits for a line that begins with `start`; returns the rest of that line.
     fn until(self, start: &str) -> (Child, tempfile::TempDir, String) {
         let (child, folder, line, _) = self.until_line(|line| line.strip_prefix(start));
         (child, folder, line)
     }
 
-    /// Starts it and waits for a line that `wanted` takes; returns that line, and those that follow.
+    /// Starts it and waits for a line that `wanted` accepts; returns that line, and the following ones.
     fn until_line(
         mut self,
         wanted: impl Fn(&str) -> Option<&str>,
@@ -130,10 +130,10 @@ impl Start {
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = stdout.find_map(|line| wanted(&line.unwrap()).map(str::to_owned));
         let (send, lines) = channel();
-        // read to its end, so that the service never waits for its reader
+        // read to the end, so that the service never waits for its reader
         std::thread::spawn(move || {
             for line in stdout.map_while(Result::ok) {
-                // nobody may listen
+                // the receiver may be gone
                 let _ = send.send(line);
             }
         });
@@ -141,7 +141,7 @@ impl Start {
         (child, self.folder, line, lines)
     }
 
-    /// Starts an example and waits for the line that has its addresses; returns the lines that follow too.
+    /// Starts an example and waits for the line with its addresses; returns the following lines, too.
     pub(crate) fn run_example(self, event: &str) -> (Process, Receiver<String>) {
         let event = format!("\"event\":\"{event}\"");
         let (child, folder, line, lines) =
@@ -162,7 +162,7 @@ impl Start {
         (process, lines)
     }
 
-    /// Runs it to its end; returns what it wrote to stdout.
+    /// Runs it to completion; returns its standard output.
     pub(crate) fn output(mut self) -> (ExitStatus, String) {
         let output = self.command.output().unwrap();
         (output.status, String::from_utf8(output.stdout).unwrap())
@@ -190,7 +190,7 @@ impl Start {
         }
     }
 
-    /// Starts a service that refuses to start; returns the reason.
+    /// Starts a service whose start is refused; returns the reason.
     pub(crate) fn refused(self) -> String {
         let (mut child, _folder, line) = self.until("refused ");
         assert_eq!(child.wait().unwrap().code(), Some(1));
@@ -218,13 +218,13 @@ impl Process {
         }
     }
 
-    /// SIGTERM, and the end; returns the lines of the log.
+    /// Sends SIGTERM and waits for the end; returns the lines of the log.
     pub(crate) fn stop(self) -> (ExitStatus, String) {
         self.signal(Signal::TERM);
         self.ended()
     }
 
-    /// Reports if its folder has a file or folder of this name.
+    /// Returns whether its folder has a file or folder of this name.
     #[cfg(any(feature = "cache", feature = "history"))]
     pub(crate) fn has(&self, name: &str) -> bool {
         self.folder.path().join(name).exists()

@@ -89,7 +89,7 @@ fn messages(message: &[u8], field: u64) -> Vec<&[u8]> {
     .collect()
 }
 
-/// Nanoseconds below each function, and of the whole profile, read by the numbers of fields in `profile.proto`.
+/// Returns the nanoseconds below each function, and of the whole profile, read by the field numbers of `profile.proto`.
 fn by_function(profile: &[u8]) -> (HashMap<String, u64>, u64) {
     let texts = messages(profile, 6);
     let text = |id: u64| String::from_utf8_lossy(texts[usize::try_from(id).unwrap()]).into_owned();
@@ -138,10 +138,10 @@ fn a_profile_names_the_function_that_uses_the_processor() {
         .find(|(name, _)| name.contains("spin_for_the_profile"));
     let (_, spin) = spin.unwrap_or_else(|| panic!("{spent:?}"));
     assert!(spin * 2 > total, "{spin} of {total}: {spent:?}");
-    // the period is that of 99 samples a second
+    // the period of 99 samples a second
     assert_eq!(number(&profile, 12), 10_101_010);
     assert!(number(&profile, 10) >= 1_000_000_000);
-    // no value of the environment
+    // no value of the environment is included
     assert!(!String::from_utf8_lossy(&profile).contains(TOKEN));
     assert!(service.log().contains("take_profile"), "{}", service.log());
     assert!(service.stop().0.success());

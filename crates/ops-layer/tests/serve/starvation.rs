@@ -1,4 +1,4 @@
-//! The admin page answers whatever happens to the service.
+//! The admin page responds whatever happens to the service.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use crate::child::LARGE_STACK;
 use crate::client::{PATIENCE, connect, get};
 use crate::process::{Process, Start};
 
-/// 100 ms on a quiet machine, which the long run has; the short one shares it with other tests.
+/// Returns the time limit: 100 ms in a full run on a quiet machine; a normal run shares the machine with other tests.
 fn allowed() -> Duration {
     match std::env::var_os("OPS_TEST_FULL") {
         Some(_) => Duration::from_millis(100),
@@ -16,7 +16,7 @@ fn allowed() -> Duration {
     }
 }
 
-/// Milliseconds for which whatever stands in the way lasts: far more than is allowed.
+/// Milliseconds that a blocking condition lasts: far longer than the limit.
 const BLOCKED: &str = "600000";
 
 fn admin_answers(service: &Process, while_: &str) {
@@ -38,7 +38,7 @@ fn while_every_worker_is_blocked() {
     drop(blocking);
 }
 
-/// Asks until no worker is left that could answer.
+/// Sends blocking requests until no worker is left to respond.
 pub(crate) fn block_workers(service: &Process) -> Vec<TcpStream> {
     let blocking = (0..6).map(|_| {
         let mut stream = connect(service.api);
@@ -51,7 +51,7 @@ pub(crate) fn block_workers(service: &Process) -> Vec<TcpStream> {
     blocking
 }
 
-/// Reports if a request that needs no time is answered within half a second.
+/// Returns whether a request that needs no time is answered within half a second.
 pub(crate) fn is_answered(api: SocketAddr) -> bool {
     let mut stream = connect(api);
     stream
@@ -94,7 +94,7 @@ fn while_100_slow_clients_use_up_the_64_descriptors_of_the_process() {
             let mut stream = connect(service.api);
             let head =
                 "POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nslow";
-            // its place may be another one's by now
+            // it may have been closed for another one
             let _ = stream.write_all(head.as_bytes());
             stream
         })
@@ -108,14 +108,14 @@ fn while_100_slow_clients_use_up_the_64_descriptors_of_the_process() {
 fn while_the_service_itself_uses_up_every_descriptor() {
     let before = ["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""];
     let service = Start::through(&before, "serve").serve();
-    // it stays open: its descriptor would be one for the page
+    // stays open: its descriptor would be free for the page
     let mut open = connect(service.api);
     open.write_all(b"GET /descriptors HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .unwrap();
     let mut head = [0; 12];
     open.read_exact(&mut head).unwrap();
     assert_eq!(&head, b"HTTP/1.1 200");
-    // more than are held back: each has its descriptor from the one before
+    // more than the reserved descriptors: each uses the one released by the previous
     for _ in 0..4 {
         admin_answers(&service, "no descriptor left");
     }
@@ -141,7 +141,7 @@ fn a_start_without_a_thread_is_refused_with_what_needs_one() {
     };
     let reason = start().refused();
     assert!(reason.contains("cannot watch for signals"), "{reason}");
-    // it watches for signals already
+    // signals are already watched
     let reason = start().env("BACKGROUND", "ends").refused();
     assert!(reason.contains("the thread of the admin page"), "{reason}");
 }

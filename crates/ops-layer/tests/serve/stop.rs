@@ -35,7 +35,7 @@ fn a_second_signal_ends_a_service_whose_every_worker_is_blocked() {
     let service = Start::new("serve").env("BLOCK_MS", "300000").serve();
     let _blocking = block_workers(&service);
     service.signal(Signal::TERM);
-    // the signals of one kind that wait are one
+    // pending signals of the same kind are merged into one
     service.signal(Signal::INT);
     let code = service.ended().0.code();
     assert!(code == Some(143) || code == Some(130), "{code:?}");
@@ -86,7 +86,7 @@ fn a_grace_period_leaves_time_for_the_last_requests_and_is_shortened_in_the_open
         .iter()
         .find(|setting| setting["name"] == "grace period");
     assert_eq!(grace.unwrap()["value"], "6.4s");
-    // idle, and nobody is waiting on it
+    // idle, with no request to wait for
     let mut idle = connect(service.api);
     idle.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .unwrap();
@@ -109,14 +109,14 @@ fn a_service_that_was_never_ready_stops_without_a_grace_period() {
         .env("OPS_GRACE_SECONDS", "300")
         .serve();
     assert_eq!(get(service.api, "/readyz").status, 503);
-    // far within its grace period, or it is given up
+    // far within the grace period, or `stop` times out
     let (status, log) = service.stop();
     assert!(status.success(), "{status} {log}");
 }
 
 #[test]
 fn a_collector_that_is_gone_or_never_answers_does_not_exceed_the_budget() {
-    // takes connections and never answers
+    // accepts connections and never responds
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());
     for collector in ["http://127.0.0.1:9", &silent] {
@@ -124,7 +124,7 @@ fn a_collector_that_is_gone_or_never_answers_does_not_exceed_the_budget() {
         let service = Start::new("serve")
             .env("OPS_HISTORY_DIR", history.path().to_str().unwrap())
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
-            // whoever waited for the exporter would not end in time
+            // waiting for the exporter would exceed the budget
             .env("OTEL_EXPORTER_OTLP_TIMEOUT", "600000")
             .env("OTEL_BSP_EXPORT_TIMEOUT", "600000")
             .env("OPS_SHUTDOWN_SECONDS", "5")
@@ -134,7 +134,7 @@ fn a_collector_that_is_gone_or_never_answers_does_not_exceed_the_budget() {
         let (status, log) = service.stop();
         let elapsed = asked.elapsed();
         println!("{collector}: ended after {elapsed:?}");
-        // and not with the code of one that is ended beyond its budget
+        // and not the exit code of a process that is ended beyond its budget
         assert!(status.success(), "{status} {log}");
         assert!(elapsed < PATIENCE, "{elapsed:?}");
         assert!(log.contains("spans_flushed"), "{log}");
@@ -152,7 +152,7 @@ fn a_cache_that_does_not_end_leaves_time_for_the_spans() {
         .env("CACHE_HANGS", "1")
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector())
         .env("OTEL_TRACES_SAMPLER", "always_on")
-        // they wait for the stop
+        // spans stay queued until the stop
         .env("OTEL_BSP_SCHEDULE_DELAY", "600000")
         .env("OPS_SHUTDOWN_SECONDS", "8")
         .serve();
@@ -195,14 +195,14 @@ fn a_request_that_does_not_end_is_cut_off_within_the_budget_and_told() {
     let head = b"POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf";
     endless.write_all(head).unwrap();
     until_in_flight(service.admin, 1);
-    // its body is waited for 30 s: the code would be that of one that is ended beyond its budget
+    // its body may take 30 s: a longer wait would give the exit code of a process ended beyond its budget
     let (status, log) = service.stop();
     assert!(status.success(), "{status}");
     assert!(
         log.contains("requests_cut_off") && log.contains("spans_flushed"),
         "{log}"
     );
-    // its client has not gone away
+    // its client is still connected
     let mut lines = log.lines();
     let line = lines.find(|line| line.contains(r#""path":"/length""#));
     let line: serde_json::Value = serde_json::from_str(line.unwrap()).unwrap();

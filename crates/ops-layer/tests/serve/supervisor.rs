@@ -19,7 +19,7 @@ fn systemd_waits_for_the_checks_before_a_service_is_ready() {
         .env("WATCHDOG_USEC", "200000")
         .env("HEALTH", "2")
         .serve();
-    // it was asked, and is not ready
+    // the checks ran, and the service is not ready
     assert_eq!(get(service.api, "/readyz").status, 503);
     (0..3).for_each(|_| assert_eq!(hear(), "WATCHDOG=1"));
     assert_eq!(

@@ -1,5 +1,5 @@
-//! The shape of the service that the W3C trace-context suite talks to: `POST /test` with `[{"url": .., "arguments": ..}]` calls
-//! each URL back with the context of the request. `ops_layer::serve` needs no set-up for it.
+//! Service for the W3C trace-context suite: `POST /test` with `[{"url": .., "arguments": ..}]`
+//! calls each URL back with the context of the request. `ops_layer::serve` needs no set-up for it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -14,7 +14,7 @@ use crate::process::Start;
 const TRACE: &str = "12345678901234567890123456789012";
 const PARENT: &str = "1234567890123456";
 
-/// The handler of the service.
+/// Handles requests of the suite.
 pub(crate) async fn call_back(body: Bytes) -> StatusCode {
     let Ok(Value::Array(calls)) = serde_json::from_slice(&body) else {
         return StatusCode::BAD_REQUEST;
@@ -46,7 +46,7 @@ pub(crate) async fn call_back(body: Bytes) -> StatusCode {
     }
 }
 
-/// Takes one call, and returns its head.
+/// Accepts one call, and returns its head.
 fn take_call(listener: &TcpListener) -> String {
     let (mut stream, _) = listener.accept().unwrap();
     let mut text = String::new();
@@ -99,7 +99,7 @@ fn the_service_of_the_w3c_suite_needs_no_further_set_up() {
         let states = header(&head, "tracestate").join(",");
         assert_eq!(states.replace(' ', ""), "foo=1,bar=2", "{head}");
     }
-    // what is no traceparent begins a trace of its own
+    // an invalid traceparent starts a new trace
     for wrong in [
         "00-00000000000000000000000000000000-1234567890123456-01",
         "ff-x",

@@ -1,4 +1,4 @@
-//! A client's connection that notes which frames of HTTP/2 pass.
+//! Connection of a client that records which HTTP/2 frames pass.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes of a client before its first frame (RFC 9113, section 3.4).
+/// Number of bytes that a client sends before its first frame (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
 /// Types of frames (RFC 9113, section 6).
 const HEADERS: u8 = 1;
@@ -17,9 +17,9 @@ const GOAWAY: u8 = 7;
 /// Frames of one connection so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
-    /// Requests that were put on the wire.
+    /// Number of requests that were sent.
     pub(crate) requests: usize,
-    /// Those among them that were put there after the server's GOAWAY had been read, which forbids it.
+    /// Number of those sent after the server's GOAWAY had been read, which is forbidden.
     pub(crate) after_goaway: usize,
     pub(crate) goaway: bool,
 }

@@ -8,30 +8,30 @@ use ops_secrets::{Secret, SecretError, Secrets};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
-/// Pause before a refused password is asked for again: who changes it stores it a moment later.
+/// Pause before a refused password is requested again: it may be stored shortly after it was changed.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Time for a new password to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Opens connections, each with the password of that moment.
+/// Opens connections, each with the current password.
 pub(crate) struct Logins {
     pub(crate) secrets: Secrets,
     /// Host, database and user, without a password.
     pub(crate) server: tokio_postgres::Config,
-    /// Queries of a connection before another one takes its place.
+    /// Number of queries after which a connection is replaced.
     pub(crate) queries: u64,
     /// Number of passwords that the server refused.
     pub(crate) refused: AtomicU64,
 }
 
-/// A connection, and the password that it was opened with.
+/// Connection, and the password with which it was opened.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) password: Secret,
     used: u64,
 }
 
-/// The reason why there is no connection.
+/// Reason why there is no connection.
 #[derive(Debug)]
 pub(crate) enum LoginError {
     Secret(SecretError),
@@ -53,7 +53,7 @@ impl Logins {
     async fn connect(&self, password: &Secret) -> Result<Client, tokio_postgres::Error> {
         let mut server = self.server.clone();
         let (client, connection) = server.password(password.expose()).connect(NoTls).await?;
-        // its end is seen by who uses the client
+        // the user of the client notices its end
         tokio::spawn(connection);
         Ok(client)
     }

@@ -1,5 +1,5 @@
-//! An agent on this machine in place of AWS. The server answers as the documentation of the AWS Secrets Manager Agent and of the
-//! AWS Parameters and Secrets Lambda Extension describes them: neither can be installed here.
+//! An agent on this machine instead of AWS. The server responds as documented for the AWS Secrets
+//! Manager Agent and the AWS Parameters and Secrets Lambda Extension: neither can be installed here.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

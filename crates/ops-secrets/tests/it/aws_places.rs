@@ -1,4 +1,4 @@
-//! Places of secrets at AWS beyond a name: ARNs, versions and stages; and secrets that are no text.
+//! Places of secrets at AWS beyond a name: ARNs, versions and stages; and secrets that are not text.
 
 use aws_sdk_secretsmanager::primitives::Blob;
 use ops_secrets::testing::{ManualClock, MemorySource};
@@ -42,7 +42,7 @@ fn a_place_that_is_none_is_refused_with_what_is_accepted() {
     assert!(error.contains("`A` is there already, as `a`"), "{error}");
 }
 
-/// The requests that a place makes, each as operation and what of its body is asked for.
+/// Returns the request that a place causes: its operation, the relevant part of its body, and its head.
 fn asked(path: &str) -> (String, serde_json::Value, String) {
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let noted = std::sync::Arc::clone(&seen);
@@ -77,7 +77,7 @@ fn arns_go_to_their_service_and_their_region_as_they_are() {
         (operation.as_str(), &body["SecretId"]),
         ("GetSecretValue", &arn.into())
     );
-    // the signature names the region that it is for
+    // the signature contains the region
     assert!(
         heads.contains("/eu-central-1/secretsmanager/aws4_request"),
         "{heads}"

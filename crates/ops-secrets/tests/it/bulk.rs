@@ -1,4 +1,4 @@
-//! Bulk calls at limits and with bad names in them: each name gets its own answer.
+//! Bulk calls at limits and with bad names in them: each name gets its own result.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use crate::moto::{Moto, aws};
 use crate::proxy::{Fault, Proxy, Rule};
 use crate::{SOON, assert_within};
 
-/// Both services: every name has the value `value-of-<name>`. A call with a name that holds a word of `bad` fails as a whole
-/// with that word's code.
+/// Both services: every name has the value `value-of-<name>`. A call with a
+/// name that contains a word of `bad` fails as a whole with that word's code.
 fn service(bad: &'static [(&'static str, &'static str)]) -> impl Fn(&str, &Value) -> (u16, String) {
     refusing(bad, |_| "no".to_owned())
 }
 
-/// The same, with a message of its own about the names of a call.
+/// Same, with a separate message about the names of a call.
 fn refusing(
     bad: &'static [(&'static str, &'static str)],
     message: impl Fn(&str) -> String,
@@ -57,7 +57,7 @@ fn refusing(
     }
 }
 
-/// As AWS words a denial: it names the first resource that the caller may not see.
+/// Returns a denial as AWS words it: it names the first resource that the caller may not read.
 fn denial(body: &str) -> String {
     let bad = body.split('"').find(|name| name.ends_with("-bad"));
     format!(
@@ -67,7 +67,8 @@ fn denial(body: &str) -> String {
     )
 }
 
-/// `count` required secrets at one service. One of each `bad_every` is called `bad`, at another place each time.
+/// Creates a catalog of `count` required secrets at one service. One
+/// in `bad_every` is called `bad`, at a different position each time.
 fn required(count: usize, prefix: &str, bad_every: Option<usize>) -> String {
     let lines = (0..count).map(|n| {
         let word = match bad_every {
@@ -124,7 +125,7 @@ fn no_error_of_a_bulk_is_taken_for_the_answer_of_each_name() {
             scope.spawn(move || {
                 let answer = service(Box::leak(Box::new([("bad", code)])));
                 let proxy = Proxy::answering(None, answer);
-                // one bad one among 24
+                // one bad name among 24
                 let catalog = required(24, prefix, Some(24)).replace("true", "false, default: d");
                 let secrets = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
                 secrets.warm_up_blocking();
@@ -170,7 +171,7 @@ fn one_denied_one_deleted_and_one_throttled_name_change_no_other_answer() {
     );
     let catalog = required(40, "ssm:/", None);
     let config = aws(&proxy.url).catalog_text(catalog);
-    // the throttled one is asked for until then
+    // the throttled name is requested until then
     let secrets = Secrets::new(config.deadline(Duration::from_secs(6))).unwrap();
     secrets.warm_up_blocking();
     for n in 0..40 {
@@ -189,7 +190,7 @@ fn one_denied_one_deleted_and_one_throttled_name_change_no_other_answer() {
 #[test]
 fn hundreds_of_secrets_resolve_at_forty_requests_a_second() {
     let long = std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1");
-    // the bucket holds a second's worth, and the calls outlast it
+    // the bucket holds the requests of one second, and the calls outlast it
     let rows: &[(usize, f64)] = if long {
         &[(500, 40.0), (1000, 40.0)]
     } else {
@@ -241,7 +242,7 @@ fn a_bad_name_in_each_bulk_at_forty_requests_a_second_costs_requests_and_no_secr
     }
 }
 
-/// Requests in all, with one bad name in each bulk, and nothing else in the way.
+/// Counts the requests with one bad name in each bulk, and no other failures.
 #[test]
 fn a_bad_name_is_found_with_few_requests() {
     const BAD: &[(&str, &str)] = &[("bad", "AccessDeniedException")];
@@ -253,13 +254,13 @@ fn a_bad_name_is_found_with_few_requests() {
         assert!(error.to_string().contains("20 required secrets"), "{error}");
         proxy.seen().len()
     };
-    // twenty bulks: halves, each asked for, took 152 and 192 requests on average
+    // twenty bulks: splitting in halves, and requesting each, took 152 and 192 requests on average
     for (prefix, every, at_most) in [("ssm:/", 10, 135), ("sm:", 20, 165)] {
         let counted = requests(Proxy::answering(None, service(BAD)), prefix, every);
         println!("20 bulks of {every} at {prefix}, one bad name in each: {counted} requests");
         assert!(counted <= at_most, "{prefix}: {counted}");
     }
-    // the bulk, the name that the denial speaks of, and the nine others
+    // the bulk, the name in the denial, and the nine others
     let proxy = Proxy::answering(None, refusing(BAD, denial));
     assert_eq!(requests(proxy, "ssm:/", 10), 60);
 }
@@ -300,7 +301,7 @@ fn cold_lookups_that_begin_together_share_their_requests() {
             assert!(asked.await.unwrap().expose().starts_with("value-of-"));
         }
     });
-    // five bulk calls in the best case; a busy machine may spread the callers over some more
+    // at best five bulk calls; on a busy machine the callers may be spread over more
     assert!(proxy.seen().len() <= 20, "{:?}", proxy.seen());
 }
 
@@ -331,19 +332,19 @@ fn a_connection_that_breaks_once_is_tried_again() {
     assert_eq!(proxy.seen().len(), 2);
 }
 
-/// A listener whose queue is full drops the first packet, and Linux sends it again after one second.
+/// Fills a listener's queue, so that it drops the first packet, which Linux resends after one second.
 #[test]
 fn a_lost_first_packet_is_waited_for() {
     use std::net::{TcpListener, TcpStream};
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let short = Duration::from_millis(50);
-    // fills the queue of connections that nobody accepts, until one packet is dropped
+    // fills the queue of unaccepted connections, until one packet is dropped
     let mut held = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, short) {
         held.push(stream);
         if held.len() > 10_000 {
-            return; // this machine drops none
+            return; // no packet is dropped here
         }
     }
     std::thread::spawn(move || {
@@ -372,7 +373,7 @@ fn answer_late(mut stream: std::net::TcpStream) {
     }
 }
 
-/// Returns once a connection to this port has sent its first packet and has no answer.
+/// Returns once a connection to this port has sent its first packet without a response.
 fn wait_for_a_lost_packet(port: u16) {
     let place = format!(":{port:04X} 02 ");
     crate::wait_until(|| {

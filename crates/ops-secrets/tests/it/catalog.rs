@@ -310,7 +310,7 @@ fn a_variable_that_is_not_utf8_is_wrong_and_not_unset() {
     assert!(env.contains("development or production"), "{env}");
     assert!(told("OPS_SECRETS_AWS", "off").contains("auto, on or off"));
 
-    // paths are bytes: such a name is a name like any other
+    // paths are bytes: such a path is valid
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(broken("catalog.yaml"));
     std::fs::write(&path, "secrets: {a: {default: of the file}}").unwrap();
@@ -318,7 +318,7 @@ fn a_variable_that_is_not_utf8_is_wrong_and_not_unset() {
     let secrets = Secrets::new(config.with_env().unwrap()).unwrap();
     assert_eq!(secrets.get("a").blocking().unwrap().expose(), "of the file");
 
-    // a reference to it does not become a secret of other bytes, nor its default
+    // a reference to it becomes neither a secret with other bytes nor its default
     let dotenv = folder.path().join(".env");
     std::fs::write(&dotenv, "A=x${PART:-default}\n").unwrap();
     let config = Config::default().environment([("PART", broken("hunter2"))]);

@@ -1,4 +1,4 @@
-//! Credentials, region and endpoint: the ones that were given, or an error that says what is wrong with them.
+//! Credentials, region and endpoint: the configured ones, or an error that shows what is wrong with them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -191,8 +191,8 @@ fn refusals_say_what_was_refused() {
     }
 }
 
-/// Runs the test of this name in a process of its own, because the SDK's own chain reads the process's variables: with a role to
-/// assume at `sts`, and the parameter store at `ssm`.
+/// Runs the test of this name in a separate process, because the SDK's own chain reads the
+/// process's variables: with a role to assume at `sts`, and the parameter store at `ssm`.
 fn with_a_role(test: &str, sts: &Proxy, ssm: &str) {
     let folder = tempfile::tempdir().unwrap();
     let profiles = format!(
@@ -219,7 +219,7 @@ fn with_a_role(test: &str, sts: &Proxy, ssm: &str) {
     assert!(!sts.seen().is_empty(), "{text}");
 }
 
-/// Configuration inside of [`with_a_role`].
+/// Returns the configuration inside of [`with_a_role`].
 fn of_a_role(mode: AwsMode) -> Option<Config> {
     let ssm = std::env::var("OPS_TEST_ROLE").ok()?;
     let config = Config::default()
@@ -241,7 +241,7 @@ fn a_refused_role_is_a_refusal_after_which_nothing_stale_is_served() {
     };
     let clock = ManualClock::new();
     let secrets = Secrets::new(config.clock(&clock)).unwrap();
-    // the first session is expired from the start, so the second lookup assumes the role again
+    // the first session has already expired, so the second lookup assumes the role again
     assert_eq!(
         secrets.get("a").blocking().unwrap().source(),
         SecretSource::AwsSsm
@@ -297,7 +297,7 @@ fn credentials_that_are_late_are_told_as_late_and_named_ones_are_not_passed_over
     }
 }
 
-/// The SDK refuses both together, and says so only if it knows of both.
+/// Checks that both are in effect together: the SDK refuses the combination, but only if it knows both.
 #[test]
 fn endpoints_that_a_given_environment_asks_for_are_not_passed_over() {
     let proxy = Proxy::always(Fault::Body(ANSWER.into()));
@@ -349,7 +349,7 @@ fn credentials_that_were_replaced_are_used_once_the_old_ones_are_refused() {
     let secrets = Secrets::new(with(&variables).aws(AwsMode::On).clock(&clock)).unwrap();
     let error = secrets.get("a").blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{error}");
-    // as a login does that writes new ones every hour
+    // like a login that writes new keys every hour
     keys("AKIANEW");
     proxy.set(vec![crate::proxy::Rule {
         operation: "",

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::config;
 
-/// A `.env` file of these bytes, readable by its owner alone.
+/// Creates a `.env` file of these bytes, readable only by its owner.
 fn file(bytes: impl AsRef<[u8]>) -> (TempDir, Secrets) {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join(".env"), bytes, 0o600);
@@ -158,7 +158,7 @@ fn a_file_that_somebody_else_may_write_is_refused_with_owner_and_mode() {
     );
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(value(&at(&path), "A").as_deref(), Some("planted"));
-    // only root may give a file away
+    // only root may change the owner of a file
     if std::os::unix::fs::chown(&path, Some(12345), None).is_ok() {
         assert!(
             told().contains("mode 0600: owned by user 12345"),
@@ -210,7 +210,7 @@ fn a_quote_that_is_never_closed_costs_neither_the_next_quoted_line_nor_its_value
     let (_folder, secrets) = file("A=\"planted\nB=\"fine\"\nC=too\n");
     assert_eq!(value(&secrets, "B").as_deref(), Some("fine"));
     assert_eq!(value(&secrets, "C").as_deref(), Some("too"));
-    // nor is it closed where a value begins that looks like a comment
+    // a value that looks like a comment does not close the quote either
     for key in ["B", "export B ", "B.C", "B-C"] {
         let (_folder, commented) = file(format!("A='planted\n{key}='#fine'\n"));
         let key = key.trim_start_matches("export").trim();
@@ -422,7 +422,7 @@ fn a_file_that_others_can_read_is_reported() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Made of what the grammar is made of, so that the odd cases are met.
+    /// Combines elements of the grammar, so that unusual cases occur.
     #[test]
     fn whatever_follows_a_good_line_the_line_stays_good(parts in prop::collection::vec(0..PARTS.len(), 0..40)) {
         let rest: Vec<u8> = parts.iter().flat_map(|part| PARTS[*part]).copied().collect();
@@ -463,7 +463,7 @@ fn a_line_that_refers_to_a_refused_one_is_refused_too() {
         assert!(error.to_string().contains("line 2"), "{error}");
         assert!(error.to_string().contains("is refused"), "{error}");
     }
-    // the environment's value counts, whatever the file says
+    // the environment's value is used, whatever the file contains
     let (_folder, secrets) = file("HOST=\"open\nA=${HOST}\n");
     assert_eq!(value(&secrets, "A").as_deref(), Some("from-env"));
 }

@@ -1,4 +1,4 @@
-//! Failures as the report tells them.
+//! Failures in the report.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::{Bench, config};
 
-/// A store that has everything, until it denies everything.
+/// Store that has everything, until it denies everything.
 struct Store(Arc<AtomicBool>);
 
 impl Source for Store {
@@ -86,7 +86,7 @@ fn a_source_that_has_nothing_is_not_told_as_the_one_that_failed() {
     }
 }
 
-/// A store whose names are the kinds of their failures; it never answers for `late`.
+/// Store whose names are the kinds of their failures; it never responds for `late`.
 struct Failing(Arc<Mutex<Option<ErrorKind>>>);
 
 impl Source for Failing {
@@ -115,7 +115,7 @@ fn a_source_that_answered_for_none_of_its_names_is_not_healthy() {
     let fails = Arc::new(Mutex::new(None));
     let config = config()
         .catalog_text("secrets: {a: {}, b: {}, good: {}, late: {}}")
-        // one of them is not answered, the others are
+        // one name gets no response, the others do
         .deadline(Duration::from_secs(5))
         .source(Failing(Arc::clone(&fails)));
     let secrets = Secrets::new(config).unwrap();

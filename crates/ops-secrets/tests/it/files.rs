@@ -1,4 +1,4 @@
-//! Secrets in files of their own.
+//! Secrets in separate files.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -65,7 +65,7 @@ fn a_name_that_no_catalog_has_is_looked_for_in_the_folder_and_its_error_says_so(
     let expected = [SecretSource::Env, SecretSource::File, SecretSource::DotEnv];
     assert_eq!(sources, expected);
     assert_eq!(absent[1].1, format!("{here}: no file API_KEY"));
-    // of an error of the source behind it, too
+    // also for an error of the source after it
     let dotenv = folder.path().join("bad.env");
     write(&dotenv, "API_KEY='never closed", 0o600);
     let malformed = tried(&secrets(config().dotenv(&dotenv)), "API_KEY");
@@ -242,7 +242,8 @@ fn permissions_that_are_too_open_are_reported() {
     assert!(problems.contains("readable by other users"), "{problems}");
 }
 
-/// As systemd makes it for a service with a user: a list lets this user read, whose mask is shown in the place of the group's bits.
+/// Checks a credential as systemd creates it for a service with a user: an access
+/// control list lets this user read, and its mask is shown in place of the group's bits.
 #[test]
 fn a_credential_of_systemd_is_not_too_open_by_its_groups_bits() {
     let (credentials, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -272,7 +273,7 @@ fn a_credential_of_systemd_is_not_too_open_by_its_groups_bits() {
     assert!(is_open("named"));
 }
 
-/// As the kubelet does it: files are links into `..data`, which is a link that is replaced as a whole.
+/// Swaps a folder as the kubelet does: files are links into `..data`, which is a link that is replaced as a whole.
 #[test]
 fn a_swapped_folder_is_read_whole_and_never_missed() {
     let mounted = tempfile::tempdir().unwrap();
@@ -280,7 +281,7 @@ fn a_swapped_folder_is_read_whole_and_never_missed() {
     let publish = |version: usize| {
         let data = root.join(format!("..version-{version}"));
         fs::create_dir(&data).unwrap();
-        // longer and shorter ones, so that a mixture would show
+        // longer and shorter values, so that a mixture would be noticed
         let value = format!("{version:04}").repeat(1 + version % 7 * 400);
         write(&data.join("mapbox_token"), value, 0o600);
         symlink(&data, root.join("..data_tmp")).unwrap();
@@ -383,7 +384,7 @@ fn a_file_that_a_variable_names_is_no_absent_secret_when_it_is_empty() {
         let told = format!("{}: the file is empty", path.display());
         assert!(error.to_string().contains(&told), "{error}");
     }
-    // a folder has what it has: there, as in the environment, nothing is not set
+    // in a folder, as in the environment, an empty value counts as unset
     write(&folder.path().join("mapbox_token"), "", 0o600);
     let secrets = Secrets::new(config().secrets_folder(folder.path())).unwrap();
     let secret = secrets.get("mapbox_token").or("local").blocking().unwrap();

@@ -1,4 +1,4 @@
-//! Listeners are somebody else's code: no lookup depends on them.
+//! Listeners are foreign code: no lookup depends on them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use crate::{Bench, SOON, TOKEN_PATH, config};
 
 #[test]
 fn a_listener_that_panics_costs_no_lookup_and_no_other_listener() {
-    // whom a panic keeps waiting gets an error when it has passed
+    // a caller that waits because of a panic gets an error after this time
     let deadline = SOON;
     let bench = Bench::new(|config| config.deadline(deadline));
     bench.ssm.set(TOKEN_PATH, "first-value");
@@ -46,7 +46,7 @@ fn a_listener_may_ask_for_any_secret_on_any_thread() {
     let bench = Bench::new(|config| {
         config
             .environment([("OTHER_TOKEN", "other-value")])
-            // whoever waits for a listener that waits for it goes on then
+            // a caller and a listener that wait for each other continue after this time
             .deadline(Duration::from_secs(1))
     });
     bench.ssm.set(TOKEN_PATH, "first-value");
@@ -142,7 +142,7 @@ fn ten_thousand_secrets_are_announced_in_one_batch_and_in_linear_time() {
     bench.secrets.validate_blocking().unwrap();
     println!("{:?}", start.elapsed());
     assert_eq!(*batches.lock().unwrap(), [count, 2 * count]);
-    // a quadratic step took minutes
+    // a quadratic step would take minutes
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }
 
@@ -200,7 +200,7 @@ fn names_that_sound_like_secrets_are_announced_and_others_are_not() {
     assert_eq!(*heard.lock().unwrap(), secret);
 }
 
-/// A subscriber of log events that fails at each.
+/// Subscriber of log events that panics on each event.
 struct Broken;
 
 impl tracing::Subscriber for Broken {

@@ -1,4 +1,4 @@
-//! Lookups under way: who joins them, who waits for them and how long, and what outdates them.
+//! Running lookups: who joins them, who waits for them and how long, and what outdates them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use crate::{Bench, TOKEN_PATH, assert_within, config, wait_until};
 
 const LIMIT: Duration = Duration::from_millis(500);
 
-/// A lookup for the token is under way, and its answer will be the old value.
+/// Starts a lookup for the token whose result will be the old value.
 fn with_an_old_answer_under_way(bench: &Bench) -> std::thread::JoinHandle<String> {
     bench.ssm.set(TOKEN_PATH, "old-value");
     bench.ssm.hold_answers();
@@ -99,11 +99,11 @@ fn lookups_that_begin_together_are_one_call() {
             assert_eq!(asked.await.unwrap().expose(), "value");
         }
     });
-    // one in the best case; a busy machine may take longer than the moment that lookups wait for each other
+    // one call in the best case; on a busy machine, callers may start later than lookups wait for each other
     assert!(bench.ssm.calls().len() <= 10, "{:?}", bench.ssm.calls());
 }
 
-/// A source that does what no source should.
+/// Source with a forbidden behavior.
 enum Bad {
     Panics,
     PanicsLater,
@@ -188,7 +188,7 @@ fn pollster(secrets: &Secrets) -> Result<ops_secrets::Secret, ops_secrets::Secre
     }
 }
 
-/// A store of secrets as a team would write it.
+/// Custom source as a team would write it.
 struct Vault(Arc<AtomicUsize>);
 
 impl Source for Vault {
@@ -234,7 +234,7 @@ fn a_store_of_ones_own_is_asked_after_aws_and_keeps_its_failures() {
     assert_eq!(calls.load(Ordering::Relaxed), 1, "cached");
     assert_eq!(get("denied").unwrap_err().kind(), ErrorKind::AccessDenied);
     assert_eq!(get("absent").unwrap().expose(), "in-its-place");
-    // automatic mode passes AWS over, and no store that somebody added
+    // automatic mode skips AWS, but no custom source
     assert_eq!(get("sealed").unwrap_err().kind(), ErrorKind::Unavailable);
     let report = secrets.report();
     let shown = serde_json::to_value(&report.sources).unwrap();

@@ -47,7 +47,7 @@ const CATALOG: &str = include_str!("../../../../configs/secrets.yaml");
 
 const TOKEN_PATH: &str = "/kearney-platform/prod/mapbox_token";
 
-/// A resolver over sources in memory, with a clock that stands still and no `.env` file.
+/// Resolver with sources in memory, a clock that stands still and no `.env` file.
 struct Bench {
     ssm: MemorySource,
     sm: MemorySource,
@@ -75,7 +75,7 @@ impl Bench {
     }
 }
 
-/// For what comes at once or never.
+/// Time limit for what happens immediately or never.
 const SOON: Duration = Duration::from_secs(60);
 
 fn wait_until(mut done: impl FnMut() -> bool) {
@@ -86,7 +86,7 @@ fn wait_until(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Takes a time until it is below the limit: what is wrong is so each time, what a busy machine adds is not.
+/// Measures repeatedly until a time is below the limit: a real defect exceeds it each time, a busy machine does not.
 fn assert_within(limit: Duration, mut take: impl FnMut() -> Duration) {
     let mut times = Vec::new();
     while times.len() < 50 {
@@ -100,7 +100,7 @@ fn assert_within(limit: Duration, mut take: impl FnMut() -> Duration) {
     panic!("never within {limit:?}: {times:?}");
 }
 
-/// Nothing of this machine: no variables, no `.env`, no EC2.
+/// Returns a configuration without anything of this machine: no variables, no `.env`, no EC2.
 fn config() -> Config {
     let nothing: [(&str, &str); 0] = [];
     Config::default()

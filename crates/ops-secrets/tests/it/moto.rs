@@ -1,4 +1,4 @@
-//! A real server that speaks both services' wire formats, filled as the overview's command lines say.
+//! A real server with the wire formats of both services, filled by the overview's command lines.
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_ssm::types::ParameterType;
@@ -22,7 +22,7 @@ impl Moto {
         })
     }
 
-    /// What the overview's two command lines put there, and `many` of each kind, and some odd ones.
+    /// Creates the secrets of the overview's two command lines, `many` of each kind, and some unusual ones.
     pub(crate) async fn fill(&self, many: usize) {
         let (ssm, sm) = self.clients();
         for command in overview_commands() {
@@ -86,7 +86,7 @@ impl Moto {
     }
 }
 
-/// The overview's two command lines, as the README has them.
+/// Returns the overview's two command lines, as in the README.
 fn overview_commands() -> Vec<String> {
     let overview = include_str!("../../README.md").replace("\\\n", " ");
     let commands = overview.lines().map(str::trim);
@@ -108,7 +108,7 @@ fn value_of(command: &str, option: &str) -> String {
         .to_owned()
 }
 
-/// Credentials of nobody, against this address.
+/// Returns a configuration with dummy credentials for this address.
 pub(crate) fn aws(url: &str) -> Config {
     let keys = [
         ("AWS_ACCESS_KEY_ID", "test"),
@@ -119,6 +119,6 @@ pub(crate) fn aws(url: &str) -> Config {
         .environment(keys)
         .aws(AwsMode::On)
         .endpoint_url(url)
-        // a test says so where its lookups may be late
+        // tests of late lookups set a shorter one
         .deadline(SOON)
 }

@@ -70,7 +70,7 @@ fn switched_on_fifty_names_behind_silent_metadata_cost_one_wait_and_no_more() {
     let config = config.region("us-east-1").metadata_endpoint(&endpoint);
     let config = config.endpoint_url(&endpoint);
     assert_within(ops_secrets::DEFAULT_DEADLINE, || {
-        // so late that no busy machine takes the wait for a late answer
+        // far later than a response on a busy machine
         let secrets = Secrets::new(config.clone().deadline(SOON)).unwrap();
         let start = Instant::now();
         for n in 0..50 {

@@ -1,5 +1,5 @@
-//! A real PostgreSQL whose password changes a hundred times under load. Long, and so only with `OPS_TEST_FULL=1`; skipped with
-//! one line if the server is not installed.
+//! A real PostgreSQL whose password changes a hundred times under load. It takes long, so it
+//! runs only with `OPS_TEST_FULL=1`; skipped with one line if the server is not installed.
 #![expect(clippy::print_stdout, reason = "tests")]
 
 #[path = "../../examples/postgres_pool/pool.rs"]
@@ -36,7 +36,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Debian keeps the server beside the path, in a folder for each version.
+/// Returns the folder of the server's programs. Debian installs them outside of the path, in a folder per version.
 fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
     let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
@@ -46,7 +46,7 @@ fn programs() -> Option<PathBuf> {
         .rfind(|folder| folder.join("postgres").is_file() && folder.join("initdb").is_file())
 }
 
-/// Number of the user and the group that the server runs as if we are root, as whom it refuses to run.
+/// Returns the ids of the user and group to run the server as if this process is root, which the server refuses.
 fn user() -> Option<(u32, u32)> {
     let is_root = std::fs::metadata("/proc/self")
         .is_ok_and(|of| std::os::unix::fs::MetadataExt::uid(&of) == 0);
@@ -195,7 +195,7 @@ async fn rotate(server: &Postgres) {
         let changed = Instant::now();
         store.set("db", &password);
         passwords.push(password);
-        // the next change comes once this one is in use, and when the store may be asked again
+        // the next change follows once this password is in use, and the store may be queried again
         let mut used = None;
         while used.is_none() || changed.elapsed() < MIN_REFRESH_INTERVAL {
             let connection = pool.get().await.unwrap();
@@ -269,7 +269,7 @@ async fn load(
     failures
 }
 
-/// The server keeps verifiers, and no password in what it logs.
+/// Returns whether no password is in the server's log; the server stores only verifiers.
 fn no_password_in(folder: &Path, passwords: &[String]) -> bool {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     files.filter(|file| file.path().is_file()).all(|file| {

@@ -208,7 +208,7 @@ fn a_value_that_ends_with_a_line_break_of_any_system_is_told() {
     for (value, is_told) in [
         ("value\n", true),
         ("value\r\n", true),
-        // a file of variables from Windows, of which the reader takes lines without their `\n`
+        // an environment file from Windows, whose lines are read without their `\n`
         ("value\r", true),
         ("va\rlue", false),
     ] {

@@ -1,4 +1,4 @@
-//! A proxy in front of moto that does to chosen requests what AWS does on a bad day.
+//! A proxy in front of moto that makes chosen requests fail as AWS sometimes does.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,7 +10,7 @@ pub(crate) struct Proxy {
     shared: Arc<Shared>,
 }
 
-/// Answer to an operation with this body: status and body.
+/// Function that returns status and body for an operation with this body.
 type Answering = Box<dyn Fn(&str, &serde_json::Value) -> (u16, String) + Send + Sync>;
 
 struct Shared {
@@ -25,13 +25,13 @@ struct Shared {
     release: Condvar,
 }
 
-/// Requests per second, as AWS counts them: a bucket that fills steadily. Others are throttled.
+/// Requests per second, as AWS counts them: a bucket that fills steadily. Further requests are throttled.
 struct Limit {
     per_second: f64,
     bucket: Mutex<(f64, Instant)>,
 }
 
-/// What happens to requests for `operation` that have `text` in their body.
+/// Fault for requests for `operation` whose body contains `text`.
 #[derive(Clone)]
 pub(crate) struct Rule {
     pub(crate) operation: &'static str,
@@ -43,21 +43,21 @@ pub(crate) struct Rule {
 pub(crate) enum Fault {
     /// Status, error code, message.
     Error(u16, &'static str, &'static str),
-    /// A successful answer with this body.
+    /// A successful response with this body.
     Body(String),
-    /// No answer before [`Proxy::release`]; then the real one.
+    /// No response before [`Proxy::release`]; then the real one.
     Held,
-    /// The connection ends without an answer.
+    /// The connection ends without a response.
     HangUp,
 }
 
 impl Proxy {
-    /// In front of `behind`, or of nothing.
+    /// Creates a proxy in front of `behind`, or of nothing.
     pub(crate) fn new(behind: Option<&str>, rules: Vec<Rule>) -> Self {
         Self::start(behind, rules, None, None)
     }
 
-    /// A service of its own, that takes so many requests per second.
+    /// Creates an independent service, with a limit of requests per second.
     pub(crate) fn answering(
         per_second: Option<f64>,
         answer: impl Fn(&str, &serde_json::Value) -> (u16, String) + Send + Sync + 'static,
@@ -99,7 +99,7 @@ impl Proxy {
         Self { url, shared }
     }
 
-    /// Every request gets this answer.
+    /// Creates a proxy in which every request gets this fault.
     pub(crate) fn always(fault: Fault) -> Self {
         let rule = Rule {
             operation: "",
@@ -113,23 +113,23 @@ impl Proxy {
         *self.shared.rules.lock().unwrap() = rules;
     }
 
-    /// Lets the requests go on that are held, and those to come.
+    /// Releases held requests, and those to come.
     pub(crate) fn release(&self) {
         *self.shared.released.lock().unwrap() = true;
         self.shared.release.notify_all();
     }
 
-    /// The operations that were asked for so far.
+    /// Returns the operations of the requests so far.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.shared.seen.lock().unwrap().clone()
     }
 
-    /// The heads of the requests so far.
+    /// Returns the heads of the requests so far.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.shared.heads.lock().unwrap().clone()
     }
 
-    /// Answers as STS does: the first time with a session that is nearly over, then by refusing the role.
+    /// Responds as STS does: the first time with a session that is about to expire, then by refusing the role.
     pub(crate) fn answer_as_sts(&self) {
         *self.shared.sts.lock().unwrap() = Some(0);
     }
@@ -243,7 +243,7 @@ fn read_request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
     Some((head, body))
 }
 
-/// `GetParameter` of `x-amz-target: AmazonSSM.GetParameter`.
+/// Returns `GetParameter` for `x-amz-target: AmazonSSM.GetParameter`.
 fn operation(head: &str) -> String {
     let target = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;

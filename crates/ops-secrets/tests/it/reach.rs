@@ -1,4 +1,4 @@
-//! AWS at the other end of a connection that is not made, or that ends too early.
+//! AWS behind a connection that cannot be opened, or that ends too early.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use crate::moto::aws;
 
 const FAR: &str = "arn:aws:ssm:eu-central-1:123456789012:parameter/far";
 
-/// An address at which nobody listens for as long as both sockets are held.
+/// Returns an address at which nothing listens as long as both sockets are held.
 pub(crate) fn closed() -> (String, TcpListener, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let held = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -30,14 +30,14 @@ fn another_region_that_is_not_reached_costs_the_others_nothing() {
             .secret("near", "ssm:/near"),
     );
     let secrets = secrets.unwrap();
-    // the default would hide that the region is gone
+    // the default would hide that the region is unreachable
     let error = secrets.get("far").or("never").blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient, "{error}");
     assert!(
         error.to_string().contains("no connection to eu-central-1"),
         "{error}"
     );
-    // the own region is asked all the same: nobody took the service for unreachable
+    // the own region is still queried: the service is not treated as unreachable
     let near = secrets.get("near").or("local").blocking().unwrap();
     assert_eq!(near.source(), SecretSource::Default);
     assert_eq!(secrets.stats().ssm_lookups, 2);
@@ -53,7 +53,7 @@ fn a_connection_that_is_reset_after_it_was_made_is_not_an_unreachable_service() 
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            // what is not read is answered by a reset
+            // closing with unread bytes causes a reset
             let _ = stream.read(&mut [0]);
         }
     });

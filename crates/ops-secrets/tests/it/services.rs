@@ -1,4 +1,4 @@
-//! Both services over their real wire format, on good days and on bad ones.
+//! Both services over their real wire format, with and without failures.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ fn denied() -> Fault {
     Fault::Error(400, "AccessDeniedException", "no")
 }
 
-/// `count` parameters `p0`, `p1` and as many secrets `s0`, `s1`.
+/// Creates `count` parameters `p0`, `p1` and as many secrets `s0`, `s1`.
 fn bulk(count: usize) -> String {
     let lines = (0..count).map(|n| {
         format!("  p{n}: {{aws_path: /bulk/p{n}}}\n  s{n}: {{aws_path: 'sm:bulk/s{n}'}}\n")
@@ -34,7 +34,7 @@ fn bulk(count: usize) -> String {
 fn without_aws_nobody_says_who_we_are_and_one_that_is_not_there_fails() {
     let off = Secrets::new(crate::config().aws(AwsMode::Off)).unwrap();
     assert_eq!(off.aws_identity_blocking().unwrap(), None);
-    // nobody listens at the other end of a connection, for as long as that lasts
+    // nothing listens at the other end of a connection, as long as it lasts
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let held = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let closed = format!("http://{}", held.local_addr().unwrap());
@@ -93,7 +93,7 @@ async fn the_overviews_two_command_lines_resolve_and_so_do_bulk_and_odd_ones() {
     assert_eq!(from(SecretSource::AwsSecretsManager), 25);
     assert_eq!(bulk.get("s24").await.unwrap().expose(), "secret-24");
     assert_eq!(report.aws_requests, 2, "one round for each service");
-    // 50 names at Parameter Store by ten, the 25 that are not there at Secrets Manager by twenty
+    // 50 names at Parameter Store in tens, the 25 absent ones at Secrets Manager in twenties
     assert_eq!(proxy.count("GetParameters"), 5, "{:?}", proxy.seen());
     assert_eq!(proxy.count("BatchGetSecretValue"), 2, "{:?}", proxy.seen());
     assert_eq!(proxy.seen().len(), 7);
@@ -130,7 +130,7 @@ async fn one_denied_name_is_split_out_of_its_bulk(moto: &str) {
             assert_eq!(kind, is_denied.then_some(ErrorKind::AccessDenied), "{name}");
         }
     }
-    // ten, four, the other six if one of the four is denied, then two and what is left by one
+    // ten, four, the other six if one of the four is denied, then two, and the rest one by one
     assert!(
         (proxy.count("GetParameters"), proxy.count("GetParameter")) <= (5, 3),
         "{:?}",
@@ -183,7 +183,7 @@ async fn an_outage_is_bridged_and_a_denial_is_not(moto: &str) {
     let proxy = Proxy::new(Some(moto), Vec::new());
     let clock = ManualClock::new();
     let config = aws(&proxy.url).clock(&clock);
-    // a throttled request is sent again until then
+    // a throttled request is repeated until then
     let secrets = Secrets::new(config.deadline(Duration::from_secs(5))).unwrap();
     let get = || async { secrets.get("mapbox_token").or("never").await };
     assert_eq!(get().await.unwrap().expose(), "pk.ey...");
@@ -273,7 +273,7 @@ fn each_error_of_the_services_gets_its_class_at_either_service() {
                 let catalog = format!("secrets: {{a: {{aws_path: '{path}', default: never}}}}");
                 let mut config = aws(&proxy.url);
                 if *kind == Throttled {
-                    // such a request is sent again until then
+                    // such a request is repeated until then
                     config = config.deadline(Duration::from_secs(8));
                 }
                 let secrets = Secrets::new(config.catalog_text(catalog)).unwrap();

@@ -1,4 +1,4 @@
-//! A source that blocks the thread of the lookups.
+//! Source that blocks the thread of the lookups.
 
 use std::pin::pin;
 use std::sync::{Mutex, mpsc};
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::{SOON, config};
 
-/// Blocks its thread when asked for `stuck`, and answers `late` when it is told to.
+/// Blocks its thread when queried for `stuck`, and responds to `late` on command.
 struct Stuck {
     blocked: Mutex<Option<mpsc::Receiver<()>>>,
     asked: Notify,
@@ -53,7 +53,7 @@ async fn a_caller_that_gives_up_on_a_stuck_thread_costs_the_next_thread_nothing(
     let config = config()
         .catalog_text("secrets: {stuck: {}, behind: {}, late: {}}")
         .source(stuck)
-        // the lookup behind has as much from the moment that the stuck one is given up
+        // the lookup behind it has the same time from the moment that the stuck one is given up
         .deadline(Duration::from_secs(5));
     let secrets = Secrets::new(config).unwrap();
     let mut cx = Context::from_waker(Waker::noop());
@@ -64,7 +64,7 @@ async fn a_caller_that_gives_up_on_a_stuck_thread_costs_the_next_thread_nothing(
     let mut behind = pin!(secrets.get("behind").into_future());
     assert!(behind.as_mut().poll(&mut cx).is_pending());
     assert_eq!(first.await.unwrap_err().kind(), ErrorKind::Transient);
-    // on a thread of its own, while the other one is waited for
+    // on another thread, while the first one is waited for
     let mut late = pin!(secrets.get("late").into_future());
     assert!(late.as_mut().poll(&mut cx).is_pending());
     in_time(stuck.asked.notified()).await;

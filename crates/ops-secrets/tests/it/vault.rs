@@ -1,5 +1,5 @@
-//! A real OpenBao server: its dev mode keeps everything in memory. Long, and so only with `OPS_TEST_FULL=1`; skipped with one line
-//! if the server is not installed.
+//! A real OpenBao server: its dev mode keeps everything in memory. It takes long, so it
+//! runs only with `OPS_TEST_FULL=1`; skipped with one line if the server is not installed.
 #![expect(clippy::panic, clippy::print_stdout, reason = "tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -30,7 +30,7 @@ impl Drop for OpenBao {
     }
 }
 
-/// A port that was free a moment ago: the server's dev mode does not say which one it took.
+/// Returns a port that was free a moment ago: the server's dev mode does not report which one it took.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
@@ -126,7 +126,7 @@ impl OpenBao {
         );
     }
 
-    /// A token that may read everything below `db/`, for so many seconds.
+    /// Creates a token that may read everything below `db/`, for this many seconds.
     fn token(&self, seconds: u64, renewable: bool) -> String {
         self.policy();
         let ttl = format!("{seconds}s");
@@ -197,7 +197,7 @@ fn a_secret_is_read_rotated_deleted_and_denied_as_the_server_says() {
         json!({"user": "ada", "password": "first-\"pass\"", "port": 5432})
     );
 
-    // rotation: seen by who asks again, and by a watch
+    // rotation: noticed by the next lookup, and by a watch
     server.put(
         "db/login",
         &json!({"user": "ada", "password": "second-pass"}),
@@ -206,7 +206,7 @@ fn a_secret_is_read_rotated_deleted_and_denied_as_the_server_says() {
     let again = reader.refresh_after_failure_blocking("password");
     assert_eq!(again.unwrap().expose(), "second-pass");
 
-    // absent is absent: never written, deleted, and destroyed
+    // absent: never written, deleted, and destroyed
     for path in ["db/gone", "db/login"] {
         if path == "db/login" {
             server.call("DELETE", "/secret/data/db/login", &Value::Null);
@@ -219,10 +219,10 @@ fn a_secret_is_read_rotated_deleted_and_denied_as_the_server_says() {
         let missing = read(&reader, name).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::Missing, "{missing}");
     }
-    // denied is no default
+    // a denial does not fall back to the default
     let denied = reader.get("other").or("a-default").blocking().unwrap_err();
     assert_eq!(denied.kind(), ErrorKind::AccessDenied, "{denied}");
-    // a mount that is none is no absent secret
+    // an unknown mount is not an absent secret
     let elsewhere = secrets(server.source().token(ROOT).mount("no-such-mount"));
     let wrong = elsewhere
         .get("password")
@@ -251,7 +251,7 @@ fn a_sealed_server_is_unavailable_and_the_last_value_is_served() {
     let error = read(&reader, "user").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(error.to_string().contains("sealed"), "{error}");
-    // past its time to live, while nobody answers
+    // past its time to live, while the server does not respond
     wait_until("the value is due", || {
         let secret = reader
             .get("password")
@@ -316,7 +316,7 @@ fn a_lease_is_renewed_while_nobody_asks() {
         start.elapsed() > Duration::from_secs(6)
     });
     drop(reader);
-    // nobody renews for a source that is gone
+    // nothing renews the token of a source that was dropped
     wait_until("the token expires", || !server.is_accepted(&token));
 }
 
@@ -412,7 +412,7 @@ fn review(mut stream: TcpStream) -> std::io::Result<()> {
     )
 }
 
-/// The server insists on a certificate, though the stand-in has none.
+/// Certificate that the server requires, although the stand-in does not use it.
 const UNUSED_CA: &str = "-----BEGIN CERTIFICATE-----
 MIIBeTCCAR+gAwIBAgIUI3kBET9zLhwjF1KmWzTCjLe6mjQwCgYIKoZIzj0EAwIw
 ETEPMA0GA1UEAwwGbm9ib2R5MCAXDTI2MTEyNjE4NDQyN1oYDzIxMjYxMTAyMTg0
@@ -424,7 +424,7 @@ BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEAyVuE7s60QdZeu9FxPNMS/230Xbgg
 cfRcnD7c9rXKHpYCIE+eNKM5UvNX0KfD5ZbLUelJtrMohx1tWIqxWefgC3T4
 -----END CERTIFICATE-----";
 
-/// Token of the service account `api` in `shop`. Nobody checks its signature but the review.
+/// Returns the token of the service account `api` in `shop`. Only the review checks its signature.
 fn jwt() -> String {
     let part = |text: &str| {
         const LETTERS: &[u8; 64] =
@@ -519,7 +519,7 @@ fn an_address_that_is_none_is_refused_at_once() {
     ] {
         assert!(VaultSource::new(address).is_ok(), "{address}");
     }
-    // nobody listens there, and no proxy of the environment is asked
+    // nothing listens there, and no proxy of the environment is used
     let nobody = VaultSource::new(format!("http://127.0.0.1:{}", free_port())).unwrap();
     let error = secrets(nobody.token("t"))
         .get("password")

@@ -1,4 +1,5 @@
-//! Tokens that are refused, and answers of somebody in between. The server stands in for OpenBao and Vault: it answers as their API documentation says.
+//! Refused tokens, and responses of intermediaries. The server stands in
+//! for OpenBao and Vault: it responds as their API documentation describes.
 
 #[cfg(target_os = "linux")]
 use std::io::ErrorKind::TimedOut;
@@ -28,8 +29,8 @@ struct Server {
 }
 
 impl Server {
-    /// Answers `db/login` and denies other secrets. `answer` answers the other paths; it gets the number of such requests before. The
-    /// connection is closed in place of the status 0.
+    /// Starts a server that serves `db/login` and denies other secrets. `answer` handles the other
+    /// paths; it gets the number of such requests before. Status 0 closes the connection instead.
     fn start(answer: impl Fn(&str, usize) -> (u16, &'static str) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -108,7 +109,7 @@ fn read(secrets: &Secrets, name: &str) -> Result<String, SecretError> {
     Ok(secret.expose().to_owned())
 }
 
-/// The first login brings a token; the secret id is spent then.
+/// Returns a token for the first login; after that, the secret id is used up.
 fn one_login(lease: &'static str, before: usize) -> (u16, &'static str) {
     match before {
         0 => (200, lease),
@@ -179,11 +180,11 @@ fn a_token_that_may_not_look_itself_up_reads_secrets() {
 
 #[test]
 fn a_token_that_can_be_neither_renewed_nor_replaced_lives_to_the_end_of_its_lease() {
-    // a busy machine may come too late for it
+    // on a busy machine a renewal may come too late
     assert!((0..5).any(|_| outlives_its_renewal()));
 }
 
-/// Reports whether a secret is read with a token that is due, and that nothing replaces.
+/// Returns whether a secret is read with a token that is due and cannot be replaced.
 fn outlives_its_renewal() -> bool {
     const SHORT: &str =
         r#"{"auth":{"client_token":"the-token","lease_duration":5,"renewable":true}}"#;
@@ -204,7 +205,7 @@ fn outlives_its_renewal() -> bool {
         // on a busy machine the lease may end here
         let _ = read(&secrets, "password");
     }
-    // the refused login is not sent again for each of them
+    // the refused login is not repeated for each read
     let seconds = refused.elapsed().as_secs() as usize;
     assert!(server.count(LOGIN) <= before + seconds + 1);
     lives
@@ -249,7 +250,7 @@ fn a_login_that_is_refused_after_a_token_was_revoked_is_sent_once_for_all_paths(
             assert!(refused.to_string().contains(part), "{refused}");
         }
     }
-    // one for the token, and one each second in its place
+    // one for the token, then one per second to replace it
     let (logins, seconds) = (server.count(LOGIN), start.elapsed().as_secs() as usize);
     assert!((2..=2 + seconds).contains(&logins), "{logins}");
 }
@@ -322,7 +323,8 @@ fn a_404_of_somebody_in_between_is_no_secret_that_is_absent() {
     assert!(moved.contains("307: a redirect"), "{moved}");
 }
 
-/// Connections that fill the queue of a listener, which drops packets then, as a firewall does; `None` where it does not.
+/// Fills the queue of a listener, which then drops packets as a
+/// firewall does, and returns the connections; `None` if it drops none.
 #[cfg(target_os = "linux")]
 fn fill(listener: &TcpListener) -> Option<Vec<TcpStream>> {
     let address = listener.local_addr().unwrap();
@@ -334,7 +336,7 @@ fn fill(listener: &TcpListener) -> Option<Vec<TcpStream>> {
                 held.push(stream);
                 within = Duration::from_millis(50);
             }
-            // nor did the packets of the longer one arrive, of which there are two
+            // the packets of the longer attempt did not arrive either, and there were two
             Err(error) if error.kind() == TimedOut && within > Duration::from_secs(1) => {
                 return Some(held);
             }
@@ -372,7 +374,7 @@ fn a_server_that_nothing_reaches_is_unavailable_and_left_alone() {
     drop((held, listener));
 }
 
-/// The kernel accepts its connections, and nobody answers them: such a server is there all the same.
+/// Checks a server whose connections the kernel accepts, but which never responds: it is not unreachable.
 #[cfg(feature = "vault-tls")]
 #[test]
 fn a_server_that_is_slow_at_tls_is_not_left_alone() {

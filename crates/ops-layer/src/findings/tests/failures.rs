@@ -1,4 +1,4 @@
-//! Requests that fail, and why: panics, limits of the service.
+//! Failed requests and their reasons: panics, limits of the service.
 
 use super::{collector, found, healthy, ids};
 use crate::findings::snapshot::Snapshot;
@@ -44,7 +44,7 @@ fn what_a_limit_answered_on_other_routes_is_not_told_of_one() {
         let mut look = |seconds: u64, of_route: f64, refused: u64| {
             let mut snapshot = healthy(seconds);
             let metrics = snapshot.metrics.as_mut().unwrap();
-            // a small share of all
+            // a small share of all requests
             (metrics.requests, metrics.server_errors) = (2000.0 * of_route, 3.0 * of_route);
             metrics.errors_by_route = vec![("GET /orders".to_owned(), of_route)];
             metrics.requests_by_route = vec![("GET /orders".to_owned(), of_route)];
@@ -60,17 +60,17 @@ fn what_a_limit_answered_on_other_routes_is_not_told_of_one() {
         (is_told, finding.action.contains("raise the limit"))
     };
     assert_eq!(told(24), (false, false));
-    // each that failed may be one
+    // every failed request may be one of them
     assert_eq!(told(36), (true, true));
 }
 
 #[test]
 fn panics_explain_requests_that_ended_as_panics_end_them_and_no_others() {
-    // all of those that failed, and those of them with 500
+    // number of failures, and of those with status 500
     for (failed, with_500, cause) in [
         (60.0, 60.0, Some("panics")),
         (60.0, 40.0, Some("panics")),
-        // a check of readiness panics, and a dependency is away
+        // a readiness check panics, and a dependency is unavailable
         (60.0, 0.0, None),
         (60.0, 20.0, None),
     ] {

@@ -1,4 +1,4 @@
-//! Lines that are lost, and then no more.
+//! Lines that are lost, until the output recovers.
 
 use super::healthy;
 use crate::findings::Severity;

@@ -1,4 +1,4 @@
-//! Each rule with a clock of its own: rows of what happens, and the findings that stand afterwards.
+//! Each rule with its own clock: rows of changes, and the findings that result.
 
 mod failures;
 mod logs;
@@ -21,10 +21,11 @@ use rows::rows;
 
 type Set = Box<dyn Fn(&mut Snapshot)>;
 
-/// Change of a snapshot, evaluations that it lasts, and the findings in order with a part of what the first one says.
+/// Name, change of a snapshot, number of evaluations that it lasts, and
+/// the findings in order with a part of the first one's observation.
 type Row = (&'static str, Set, u64, Vec<&'static str>, &'static str);
 
-/// A healthy service, `seconds` after its start.
+/// Creates the snapshot of a healthy service, `seconds` after its start.
 fn healthy(seconds: u64) -> Snapshot {
     let n = seconds;
     Snapshot {
@@ -112,7 +113,7 @@ fn answers(kind: &'static str, failure: &'static str) -> Set {
     ])
 }
 
-/// Healthy for ten minutes, then with what `set` changes, for as many evaluations as asked for.
+/// Returns the findings after ten healthy minutes and this many evaluations with the change of `set`.
 fn found(evaluations: u64, set: impl Fn(&mut Snapshot)) -> Vec<Finding> {
     let mut state = State::default();
     let mut seconds = 0;
@@ -148,7 +149,7 @@ fn collector(kind: &'static str, status: Option<u16>) -> Set {
     })
 }
 
-/// No sampled span has ended since the first ten minutes.
+/// Sets that no sampled span has ended since the first ten minutes.
 fn nothing_to_send() -> Set {
     export(|export| export.ended = 60_000)
 }
@@ -270,7 +271,7 @@ fn every_rule_has_a_row_and_a_runbook() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runbooks");
     for id in RULES.iter().flat_map(|rule| rule.ids) {
         if *id == "rule_failing" {
-            continue; // in the code of the application
+            continue; // about rules of the application
         }
         let finding = found.iter().find(|finding| finding.id == *id);
         let finding = finding.unwrap_or_else(|| panic!("no row finds {id}"));

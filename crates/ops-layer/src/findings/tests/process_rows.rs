@@ -16,7 +16,7 @@ fn slow_route(usual: f64) -> Set {
     })
 }
 
-/// A route whose requests all fail, and panics of whatever.
+/// Sets a route whose requests all fail, and this number of panics.
 pub(super) fn one_route(failed: f64, panics: f64) -> Set {
     metrics(move |metrics| {
         (metrics.server_errors, metrics.panics) = (failed, panics);
@@ -25,7 +25,7 @@ pub(super) fn one_route(failed: f64, panics: f64) -> Set {
     })
 }
 
-/// Rows about the process, its requests and the run before.
+/// Returns the rows about the process, its requests and the previous run.
 pub(super) fn process_rows() -> Vec<Row> {
     let beat = |waiting: Option<u64>, longest: u64| -> Set {
         Box::new(move |snapshot: &mut Snapshot| {

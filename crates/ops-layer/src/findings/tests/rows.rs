@@ -5,7 +5,7 @@ use super::{
     nothing_to_send, queries, secrets, shared,
 };
 
-/// Rows about collector, secrets, disks, cache and engine.
+/// Returns the rows about collector, secrets, disks, cache and engine.
 pub(super) fn rows() -> Vec<Row> {
     let mib = 1_u64 << 20;
     vec![

@@ -1,4 +1,4 @@
-//! Routes that answer late.
+//! Routes that respond slowly.
 
 use super::{all, cache, found, healthy, ids, metrics};
 use crate::findings::snapshot::SlowRoute;
@@ -16,7 +16,7 @@ fn slow_route(route: &str, p95: f64, usual: f64) -> SlowRoute {
     }
 }
 
-/// Findings at each look while a route answers like this, by the second.
+/// Returns the findings of each evaluation while a route responds like this, with the second.
 fn found_while(until: u64, route: impl Fn(u64) -> Option<SlowRoute>) -> Vec<(u64, Vec<Finding>)> {
     let mut state = State::default();
     let looks = (0..=until).step_by(5);
@@ -91,11 +91,11 @@ fn a_route_that_became_slow_stays_a_warning_though_it_is_usual_by_now() {
     for seconds in (0..=4000).step_by(5) {
         let mut snapshot = healthy(seconds);
         let metrics = snapshot.metrics.as_mut().unwrap();
-        // slow from the tenth minute on; half of the hour's requests half an hour later
+        // slow from the tenth minute on; half an hour later, so are half of the hour's requests
         if seconds >= 600 {
             let usual = if seconds < 2400 { 0.04 } else { 2.2 };
             metrics.slow_routes = vec![slow_route("GET /orders", 2.3, usual)];
-            // another one, whose requests take more time in all, recovers
+            // another route, whose requests take more time in total, recovers
             if seconds < 3000 {
                 metrics
                     .slow_routes
@@ -115,13 +115,13 @@ fn a_route_that_became_slow_stays_a_warning_though_it_is_usual_by_now() {
 fn a_moment_without_enough_requests_does_not_make_an_incident_usual() {
     let looks = found_while(4000, |seconds| {
         let usual = if seconds < 2400 { 0.04 } else { 2.2 };
-        // few requests at one look, and quick ones for a while
+        // too few requests in one evaluation, and fast ones for a while
         let is_seen = seconds >= 600 && seconds != 3000 && !(3200..3300).contains(&seconds);
         is_seen.then(|| slow_route("GET /orders", 2.3, usual))
     });
     for (seconds, findings) in looks {
         match seconds {
-            // the quick ones end it, until it has been slow for a minute again
+            // the fast requests end it, until the route has been slow for a minute again
             700..3200 | 3400.. => assert_eq!(ids(&findings), ["requests_slow"], "{seconds}"),
             _ => assert_ne!(ids(&findings), ["requests_usually_slow"], "{seconds}"),
         }
@@ -133,7 +133,7 @@ fn a_route_that_is_slow_as_a_rule_and_became_much_slower_is_a_warning() {
     let looks = found_while(4000, |seconds| {
         let (p95, usual_p95) = match seconds {
             ..1200 => (0.8, 0.8),
-            // a twentieth of the hour's requests three minutes later
+            // three minutes later, so are a twentieth of the hour's requests
             1200..1380 => (30.0, 0.8),
             _ => (30.0, 30.0),
         };

@@ -17,7 +17,7 @@ fn a_finding_keeps_its_start_and_ends_once_though_its_cause_comes_and_goes() {
     for tick in 0..60_u64 {
         let seconds = tick * EVERY.as_secs();
         let mut snapshot = healthy(seconds);
-        // every other look, from the second minute to the third
+        // every other evaluation, from the second minute to the third
         if (12..36).contains(&tick) && tick % 2 == 0 {
             snapshot.cache.as_mut().unwrap().is_paused = true;
         }
@@ -138,7 +138,7 @@ fn failing_requests_name_the_route_that_failed_most_in_the_last_minute() {
 fn a_collector_that_is_down_is_found_though_the_clock_was_set_back() {
     let findings = found(1, |snapshot| {
         collector("refused", None)(snapshot);
-        // an hour before the failures began
+        // an hour before the start of the failures
         snapshot.wall -= Duration::from_secs(3600);
     });
     assert!(
@@ -165,7 +165,7 @@ fn spans_that_were_dropped_until_the_collector_came_back_ask_for_nothing_more() 
         (dropped.severity, dropped.action.starts_with("Nothing"))
     };
     let (lasts, over) = ((Severity::Warning, false), (Severity::Info, true));
-    // each other export works, be it one each 5 s or each 10 s
+    // every other export works, whether there is one every 5 s or every 10 s
     for (seconds, is_down, failed, right) in [
         (600, true, 10, lasts),
         (605, false, 20, lasts),
@@ -251,7 +251,7 @@ fn a_black_box_that_is_off_names_what_to_do_about_its_reason() {
     }
 }
 
-/// Name, change, and the findings of it, each with its cause.
+/// Name, change, and its findings, each with its cause.
 type Explained = (&'static str, Set, Vec<(&'static str, Option<&'static str>)>);
 
 fn history_says(why: impl Into<String>) -> Set {
@@ -269,7 +269,7 @@ fn explained() -> Vec<Explained> {
     let clock = |seconds: u64| -> Set {
         Box::new(move |snapshot| snapshot.wall += Duration::from_secs(seconds))
     };
-    // `vault`, the source of the secret `api_key`, does not answer
+    // `vault`, the source of the secret `api_key`, does not respond
     let without_bucket_key = |missing: &'static str| {
         all(vec![
             shared(move |shared| shared.missing_key = Some(missing.to_owned())),
@@ -475,7 +475,7 @@ fn a_start_keeps_its_distance_from_now_if_the_clock_is_set_forward() {
 
 #[test]
 fn a_secret_is_missing_for_the_source_that_failed_for_it() {
-    // what the source says about the one that is missing, and the cause of that
+    // last error at the source of the missing secret, and the resulting cause
     for (error, at, cause) in [
         (None, "", None),
         (Some("access_denied"), "aws_ssm", Some("aws_denied")),
@@ -499,7 +499,7 @@ fn a_secret_is_missing_for_the_source_that_failed_for_it() {
     }
 }
 
-/// Few requests for ten minutes, then more of them that fail; returns the findings then.
+/// Sets few requests for ten minutes, then more that fail; returns the findings at the end.
 fn few(requests: f64, failed: f64) -> Vec<Finding> {
     let mut state = State::default();
     let mut evaluated = |seconds: u64, requests: f64, failed: f64| {
@@ -521,7 +521,7 @@ fn of_few_requests_the_share_that_fails_counts() {
     let seen =
         "5 of 6 requests ended with 5xx, broke off or failed as gRPC calls in the last 5 minutes";
     assert_eq!(findings[0].seen, seen);
-    // one of two users, or a single one
+    // too small a share of failures, or too few of them
     for (requests, failed) in [(20.0, 5.0), (4.0, 4.0), (0.0, 0.0)] {
         let findings = few(requests, failed);
         assert!(findings.is_empty(), "{failed} of {requests}: {findings:?}");
@@ -555,7 +555,7 @@ fn a_route_that_is_asked_seldom_stops_failing_though_others_go_on() {
     for seconds in (0..=1000).step_by(5) {
         let mut snapshot = healthy(seconds);
         let metrics = snapshot.metrics.as_mut().unwrap();
-        // twice a minute from the tenth minute on, for five minutes, beside one failure in two thousand requests
+        // twice a minute for five minutes, beside one failure in two thousand other requests
         let failed = f64::from(u32::try_from(seconds.clamp(600, 900) - 600).unwrap() / 30);
         let others = f64::from(u32::try_from(seconds).unwrap() / 20);
         let (search, orders) = ("GET /search".to_owned(), "GET /orders".to_owned());

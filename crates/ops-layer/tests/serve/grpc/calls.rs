@@ -1,4 +1,5 @@
-//! The tonic service of these tests, and its client. The messages stand here, so that no compiler for `.proto` files is needed.
+//! Tonic service of these tests, and its client. The messages are
+//! defined here, so that no compiler for `.proto` files is needed.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,7 +21,7 @@ use tower::service_fn;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Ask {
-    /// Messages that are sent before the status.
+    /// Number of messages that are sent before the status.
     #[prost(int32, tag = "1")]
     pub(crate) messages: i32,
     #[prost(int32, tag = "2")]
@@ -89,7 +90,7 @@ impl Service<HttpRequest<Body>> for Calls {
                         .await
                 }
                 "Raw" => raw(request.headers()),
-                // as the code that tonic generates
+                // like the code that tonic generates
                 _ => Status::unimplemented("").into_http(),
             })
         })
@@ -107,7 +108,7 @@ async fn many(ask: Request<Ask>) -> Result<Response<Stream>, Status> {
     let ask = ask.into_inner();
     let end = ask.status().err();
     let messages = (1..=ask.messages).map(|number| Ok(Told { number }));
-    // a message after the failure, which nobody may see
+    // a message after the failure, which no client may see
     let after = end.is_some().then_some(Ok(Told { number: -1 }));
     let all: Vec<_> = messages.chain(end.map(Err)).chain(after).collect();
     let all = tokio_stream::iter(all);
@@ -135,7 +136,7 @@ async fn sum(asks: Request<Streaming<Ask>>) -> Result<Response<Told>, Status> {
     Ok(Response::new(Told { number }))
 }
 
-/// Answers with the trailers that the request asks for, after an empty message.
+/// Responds with the trailers that the request contains, after an empty message.
 fn raw(asked: &HeaderMap) -> HttpResponse<Body> {
     let mut trailers = HeaderMap::new();
     for (from, to) in [("x-status", "grpc-status"), ("x-message", "grpc-message")] {
@@ -151,7 +152,7 @@ fn raw(asked: &HeaderMap) -> HttpResponse<Body> {
     response
 }
 
-/// A client of the service through any channel.
+/// Client of the service over any channel.
 pub(crate) struct Client<C>(Grpc<C>);
 
 impl Client<Channel> {

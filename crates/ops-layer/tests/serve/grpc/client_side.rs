@@ -1,4 +1,4 @@
-//! Calls that a service makes: it calls itself, or nobody.
+//! Calls that a service makes: it calls itself, or an address where nothing listens.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -17,7 +17,7 @@ use crate::process::Process;
 
 pub(crate) static OPS: OnceLock<Ops> = OnceLock::new();
 
-/// The handler of the service: makes one call, and returns the code that its client got.
+/// Makes one call, as a handler of the service, and returns the code that its client got.
 pub(crate) async fn call(Path((port, method, code)): Path<(u16, String, i32)>) -> String {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let channel = Channel::from_shared(format!("http://{address}")).unwrap();
@@ -50,7 +50,7 @@ pub(crate) async fn call(Path((port, method, code)): Path<(u16, String, i32)>) -
     }
 }
 
-/// Has the service call; returns the span of the call.
+/// Makes the service send a call; returns the span of the call.
 fn span_of(service: &Process, port: u16, method: &str, code: Code) -> String {
     let path = format!("/call/{port}/{method}/{}", code as i32);
     assert_eq!(get(service.api, &path).status, 200);
@@ -64,7 +64,7 @@ fn span_of(service: &Process, port: u16, method: &str, code: Code) -> String {
         let wanted = |pair: &serde_json::Value| {
             pair[0] == "server.port" && pair[1] == port.to_string().as_str()
         };
-        // the root is the request that asked for the call
+        // the root is the request that triggered the call
         let of_client = |span: &&serde_json::Value| {
             let mut attributes = span["attributes"].as_array().unwrap().iter();
             attributes.any(wanted)
@@ -89,7 +89,7 @@ async fn calls_that_are_sent_have_spans_and_metrics_of_their_own() {
         span_of(&service, port, "One", Code::Ok),
         of("One", &format!("{}OK", common("One")))
     );
-    // an answer that a server does not call an error is one for its client
+    // a response that is not an error for a server is one for its client
     assert_eq!(
         span_of(&service, port, "One", Code::NotFound),
         of(
@@ -121,7 +121,7 @@ async fn calls_that_are_sent_have_spans_and_metrics_of_their_own() {
             )
         )
     );
-    // nobody listens there
+    // nothing listens there
     assert_eq!(
         span_of(&service, 9, "One", Code::Ok),
         of(

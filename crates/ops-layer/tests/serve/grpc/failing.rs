@@ -1,4 +1,4 @@
-//! A service whose calls of gRPC all fail: the page and the findings count them, although each has the status 200.
+//! Service whose gRPC calls all fail: the page and the findings count them, although each has the HTTP status 200.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::process::Process;
 use super::calls::{Ask, Client};
 use super::{count, served};
 
-/// Waits for what the admin page answers there, until it has what is looked for.
+/// Polls this path of the admin page until `find` succeeds.
 fn until<T>(service: &Process, path: &str, find: impl Fn(&Value) -> Option<T>) -> T {
     let asked = Instant::now();
     loop {
@@ -25,7 +25,7 @@ fn until<T>(service: &Process, path: &str, find: impl Fn(&Value) -> Option<T>) -
     }
 }
 
-/// Routes, as the page lists them, with requests and errors.
+/// Returns the routes as the page lists them, with requests and errors.
 fn routes(answer: &Value) -> Vec<String> {
     let routes = answer.as_array().unwrap().iter();
     let text = |route: &Value| {
@@ -69,7 +69,7 @@ async fn calls_that_fail_are_errors_of_the_page_and_of_the_findings() {
     });
 
     if std::env::var_os("OPS_TEST_FULL").is_none() {
-        return; // it waits for evaluations
+        return; // waits for evaluations
     }
     let finding = until(&service, "/api/state", |state| {
         let findings = state["findings"].as_array()?.iter();

@@ -1,4 +1,4 @@
-//! The health service of gRPC, as an orchestrator asks it.
+//! Health service of gRPC, queried as an orchestrator does.
 
 use rustix::process::Signal;
 use tonic::Code;
@@ -55,11 +55,11 @@ async fn a_failed_check_and_a_stop_are_not_serving() {
     assert_eq!(next(&mut watch).await, NotServing);
     let answer = client.check(ask("")).await.unwrap();
     assert_eq!(answer.into_inner().status(), NotServing);
-    // ready with less than usual
+    // ready, but degraded
     set(&service, 1);
     assert_eq!(next(&mut watch).await, Serving);
 
-    // probes have no line; they are counted as calls, and as nothing else
+    // probes have no line; they are counted only as calls
     assert_eq!(service.log().matches("grpc.health").count(), 0);
     let check = "grpc.health.v1.Health/Check";
     assert_eq!(count(&service, "server", check, "OK", ""), Some(4));
@@ -69,7 +69,7 @@ async fn a_failed_check_and_a_stop_are_not_serving() {
 
     service.signal(Signal::TERM);
     assert_eq!(next(&mut watch).await, NotServing);
-    // the streams end, so that nothing waits for those who watch
+    // the streams end, so that the shutdown does not wait for clients that watch
     assert!(watch.message().await.unwrap().is_none());
     assert!(of_unknown.message().await.unwrap().is_none());
     let (status, log) = service.ended();

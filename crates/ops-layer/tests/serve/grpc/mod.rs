@@ -1,4 +1,4 @@
-//! gRPC as operators see it: a tonic client calls a service that runs as a process of its own.
+//! gRPC from the view of operators: a tonic client calls a service that runs as a separate process.
 
 mod calls;
 mod client_side;
@@ -51,7 +51,7 @@ fn served() -> Process {
     Start::new("serve").env("GRPC", "1").serve()
 }
 
-/// Waits for the access lines of this path, that many, in the order in which the calls ended.
+/// Waits for this many access lines of this path, in the order in which the calls ended.
 fn lines(service: &Process, path: &str, count: usize) -> Vec<Value> {
     let asked = Instant::now();
     loop {
@@ -68,7 +68,7 @@ fn lines(service: &Process, path: &str, count: usize) -> Vec<Value> {
     }
 }
 
-/// The span of a line: the root of its trace.
+/// Returns the span of a line: the root of its trace.
 fn span(service: &Process, line: &Value) -> Value {
     let asked = Instant::now();
     let path = format!("/api/traces/{}", line["trace_id"].as_str().unwrap());
@@ -83,7 +83,7 @@ fn span(service: &Process, line: &Value) -> Value {
     }
 }
 
-/// Name of the span, whether it failed, and those of its attributes that say how the call ended.
+/// Returns the name of the span, whether it failed, and the attributes that show how the call ended.
 fn told(span: &Value) -> String {
     let attributes = span["attributes"].as_array().unwrap();
     let mut text = format!("{} ", span["name"].as_str().unwrap());
@@ -106,7 +106,7 @@ fn told(span: &Value) -> String {
     text.trim_end().to_owned()
 }
 
-/// Calls that were counted with these labels.
+/// Returns the number of calls that were counted with these labels.
 fn count(service: &Process, side: &str, method: &str, code: &str, error: &str) -> Option<u64> {
     let metrics = get(service.admin, "/metrics").body;
     let labels = format!(
@@ -174,7 +174,7 @@ async fn streams_end_with_the_status_of_their_trailers() {
         .many("Many", Ask::new(2, Code::DataLoss, "half"))
         .await;
     let (numbers, status) = failed.unwrap_err();
-    // what the handler sends after its failure reaches nobody
+    // messages after the failure of the handler are not delivered
     assert_eq!((numbers, status.code()), (vec![1, 2], Code::DataLoss));
     let many = lines(&service, "/test.Calls/Many", 2);
     assert_eq!(many[0]["grpc_status"], "OK");
@@ -208,7 +208,7 @@ async fn a_client_that_goes_away_cancels_and_one_that_waited_had_a_deadline() {
     let service = served();
     let mut client = Client::connect(service.api).await;
     let ask = || Ask::new(0, Code::Ok, "");
-    // gone before the head, once the service has the call
+    // before the head, once the service has received the call
     let admin = service.admin;
     let is_there = tokio::task::spawn_blocking(move || until_in_flight(admin, 1));
     tokio::select! {
@@ -223,7 +223,7 @@ async fn a_client_that_goes_away_cancels_and_one_that_waited_had_a_deadline() {
         told(&span(&service, &cancelled[0])),
         "grpc rpc.system.name=grpc rpc.method=_OTHER rpc.method_original=test.Calls/Hang rpc.status_code=CANCELLED"
     );
-    // gone between messages
+    // between messages
     let mut stream = client
         .stream("Many", Ask::new(2, Code::Ok, "then waits"))
         .await
@@ -233,7 +233,8 @@ async fn a_client_that_goes_away_cancels_and_one_that_waited_had_a_deadline() {
     let cancelled = lines(&service, "/test.Calls/Many", 1);
     assert_eq!(cancelled[0]["grpc_status"], "CANCELLED");
 
-    // a call that reached a busy machine more than a twentieth of its time late was cancelled before that was over
+    // on a busy machine, a call that arrives late by more than a
+    // twentieth of its timeout is cancelled before that is over
     let late = (2..12).find_map(|calls| {
         let timeout = Some(Duration::from_secs(1));
         let hanging = client.unary("Hang", ask(), &[], timeout);
@@ -269,7 +270,7 @@ async fn a_panic_is_unknown_and_a_status_that_is_none_too() {
     assert_eq!(line["error_type"], "panic");
 
     let mut client = Client::connect(service.api).await;
-    // above 16, not a number, and none at all; a message as another server may encode it
+    // above 16, not a number, and missing; a message as another server may encode it
     for headers in [
         &[("x-status", "17"), ("x-message", "a%20b%2")][..],
         &[("x-status", "many")],
