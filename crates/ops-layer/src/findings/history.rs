@@ -42,7 +42,7 @@ impl History {
         if let Some(before) = self.recent.back()
             && let Some(seconds) = stepped(before, &snapshot)
         {
-            // a small correction afterwards says less
+            // a small correction afterwards is less relevant
             let known = self
                 .step
                 .filter(|(at, _)| *at + STEPPED_LATELY >= snapshot.at);

@@ -187,7 +187,7 @@ pub(crate) struct Metrics {
     pub(crate) errors_by_route: Vec<(String, f64)>,
     /// Requests of each route.
     pub(crate) requests_by_route: Vec<(String, f64)>,
-    /// Requests of each route whose client went away before the end of the answer.
+    /// Requests of each route whose client went away before the end of the response.
     pub(crate) given_up_by_route: Vec<(String, f64)>,
     /// Routes with slow responses in the last five minutes.
     pub(crate) slow_routes: Vec<SlowRoute>,

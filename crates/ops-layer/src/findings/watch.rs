@@ -92,7 +92,7 @@ impl Watch {
     pub(crate) fn watch_runtime(&self) {
         if let Ok(handle) = Handle::try_current() {
             *lock(&self.0.runtime) = Some(handle);
-            // the task of the previous runtime says nothing about this one
+            // the task of the previous runtime does not count for this one
             self.0.beat.sent.store(0, Ordering::Release);
         }
     }

@@ -78,7 +78,7 @@ impl Connector for Limited {
     ) -> Result<Option<Self::Out>, ureq::Error> {
         let whole = details.config.timeouts().global;
         let limit = whole.map_or(CONNECT, |whole| CONNECT.min(whole / 2));
-        // a slow lookup of the host name may have left less time, which says nothing about the server
+        // a slow lookup of the host name may have left less time, which is not the server's fault
         let is_ours = limit < *details.timeout.after;
         let timeout = match is_ours {
             true => NextTimeout {
@@ -167,7 +167,7 @@ fn network(error: &ureq::Error) -> FetchError {
         Error::BodyExceedsLimit(_) => {
             FetchError::failed(Kind::Malformed, "an answer of more than 4 MiB")
         }
-        // a server was reached: a broken connection says nothing about the next one
+        // a server was reached: the next connection may work
         Error::Io(error)
             if matches!(
                 error.kind(),

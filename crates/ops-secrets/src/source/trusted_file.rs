@@ -115,7 +115,7 @@ fn refused(error: io::Error) -> Refused {
     }
 }
 
-/// Returns whether a failure says nothing about the file.
+/// Returns whether a failure is unrelated to the file.
 #[cfg(unix)]
 fn passes(error: &io::Error) -> bool {
     use rustix::io::Errno;

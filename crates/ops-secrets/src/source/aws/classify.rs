@@ -119,8 +119,8 @@ where
     }
 }
 
-/// Returns whether credentials are missing or were refused. A request that reached no server
-/// says nothing about them: they may be valid for hours, and not obtainable again meanwhile.
+/// Returns whether credentials are missing or were refused. A request that reached no server is no
+/// reason to drop them: they may be valid for hours, and not obtainable again meanwhile.
 pub(crate) fn is_of_credentials(error: &FetchError) -> bool {
     match error {
         FetchError::Unreachable { detail, .. } => detail != NO_CONNECTION,
@@ -243,8 +243,8 @@ fn of_credentials(settings: &AwsSettings, error: &CredentialsError) -> FetchErro
     }
 }
 
-/// Returns the class of a temporary failure of STS, SSO or the
-/// metadata service, which says nothing about the configuration.
+/// Returns the class of a temporary failure of STS, SSO or the metadata
+/// service, which does not mean that the configuration is wrong.
 fn passing_in(reason: &str) -> Option<ErrorKind> {
     let has_word = |known: &[&str]| {
         let mut words = reason.split(|letter: char| !letter.is_ascii_alphanumeric());

@@ -11,7 +11,7 @@ pub(crate) const MAX_IN_FLIGHT: usize = 8;
 const FIRST_INTERVAL: Duration = Duration::from_millis(25);
 /// Maximum pause between two requests.
 const MAX_INTERVAL: Duration = Duration::from_millis(250);
-/// Pause below which there is none.
+/// Minimum pause; a shorter one becomes zero.
 const MIN_INTERVAL: Duration = Duration::from_millis(2);
 /// Factor for the pause after each round of throttling. In a model of a token bucket, 640 requests at 40 per second
 /// take their 15 s, and 21 s with a factor of 1.5, since the way back to the service's rate then takes 13 responses.
