@@ -67,15 +67,15 @@
 //! |---|---|---|
 //! | `ssm` | yes | AWS SSM Parameter Store |
 //! | `secretsmanager` | yes | AWS Secrets Manager |
-//! | `aws-agent` | no | `Config::aws_agent`: the AWS agent or Lambda extension in place of AWS |
+//! | `aws-agent` | no | `Config::aws_agent`: the AWS agent or Lambda extension instead of AWS |
 //! | `sso` | no | profiles with `sso_session` |
 //! | `credentials-process` | no | profiles with `credential_process` |
 //! | `vault` | no | `VaultSource`: OpenBao and Vault, over HTTP |
-//! | `vault-tls` | no | the same over HTTPS |
+//! | `vault-tls` | no | `VaultSource` over HTTPS |
 //! | `yaml` | yes | the catalog file |
 //! | `metrics` | no | `Secrets::publish_metrics` |
 //! | `testing` | no | sources in memory that fail on command, a manual clock |
-//! | `aws` | | what the two AWS features share; not to be named alone |
+//! | `aws` | | shared part of the two AWS features; not to be enabled alone |
 //!
 //! # When not to use it
 //! For configuration that is not secret, use a configuration

@@ -45,7 +45,7 @@ pub(crate) async fn change(
         .ttl_seconds
         .map_or(TTL, Duration::from_secs)
         .min(MAX_TTL);
-    // no negative zero
+    // turns -0 into 0
     let ratio = change.ratio + 0.0;
     if let Err(error) = ops_trace::set_sampling_ratio(ratio, ttl) {
         return (StatusCode::BAD_REQUEST, format!("{error}\n"));

@@ -1,4 +1,4 @@
-//! The parts: how each is started, observes requests, carries context and ends.
+//! The parts: start, observation of requests, carrying of context, and end of each one.
 //!
 //! A part that is compiled out has a module with the same interface in `absent`; only this file chooses between them.
 

@@ -69,7 +69,7 @@ fn thresholds_do_not_flap() {
     let mut changes = 0;
     for tick in 0..100_u64 {
         let mut snapshot = healthy(tick * 60);
-        // around 90 % of the limit, a minute each
+        // alternates around 90 % of the limit each minute
         let bytes = if tick % 2 == 0 { 905e6 } else { 895e6 };
         snapshot.metrics.as_mut().unwrap().memory = Some(bytes);
         changes += state.evaluate(snapshot, Vec::new()).1.len();
