@@ -1,4 +1,4 @@
-//! Lets the tests find the libduckdb that they were linked with.
+//! Adds the directory of libduckdb to the rpath of the tests.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Files of one or several directories as a whole: what they hold, what is removed, what is copied.
+//! Operations on all files of one or several directories: inventory, removal, copying.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};
@@ -13,7 +13,7 @@ use crate::file::directory::{DRAFT, Found, distinct, list, remove};
 use crate::file::name::{HOUR_US, Name};
 use crate::file::stored::Stored;
 
-/// Times that files are listed because some of them were merged or removed meanwhile.
+/// Maximum number of listings; files are listed again if some of them were merged or removed meanwhile.
 const LISTINGS: usize = 10;
 
 /// Files, rows and bytes of one table.
@@ -28,7 +28,7 @@ pub struct Held {
     pub rows: u64,
     /// Bytes of the files.
     pub bytes: u64,
-    /// Beginning of the first hour, and end of the last one.
+    /// Start of the first hour and end of the last one; `None` without files.
     pub hours: Option<(SystemTime, SystemTime)>,
 }
 
@@ -38,21 +38,22 @@ pub struct Held {
 pub struct Inventory {
     /// Each table.
     pub tables: Vec<Held>,
-    /// Files that are left out, each with the reason.
+    /// Files that are ignored, each with the reason.
     pub skipped: Vec<String>,
 }
 
-/// Files that were removed or copied.
+/// Number and size of the files that were removed or copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Moved {
     /// Number of files.
     pub files: u64,
-    /// Their bytes.
+    /// Total size of the files in bytes.
     pub bytes: u64,
 }
 
-/// Counts what the directories hold; with `verify` the checksum of each file is compared, which reads all of it.
+/// Returns the files, rows and bytes of each table; `verify` also compares the checksum of each file, which reads all
+/// of it.
 ///
 /// # Errors
 ///
@@ -89,7 +90,7 @@ pub fn inventory(dirs: &[impl AsRef<Path>], verify: bool) -> Result<Inventory, E
     })
 }
 
-/// Removes the files whose hour ended this long ago or earlier. A process that writes to the directory is not disturbed.
+/// Removes the files whose hour ended at least `age` ago. A process that writes to the directory is not disturbed.
 ///
 /// # Errors
 ///
@@ -107,12 +108,12 @@ pub fn prune(dir: &Path, age: Duration) -> Result<Moved, Error> {
     Ok(removed)
 }
 
-/// Copies the files of the hours from `since` to `until` into a directory, which is a history like any other afterwards. Files
-/// that are there already stay as they are. The directories may be written to meanwhile.
+/// Copies the files of the hours from `since` to `until` into a directory, which can then be queried like any other
+/// history. Files that already exist there are not overwritten. The source directories may be written to meanwhile.
 ///
 /// # Errors
 ///
-/// Fails if a directory cannot be listed or made, or a file cannot be copied.
+/// Fails if a directory cannot be listed or created, or a file cannot be copied.
 pub fn export(
     dirs: &[impl AsRef<Path>],
     to: &Path,
@@ -122,8 +123,8 @@ pub fn export(
     copy_all(dirs, since, until, |one| copy(one, to))
 }
 
-/// Hands the files of these hours to `copy`, which returns the bytes of a file, or `None` if it is there already. They are listed
-/// again if one of them went away.
+/// Passes the files of these hours to `copy`, which returns the bytes of a file, or `None` if the target exists. Lists
+/// the files again if one of them was removed meanwhile.
 pub(crate) fn copy_all(
     dirs: &[impl AsRef<Path>],
     since: SystemTime,
@@ -143,7 +144,7 @@ pub(crate) fn copy_all(
                     copied.bytes += bytes;
                 }
                 Ok(None) => {}
-                // merged meanwhile: its rows are in another one
+                // merged meanwhile: its rows are in another file
                 Err(error) if !one.path.exists() => gone = Some(error),
                 Err(error) => return Err(error),
             }
@@ -157,7 +158,7 @@ pub(crate) fn copy_all(
     Ok(copied)
 }
 
-/// Copies a file and returns its bytes; `None` if it is there already.
+/// Copies a file and returns its bytes; `None` if the target exists.
 fn copy(one: &Found, to: &Path) -> Result<Option<u64>, Error> {
     let folder = to.join(one.name.table.as_str());
     let made = fs::create_dir_all(&folder);
@@ -166,37 +167,37 @@ fn copy(one: &Found, to: &Path) -> Result<Option<u64>, Error> {
     if path.exists() {
         return Ok(None);
     }
-    // one of its own: another export may copy the same file to the same folder meanwhile
+    // unique name: another export may copy the same file to the same folder meanwhile
     let unique = RandomState::new().hash_one((std::process::id(), SystemTime::now()));
     let draft = folder.join(format!("{DRAFT}{unique:016x}-{}", one.name.text()));
     let copied =
         fs::copy(&one.path, &draft).and_then(|bytes| fs::rename(&draft, &path).map(|()| bytes));
     if copied.is_err() {
-        // a history that is opened there removes what stays
+        // if this fails, the draft is removed when a history is opened there
         let _ = fs::remove_file(&draft);
     }
     let copied = copied.map_err(|error| Error::io(&one.path, "copy the file", error))?;
     Ok(Some(copied))
 }
 
-/// Reports whether the hour of a file has moments from `since` to `until`.
+/// Returns `true` if the hour of a file overlaps the time from `since` to `until`.
 pub(crate) fn overlaps(name: &Name, since: Option<SystemTime>, until: Option<SystemTime>) -> bool {
     let (from, end) = hours(name);
     since.is_none_or(|since| end > since) && until.is_none_or(|until| from < until)
 }
 
-/// Beginning and end of the hour of a file.
+/// Returns the start and end of the hour of a file.
 fn hours(name: &Name) -> (SystemTime, SystemTime) {
     let hour = u64::try_from(name.hour).unwrap_or_default();
     let from = SystemTime::UNIX_EPOCH + Duration::from_micros(hour * HOUR_US as u64);
     (from, from + Duration::from_micros(HOUR_US as u64))
 }
 
-/// Files that count, and those that are left out.
+/// Files to read, and files that are ignored.
 #[derive(Default)]
 pub(crate) struct Files {
     pub(crate) readable: Vec<Found>,
-    /// Rows of each of them, as it was listed.
+    /// Number of rows of each readable file.
     rows: HashMap<PathBuf, u64>,
     pub(crate) skipped: Vec<String>,
 }
@@ -210,7 +211,7 @@ impl Files {
         for _ in 0..LISTINGS {
             let gone;
             (files, gone) = Self::listed(dirs, damaged)?;
-            // those that went away were merged meanwhile: their rows are in others
+            // files that are gone were merged meanwhile: their rows are in other files
             if gone == 0 {
                 break;
             }
@@ -219,7 +220,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Lists the files, and counts those that went away meanwhile.
+    /// Lists the files, and counts those removed meanwhile.
     fn listed(
         dirs: &[impl AsRef<Path>],
         damaged: &BTreeSet<PathBuf>,

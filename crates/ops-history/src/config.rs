@@ -5,18 +5,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::step::Steps;
 
-/// Bytes of all files unless configured.
+/// Default limit for the bytes of all files.
 pub const MAX_BYTES: u64 = 4 << 30;
-/// Bytes of all files at least.
+/// Minimum limit for the bytes of all files.
 pub const MIN_BYTES: u64 = 1 << 20;
-/// Age of the oldest file unless configured.
+/// Default age at which a file is removed.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
-/// Bytes that may wait in memory for the writer; what is offered beyond them is dropped and counted.
+/// Maximum number of bytes that wait in memory for the writer; further records are dropped and counted.
 pub const QUEUE_BYTES: usize = 8 << 20;
-/// Longest line in bytes; a longer one is dropped and counted.
+/// Maximum length of a line in bytes; a longer one is dropped and counted.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
 
-/// Place and bounds of a history.
+/// Directory and limits of a history.
 #[derive(Clone)]
 pub struct Config {
     pub(crate) dir: PathBuf,
@@ -31,7 +31,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Creates the configuration of the history of this service. The directory is made if it is not there.
+    /// Creates the configuration of this service's history. [`History::open`](crate::History::open) creates the
+    /// directory if it is missing.
     pub fn new(dir: impl Into<PathBuf>, service: impl Into<String>) -> Self {
         Self {
             dir: dir.into(),
@@ -46,38 +47,40 @@ impl Config {
         }
     }
 
-    /// Sets the bytes of all files together; the oldest ones are removed beyond them. At least [`MIN_BYTES`], which are 1 MiB; [`MAX_BYTES`] unless set.
-    /// One file of each table may be there in addition, until the next look.
+    /// Sets the limit for the bytes of all files together, at least [`MIN_BYTES`] (1 MiB); [`MAX_BYTES`] unless set.
+    /// Beyond the limit the oldest files are removed. One more file per table may exist until the next check.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes.max(MIN_BYTES);
         self
     }
 
-    /// Sets the age from which a file is removed, at least an hour; [`MAX_AGE`] unless set. A file has the rows of one hour, and
-    /// goes once its newest possible row is that old.
+    /// Sets the age at which a file is removed, at least an hour; [`MAX_AGE`] unless set. A file has the rows of one
+    /// hour; its age is that of the end of this hour.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age.max(Duration::from_secs(3600));
         self
     }
 
-    /// Sets the time between two files of a table, at least 100 ms; 10 s unless set. As much may be lost if the process is killed.
+    /// Sets the time between two files of a table, at least 100 ms; 10 s unless set. Up to this much is lost if the
+    /// process is killed.
     #[must_use]
     pub fn every(mut self, time: Duration) -> Self {
         self.every = time.max(Duration::from_millis(100));
         self
     }
 
-    /// Sets the time between a failure to write and the next attempt; 60 s unless set.
+    /// Sets the time between a failed write and the next attempt; 60 s unless set. Records due meanwhile are dropped
+    /// and counted.
     #[must_use]
     pub fn retry_after(mut self, time: Duration) -> Self {
         self.retry = time;
         self
     }
 
-    /// Sets the bytes of the file system that others keep: with fewer free ones nothing is written. The smaller of 256 MiB and a
-    /// twentieth of the file system unless set.
+    /// Sets the free bytes to leave on the file system: with less free space nothing is written. Unless set, the
+    /// smaller of 256 MiB and a twentieth of the file system.
     #[must_use]
     pub fn reserve(mut self, bytes: u64) -> Self {
         self.reserve = Some(bytes);
@@ -118,7 +121,7 @@ impl fmt::Debug for Config {
 
 type ReadClock = Arc<dyn Fn() -> (SystemTime, Duration) + Send + Sync>;
 
-/// Both clocks at one moment.
+/// Wall clock and monotonic clock, read together.
 #[derive(Clone, Default)]
 pub(crate) struct Clock(Option<ReadClock>);
 

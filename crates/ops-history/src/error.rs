@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
 
-/// Reason why a history cannot be written or read.
+/// Failure to write or read a history.
 #[derive(Debug)]
 pub struct Error {
     path: PathBuf,
@@ -15,17 +15,17 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A file is something else, damaged, forged, or of another version.
+    /// A file is not a history file, is damaged or forged, or has another version.
     Unreadable,
     /// Another process writes to the directory.
     Locked,
-    /// There is no space.
+    /// The file system or the quota is full.
     NoSpace,
-    /// A statement was refused, or failed.
+    /// A statement was rejected or failed.
     Statement,
-    /// A statement, or a bucket, took too long.
+    /// A statement or a bucket operation timed out.
     TimedOut,
-    /// A bucket did not answer or refused, has no history, or has more than a limit.
+    /// A bucket is unreachable, rejected a request, has no history, or exceeds a limit.
     Bucket,
     /// Another failure of the operating system.
     Io,
@@ -79,7 +79,7 @@ impl Error {
         Self::new(path, Cause::Io(attempt, error))
     }
 
-    /// Takes what the writer of Parquet reports: failures of the operating system within it are known as such.
+    /// Converts an error of the Parquet writer; an I/O error inside it keeps its kind.
     pub(crate) fn parquet(path: &Path, attempt: &'static str, error: ParquetError) -> Self {
         match error {
             ParquetError::External(cause) => match cause.downcast::<io::Error>() {
@@ -122,7 +122,7 @@ impl Error {
         }
     }
 
-    /// Returns the file, directory or URL that it is about; empty for a statement.
+    /// Returns the file, directory or URL concerned; empty for a statement.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -156,10 +156,10 @@ impl std::error::Error for Error {
     }
 }
 
-/// Returns the text of an error with its causes.
+/// Returns the message of an error and those of its causes.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    // one that is its own cause has no end
+    // limited: an error may be its own cause
     causes
         .take(100)
         .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

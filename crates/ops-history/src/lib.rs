@@ -23,17 +23,17 @@
 //!
 //! # Guarantees
 //!
-//! - Whoever offers a record waits for nothing but the copy of another one into memory. At most [`QUEUE_BYTES`] wait.
-//! - Every record that was offered is written, dropped or waiting, and [`Stats`] has the exact number of each.
-//! - A file has its name once it is on the disk as a whole: `kill -9` at any moment leaves no half file, and no row twice. What was
-//!   offered within the last ten seconds may be lost with the process.
-//! - A full disk, or one with little space left, stops the history and nothing else. It goes on once there is space; what was
-//!   offered meanwhile is counted as dropped.
-//! - Files that are torn, forged, or of another version are left out with their reason, and left alone.
-//! - A wall clock that steps removes nothing.
+//! - Offering a record blocks only while another one is copied into memory. At most [`QUEUE_BYTES`] wait.
+//! - Every record offered is written, dropped or waiting, and [`Stats`] has the exact number of each.
+//! - A file gets its name once all of it is on disk: `kill -9` at any moment leaves no partial file and no duplicate
+//!   row. Records offered within the last ten seconds may be lost with the process.
+//! - A full disk, or one with little free space, stops the history and nothing else. Writing resumes once there is
+//!   space; records offered meanwhile are dropped and counted.
+//! - Files that are torn, forged or of another version are ignored, reported with the reason, and not changed.
+//! - A step of the wall clock removes nothing.
 //! - A statement of `sql::query` reads the files of the history and nothing else, and writes nothing.
 //!
-//! The tables and their columns stand in the README.
+//! The README lists the tables and their columns.
 //!
 //! # Errors
 //!
@@ -43,13 +43,13 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `s3` | no | files in a bucket of S3: copied here to be asked, and there to be kept |
-//! | `sql` | no | questions to the files in SQL, by DuckDB |
-//! | `testing` | no | clocks of tests, and steps at which they fail |
+//! | `s3` | no | histories in an S3 bucket: fetch them to query them, and export them |
+//! | `sql` | no | SQL queries over the files, run by DuckDB |
+//! | `testing` | no | clocks for tests, and a hook to inject failures at each step of writing |
 //!
 //! # When not to use it
 //!
-//! In place of a log store: it is of one machine, and holds a day.
+//! To replace a log store: a history covers one machine and one day.
 
 mod archive;
 mod config;

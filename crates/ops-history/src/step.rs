@@ -1,6 +1,6 @@
-//! Points of writing at which tests may fail it or end the process.
+//! Steps of writing at which tests can inject a failure or end the process.
 
-/// A step of writing, in the order in which they happen.
+/// A step of writing, in order of execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[cfg_attr(
@@ -8,28 +8,28 @@
     expect(unreachable_pub, reason = "only tests see it")
 )]
 pub enum Step {
-    /// A file without a name of its own is there, and empty.
+    /// An empty draft exists.
     Created,
-    /// Some of the columns are written.
+    /// Half of the columns are written.
     HalfWritten,
-    /// All of it is written, the footer too.
+    /// The whole file is written, including the footer.
     Written,
-    /// It is on the disk.
+    /// The file is synced to disk.
     Synced,
-    /// It has its name.
+    /// The file has its final name.
     Named,
-    /// Its name is on the disk.
+    /// The name is synced to disk.
     Published,
-    /// A file that was merged has its name, and those that are in it are there too.
+    /// The merged file has its final name; its sources still exist.
     Merged,
-    /// One of the files that were merged is removed.
+    /// One of the merged sources is removed.
     SourceRemoved,
 }
 
 #[cfg(feature = "testing")]
 type Hook = std::sync::Arc<dyn Fn(Step) -> std::io::Result<()> + Send + Sync>;
 
-/// Called at each [`Step`]; does nothing outside of tests.
+/// Calls the hook at each [`Step`]; does nothing without the feature `testing`.
 #[derive(Clone, Default)]
 pub(crate) struct Steps {
     #[cfg(feature = "testing")]

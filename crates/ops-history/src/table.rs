@@ -9,13 +9,13 @@ use parquet::errors::Result;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::{ColumnPath, Type};
 
-/// Version of the tables. A file of another version is left alone.
+/// Version of the tables. Files of another version are ignored and not changed.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Event of the lines that are requests.
+/// Event of access lines.
 pub(crate) const REQUEST: &str = "request_completed";
 
-/// Share of the files in which a trace id is looked for in vain.
+/// False-positive rate of the Bloom filter on `trace_id`.
 const TRACE_ID_FALSE: f64 = 0.03;
 
 /// A table of the history: a folder of files with the same columns.
@@ -34,7 +34,7 @@ impl Table {
     /// All tables.
     pub const ALL: &[Self] = &[Self::Logs, Self::Spans, Self::Metrics];
 
-    /// Name of the table and of its folder.
+    /// Returns the name of the table, which is also that of its folder.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Logs => "logs",
@@ -43,7 +43,7 @@ impl Table {
         }
     }
 
-    /// Columns in their order; the first one is the time that files are sorted by.
+    /// Returns the columns in order; files are sorted by the first one, the time.
     pub(crate) fn columns(self) -> &'static [Column] {
         match self {
             Self::Logs => LOGS,
@@ -59,7 +59,7 @@ impl Table {
         Ok(Arc::new(group.build()?))
     }
 
-    /// Properties of a file with this many rows.
+    /// Returns the writer properties for row groups of up to this many rows.
     pub(crate) fn properties(self, rows: usize) -> Result<Arc<WriterProperties>> {
         let mut builder = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
@@ -85,7 +85,7 @@ impl Table {
                     .set_column_statistics_enabled(path(), EnabledStatistics::None);
             }
             if column.name == "trace_id" {
-                // a byte for each row, for which one trace is found without reading the ids of a day
+                // about one byte per row, so that a trace is found without reading all ids of a day
                 builder = builder
                     .set_column_bloom_filter_enabled(path(), true)
                     .set_column_bloom_filter_ndv(path(), rows.max(1) as u64)
@@ -101,18 +101,18 @@ pub(crate) struct Column {
     pub(crate) form: Form,
 }
 
-/// Values of a column, and with it their encoding.
+/// Kind of values in a column; determines the encoding.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Form {
-    /// Microseconds since 1970, of which each row has one.
+    /// Microseconds since 1970; never null.
     Time,
     Number,
-    /// A number of which there are few.
+    /// A number with few distinct values.
     Code,
     Float,
-    /// A text of which there are few.
+    /// A text with few distinct values.
     Few,
-    /// A text that begins as the one before it.
+    /// A text that shares a prefix with the one before it.
     Grows,
     Json,
     /// Bytes of an id.

@@ -7,10 +7,10 @@ use parquet::errors::{ParquetError, Result};
 
 use crate::table::Form;
 
-/// Rows that are written at once.
+/// Number of rows written at once.
 pub(crate) const CHUNK: usize = 1024;
 
-/// Values of one column in memory.
+/// Values of one column.
 pub(crate) enum Cells {
     Int(Vec<Option<i64>>),
     Float(Vec<Option<f64>>),
@@ -37,7 +37,7 @@ impl Cells {
         }
     }
 
-    /// Text of a row.
+    /// Returns the text in a row.
     pub(crate) fn text(&self, row: usize) -> Option<&str> {
         match self {
             Self::Text(cells) => cells.get(row)?.as_ref()?.as_utf8().ok(),
@@ -45,7 +45,7 @@ impl Cells {
         }
     }
 
-    /// Number of a row.
+    /// Returns the number in a row.
     pub(crate) fn int(&self, row: usize) -> Option<i64> {
         match self {
             Self::Int(cells) => cells.get(row).copied().flatten(),
@@ -53,7 +53,7 @@ impl Cells {
         }
     }
 
-    /// Takes these rows out, and writes them in this order.
+    /// Moves the values of these rows out and writes them in this order.
     pub(crate) fn write(&mut self, rows: &[u32], writer: &mut ColumnWriter<'_>) -> Result<()> {
         match (self, writer) {
             (Self::Int(cells), ColumnWriter::Int64ColumnWriter(writer)) => {
@@ -84,7 +84,7 @@ fn picked<T: DataType>(
         levels.clear();
         values.clear();
         for row in rows {
-            // a copy of a value would count its references, which costs as much as the value
+            // cloning a value would increment its reference count, which costs as much as the value
             let cell = cells.get_mut(*row as usize).and_then(Option::take);
             levels.push(i16::from(cell.is_some()));
             values.extend(cell);
@@ -98,7 +98,7 @@ pub(crate) fn other_type() -> ParquetError {
     ParquetError::General("a column has another type than its table".to_owned())
 }
 
-/// Types of the columns that there are.
+/// Parquet types of the columns.
 pub(crate) type Ints = Int64Type;
 pub(crate) type Floats = DoubleType;
 pub(crate) type Texts = ByteArrayType;

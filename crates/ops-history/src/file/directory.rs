@@ -9,14 +9,14 @@ use crate::error::Error;
 use crate::file::name::Name;
 
 const LOCK: &str = "writer.lock";
-/// Tries to lock, and the time between two: a child that was forked while the lock was held has it until it becomes another program,
-/// also if its parent is gone by then.
+/// Number of attempts to lock, and the pause between two: a child forked while the lock was held keeps it until it
+/// calls `exec`, even after its parent has ended.
 const TRIES: usize = 100;
 const PAUSE: Duration = Duration::from_millis(10);
-/// Beginning of the name of a file that is being written.
+/// Prefix of the name of a file that is being written.
 pub(crate) const DRAFT: &str = ".draft-";
 
-/// A file with a name of ours; what is in it has not been looked at.
+/// A file whose name is that of a history file; its content has not been checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) name: Name,
@@ -24,7 +24,7 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
 }
 
-/// Makes the folders, and takes the lock of the directory's one writer.
+/// Creates the folders and takes the lock of the directory, which has one writer.
 pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     make_folders(dir)?;
     let path = dir.join(LOCK);
@@ -41,21 +41,22 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Makes what is missing of the directory, which somebody may have removed, and takes its lock again if that is another file by now:
-/// then another process may have written a run there, and the number after those of all instances but this one is returned.
+/// Creates missing folders, as the directory may have been removed, and takes the lock again if the lock file was
+/// replaced: another process may have written a run since, so the number after those of all other instances is
+/// returned.
 pub(crate) fn restore(dir: &Path, held: &mut File, instance: u64) -> Result<Option<u64>, Error> {
     if is_held(dir, held) {
         return make_folders(dir).map(|()| None);
     }
     let lock = lock(dir)?;
-    // only the lock may have changed: our own files are no run of others
+    // only the lock may have been replaced: files of this instance do not count
     let mut others = list(dir)?;
     others.retain(|one| one.name.instance != instance);
     *held = lock;
     Ok(Some(next_run(&others)))
 }
 
-/// Reports whether this lock is that of the directory: it is another one after somebody removed the directory.
+/// Returns `true` if this lock is still the directory's lock file, and `false` after the directory was removed.
 pub(crate) fn is_held(dir: &Path, held: &File) -> bool {
     is_same(held, &dir.join(LOCK))
 }
@@ -89,7 +90,7 @@ fn make_folders(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Options of a file that nobody else reads, and that no link points elsewhere.
+/// Options for opening a file that only its owner can access, without following links.
 pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -103,21 +104,21 @@ pub(crate) fn private() -> OpenOptions {
     options
 }
 
-/// Removes what a process that was killed was writing. Only under the lock.
+/// Removes the drafts of a process that was killed. Call it only with the lock held.
 pub(crate) fn remove_drafts(dir: &Path) {
     for table in Table::ALL {
         let entries = fs::read_dir(dir.join(table.as_str()));
         for entry in entries.into_iter().flatten().flatten() {
             let name = entry.file_name();
             if name.to_string_lossy().starts_with(DRAFT) {
-                // the next start tries again
+                // retried at the next start
                 let _ = fs::remove_file(entry.path());
             }
         }
     }
 }
 
-/// Removes a file, and returns false if somebody else did.
+/// Removes a file; returns `false` if it was already gone.
 pub(crate) fn remove(path: &Path) -> Result<bool, Error> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
@@ -126,7 +127,8 @@ pub(crate) fn remove(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Lists the files of all tables, without those that are in a merged one. Links and anything else that is no file are left out.
+/// Lists the files of all tables, including files that a merge has replaced. Links and anything that is not a regular
+/// file are ignored.
 pub(crate) fn list(dir: &Path) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();
     for table in Table::ALL {
@@ -142,7 +144,7 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Found>, Error> {
             let Some(name) = name.to_str().and_then(|name| Name::parse(*table, name)) else {
                 continue;
             };
-            // it may have been removed since
+            // the file may have been removed since
             if let Ok(status) = entry.metadata()
                 && status.is_file()
             {
@@ -155,8 +157,8 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Found>, Error> {
     Ok(found)
 }
 
-/// Splits files into those that count, and those whose rows are in another one of them: after a merge that was interrupted, or in
-/// a copy of the directory.
+/// Splits files into those to read and those whose rows are also in another file: left over from an interrupted merge,
+/// or in a copy of the directory.
 pub(crate) fn distinct<T>(files: Vec<T>, name: impl Fn(&T) -> Name) -> (Vec<T>, Vec<T>) {
     let mut groups: HashMap<_, Vec<Name>> = HashMap::new();
     for name in files.iter().map(&name) {
@@ -171,13 +173,13 @@ pub(crate) fn distinct<T>(files: Vec<T>, name: impl Fn(&T) -> Name) -> (Vec<T>, 
     })
 }
 
-/// Number of the next run: above those of all files, whatever the clock says.
+/// Returns the number of the next run: above those of all files, regardless of the clock.
 pub(crate) fn next_run(files: &[Found]) -> u64 {
     let last = files.iter().map(|one| one.name.run).max();
     last.unwrap_or(0).saturating_add(1)
 }
 
-/// Bytes that are free for this process, and bytes of the file system.
+/// Returns the bytes available to this process, and the size of the file system in bytes.
 #[cfg(unix)]
 pub(crate) fn space(dir: &Path) -> Option<(u64, u64)> {
     let found = rustix::fs::statvfs(dir).ok()?;
@@ -190,7 +192,7 @@ pub(crate) fn space(_: &Path) -> Option<(u64, u64)> {
     None
 }
 
-/// Has the names of a folder on the disk.
+/// Syncs the names in a folder to disk.
 pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(folder)?.sync_all()?;

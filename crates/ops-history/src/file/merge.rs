@@ -1,5 +1,5 @@
-//! Several files of one hour become one: row groups that follow each other are copied, the rows of others are put in order, column by
-//! column, so that no more than a piece of each is in memory.
+//! Merges several files of one hour into one: row groups are copied where possible; the rows of the others are sorted,
+//! column by column, so that only a piece of each column is in memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -21,19 +21,19 @@ use crate::file::requests::Requests;
 use crate::file::stored::{Stored, times};
 use crate::step::Steps;
 
-/// Rows of the largest merged file.
+/// Maximum number of rows of a merged file.
 pub(crate) const MAX_ROWS: u64 = 256 * 1024;
-/// Files that are merged at once.
+/// Maximum number of files merged at once.
 pub(crate) const MAX_SOURCES: usize = 32;
 
-/// Failure of a merge: of one file that cannot be read, or of writing.
+/// Failure of a merge: a source that cannot be read, or a failure to write.
 pub(crate) enum Failure {
     Source(PathBuf, Error),
     Target(Error),
     Stopped,
 }
 
-/// Writes one file with the rows of all of these, which are of one group and follow each other.
+/// Writes one file with the rows of all sources, which belong to one group and follow each other.
 pub(crate) fn merge(
     dir: &Path,
     sources: &[Found],
@@ -94,7 +94,7 @@ pub(crate) fn merge(
     }
 }
 
-/// Numbers of the requests of all files; `None` if one of them has none.
+/// Merges the request counts of all files; `None` if one of them has none.
 fn requests(stored: &[Stored]) -> Option<String> {
     let mut all: Option<Requests<'static>> = None;
     for one in stored {
@@ -134,7 +134,7 @@ impl Part<'_> {
         Piece {
             parts: at..at + 1,
             rows: self.rows(),
-            // without times it may overlap any other one
+            // without times it may overlap any other row group
             times: times(self.metadata).unwrap_or((i64::MIN, i64::MAX)),
         }
     }
@@ -166,13 +166,13 @@ fn ends_early() -> ParquetError {
     ParquetError::General("a column ends early".to_owned())
 }
 
-/// Rows of one part that follow each other in the merged file.
+/// Consecutive rows of the merged file that come from one part.
 struct Run {
     part: usize,
     rows: usize,
 }
 
-/// Returns the parts of the rows of the merged file, in its order.
+/// Returns the parts that the rows of the merged file come from, in the order of the rows.
 fn order(parts: &[Part<'_>], damaged: &mut Option<Error>) -> ParquetResult<Vec<Run>> {
     let mut rows: Vec<(i64, u32)> = Vec::new();
     for (index, part) in (0..).zip(parts) {
@@ -180,7 +180,7 @@ fn order(parts: &[Part<'_>], damaged: &mut Option<Error>) -> ParquetResult<Vec<R
         let times = times.inspect_err(|error| *damaged = Some(part.damaged(error)))?;
         rows.extend(times.into_iter().map(|at| (at, index)));
     }
-    // stable: the rows of one part stay in their order
+    // stable: rows of one part keep their order
     rows.sort_by_key(|(at, _)| *at);
     let runs = rows.chunk_by(|(_, a), (_, b)| a == b);
     let run = |run: &[(i64, u32)]| {
@@ -193,7 +193,7 @@ fn order(parts: &[Part<'_>], damaged: &mut Option<Error>) -> ParquetResult<Vec<R
     Ok(runs.filter_map(run).collect())
 }
 
-/// Puts the rows of several parts in order.
+/// Interleaves the rows of several parts in order.
 struct Weaver<'a> {
     parts: &'a [Part<'a>],
     runs: Vec<Run>,
@@ -252,7 +252,7 @@ impl Weaver<'_> {
     }
 }
 
-/// Writes cells, of which the values are those that are there.
+/// Writes cells; `values` has only the non-null ones.
 fn write<T: DataType>(
     writer: &mut ColumnWriterImpl<'_, T>,
     is_optional: bool,

@@ -1,4 +1,4 @@
-//! Files: their names, their bytes, and how they come and go.
+//! History files: names, content, writing, merging and removal.
 
 pub(crate) mod cells;
 pub(crate) mod directory;

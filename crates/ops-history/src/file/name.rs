@@ -5,7 +5,7 @@ use crate::Table;
 pub(crate) const MINUTE_US: i64 = 60_000_000;
 pub(crate) const HOUR_US: i64 = 60 * MINUTE_US;
 
-/// Name of a file: the hour of its rows, the run that wrote them, and which of its writes are in it.
+/// Name of a file: the hour of its rows, the run that wrote them, and the range of writes it contains.
 ///
 /// `2026-11-27T00_000012_9f86d081884c7d65_00000001-00000016.parquet`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,11 +13,11 @@ pub(crate) struct Name {
     pub(crate) table: Table,
     /// Hours since 1970.
     pub(crate) hour: i64,
-    /// Number of the run in its directory, which does not depend on clocks.
+    /// Number of the run in its directory, independent of clocks.
     pub(crate) run: u64,
     /// Random number of the run, the same in copies of its files.
     pub(crate) instance: u64,
-    /// First and last write whose rows are in it.
+    /// First and last write whose rows are in the file.
     pub(crate) first: u64,
     pub(crate) last: u64,
 }
@@ -39,7 +39,7 @@ impl Name {
             first: number(first)?,
             last: number(last)?,
         };
-        // one spelling for each name
+        // each name has exactly one spelling
         let is_whole = parts.next().is_none() && name.first <= name.last;
         (is_whole && name.text().strip_suffix(".parquet") == Some(text)).then_some(name)
     }
@@ -56,12 +56,12 @@ impl Name {
         format!("{hour}_{run:06}_{instance:016x}_{first:08}-{last:08}.parquet")
     }
 
-    /// Files of one group are merged with each other only.
+    /// Returns the key of the group; only files of one group are merged.
     pub(crate) fn group(&self) -> (Table, u64, u64, i64) {
         (self.table, self.run, self.instance, self.hour)
     }
 
-    /// Reports whether all rows of the other file are in this one too: it was merged, and the other one not removed yet.
+    /// Returns `true` if this file contains all rows of `other`, which was merged but not removed yet.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         self != other
             && self.group() == other.group()
@@ -75,7 +75,7 @@ fn number(text: &str) -> Option<u64> {
     is_number.then(|| text.parse().ok()).flatten()
 }
 
-/// The beginning of an hour since 1970.
+/// Returns the start of an hour, counted from 1970.
 fn start_of(hour: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(hour.saturating_mul(3600), 0).unwrap_or_default()
 }

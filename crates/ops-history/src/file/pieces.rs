@@ -1,16 +1,16 @@
-//! Row groups of several files, put together to those of one.
+//! Chooses which row groups of several files are copied and which are merged.
 
 use std::ops::Range;
 
-/// Rows of a row group that is copied as it is: a reader looks at each of them, so there should not be many.
+/// Minimum rows of a row group that is copied unchanged: readers check every row group, so there should be few.
 const MIN_ROWS: u64 = 12 * 1024;
 
-/// Row groups that become one, in the order in which they were written, and what is known of their rows.
+/// Consecutive row groups that become one, with their rows and times.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Piece {
     pub(crate) parts: Range<usize>,
     pub(crate) rows: u64,
-    /// Times of the first and the last row.
+    /// Times of the first and last row.
     pub(crate) times: (i64, i64),
 }
 
@@ -25,8 +25,8 @@ impl Piece {
     }
 }
 
-/// Returns the row groups of the merged file: as many as can be copied as they are, so that its rows are in order all the same, and
-/// its row groups are not too small.
+/// Returns the row groups of the merged file. As many as possible are copied unchanged, provided that rows stay in
+/// order and row groups are not too small.
 pub(crate) fn pieces(parts: impl IntoIterator<Item = Piece>) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     for mut piece in parts {
@@ -77,7 +77,7 @@ mod tests {
     fn large_row_groups_stay_apart_unless_their_times_overlap() {
         let large = |first, last| (16_384, first, last);
         assert_eq!(parts(&[]), [[0; 0]; 0]);
-        // the last moment of one may be the first one of the next
+        // the last time of one may equal the first time of the next
         assert_eq!(
             parts(&[large(1, 5), large(5, 9), large(10, 20)]),
             [[0], [1], [2]]
@@ -95,7 +95,7 @@ mod tests {
     fn small_row_groups_become_as_few_as_possible() {
         let small = |count: i64| (0..count).map(|at| (5000, at, at)).collect::<Vec<_>>();
         assert_eq!(parts(&small(16)), [(0..16).collect::<Vec<_>>()]);
-        // one small one does no harm beside large ones
+        // a single small row group beside large ones is accepted
         assert_eq!(
             parts(&[(16_384, 1, 2), (16_384, 3, 4), (5000, 5, 6)]),
             [[0], [1], [2]]

@@ -1,4 +1,4 @@
-//! From rows to a file that is there as a whole, or not at all.
+//! Writes rows to a file that exists either as a whole or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -23,15 +23,15 @@ pub(crate) const KEY_CHECKED: &str = "ops_history.checked_bytes";
 pub(crate) const KEY_CRC: &str = "ops_history.crc32";
 pub(crate) const KEY_REQUESTS: &str = "ops_history.requests";
 
-/// A file as a whole.
+/// Content of a file besides its row groups.
 pub(crate) struct Content {
-    /// Rows of the largest row group that is written, and not copied.
+    /// Rows of the largest row group that is written rather than copied.
     pub(crate) rows: usize,
-    /// Numbers of its requests, for the footer.
+    /// Request counts for the footer.
     pub(crate) requests: Option<String>,
 }
 
-/// Writes one file, whose row groups are those that `fill` writes. Returns its path and bytes once its name is on the disk.
+/// Writes a file with the row groups that `fill` writes. Returns its path and bytes once the name is synced to disk.
 pub(crate) fn publish(
     dir: &Path,
     name: &Name,
@@ -57,30 +57,30 @@ pub(crate) fn publish(
         .map_err(failed("write the file to the disk"))?;
     steps.at(Step::Synced).map_err(failed("write the file"))?;
     fs::rename(&draft.0, &path).map_err(failed("give the file its name"))?;
-    // from here on its rows are there, whatever happens
+    // from here on its rows are visible, even after a crash
     let on_disk = steps
         .at(Step::Named)
         .and_then(|()| sync(&folder))
         .and_then(|()| steps.at(Step::Published));
     if let Err(error) = on_disk {
-        // they are counted as lost, so nobody may find them
+        // the rows are counted as lost, so no reader may find them
         fs::remove_file(&path).map_err(failed("remove the file"))?;
         return Err(Error::io(&path, "write the name to the disk", error));
     }
     Ok((path, bytes))
 }
 
-/// A file that is removed again unless it got its name.
+/// A file that is removed on drop unless it was renamed.
 struct Draft(PathBuf);
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // after a rename there is none
+        // after the rename there is no file
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// The row groups of a file that is being written.
+/// Row groups of a file that is being written.
 pub(crate) struct RowGroups<'a> {
     writer: SerializedFileWriter<Checked<'a>>,
     steps: &'a Steps,
@@ -89,7 +89,7 @@ pub(crate) struct RowGroups<'a> {
 }
 
 impl RowGroups<'_> {
-    /// Writes one: `column` is called for each column in turn.
+    /// Writes one row group: `column` is called for each column in turn.
     pub(crate) fn write(
         &mut self,
         mut column: impl FnMut(usize, &mut ColumnWriter<'_>) -> ParquetResult<()>,
@@ -108,7 +108,7 @@ impl RowGroups<'_> {
         Ok(())
     }
 
-    /// Copies one of another file as it is, with its Bloom filters.
+    /// Copies a row group of another file unchanged, with its Bloom filters.
     pub(crate) fn copy(&mut self, file: &File, group: &RowGroupMetaData) -> ParquetResult<()> {
         let rows_written = u64::try_from(group.num_rows())?;
         let mut copy = self.writer.next_row_group()?;
@@ -176,7 +176,7 @@ fn write(
     Ok(writer.inner().bytes)
 }
 
-/// A file, and the checksum of all that was written to it.
+/// A file, with the checksum of everything written to it.
 struct Checked<'a> {
     file: &'a File,
     crc: crc32fast::Hasher,

@@ -1,26 +1,28 @@
-//! Requests of a file by minute, route, status and duration, counted when it is written and kept in its footer.
+//! Request counts of a file by minute, route, status and duration, computed when it is written and stored in its
+//! footer.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes of the text in a footer; a file with more of it has none, and its rows are read instead.
+/// Maximum bytes of the counts in a footer; beyond them the footer has no counts, and the rows are read instead.
 const MAX_BYTES: usize = 1 << 20;
-/// Bits of a duration that tell it from others: durations within less than 1 % of each other are counted together.
+/// Number of leading bits by which durations are distinguished: durations within less than 1 % of each other are
+/// counted together.
 const BITS: u32 = 8;
 
-/// Requests that have these in common.
+/// Key of requests that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Group<'a> {
-    /// Minute of the hour.
+    /// Minute within the hour.
     pub(crate) minute: i64,
     pub(crate) method: Option<Cow<'a, str>>,
     pub(crate) route: Option<Cow<'a, str>>,
     pub(crate) status: Option<i64>,
 }
 
-/// Numbers of requests.
+/// Request counts of one or several files.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Requests<'a> {
     pub(crate) service: String,
@@ -30,21 +32,21 @@ pub(crate) struct Requests<'a> {
 /// Requests whose durations are counted together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Bucket {
-    /// Longest duration; `None` for requests without one.
+    /// Longest duration; `None` for requests without a duration.
     pub(crate) duration_us: Option<i64>,
     pub(crate) requests: u64,
 }
 
-/// Numbers as they stand in a footer.
+/// Serialized form of the counts in a footer.
 #[derive(Default, Deserialize, Serialize)]
 struct Text {
     service: String,
-    /// Method and route of the rows that have this place.
+    /// Method and route, indexed by the rows.
     routes: Vec<(Option<String>, Option<String>)>,
     rows: Vec<TextRow>,
 }
 
-/// Minute, place of the route, status, and pairs of duration and number.
+/// Minute, index into `routes`, status, and pairs of duration and count.
 type TextRow = (i64, usize, Option<i64>, Vec<(Option<i64>, u64)>);
 
 impl<'a> Requests<'a> {
@@ -77,7 +79,7 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// Returns the numbers of the hour as a whole, as those of its first minute.
+    /// Returns the counts of the whole hour, with minute 0.
     #[cfg(feature = "sql")]
     pub(crate) fn of_hour(self) -> Self {
         let mut hour = Self::new(self.service);
@@ -87,14 +89,14 @@ impl<'a> Requests<'a> {
         hour
     }
 
-    /// Each group with its buckets, the shortest durations first.
+    /// Returns each group with its buckets, shortest durations first.
     #[cfg(feature = "sql")]
     pub(crate) fn groups(&self) -> impl Iterator<Item = (&Group<'a>, &Bucket)> {
         let groups = self.groups.iter();
         groups.flat_map(|(group, buckets)| buckets.values().map(move |bucket| (group, bucket)))
     }
 
-    /// Returns the text for a footer, with its checksum; `None` if it is too long.
+    /// Returns the text for the footer, with its checksum; `None` if it is too long.
     pub(crate) fn to_text(&self) -> Option<String> {
         let mut text = Text {
             service: self.service.clone(),
@@ -120,7 +122,7 @@ impl<'a> Requests<'a> {
 }
 
 impl Requests<'static> {
-    /// Reads the text of a footer; `None` if it is damaged.
+    /// Parses the text of a footer; `None` if it is damaged.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (crc, json) = text.split_at_checked(8)?;
         if u32::from_str_radix(crc, 16).ok()? != crc32fast::hash(json.as_bytes()) {
@@ -155,7 +157,7 @@ impl Requests<'static> {
     }
 }
 
-/// Number of the bucket of a duration; requests without one come last.
+/// Returns the bucket of a duration; requests without one come last.
 fn bucket_of(duration_us: Option<i64>) -> u64 {
     let Some(us) = duration_us.and_then(|us| u64::try_from(us).ok()) else {
         return u64::MAX;

@@ -1,4 +1,4 @@
-//! A file that somebody wrote, looked at before it is believed.
+//! A file on disk, which is validated before it is read.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,10 +15,10 @@ use crate::file::publish::{KEY_CHECKED, KEY_CRC, KEY_REQUESTS, KEY_TABLE, KEY_VE
 use crate::file::requests::Requests;
 use crate::table::SCHEMA_VERSION;
 
-/// A file whose footer says that it is ours.
+/// A file whose footer is that of a history file.
 pub(crate) struct Stored {
     pub(crate) reader: SerializedFileReader<File>,
-    /// The file that the reader reads.
+    /// File behind `reader`.
     pub(crate) file: File,
     pub(crate) rows: u64,
     checked: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Reads the footer: version, table, columns.
+    /// Reads the footer and checks its version, table, columns and offsets.
     pub(crate) fn open(found: &Found) -> Result<Self, Error> {
         let path = &found.path;
         let file = open(path)?;
@@ -81,7 +81,7 @@ impl Stored {
         })
     }
 
-    /// Times of its first and its last row in microseconds since 1970; `None` if it does not have them.
+    /// Returns the times of the first and last row in microseconds since 1970; `None` if the footer lacks them.
     #[cfg(feature = "sql")]
     pub(crate) fn times(&self) -> Option<(i64, i64)> {
         let groups = self.reader.metadata().row_groups().iter();
@@ -92,7 +92,7 @@ impl Stored {
         Some((first, last))
     }
 
-    /// Numbers of its requests; `None` if it has none, or they are damaged.
+    /// Returns the request counts; `None` if the footer has none, or they are damaged.
     pub(crate) fn requests(&self) -> Option<Requests<'static>> {
         let footer = self.reader.metadata().file_metadata();
         let mut pairs = footer.key_value_metadata().into_iter().flatten();
@@ -100,7 +100,7 @@ impl Stored {
         Requests::parse(pair.value.as_deref()?)
     }
 
-    /// Reads all of it, and compares the checksum.
+    /// Reads the file and compares its checksum.
     pub(crate) fn verify(&self, path: &Path) -> Result<(), Error> {
         let mut left = open(path)?.take(self.checked);
         let mut crc = crc32fast::Hasher::new();
@@ -124,7 +124,7 @@ impl Stored {
     }
 }
 
-/// Times of the first and the last row of a row group; `None` if it does not have them.
+/// Returns the times of the first and last row of a row group; `None` if it lacks them.
 pub(crate) fn times(group: &RowGroupMetaData) -> Option<(i64, i64)> {
     match group.columns().first()?.statistics()? {
         Statistics::Int64(times) => Some((*times.min_opt()?, *times.max_opt()?)),
@@ -132,7 +132,7 @@ pub(crate) fn times(group: &RowGroupMetaData) -> Option<(i64, i64)> {
     }
 }
 
-/// Reports whether a column and its Bloom filter are within the first bytes of its file.
+/// Returns `true` if a column and its Bloom filter are within the first `bytes` bytes of the file.
 fn is_within(column: &ColumnChunkMetaData, bytes: u64) -> bool {
     let range = |start: i64, length: i64| {
         let end = u64::try_from(start)

@@ -1,4 +1,4 @@
-//! The calls to a bucket, each within what is left of the time.
+//! Calls to a bucket, each within the remaining time.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,13 +19,13 @@ use crate::Table;
 use crate::error::{Error, chain};
 use crate::file::name::Name;
 
-/// Objects below a prefix that are looked at; more are no history.
+/// Maximum number of objects listed below a prefix; more are an error.
 const MAX_OBJECTS: usize = 100_000;
-/// Bytes of an object that are in memory at a time.
+/// Bytes of an object read at a time.
 const PIECE_BYTES: u64 = 8 << 20;
-/// Times that a call is tried again.
+/// Number of retries of a call.
 const RETRIES: usize = 2;
-/// Variables of which one names credentials. Without any the role of the machine is asked for.
+/// Variables that configure credentials. If none is set, the role of the machine is used.
 const CREDENTIALS: [&str; 4] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -43,7 +43,7 @@ pub(super) struct Bucket {
     has_credentials: bool,
 }
 
-/// An object with the name of a file of ours.
+/// An object whose name is that of a history file.
 pub(super) struct Object {
     pub(super) name: Name,
     pub(super) path: Path,
@@ -65,7 +65,7 @@ impl Bucket {
                 retry_timeout: budget,
             });
         if let Some(endpoint) = &prefix.endpoint {
-            // before that of either variable
+            // wins over both variables
             builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
         }
         let endpoints = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
@@ -130,7 +130,7 @@ impl Bucket {
         })
     }
 
-    /// Lists the objects that have a name of ours, in whatever folder below the prefix.
+    /// Lists the objects named like history files, in any folder below the prefix.
     pub(super) fn list(&self) -> Result<Vec<Object>, Error> {
         let mut listed = self.store.list(Some(&self.prefix));
         let mut found = Vec::new();
@@ -147,7 +147,7 @@ impl Bucket {
         Ok(found)
     }
 
-    /// Writes an object into a file, piece by piece; `false` if it went away.
+    /// Writes an object to a file piece by piece; `false` if the object was removed meanwhile.
     pub(super) fn read(&self, object: &Object, to: &FilePath) -> Result<bool, Error> {
         let failed = |error| Error::io(to, "write the copy", error);
         let mut options = crate::file::directory::private();
@@ -191,7 +191,7 @@ impl Bucket {
         folder.join(name.text())
     }
 
-    /// The address of an object, for people.
+    /// Returns the URL of an object, for messages.
     pub(super) fn url_of(&self, object: &Object) -> String {
         let path = object.path.as_ref().strip_prefix(self.prefix.as_ref());
         let path = path.unwrap_or_default().trim_start_matches('/');
@@ -219,20 +219,21 @@ impl Bucket {
     }
 }
 
-/// Settings that stand in the head of a request, over which the client panics if they cannot.
+/// Settings sent in request headers; the client panics if they are not valid there.
 const IN_HEADS: [(AmazonS3ConfigKey, &str); 3] = [
     (AmazonS3ConfigKey::AccessKeyId, "access key id"),
     (AmazonS3ConfigKey::Token, "session token"),
     (AmazonS3ConfigKey::Region, "region"),
 ];
 
-/// Settings of the variables of AWS. One that is empty counts as unset, and a session belongs to the credentials beside it.
+/// Reads the settings from the AWS variables. An empty one counts as unset, and a session token applies only to the
+/// credentials it belongs to.
 fn of_variables(own_id: Option<&str>) -> AmazonS3Builder {
     let id = std::env::var("AWS_ACCESS_KEY_ID").unwrap_or_default();
     let has_others = own_id.is_some_and(|own| own != id.trim_end());
     let settings = std::env::vars_os().filter_map(|(name, value)| {
         let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
-        // as a file that it came from ends
+        // values read from files end with a line break
         let value = value.trim_end().to_owned();
         let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase());
         let key: AmazonS3ConfigKey = key?.parse().ok()?;
@@ -244,9 +245,9 @@ fn of_variables(own_id: Option<&str>) -> AmazonS3Builder {
     })
 }
 
-/// Returns `true` for an address that requests can be made from; the client panics over others.
+/// Returns `true` for a URL that requests can be sent to; the client panics on others.
 fn is_url(endpoint: &str) -> bool {
-    // it parses by both
+    // both parsers have to accept it
     let parsed = endpoint.parse::<http::Uri>();
     let is_http = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
     parsed.is_ok_and(|uri| is_http(&uri))
@@ -259,14 +260,15 @@ fn names_user(endpoint: &str) -> bool {
     parsed.is_ok_and(|uri| uri.authority().is_some_and(|at| at.as_str().contains('@')))
 }
 
-/// Returns `true` if `AWS_SKIP_SIGNATURE` says so: then the user of an endpoint is sent, as a server before the bucket may ask for.
+/// Returns `true` if `AWS_SKIP_SIGNATURE` is set: then the user in the endpoint is sent, for a proxy in front of the
+/// bucket.
 fn is_unsigned(builder: &AmazonS3Builder) -> bool {
     let skips = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature);
     let skips = skips.unwrap_or_default().to_ascii_lowercase();
     matches!(&*skips, "1" | "true" | "on" | "yes" | "y")
 }
 
-/// The name that the last two parts of a path are, if they are one.
+/// Returns the object if the last two parts of its path are a table and the name of a history file.
 fn ours(object: ObjectMeta) -> Option<Object> {
     let mut parts = object.location.as_ref().rsplit('/');
     let (file, folder) = (parts.next()?, parts.next()?);

@@ -1,4 +1,4 @@
-//! Files of a bucket as a directory of this machine.
+//! Copies files of a bucket to a local directory.
 
 use std::fs;
 use std::path::Path;
@@ -14,22 +14,22 @@ use crate::error::{Error, ErrorKind, chain};
 use crate::file::directory::{Found, distinct};
 use crate::file::stored::Stored;
 
-/// Times that a bucket is listed again because files went away meanwhile.
+/// Maximum number of copies of a bucket's files; it is listed again if one was removed meanwhile.
 const TRIES: usize = 5;
 
-/// Files that are copied, and limits of it.
+/// Selection of files to copy, and its limits.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Wanted {
-    /// Tables; all unless set.
+    /// Tables to copy; all unless set.
     pub tables: Vec<Table>,
-    /// The hours from this time on; all if `None`.
+    /// Start of the hours to copy; `None` for no lower bound.
     pub since: Option<SystemTime>,
-    /// The hours up to this time; all if `None`.
+    /// End of the hours to copy; `None` for no upper bound.
     pub until: Option<SystemTime>,
-    /// Bytes of all files of all prefixes together; with more of them nothing is copied. 1 GiB unless set.
+    /// Maximum bytes of all files of all prefixes together; beyond it nothing is copied. 1 GiB unless set.
     pub bytes: u64,
-    /// Time for all of it; 60 s unless set.
+    /// Time limit for the whole call; 60 s unless set.
     pub time: Duration,
 }
 
@@ -45,7 +45,7 @@ impl Default for Wanted {
     }
 }
 
-/// A directory with files of a bucket, which is removed when this is dropped.
+/// A directory with files of a bucket; removed on drop.
 #[derive(Debug)]
 pub struct LocalCopy {
     folder: TempDir,
@@ -55,22 +55,22 @@ pub struct LocalCopy {
 }
 
 impl LocalCopy {
-    /// Returns the directory, which is a history like any other.
+    /// Returns the directory, which can be queried like any other history.
     pub fn dir(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Number of files in it.
+    /// Returns the number of files.
     pub fn files(&self) -> u64 {
         self.files
     }
 
-    /// Their bytes.
+    /// Returns the total size of the files in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Objects that are left out, each with the reason.
+    /// Returns the objects that were ignored, each with the reason.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
     }
@@ -90,7 +90,7 @@ pub(super) fn fetch(prefixes: &[Prefix], wanted: &Wanted) -> Result<Vec<LocalCop
     }
     let mut copies = Vec::new();
     for (bucket, objects) in buckets.iter().zip(listed) {
-        // what the other prefixes take is theirs
+        // the limit is shared: subtract the bytes of the other prefixes
         let own = Asked::of(&objects).bytes;
         let limit = wanted.bytes.saturating_sub(asked.bytes - own);
         let copy = copy_again(bucket, objects, wanted, limit)?;
@@ -100,7 +100,7 @@ pub(super) fn fetch(prefixes: &[Prefix], wanted: &Wanted) -> Result<Vec<LocalCop
     Ok(copies)
 }
 
-/// Lists what is wanted of a bucket.
+/// Lists the wanted files of a bucket.
 fn list(bucket: &Bucket, wanted: &Wanted) -> Result<Vec<Object>, Error> {
     let mut objects = bucket.list()?;
     if objects.is_empty() {
@@ -114,7 +114,7 @@ fn list(bucket: &Bucket, wanted: &Wanted) -> Result<Vec<Object>, Error> {
     Ok(objects)
 }
 
-/// Files that are asked for, without those that were merged into others.
+/// Files to copy, without those that were merged into others.
 #[derive(Default)]
 struct Asked {
     files: usize,
@@ -146,7 +146,7 @@ impl Asked {
     }
 }
 
-/// Copies files, and lists the bucket again if one of them goes away.
+/// Copies files; lists the bucket again if one of them is removed meanwhile.
 fn copy_again(
     bucket: &Bucket,
     mut objects: Vec<Object>,
@@ -163,7 +163,7 @@ fn copy_again(
     Err(Error::bucket(bucket.url(), why))
 }
 
-/// Copies once; `None` if a file went away, as its rows may be in another one now.
+/// Copies once; `None` if a file was removed meanwhile, as its rows may be in another file now.
 fn copy(bucket: &Bucket, mut objects: Vec<Object>, limit: u64) -> Result<Option<LocalCopy>, Error> {
     let folder = tempfile::Builder::new().prefix("ops-history-").tempdir();
     let folder = folder.map_err(|error| {
@@ -180,7 +180,7 @@ fn copy(bucket: &Bucket, mut objects: Vec<Object>, limit: u64) -> Result<Option<
         bytes: 0,
         skipped: Vec::new(),
     };
-    // a file that covers others may be damaged: those are wanted then
+    // if a file that covers others is damaged, the covered files are copied instead
     loop {
         let asked = Asked::of(&objects);
         if asked.bytes > limit {
@@ -211,7 +211,7 @@ fn copy(bucket: &Bucket, mut objects: Vec<Object>, limit: u64) -> Result<Option<
     }
 }
 
-/// Removes a file that is damaged, and returns the reason.
+/// Removes a damaged file and returns the reason.
 fn damage(found: &Found) -> Result<Option<String>, Error> {
     let verified = Stored::open(found).and_then(|stored| stored.verify(&found.path));
     match verified {

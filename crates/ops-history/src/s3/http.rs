@@ -1,4 +1,4 @@
-//! The HTTP client of the other crates as the one of `object_store`.
+//! Implements the HTTP client of `object_store` with `ureq`.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 
-/// Longest body that is read or written.
+/// Maximum length of a body that is read or written.
 pub(super) const MAX_BODY_BYTES: u64 = 256 << 20;
-/// Time for a name to be resolved, and for a connection.
+/// Timeout for resolving a name, and for connecting.
 const CONNECT: Duration = Duration::from_secs(3);
-/// Time for the head of an answer.
+/// Timeout for the head of a response.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Connects until a moment.
+/// Creates clients whose requests end at the deadline.
 #[derive(Debug)]
 pub(super) struct Connector {
     pub(super) deadline: Instant,
@@ -41,7 +41,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Blocks: it runs on a thread that has nothing else to do.
+/// HTTP client that blocks its thread, which has nothing else to do.
 #[derive(Debug)]
 struct Client {
     agent: ureq::Agent,

@@ -1,8 +1,9 @@
-//! Histories in a bucket of S3, or of a server that speaks its protocol: a replica's directory that was copied there.
+//! Histories in a bucket of S3 or of an S3-compatible server: copies of the replicas' directories.
 //!
-//! A [`Prefix`] is not read in place: [`fetch`](Prefix::fetch) copies the files that a question needs into a directory for as long as
-//! it is asked, within limits, [`fetch`](fetch()) those of several prefixes within limits for all together, and [`export`](Prefix::export) copies files the other way. Any number of replicas may share a prefix,
-//! with or without folders of their own.
+//! A [`Prefix`] is not queried in place. [`fetch`](Prefix::fetch) copies the files that a query needs to a temporary
+//! directory, within limits; [`fetch`](fetch()) does so for several prefixes with common limits;
+//! [`export`](Prefix::export) copies files to the bucket. Any number of replicas may share a prefix, with or without a
+//! folder for each.
 
 mod bucket;
 mod fetch;

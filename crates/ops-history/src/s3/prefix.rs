@@ -8,7 +8,7 @@ use super::fetch::{self, LocalCopy, Wanted};
 use crate::archive::{Moved, copy_all};
 use crate::error::Error;
 
-/// The part of a bucket below which there are files of histories.
+/// Part of a bucket that holds history files.
 ///
 /// ```
 /// use ops_history::s3::Prefix;
@@ -27,12 +27,12 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// Takes `s3://BUCKET/PREFIX`. Region, endpoint and credentials that are not set are those of `AWS_REGION`, `AWS_ENDPOINT_URL`,
-    /// `AWS_ACCESS_KEY_ID` and the like, or of the machine's role.
+    /// Parses `s3://BUCKET/PREFIX`. Unset region, endpoint and credentials come from `AWS_REGION`, `AWS_ENDPOINT_URL`,
+    /// `AWS_ACCESS_KEY_ID` and related variables, or from the machine's role.
     ///
     /// # Errors
     ///
-    /// Fails if it has another form.
+    /// Fails if the URL has another form.
     pub fn parse(url: &str) -> Result<Self, Error> {
         let wrong = |why: &str| {
             Error::bucket(
@@ -58,7 +58,7 @@ impl Prefix {
         })
     }
 
-    /// Sets the URL of a server that speaks S3's protocol.
+    /// Sets the URL of an S3-compatible server.
     #[must_use]
     pub fn endpoint(mut self, url: impl Into<String>) -> Self {
         self.endpoint = Some(url.into());
@@ -72,32 +72,34 @@ impl Prefix {
         self
     }
 
-    /// Sets the access key and its secret.
+    /// Sets the access key id and its secret.
     #[must_use]
     pub fn credentials(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
         self.credentials = Some((id.into(), secret.into()));
         self
     }
 
-    /// Copies what is wanted into a directory that is removed with the value that is returned. Blocks.
+    /// Copies the wanted files to a temporary directory, which is removed when the returned value is dropped. Blocks.
     ///
-    /// A file whose checksum is wrong is left out, with its reason; files that were merged into others are not copied.
+    /// A file whose checksum is wrong is ignored and reported in [`LocalCopy::skipped`]; files that were merged into
+    /// others are not copied.
     ///
     /// # Errors
     ///
-    /// Fails if the bucket does not answer or refuses, there is no file of a history in it, a limit is exceeded, or there is no space.
+    /// Fails if the bucket is unreachable or rejects a request, has no history files, a limit is exceeded, or there is
+    /// no space.
     pub fn fetch(&self, wanted: &Wanted) -> Result<LocalCopy, Error> {
         let mut copies = fetch(std::slice::from_ref(self), wanted)?;
         let none = || Error::bucket(&self.to_string(), "nothing was copied");
         copies.pop().ok_or_else(none)
     }
 
-    /// Copies the files of the hours from `since` to `until` into the bucket, within `budget`. Blocks. Files that are there already
-    /// stay as they are. The directories may be written to meanwhile.
+    /// Copies the files of the hours from `since` to `until` into the bucket, within `budget`. Blocks. Objects that
+    /// already exist are not overwritten. The directories may be written to meanwhile.
     ///
     /// # Errors
     ///
-    /// Fails if a directory cannot be listed, a file cannot be read, or the bucket does not answer or refuses.
+    /// Fails if a directory cannot be listed, a file cannot be read, or the bucket is unreachable or rejects a request.
     pub fn export(
         &self,
         dirs: &[impl AsRef<Path>],
@@ -123,8 +125,8 @@ impl Prefix {
     }
 }
 
-/// Copies what is wanted of each of these prefixes, as [`Prefix::fetch`] does, within limits that hold for all of them together.
-/// Nothing is copied unless all of it is within them.
+/// Copies the wanted files of several prefixes, as [`Prefix::fetch`] does, with limits that apply to all of them
+/// together. Nothing is copied if the total exceeds the limit.
 ///
 /// # Errors
 ///
@@ -134,7 +136,7 @@ pub fn fetch(prefixes: &[Prefix], wanted: &Wanted) -> Result<Vec<LocalCopy>, Err
     apart(&urls.join(", "), || fetch::fetch(prefixes, wanted))
 }
 
-/// Works on a thread of its own: the caller's may be one of an async runtime.
+/// Runs `work` on a separate thread: the caller's may belong to an async runtime.
 fn apart<T: Send>(url: &str, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("ops-history-s3".to_owned());
@@ -169,7 +171,7 @@ impl fmt::Debug for Prefix {
 pub(super) fn without_secrets(url: &str) -> String {
     let scheme = url.find("://").map_or("", |at| &url[..at + 3]);
     let (before, more) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
-    // a password may have a mark of queries in it
+    // a password may contain `?` or `#`
     if more.contains('@') {
         return format!("{scheme}[REDACTED]");
     }

@@ -1,4 +1,4 @@
-//! `requests_by_hour` and `requests_by_minute`: numbers that stand in footers, and those of the files that have none.
+//! `requests_by_hour` and `requests_by_minute`: counts from the footers, or from the rows of files without them.
 
 use duckdb::{Appender, Connection, params};
 
@@ -11,13 +11,13 @@ use crate::file::requests::Requests;
 use crate::file::stored::Stored;
 use crate::table::REQUEST;
 
-/// A view, the name of its first column, and the time that is one row of it.
+/// Name of a view, name of its first column, and length of the interval that a row covers.
 const VIEWS: [(&str, &str, i64); 2] = [
     ("requests_by_hour", "hour", HOUR_US),
     ("requests_by_minute", "minute", MINUTE_US),
 ];
 
-/// Makes those of the views over these files that the statement names: a day has many minutes.
+/// Creates the views that the statement names, and only those: a day has many minutes.
 pub(super) fn create(connection: &Connection, files: &[Found], sql: &str) -> Result<(), Error> {
     let sql = sql.to_ascii_lowercase();
     for (view, column, length) in VIEWS.iter().filter(|(view, ..)| sql.contains(view)) {
@@ -42,7 +42,7 @@ fn create_view(
     let mut uncounted = Vec::new();
     let mut rows = connection.appender(&table)?;
     for one in files.iter().filter(|one| one.name.table == Table::Logs) {
-        // a file that went away is missed by whoever reads its rows
+        // if the file was removed meanwhile, reading its rows fails
         let requests = Stored::open(one).ok().and_then(|stored| stored.requests());
         match requests {
             Some(requests) if length == HOUR_US => append(&mut rows, one, &requests.of_hour())?,

@@ -1,4 +1,4 @@
-//! `last_lines`: the newest lines of each run, from as few files as have them.
+//! `last_lines`: the newest lines of each run, from as few files as possible.
 
 use std::cmp::Reverse;
 
@@ -6,10 +6,10 @@ use crate::Table;
 use crate::file::directory::Found;
 use crate::file::stored::Stored;
 
-/// Lines of each run, unless it has fewer.
+/// Minimum number of lines per run, if it has as many.
 const LINES: u64 = 1000;
 
-/// Returns the files with the newest lines of each run.
+/// Returns the files that contain the newest lines of each run.
 pub(super) fn files(all: &[Found]) -> Vec<Found> {
     let lines = all.iter().filter(|one| one.name.table == Table::Logs);
     let mut lines: Vec<&Found> = lines.collect();
@@ -19,7 +19,7 @@ pub(super) fn files(all: &[Found]) -> Vec<Found> {
     runs.flat_map(newest).collect()
 }
 
-/// Chooses among the files of one run, the newest hour first. Lines that were late may be in another file than their neighbors.
+/// Selects among the files of one run, newest hour first. Late lines may be in another file than their neighbors.
 fn newest(files: &[&Found]) -> Vec<Found> {
     let mut looked_at: Vec<(Range, &Found)> = Vec::new();
     for hour in files.chunk_by(|a, b| a.name.hour == b.name.hour) {
@@ -42,7 +42,7 @@ fn newest(files: &[&Found]) -> Vec<Found> {
     chosen.map(|(_, one)| (*one).clone()).collect()
 }
 
-/// Rows of a file, and the times of the first and the last one.
+/// Rows of a file, and the times of the first and last row.
 struct Range {
     rows: u64,
     first: i64,
@@ -50,7 +50,7 @@ struct Range {
 }
 
 impl Range {
-    /// A file that went away is taken for the newest one: whoever reads it notices.
+    /// Reads the footer. A file that was removed counts as the newest one, so that reading it fails.
     fn of(one: &Found) -> Self {
         let stored = Stored::open(one).ok();
         let known = stored.and_then(|stored| Some((stored.rows, stored.times()?)));

@@ -1,4 +1,5 @@
-//! SQL over the files of one or several directories, by DuckDB: read-only, with limits, and with no way to other files.
+//! SQL over the files of one or several directories, run by DuckDB: read-only, limited, and without access to other
+//! files.
 
 mod counted;
 mod last;
@@ -22,19 +23,20 @@ use sandbox::Sandbox;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Time after which it is stopped.
+    /// Time after which the statement is stopped.
     pub time: Duration,
-    /// Rows of its answer; further ones are left out, and the answer says so.
+    /// Maximum rows of the answer; further ones are omitted, and `is_truncated` is set.
     pub rows: usize,
-    /// Bytes of its rows as JSON; further ones are left out, and the answer says so. A first row of more is an error.
+    /// Maximum bytes of the rows as JSON; further rows are omitted, and `is_truncated` is set. Fails if the first row
+    /// alone exceeds it.
     pub bytes: u64,
     /// Memory of the engine in bytes; a statement that needs more fails.
     pub memory: u64,
     /// Threads of the engine; `None` for one per processor.
     pub threads: Option<usize>,
-    /// Files of the hours from this time on are asked; of all if `None`.
+    /// Start of the hours whose files are read; `None` for no lower bound.
     pub since: Option<SystemTime>,
-    /// Files of the hours up to this time are asked; of all if `None`.
+    /// End of the hours whose files are read; `None` for no upper bound.
     pub until: Option<SystemTime>,
 }
 
@@ -52,33 +54,35 @@ impl Default for Limits {
     }
 }
 
-/// Answer to a statement.
+/// Result of a statement.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Answer {
-    /// Names of the columns, in their order; empty without rows.
+    /// Names of the columns in order; empty without rows.
     pub columns: Vec<String>,
     /// Rows, each with the JSON text of one value for each column.
     pub rows: Vec<Vec<String>>,
-    /// There are more rows than the limit, or more bytes.
+    /// Set if the row or byte limit cut off rows.
     pub is_truncated: bool,
-    /// Number of files that were asked.
+    /// Number of files read.
     pub files: usize,
-    /// Files that were left out, each with the reason.
+    /// Files that were ignored, each with the reason.
     pub skipped: Vec<String>,
-    /// Time that it took, in seconds.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// Times that a statement is tried again because files were merged or removed while it ran.
+/// Maximum number of attempts; a statement is retried if files were merged or removed while it ran.
 const TRIES: usize = 5;
 
-/// Answers one SELECT over the tables `logs`, `spans`, `metrics`, `last_lines`, `requests`, `requests_by_hour` and
-/// `requests_by_minute` of these directories, which may be written to meanwhile. Rows that are in several files, or a file that is in several directories, count once.
+/// Runs one SELECT over the tables `logs`, `spans`, `metrics`, `last_lines`, `requests`, `requests_by_hour` and
+/// `requests_by_minute` of these directories, which may be written to meanwhile. Rows that are in several files, and
+/// files that are in several directories, count once.
 ///
 /// # Errors
 ///
-/// Fails if a directory cannot be listed, or the statement is not one SELECT, is wrong, reads anything else, or exceeds a limit.
+/// Fails if a directory cannot be listed, if the statement is invalid, not a single SELECT or reads anything else, or
+/// if a limit is exceeded.
 pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<Answer, Error> {
     let started = Instant::now();
     let mut damaged = BTreeSet::new();
@@ -107,7 +111,7 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
                 return Err(error);
             }
             Err(error) => {
-                // a file that went away meanwhile is missed in words of all kinds; a good footer may have bad pages
+                // the message for a missing file varies; a file with a valid footer may have damaged pages
                 let gone = files.readable.iter().any(|one| !one.path.exists());
                 let bad = match gone || is_final(&error) {
                     true => Vec::new(),
@@ -122,7 +126,7 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
     }
 }
 
-/// Returns the tables of files that a statement may need: those that it names, in whatever place.
+/// Returns the tables that a statement may need: those whose names occur anywhere in it.
 pub fn tables_of(sql: &str) -> Vec<Table> {
     let sql = sql.to_ascii_lowercase();
     let names = |table: &Table| match table {
@@ -134,7 +138,7 @@ pub fn tables_of(sql: &str) -> Vec<Table> {
     Table::ALL.iter().filter(needed).copied().collect()
 }
 
-/// Beginnings of errors that no file is to blame for.
+/// Prefixes of engine errors that are not caused by a file.
 const OF_STATEMENT: [&str; 6] = [
     "Binder Error",
     "Catalog Error",
@@ -144,7 +148,7 @@ const OF_STATEMENT: [&str; 6] = [
     "Permission Error",
 ];
 
-/// Reports whether looking at the files again changes nothing: that may mean to read all of them.
+/// Returns `true` if checking the files cannot change the outcome; checking may read all of them.
 fn is_final(error: &Error) -> bool {
     let text = error.to_string();
     OF_STATEMENT.iter().any(|kind| text.starts_with(kind))

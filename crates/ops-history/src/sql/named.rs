@@ -1,30 +1,30 @@
 use super::tables::literal;
 use crate::error::Error;
 
-/// A question that is asked often.
+/// A predefined query.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Named {
-    /// Name.
+    /// Name of the query.
     pub name: &'static str,
-    /// Description of the answer.
+    /// Description of the result.
     pub about: &'static str,
-    /// Name of its argument; `None` if it has none.
+    /// Description of the argument; `None` if there is none.
     pub argument: Option<&'static str>,
     sql: &'static str,
-    /// Reports whether the argument may be this.
+    /// Returns `true` if the argument is valid.
     takes: fn(&str) -> bool,
 }
 
-/// Characters of an argument that an error shows.
+/// Maximum number of characters of an argument in an error.
 const MAX_SHOWN: usize = 40;
 
 impl Named {
-    /// Returns the statement with its argument in it.
+    /// Returns the statement with its argument inserted.
     ///
     /// # Errors
     ///
-    /// Fails if an argument is missing or is not what the question takes, or there is one too many.
+    /// Fails if the argument is missing, invalid or not expected.
     pub fn sql(&self, argument: Option<&str>) -> Result<String, Error> {
         match (self.argument, argument) {
             (None, None) => Ok(self.sql.to_owned()),
@@ -46,7 +46,7 @@ impl Named {
     }
 }
 
-/// Returns the question of this name.
+/// Returns the predefined query of this name.
 pub fn named(name: &str) -> Option<&'static Named> {
     NAMED.iter().find(|named| named.name == name)
 }
@@ -69,7 +69,7 @@ fn is_run(text: &str) -> bool {
     text.parse::<i64>().is_ok_and(|run| run >= 0)
 }
 
-/// Questions that are asked often.
+/// Predefined queries.
 pub const NAMED: &[Named] = &[
     plain(
         "slowest-routes",

@@ -14,16 +14,16 @@ use super::{Answer, Limits, counted};
 use crate::error::Error;
 use crate::file::directory::Found;
 
-/// Name of a row as a whole, which is that of no column: a column would be taken in its place.
+/// Alias of a whole row that matches no column: a column of the same name would take precedence.
 const ROW: &str = "\"row of this answer\"";
-/// Time after which a statement is interrupted again: the engine forgets an interruption that comes before it begins.
+/// Interval between interrupts: the engine ignores an interrupt that arrives before the statement starts.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// An engine without a database that reads these files, and nothing else.
+/// An in-memory engine that can read these files and nothing else.
 pub(super) struct Sandbox(Connection);
 
 impl Sandbox {
-    /// Makes the tables of these files that the statement may read.
+    /// Creates the views of these files that the statement may read.
     pub(super) fn open(files: &[Found], sql: &str, limits: &Limits) -> Result<Self, Error> {
         let connection = Connection::open_in_memory().map_err(failed)?;
         let threads = limits.threads.map_or_else(String::new, |threads| {
@@ -36,11 +36,11 @@ impl Sandbox {
             limits.memory
         );
         connection.execute_batch(&bounds).map_err(failed)?;
-        // times have no zone, and are compared with `now()` in that of the machine otherwise; an engine that was built without zones has
-        // no such setting, and knows UTC only
+        // times have no zone and would be compared with `now()` in the machine's zone; an engine built without time
+        // zones lacks this setting and uses UTC
         let _ = connection.execute_batch("SET TimeZone = 'UTC'");
         counted::create(&connection, files, sql)?;
-        // both the files and the patterns by which they are named
+        // both the paths and the patterns under which the views name them
         let paths = files.iter().flat_map(|one| {
             let (path, pattern) = (one.path.to_string_lossy(), pattern(one));
             let differs = (path != pattern).then(|| literal(&pattern));
@@ -88,12 +88,13 @@ impl Sandbox {
     }
 
     fn rows(&self, sql: &str, limits: &Limits) -> Result<Answer, Error> {
-        // the engine writes the values as JSON, so that each of its types has one form
+        // the engine converts the values to JSON, so that each type has one form
         let more = limits.rows.saturating_add(1);
         let within = within(sql);
         let wrapped = format!("SELECT to_json({ROW}) {within} AS {ROW} LIMIT {more}");
         let mut statement = self.0.prepare(&wrapped).map_err(failed)?;
-        // piece by piece: the engine counts no answer against its memory, and its iterator panics where `step` fails
+        // streamed: the engine does not count results against its memory limit, and its iterator panics where `step`
+        // returns an error
         drop(statement.stream_arrow([]).map_err(failed)?);
         let mut answer = Answer::default();
         let mut left = limits.bytes;
@@ -124,7 +125,7 @@ impl Sandbox {
         Ok(answer)
     }
 
-    /// Returns the statement without its semicolon and what follows that, if it is one SELECT and nothing else.
+    /// Returns the statement without a trailing semicolon and anything after it, if it is a single SELECT.
     pub(super) fn checked<'a>(&self, sql: &'a str) -> Result<Cow<'a, str>, Error> {
         let sql = sql.trim().trim_end_matches(';').trim_end();
         let parsed = self.parsed(sql)?;
@@ -137,7 +138,7 @@ impl Sandbox {
             }));
         }
         match parsed.statements.len() {
-            // a comment after the semicolon: the parser writes the statement itself anew
+            // a comment follows the semicolon: the parser regenerates the statement without it
             1 if sql.contains(';') && self.parsed(&within(sql))?.error => {
                 let question =
                     "SELECT json_deserialize_sql(json_serialize_sql(CAST(? AS VARCHAR)))";
@@ -152,26 +153,26 @@ impl Sandbox {
         }
     }
 
-    /// Asks the engine's own parser: it gives an error for anything but SELECT.
+    /// Parses the statement with the engine's parser, which reports an error for anything but SELECT.
     fn parsed(&self, sql: &str) -> Result<Parsed, Error> {
         let question = "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)";
         let json: String = self
             .0
             .query_row(question, [sql], |row| row.get(0))
             .map_err(failed)?;
-        // a number beyond those of its type is written as one of the words
+        // a number out of range is written as one of these words
         serde_json::from_str(&json)
             .or_else(|_| serde_json::from_str(&with_words_quoted(&json)))
             .map_err(|error| Error::statement(error.to_string()))
     }
 }
 
-/// A statement as the rows of another one.
+/// Wraps a statement as a subquery.
 fn within(sql: &str) -> String {
     format!("FROM (\n{sql}\n)")
 }
 
-/// Makes texts of the words that the engine writes for numbers that JSON does not have: `NaN`, `Infinity` and `-Infinity`.
+/// Quotes `NaN`, `Infinity` and `-Infinity`, which the engine writes although JSON has no such numbers.
 fn with_words_quoted(json: &str) -> String {
     let mut quoted = String::with_capacity(json.len() + 2);
     let (mut rest, mut is_text) = (json, false);
@@ -201,7 +202,7 @@ struct Parsed {
     statements: Vec<serde::de::IgnoredAny>,
 }
 
-/// Columns of a row in their order.
+/// Columns of a row in order.
 struct Row(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Row {

@@ -5,7 +5,7 @@ use crate::Table;
 use crate::file::directory::Found;
 use crate::table::{Form, REQUEST};
 
-/// Statements that make the tables of these files, and `last_lines` if the statement names it.
+/// Returns the statements that create the views of these files, with `last_lines` only if the statement names it.
 pub(super) fn views(files: &[Found], sql: &str) -> String {
     let mut views = String::new();
     for table in Table::ALL {
@@ -23,7 +23,7 @@ pub(super) fn views(files: &[Found], sql: &str) -> String {
     views
 }
 
-/// Statement that makes a view of these files of a table.
+/// Returns the statement that creates a view of these files.
 fn create<'a>(name: &str, table: Table, files: impl IntoIterator<Item = &'a Found>) -> String {
     let files: Vec<_> = files.into_iter().collect();
     let columns = table.columns().iter();
@@ -41,7 +41,7 @@ fn create<'a>(name: &str, table: Table, files: impl IntoIterator<Item = &'a Foun
 
 fn view(name: &str, form: Form) -> String {
     match form {
-        // a cast goes by way of text
+        // a cast would convert by way of text
         Form::Time => format!("make_timestamp(epoch_us({name})) AS {name}"),
         Form::Id(_) => format!("lower(hex({name})) AS {name}, {name} AS {name}_bytes"),
         Form::Number if name == "duration_us" => {
@@ -51,7 +51,7 @@ fn view(name: &str, form: Form) -> String {
     }
 }
 
-/// The columns of a table without a row.
+/// Returns a subquery with the columns of a table and no rows.
 fn nothing(table: Table) -> String {
     let columns = table.columns().iter().map(|column| {
         let kind = match column.form {
@@ -67,7 +67,7 @@ fn nothing(table: Table) -> String {
     format!("(SELECT {} WHERE false)", columns.join(", "))
 }
 
-/// Call that reads these files. No folder on their way is a column, as `run=7` would be.
+/// Returns a table function that reads these files. Folders such as `run=7` in a path do not become columns.
 pub(super) fn rows_of<'a>(files: impl IntoIterator<Item = &'a Found>) -> String {
     let patterns = files.into_iter().map(|one| literal(&pattern(one)));
     let patterns: Vec<_> = patterns.collect();
@@ -75,7 +75,7 @@ pub(super) fn rows_of<'a>(files: impl IntoIterator<Item = &'a Found>) -> String 
     format!("read_parquet([{patterns}], hive_partitioning = false)")
 }
 
-/// Pattern that matches the path of a file alone: in SQL a path may be one.
+/// Returns a glob pattern that matches only the path of this file, since SQL treats a path as a pattern.
 pub(super) fn pattern(file: &Found) -> String {
     let mut pattern = String::new();
     for char in file.path.to_string_lossy().chars() {
@@ -87,7 +87,7 @@ pub(super) fn pattern(file: &Found) -> String {
     pattern
 }
 
-/// A text as SQL.
+/// Quotes a text as an SQL literal.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

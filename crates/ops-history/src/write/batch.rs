@@ -16,12 +16,12 @@ use crate::file::requests::{Group, Requests};
 use crate::step::Steps;
 use crate::table::REQUEST;
 
-/// Rows of the largest file that is not merged.
+/// Maximum number of rows of a file that is not merged.
 const MAX_ROWS: usize = 16 * 1024;
-/// Bytes of texts in memory.
+/// Maximum bytes of texts in memory.
 const MAX_TEXT: usize = 4 << 20;
 
-/// Constants of a run: every row has them.
+/// Constants of a run, repeated in every row.
 pub(super) struct Run {
     pub(super) number: u64,
     pub(super) instance: u64,
@@ -40,7 +40,7 @@ impl Run {
     }
 }
 
-/// One cell of a row that is added.
+/// One cell of a new row.
 enum Cell<'a> {
     Null,
     Int(i64),
@@ -225,7 +225,7 @@ impl Batch {
         }
     }
 
-    /// Fills the column of the run's number, which may have changed while the rows waited.
+    /// Sets the run number of all rows, which may have changed while they waited.
     fn set_run(&mut self, number: u64) {
         let rows = self.rows();
         if let Some(Cells::Int(cells)) = self.columns.last_mut() {
@@ -234,7 +234,7 @@ impl Batch {
         }
     }
 
-    /// Counts the requests of these rows of an hour.
+    /// Counts the requests among these rows of one hour.
     fn requests(&self, rows: &[u32], run: &Run) -> Option<String> {
         if self.table != Table::Logs {
             return None;
@@ -264,8 +264,8 @@ impl Batch {
         requests.to_text()
     }
 
-    /// Writes the rows as one file for each hour. Returns the rows that are in files, and the failure that kept the others out.
-    /// They are taken out, and [`clear`](Self::clear) comes next.
+    /// Writes the rows as one file per hour. Returns the number of rows written, the number of files, and the failure
+    /// that prevented the rest. Moves the values out, so the caller has to call [`clear`](Self::clear) next.
     pub(super) fn write(
         &mut self,
         dir: &Path,
@@ -276,7 +276,7 @@ impl Batch {
         self.set_run(run.number);
         let mut rows: Vec<u32> = (0..self.rows() as u32).collect();
         let time = |row: &u32| self.times.get(*row as usize).copied().unwrap_or_default();
-        // stable: rows of one microsecond stay in their order
+        // stable: rows with the same timestamp keep their order
         rows.sort_by_key(time);
         let (mut written, mut files) = (0, 0);
         for rows in rows.chunk_by(|a, b| time(a) / HOUR_US == time(b) / HOUR_US) {

@@ -1,4 +1,4 @@
-//! The thread that takes what waits, and makes files of it.
+//! Thread that writes the queued records to files.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use crate::config::Config;
 use crate::error::{Error, chain};
 use crate::file::directory::space;
 
-/// Time for which lines wait before they are taken apart.
+/// Time that lines wait before they are parsed.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// Largest reserve of bytes for others.
+/// Maximum default reserve of free bytes.
 const RESERVE: u64 = 256 << 20;
 
 pub(super) struct Flusher {
@@ -46,7 +46,7 @@ impl Flusher {
         }
     }
 
-    /// Runs until the history is closed and all of it is written.
+    /// Runs until the history is closed and everything is written.
     pub(super) fn run(mut self) {
         let mut taken = Waiting::default();
         loop {
@@ -109,7 +109,7 @@ impl Flusher {
         }
     }
 
-    /// Writes the rows of a table; without space they are dropped, and counted.
+    /// Writes the rows of a table; on failure they are dropped and counted.
     fn write(&mut self, table: usize) {
         if let Some(last) = self.last.get_mut(table) {
             *last = Instant::now();
@@ -129,7 +129,7 @@ impl Flusher {
             let number = self.number;
             self.number += 1;
             let kept = self.shared.keep_directory(self.run.instance).map(|next| {
-                // files of one number are of one run
+                // a run number must not be shared with another run
                 if let Some(next) = next.filter(|next| *next > self.run.number) {
                     self.run.number = next;
                     self.shared.done.update(|stats| stats.run = next);
@@ -168,7 +168,7 @@ impl Flusher {
     }
 }
 
-/// Fails before the last bytes of the disk are gone: others need them more.
+/// Fails if free space is below the reserve, which is left to other programs.
 fn enough_space(config: &Config) -> Result<(), Error> {
     let Some((free, all)) = space(&config.dir) else {
         return Ok(());

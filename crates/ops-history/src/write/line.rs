@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::table::REQUEST;
 
-/// A line of JSON, taken apart: what has a column, and the rest.
+/// A JSON line split into the fields that have a column and the rest.
 #[derive(Default)]
 pub(super) struct Line<'a> {
     pub(super) level: Option<Cow<'a, str>>,
@@ -22,11 +22,11 @@ pub(super) struct Line<'a> {
     pub(super) status: Option<i64>,
     pub(super) duration_us: Option<i64>,
     pub(super) error_type: Option<Cow<'a, str>>,
-    /// The other fields as a JSON object, what not all readers take as text; `None` without any.
+    /// Other fields as a JSON object; values that not every JSON reader accepts are stored as text. `None` without any.
     pub(super) rest: Option<String>,
 }
 
-/// Number of a severity in OpenTelemetry.
+/// Returns the OpenTelemetry severity number of a level.
 pub(super) fn severity(level: &str) -> Option<i64> {
     Some(match level {
         "trace" => 1,
@@ -42,7 +42,7 @@ pub(super) fn severity(level: &str) -> Option<i64> {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Fields in their order.
+/// Fields in order.
 struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -68,9 +68,9 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line; `None` if it is not one JSON object.
+    /// Parses a line; `None` if it is not a single JSON object.
     pub(super) fn parse(json: &'a [u8]) -> Option<Self> {
-        // checked as a whole once, and not text by text
+        // validated once as a whole rather than per text
         let json = std::str::from_utf8(json).ok()?;
         let Fields(fields) = serde_json::from_str(json).ok()?;
         let mut line = Self::default();
@@ -96,7 +96,7 @@ impl<'a> Line<'a> {
         Some(line)
     }
 
-    /// Puts a field into its column. It has none if it is of another type than the column.
+    /// Stores a field in its column; returns `false` if there is none, it is filled already, or the type differs.
     fn put(&mut self, key: &str, value: &'a RawValue, is_request: bool) -> bool {
         let slot = match key {
             "level" => &mut self.level,
@@ -120,11 +120,12 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Returns `false` for JSON with half a character, such as `"\ud83d"`, over which readers refuse all of the fields.
+/// Returns `false` for JSON with an unpaired surrogate such as `"\ud83d"`, for which some readers reject the whole
+/// object.
 fn is_read_by_all(json: &str) -> bool {
     let mut rest = json;
     while let Some((_, escape)) = rest.split_once('\\') {
-        // it is valid JSON: one character follows, or `u` and the four digits of a code
+        // valid JSON: a backslash is followed by one character, or by `u` and four digits
         rest = escape.get(1..).unwrap_or_default();
         let Some(first @ 0xd800..=0xdfff) = code(escape) else {
             continue;
@@ -133,13 +134,13 @@ fn is_read_by_all(json: &str) -> bool {
         if first > 0xdbff || !matches!(second.and_then(code), Some(0xdc00..=0xdfff)) {
             return false;
         }
-        // behind the `u` of the second half
+        // skip the `u` of the second surrogate
         rest = second.and_then(|half| half.get(1..)).unwrap_or_default();
     }
     true
 }
 
-/// Code of an escape, which begins behind its backslash.
+/// Returns the code of an escape that starts after its backslash.
 fn code(escape: &str) -> Option<u16> {
     let digits = escape.strip_prefix('u')?.get(..4)?;
     u16::from_str_radix(digits, 16).ok()
@@ -155,7 +156,7 @@ fn fill<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
 
 fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let quoted = value.get().strip_prefix('"')?;
-    // it is valid JSON: without an escape it is what is between its quotes
+    // valid JSON: without escapes the text is what the quotes enclose
     if !quoted.contains('\\') {
         return quoted.strip_suffix('"').map(Cow::Borrowed);
     }
@@ -167,7 +168,7 @@ fn integer(value: &RawValue) -> Option<i64> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// Bytes of an id in hexadecimal digits, lower case as we write them.
+/// Parses an id in lower-case hexadecimal digits.
 fn bytes<const N: usize>(value: &RawValue) -> Option<[u8; N]> {
     let text = text(value)?;
     let digits = text.as_bytes();

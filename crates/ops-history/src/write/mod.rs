@@ -1,4 +1,4 @@
-//! Writing: a queue that nobody waits for, one thread that makes files of it, and one that keeps them few.
+//! Writing: a queue that does not block callers, a thread that writes files, and a thread that merges and removes them.
 
 mod batch;
 mod flusher;
@@ -31,7 +31,7 @@ use record::{Record, micros};
 use stats::Done;
 use upkeep::{Tidier, Upkeep};
 
-/// The history that this process writes. Cheap to clone.
+/// A history that this process writes. Cheap to clone.
 #[derive(Clone)]
 pub struct History {
     shared: Arc<Shared>,
@@ -43,19 +43,19 @@ struct Shared {
     queue: Queue,
     done: Done,
     upkeep: Upkeep,
-    /// Held until the history is closed.
+    /// Lock of the directory, held until the history is closed.
     lock: Mutex<File>,
 }
 
 impl Shared {
-    /// Makes the directory anew if somebody removed it, and returns the number after those of other runs in it then; fails if another
-    /// process has taken it since.
+    /// Recreates the directory if it was removed, and then returns the number after those of other runs in it. Fails if
+    /// another process has locked it since.
     fn keep_directory(&self, instance: u64) -> Result<Option<u64>, Error> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         restore(&self.config.dir, &mut lock, instance)
     }
 
-    /// Reports whether the files in the directory are ours to change.
+    /// Returns `true` while this process holds the lock of the directory.
     fn has_directory(&self) -> bool {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         is_held(&self.config.dir, &lock)
@@ -63,13 +63,13 @@ impl Shared {
 }
 
 impl History {
-    /// Takes the directory until [`close`](Self::close), and starts the two threads that write.
+    /// Locks the directory until [`close`](Self::close), and starts the two threads that write.
     ///
-    /// Blocks the calling thread for up to a second while another process holds the lock of the directory: it may be about to end.
+    /// Blocks for up to a second while another process holds the lock of the directory, which may be about to end.
     ///
     /// # Errors
     ///
-    /// Fails if the directory cannot be made or listed, another process writes to it, or there are no threads.
+    /// Fails if the directory cannot be created or listed, another process writes to it, or a thread cannot be started.
     pub fn open(config: Config) -> Result<Self, Error> {
         let lock = lock(&config.dir)?;
         remove_drafts(&config.dir);
@@ -101,12 +101,12 @@ impl History {
         })
     }
 
-    /// Offers a line of JSON, without its secrets.
+    /// Offers a JSON line, from which secrets are already removed.
     pub fn line(&self, at: SystemTime, json: &[u8]) {
         self.shared.queue.line(micros(at), json);
     }
 
-    /// Offers a span that ended.
+    /// Offers a completed span.
     pub fn span(&self, span: Span) {
         self.shared.queue.span(span);
     }
@@ -116,14 +116,14 @@ impl History {
         self.shared.queue.record(Record::Sample(sample));
     }
 
-    /// Waits up to `budget` until all that was offered before is in files, or dropped; returns `false` on timeout.
+    /// Waits up to `budget` until every record offered before is written or dropped; returns `false` on timeout.
     pub fn flush(&self, budget: Duration) -> bool {
         let number = self.shared.queue.ask(false);
         self.shared.done.wait(number, budget)
     }
 
-    /// Ends the history within `budget`: what waits is written, and what is offered later is dropped. Returns `false` on timeout;
-    /// files are whole all the same.
+    /// Closes the history within `budget`: waiting records are written, later ones are dropped. Returns `false` on
+    /// timeout; even then no partial file remains.
     pub fn close(&self, budget: Duration) -> bool {
         let number = self.shared.queue.ask(true);
         let is_written = self.shared.done.wait(number, budget);
@@ -135,7 +135,7 @@ impl History {
         if is_written {
             let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
             for thread in threads.drain(..) {
-                // its panic is a line already
+                // a panic of the thread is logged already
                 let _ = thread.join();
             }
             let lock = self
@@ -143,19 +143,19 @@ impl History {
                 .lock
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            // the end of the process gives it back at the latest
+            // released at the latest when the process ends
             let _ = lock.unlock();
         }
         is_written
     }
 
-    /// Returns the numbers of now.
+    /// Returns the current statistics.
     pub fn stats(&self) -> Stats {
         self.shared.done.stats(|| self.shared.queue.offered())
     }
 
-    /// Number of this run in its directory: 1 for the first one. It is another one after the directory was removed, if another process
-    /// has written a run there since.
+    /// Returns the number of this run in its directory, starting at 1. It changes if the directory was removed and
+    /// another process has written a run to it since.
     pub fn run(&self) -> u64 {
         self.shared.done.run()
     }

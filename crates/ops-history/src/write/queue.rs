@@ -5,30 +5,30 @@ use super::record::{Record, Span};
 use super::stats::Offered;
 use crate::config::{MAX_LINE_BYTES, QUEUE_BYTES};
 
-/// Records besides lines that may wait.
+/// Maximum number of waiting spans and samples.
 const MAX_RECORDS: usize = 32 * 1024;
-/// Lines that may wait, beside [`QUEUE_BYTES`].
+/// Maximum number of waiting lines, in addition to [`QUEUE_BYTES`].
 const MAX_LINES: usize = 128 * 1024;
-/// Bytes for the bookkeeping of a line, so that empty ones are bounded too.
+/// Bytes added per line for bookkeeping, so that empty lines are limited too.
 const LINE_BYTES: usize = 16;
 
-/// Records that wait for the writer. Who offers one waits for nothing but the copy of another one.
+/// Records that wait for the writer. Offering one blocks only while another one is copied.
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     wake: Condvar,
 }
 
-/// Records that came since the writer last took them.
+/// Records offered since the writer last took them.
 #[derive(Default)]
 pub(super) struct Waiting {
-    /// Lines, one after the other.
+    /// Lines, concatenated.
     pub(super) text: Vec<u8>,
-    /// Microseconds of each line, and where it ends.
+    /// Timestamp of each line in microseconds, and the end of its text.
     pub(super) lines: Vec<(i64, usize)>,
     pub(super) records: Vec<Record>,
     record_bytes: usize,
     pub(super) offered: Offered,
-    /// Number of the last flush that somebody waits for.
+    /// Number of the last flush requested.
     pub(super) flush: u64,
     pub(super) is_closed: bool,
 }
@@ -65,7 +65,7 @@ impl Queue {
     }
 
     fn locked(&self) -> MutexGuard<'_, Waiting> {
-        // nothing panics while it is locked
+        // no code panics while it is locked
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -125,7 +125,7 @@ impl Queue {
         self.locked().offered
     }
 
-    /// Asks for a flush, and returns its number.
+    /// Requests a flush and returns its number.
     pub(super) fn ask(&self, close: bool) -> u64 {
         let mut waiting = self.locked();
         waiting.flush += 1;
@@ -136,7 +136,8 @@ impl Queue {
         flush
     }
 
-    /// Waits until there is much to take, or for this long, and puts what came in place of `taken`, whose room is used again.
+    /// Waits until the queue is half full, a flush is requested or `patience` is over, and swaps the waiting records
+    /// with `taken`, whose buffers are reused.
     pub(super) fn take(&self, patience: Duration, taken: &mut Waiting) {
         taken.clear();
         let mut waiting = self.locked();

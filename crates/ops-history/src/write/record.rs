@@ -1,9 +1,9 @@
 use std::time::{Duration, SystemTime};
 
-/// A span that ended, without secrets.
+/// A completed span, from which secrets are removed.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// Start.
+    /// Start time.
     pub start: SystemTime,
     /// Time from start to end.
     pub duration: Duration,
@@ -11,20 +11,20 @@ pub struct Span {
     pub name: String,
     /// Kind, such as `server`.
     pub kind: &'static str,
-    /// The trace.
+    /// Trace id.
     pub trace_id: [u8; 16],
-    /// The span in it.
+    /// Span id.
     pub span_id: [u8; 8],
-    /// The span above it; `None` for the first one.
+    /// Id of the parent span; `None` for the root.
     pub parent_span_id: Option<[u8; 8]>,
-    /// It failed.
+    /// Set if the span failed.
     pub is_error: bool,
 }
 
-/// One series of a metric at one moment, without secrets.
+/// One series of a metric at one time, from which secrets are removed.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// Moment.
+    /// Time of the sample.
     pub at: SystemTime,
     /// Name of the metric.
     pub name: &'static str,
@@ -40,15 +40,15 @@ pub struct Sample {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SampleValue {
-    /// A total that only grows.
+    /// A monotonic total.
     Sum(f64),
-    /// A value that goes up and down.
+    /// A value that can increase and decrease.
     Gauge(f64),
     /// Observations in buckets.
     Histogram {
         /// Upper bounds, ascending, without infinity.
         bounds: Vec<f64>,
-        /// Number of observations in each bucket, not cumulated; the last one is above all bounds.
+        /// Number of observations in each bucket, not cumulative; the last bucket is above all bounds.
         counts: Vec<u64>,
         /// Sum of the observations.
         sum: f64,
@@ -76,9 +76,9 @@ impl Record {
     }
 }
 
-/// Microseconds since 1970; before it and far in the future, the nearest that there is.
+/// Returns microseconds since 1970, clamped to 1970 and the year 9999.
 pub(super) fn micros(at: SystemTime) -> i64 {
-    // year 9999: names of files have four digits for it
+    // the end of the year 9999: file names have four digits for the year
     const LAST: i64 = 253_402_300_799_000_000;
     let since = at.duration_since(SystemTime::UNIX_EPOCH);
     let since = since.unwrap_or_default().as_micros();

@@ -1,7 +1,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Numbers of a history, taken at one moment.
+/// Snapshot of a history's statistics.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -11,49 +11,49 @@ pub struct Stats {
     pub spans: Counts,
     /// Samples of metrics.
     pub samples: Counts,
-    /// Files that were written, without merged ones.
+    /// Number of files written, without merged ones.
     pub files_written: u64,
-    /// Merges.
+    /// Number of merges.
     pub merges: u64,
-    /// Number of times that files were looked through to merge and remove them.
+    /// Number of times that the directory was checked for files to merge or remove.
     pub looks: u64,
-    /// Reason why nothing is written, while that is so.
+    /// Reason why nothing is written; `None` while writing works.
     pub stopped: Option<String>,
-    /// Reason why files are neither merged nor removed, while that is so.
+    /// Reason why files are neither merged nor removed; `None` while that works.
     pub untidy: Option<String>,
-    /// Files with a name of ours that cannot be read, each with the reason.
+    /// Files named like history files that cannot be read, each with the reason.
     pub unreadable: Vec<String>,
     /// Number of this run in its directory.
     pub run: u64,
 }
 
-/// Numbers of one kind of record. Every record that was offered is written, dropped or waiting.
+/// Counts of one kind of record. Every record offered is written, dropped or waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Number of records that were offered.
+    /// Number of records offered.
     pub offered: u64,
-    /// Number of those that are in a file.
+    /// Number of records in files.
     pub written: u64,
-    /// Number of those that were dropped since the queue was full.
+    /// Number of records dropped because the queue was full.
     pub queue_full: u64,
-    /// Number of those that were dropped since they were too long.
+    /// Number of records dropped because they were too long.
     pub too_long: u64,
-    /// Number of those that were dropped since they were no JSON object.
+    /// Number of records dropped because they were not a JSON object.
     pub unreadable: u64,
-    /// Number of those that were dropped since nothing could be written.
+    /// Number of records dropped because nothing could be written.
     pub stopped: u64,
-    /// Number of those that were offered after the end.
+    /// Number of records dropped because the history was closed.
     pub closed: u64,
 }
 
 impl Counts {
-    /// Number of records that were dropped.
+    /// Returns the number of dropped records.
     pub fn dropped(&self) -> u64 {
         self.queue_full + self.too_long + self.unreadable + self.stopped + self.closed
     }
 
-    /// Number of records that are neither written nor dropped yet.
+    /// Returns the number of records neither written nor dropped yet.
     pub fn waiting(&self) -> u64 {
         self.offered.saturating_sub(self.written + self.dropped())
     }
@@ -70,7 +70,7 @@ impl Counts {
     }
 }
 
-/// Counts of the queue: what was offered, and what it refused.
+/// Counts of the queue: records offered and records rejected.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Offered {
     pub(super) lines: Counts,
@@ -78,7 +78,7 @@ pub(super) struct Offered {
     pub(super) samples: Counts,
 }
 
-/// Work that the threads of a history have done.
+/// Results of the threads of a history.
 #[derive(Default)]
 pub(super) struct Done {
     state: Mutex<Stats>,
@@ -87,7 +87,7 @@ pub(super) struct Done {
 }
 
 impl Done {
-    /// Number of the run.
+    /// Returns the number of the run.
     pub(super) fn run(&self) -> u64 {
         self.state().run
     }
@@ -100,7 +100,8 @@ impl Done {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the numbers, with those of the queue, which are read afterwards so that nothing is counted before it was offered.
+    /// Returns the statistics. The queue's counts are read last, so that no record is counted as written before it is
+    /// counted as offered.
     pub(super) fn stats(&self, offered: impl FnOnce() -> Offered) -> Stats {
         let mut stats = self.state().clone();
         let offered = offered();
@@ -116,7 +117,7 @@ impl Done {
         self.changed.notify_all();
     }
 
-    /// Waits for a flush; `false` if it took longer.
+    /// Waits for a flush; returns `false` on timeout.
     pub(super) fn wait(&self, number: u64, budget: Duration) -> bool {
         let started = Instant::now();
         let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! The thread that merges files and removes old ones.
+//! Thread that merges files and removes old ones.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -15,18 +15,18 @@ use crate::file::name::HOUR_US;
 use crate::file::stored::Stored;
 use crate::step::Step;
 
-/// Small files of an hour that are merged while it lasts.
+/// Minimum number of small files of the current hour before they are merged.
 const MIN_SOURCES: usize = 16;
-/// Files of all tables together; the oldest ones are removed beyond them.
+/// Maximum number of files of all tables together; beyond it the oldest are removed.
 const MAX_FILES: usize = 20_000;
-/// Time for which the wall clock has to go as the monotonic one does before anything is removed for its age.
+/// Time for which the wall clock has to agree with the monotonic one before files are removed by age.
 const STEADY: Duration = Duration::from_secs(600);
-/// Difference between both clocks that is a step.
+/// Difference between both clocks that counts as a step.
 const STEP: Duration = Duration::from_secs(60);
-/// Files that cannot be read, of which the reasons are kept.
+/// Maximum number of unreadable files whose reasons are kept.
 const MAX_REASONS: usize = 20;
 
-/// Wakes the thread, and ends it.
+/// Signals to wake and stop the thread.
 #[derive(Default)]
 pub(super) struct Upkeep {
     is_due: Mutex<bool>,
@@ -43,7 +43,7 @@ impl Upkeep {
     fn wait(&self) {
         let due = self.is_due.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = |due: &mut bool| !*due && !self.stop.load(Relaxed);
-        // without new files there are still old ones
+        // old files expire even without new ones
         let minute = Duration::from_secs(60);
         let waited = self.wake.wait_timeout_while(due, minute, idle);
         *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
@@ -52,9 +52,9 @@ impl Upkeep {
 
 pub(super) struct Tidier {
     shared: Arc<Shared>,
-    /// Files whose footer was looked at, and the number of their rows; `None` for one that cannot be read.
+    /// Number of rows of each file whose footer was read; `None` for an unreadable one.
     rows: BTreeMap<PathBuf, Option<u64>>,
-    /// Since when both clocks go alike: what each said.
+    /// Readings of both clocks since which they agree.
     steady: (SystemTime, Duration),
 }
 
@@ -80,13 +80,13 @@ impl Tidier {
 
     fn tidy(&mut self) -> Result<(), Error> {
         if !self.shared.has_directory() {
-            // somebody removed it, and another process may have taken it: the next file makes it again, or says so
+            // the directory was removed, and another process may have locked it: the next write recreates it or fails
             self.rows.clear();
             return Ok(());
         }
         let files = list(&self.shared.config.dir)?;
         self.look(&files);
-        // a name alone hides nothing: what covers others has to be readable, down to its last byte before they are removed
+        // a name alone is not proof: a file that covers others has to be fully verified before they are removed
         let is_readable = |one: &Found| self.rows.get(&one.path).copied().flatten().is_some();
         let (readable, unreadable): (Vec<_>, Vec<_>) = files.into_iter().partition(is_readable);
         let (mut files, covered) = distinct(readable, |one| one.name);
@@ -100,7 +100,7 @@ impl Tidier {
         self.merge(&files)
     }
 
-    /// Reports whether a file that covers this one is whole.
+    /// Returns `true` if a file that covers this one is intact.
     fn is_in_another(&mut self, one: &Found, files: &[Found]) -> bool {
         let Some(other) = files.iter().find(|other| other.name.covers(&one.name)) else {
             return false;
@@ -122,7 +122,7 @@ impl Tidier {
         Ok(())
     }
 
-    /// Removes what is too old, then the oldest of what is too much; returns what is left.
+    /// Removes files that are too old, then the oldest beyond the limits; returns the remaining ones.
     fn prune(&mut self, mut files: Vec<Found>) -> Result<Vec<Found>, Error> {
         let config = &self.shared.config;
         let (wall, monotonic) = config.clock.read();
@@ -136,11 +136,11 @@ impl Tidier {
         if off > STEP {
             self.steady = (wall, monotonic);
         }
-        // a clock that was wrong at the start, or is now, removes nothing
+        // no removal by age while the clock is wrong, or shortly after it was
         let is_steady = off <= STEP && went >= STEADY;
         let oldest = micros(wall.checked_sub(config.max_age).unwrap_or(wall));
         let max_bytes = config.max_bytes;
-        // by run and write: that order does not depend on clocks
+        // by run and write, an order that does not depend on clocks
         files.sort_by_key(|one| (one.name.run, one.name.last, one.name.table));
         let mut bytes: u64 = files.iter().map(|one| one.bytes).sum();
         let mut count = files.len();
@@ -159,7 +159,7 @@ impl Tidier {
         Ok(left)
     }
 
-    /// Looks at the footers of files that are new.
+    /// Reads the footers of new files.
     fn look(&mut self, files: &[Found]) {
         let there: HashSet<&PathBuf> = files.iter().map(|one| &one.path).collect();
         self.rows.retain(|path, _| there.contains(path));
@@ -178,7 +178,7 @@ impl Tidier {
     }
 
     fn report(&self, error: &Error) {
-        // somebody removed it meanwhile
+        // removed meanwhile
         if !error.path().exists() {
             return;
         }
@@ -190,12 +190,12 @@ impl Tidier {
         });
     }
 
-    /// Merges the small files of each hour: those of the hours that are over to as few as possible, and those of the newest one,
-    /// or of one that lasts by the clock, once there are many.
+    /// Merges the small files of each hour: past hours into as few files as possible, the current hour (the newest, or
+    /// the one that lasts by the clock) once there are many.
     fn merge(&mut self, files: &[Found]) -> Result<(), Error> {
         let mut files: Vec<_> = files.to_vec();
         files.sort_by_key(|one| (one.name.group(), one.name.first));
-        // the newest hour of each run and table; hours of runs before are all over
+        // the newest hour of each run and table is current; all hours of earlier runs are past
         let run = self.shared.done.run();
         let now = micros(self.shared.config.clock.read().0);
         for group in files.chunk_by(|a, b| a.name.group() == b.name.group()) {
@@ -206,7 +206,7 @@ impl Tidier {
                 let other = one.name;
                 (other.table, other.run, other.instance) == (name.table, name.run, name.instance)
             });
-            // a clock that was set back writes again into an hour that others follow
+            // a clock that was set back writes again to an hour that is not the newest
             let is_past = (name.hour + 1).saturating_mul(HOUR_US) <= now
                 && later.map(|one| one.name.hour).max() > Some(name.hour);
             let is_over = name.run != run || is_past;
@@ -262,7 +262,7 @@ impl Tidier {
                 Ok(())
             }
             Err(Failure::Source(path, error)) => {
-                // it stays as it is, and nobody tries it again
+                // the file is kept, and not tried again
                 self.report(&error);
                 self.rows.insert(path, None);
                 Ok(())

@@ -5,33 +5,33 @@ use parquet::data_type::ByteArray;
 
 use crate::table::Form;
 
-/// Texts that are remembered because they may come again.
+/// Maximum number of texts remembered for reuse.
 const MAX_KNOWN: usize = 4096;
-/// Bytes of memory that many small values share.
+/// Bytes of an allocation that many small values share.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Memory of the values of a batch.
+/// Storage of the values of a batch.
 #[derive(Default)]
 pub(super) struct Values {
-    /// Room for the next ones.
+    /// Remaining space for further values.
     piece: BytesMut,
     text_bytes: usize,
     known: HashSet<Bytes>,
 }
 
 impl Values {
-    /// Bytes of all texts, each counted once.
+    /// Returns the bytes of all texts; a shared one counts once.
     pub(super) fn text_bytes(&self) -> usize {
         self.text_bytes
     }
 
     pub(super) fn clear(&mut self) {
         self.text_bytes = 0;
-        // it holds no more than it did since the last file
+        // keeps its capacity, which is limited by the number of texts since the last file
         self.known.clear();
     }
 
-    /// Returns the text, shared with the same text before: that of the row before, or of any other one if it may come again.
+    /// Returns the text; a column with few distinct values shares it with the row before, or with any earlier row.
     pub(super) fn text(&mut self, text: &str, form: Form, before: Option<&ByteArray>) -> ByteArray {
         if form != Form::Few {
             return self.new_text(text).into();
@@ -54,7 +54,7 @@ impl Values {
         self.bytes(text.as_bytes())
     }
 
-    /// Returns the value in a part of a larger piece of memory, which costs less than one of its own.
+    /// Copies the value into a larger shared allocation, which costs less than a separate one.
     pub(super) fn bytes(&mut self, value: &[u8]) -> Bytes {
         if self.piece.capacity() < value.len() {
             self.piece = BytesMut::with_capacity(PIECE_BYTES.max(value.len()));

@@ -10,7 +10,7 @@ const DIR: &str = "HISTORY_OF_CHILD";
 const STEP: &str = "STEP_OF_CHILD";
 const TIMES: &str = "TIMES_OF_CHILD";
 
-/// Steps by their names.
+/// All steps.
 pub(crate) const STEPS: &[Step] = &[
     Step::Created,
     Step::HalfWritten,
@@ -22,7 +22,8 @@ pub(crate) const STEPS: &[Step] = &[
     Step::SourceRemoved,
 ];
 
-/// Starts this program again with one test: it writes numbers until it is killed, or kills itself at the n-th time of a step.
+/// Runs this test program again as a child that writes numbered lines until it is killed, or aborts at the n-th
+/// occurrence of a step.
 pub(crate) fn start(dir: &Path, step: Option<(Step, u64)>) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let (step, times) = step.map_or((String::new(), 0), |(step, n)| (format!("{step:?}"), n));
@@ -37,7 +38,7 @@ pub(crate) fn start(dir: &Path, step: Option<(Step, u64)>) -> Child {
         .unwrap()
 }
 
-/// Nothing unless it is a child of another test.
+/// Returns at once unless this process is the child of another test.
 #[test]
 fn writes_until_it_is_killed() {
     let (Some(dir), Ok(step)) = (std::env::var_os(DIR), std::env::var(STEP)) else {
@@ -49,7 +50,7 @@ fn writes_until_it_is_killed() {
         if format!("{at:?}") == step {
             let before = seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             if before + 1 == times {
-                // as kill -9 does: nothing is cleaned up
+                // like kill -9: nothing is cleaned up
                 std::process::abort();
             }
         }
@@ -61,7 +62,7 @@ fn writes_until_it_is_killed() {
         number(&history, n / 100, n);
         if n % 100 == 99 {
             assert!(history.flush(LONG));
-            // all up to this one are in files
+            // all lines up to this one are in files
             std::fs::write(&published, (n + 1).to_string()).unwrap();
         }
         assert!(n < 1_000_000, "nobody killed it at {:?}", SystemTime::now());

@@ -1,4 +1,4 @@
-//! A day of a service, made quickly.
+//! A day of a service, generated quickly.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,7 +7,7 @@ use ops_history::{History, Span, inventory};
 
 use crate::{Clocks, Place, ask, assert_adds_up, at, is_full};
 
-/// Time for what waits to be written: at low priority on a busy machine a day takes long.
+/// Timeout for writing; on a busy machine, at low priority, a day takes long.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 const ROUTES: [(&str, &str); 8] = [
@@ -21,7 +21,7 @@ const ROUTES: [(&str, &str); 8] = [
     ("GET", "/api/orchestrator/runs/{id}"),
 ];
 
-/// Numbers that look random, the same each time.
+/// Reproducible pseudo-random numbers.
 pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
@@ -33,7 +33,7 @@ impl Noise {
     }
 }
 
-/// An access line as ops-log writes it, with random trace and ids in paths; returns its trace.
+/// Writes an access line like those of ops-log, with a random trace id and random ids in paths; returns the trace id.
 fn line(noise: &mut Noise, micros: u64, n: u64, text: &mut String) -> u128 {
     use std::fmt::Write;
     text.clear();
@@ -60,7 +60,7 @@ fn line(noise: &mut Noise, micros: u64, n: u64, text: &mut String) -> u128 {
     u128::from(high) << 64 | u128::from(low)
 }
 
-/// The spans of a request: the server's, and one below it.
+/// Offers the spans of a request: the server span and a child.
 fn spans(history: &History, start: SystemTime, trace: u128) {
     for (name, kind, parent) in [
         ("GET /api", "server", None),
@@ -84,7 +84,7 @@ fn a_day_of_access_lines_is_small_and_answers_quickly() {
     let per_second: u64 = 500;
     let seconds: u64 = if is_full() { 24 * 3600 } else { 120 };
     let place = Place::new();
-    // a day goes by faster than the clock of this machine, by which it would be too old
+    // the test's day is faster than the machine's clock, by which the files would expire
     let clocks = Clocks::default();
     let config = || clocks.configure(place.config().max_bytes(64 << 30));
     let history = History::open(config()).unwrap();
@@ -114,7 +114,7 @@ fn a_day_of_access_lines_is_small_and_answers_quickly() {
             }
             history.line(moment, text.as_bytes());
         }
-        // every ten seconds one file, as in real time
+        // one file every ten seconds, as in production
         if second % 10 == 9 {
             assert!(history.flush(PATIENCE));
         }
@@ -126,7 +126,7 @@ fn a_day_of_access_lines_is_small_and_answers_quickly() {
     assert_eq!((stats.lines.written, stats.lines.dropped()), (lines, 0));
     assert_eq!(stats.spans.written, lines / 50);
     drop(history);
-    // the next start merges what is left
+    // the next start merges the remaining files
     let next = History::open(config()).unwrap();
     assert!(next.flush(PATIENCE));
     let files = || place.names("logs").len() as u64;
@@ -180,7 +180,7 @@ fn a_day_of_access_lines_is_small_and_answers_quickly() {
             assert_eq!(answer.rows.len(), 3);
         }
     }
-    // hour by hour: all ids of a day at a time are more than a statement has memory for
+    // hour by hour: the distinct ids of a whole day exceed the memory limit of a statement
     let mut counted = 0;
     for hour in 0..=seconds / 3600 {
         let mut limits = Limits::default();
@@ -192,7 +192,7 @@ fn a_day_of_access_lines_is_small_and_answers_quickly() {
     assert_eq!(counted, lines);
 }
 
-/// Largest resident memory of this process so far in kB, as the kernel says it.
+/// Returns the peak resident memory of this process in kB, as reported by the kernel.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM"));

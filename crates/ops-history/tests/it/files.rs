@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{Clocks, LONG, Place, ask, at, is_full, number, numbers, rows, value, wait_for};
 
-/// Three files of one row each.
+/// Writes three files of one row each.
 fn three(place: &Place) {
     let history = place.open();
     for n in 0..3 {
@@ -22,7 +22,7 @@ fn torn_forged_and_foreign_files_are_left_out_with_a_reason_and_left_alone() {
     let folder = place.dir().join("logs");
     let names = place.names("logs");
     let whole = std::fs::read(folder.join(&names[0])).unwrap();
-    // torn: the end is missing; forged: another number of bytes, of a table, of a version
+    // torn: the end is missing; forged: a wrong size, table or version
     std::fs::write(folder.join(&names[1]), &whole[..whole.len() - 20]).unwrap();
     let other = names[0].replace("_00000001-00000001", "_00000007-00000007");
     std::fs::write(folder.join(&other), b"PAR1 nothing of it PAR1").unwrap();
@@ -70,7 +70,7 @@ fn a_file_with_a_good_footer_and_bad_pages_is_left_out_and_hides_nothing() {
         found.skipped
     );
     assert_eq!(found.tables[0].files, 2);
-    // the engine stumbles over it, and the answer is that of the others
+    // the engine fails on this file; the result has the rows of the others
     let answer = ask(
         &[place.dir()],
         "SELECT count(timestamp + INTERVAL 1 SECOND) FROM logs",
@@ -100,7 +100,7 @@ fn what_an_interrupted_merge_left_counts_once() {
     let history = place.open();
     wait_for("the merge", || place.names("logs").len() == 1);
     assert!(history.close(LONG));
-    // the merged one beside those that are in it, and a copy of the directory besides
+    // the merged file beside its sources, and a second directory with the merged file
     let merged = &place.names("logs")[0];
     std::fs::copy(
         place.first_file("logs"),
@@ -150,7 +150,7 @@ fn old_files_go_and_clocks_that_step_remove_nothing() {
         assert!(history.flush(LONG));
     };
     let tidied = |n: u64| {
-        // the first look may have begun before the clocks were set, the second one did not
+        // the first check may have started before the clocks were set, the second one did not
         for n in [n, n + 1] {
             let before = history.stats().looks;
             touch(n);
@@ -174,7 +174,7 @@ fn old_files_go_and_clocks_that_step_remove_nothing() {
     let future = [year, year + 1, year + 300, year + 301];
     let now = [0, 900, 901, 1600, 1601];
     assert_eq!(numbers(&[place.dir()]), [&now[..], &future].concat());
-    // a day later what is older goes
+    // a day later, older files are removed
     clocks.set(2 * day, 2 * day);
     touch(2 * day);
     wait_for("the removal", || numbers(&[place.dir()])[0] == 2 * day);
@@ -241,7 +241,7 @@ fn hours_are_copied_and_removed_as_a_whole() {
             .files,
         0
     );
-    // both together: each row once
+    // both directories together: each row once
     assert_eq!(numbers(&[place.dir(), copy.dir()]), [0, 1, 2, 3]);
     assert_eq!(
         prune(&copy.dir(), Duration::from_secs(u64::MAX / 4))
@@ -272,7 +272,7 @@ fn several_exports_to_one_directory_at_once_do_not_disturb_each_other() {
     assert_eq!(left, 12, "drafts are left");
 }
 
-/// A directory, and something that happens before it is listed.
+/// A directory, and an action that runs before it is listed.
 struct Listed<'a>(std::path::PathBuf, &'a dyn Fn());
 
 impl AsRef<std::path::Path> for Listed<'_> {
@@ -292,7 +292,7 @@ fn files_that_are_merged_while_they_are_copied_are_copied_as_the_merged_one() {
         wait_for("the merge", || place.names("logs").len() == 1);
         assert!(history.close(LONG));
     };
-    // the files of the first directory are listed by then, and not yet copied
+    // the files of the first directory are listed by then, but not copied yet
     let dirs = [Listed(place.dir(), &|| ()), Listed(other.dir(), &merge)];
     let copied = export(&dirs, &copy.dir(), at(0), at(3600)).unwrap();
     assert_eq!(copied.files, 1);
@@ -309,7 +309,7 @@ fn a_file_that_somebody_else_removed_counts_as_removed() {
         _ => Ok(()),
     });
     let history = History::open(config).unwrap();
-    // the files of the run before are merged by the first look
+    // the first check merges the files of the previous run
     wait_for("a look", || history.stats().looks > 0);
     let stats = history.stats();
     assert_eq!((stats.untidy, stats.merges), (None, 1));
@@ -384,7 +384,7 @@ fn a_file_with_bad_pages_and_a_forged_checksum_keeps_no_other_file_from_being_me
     });
     number(&history, 9, 9);
     assert!(history.flush(LONG));
-    // the forged one, those that were merged, and the new one
+    // the forged file, the merged one, and the new one
     wait_for("the merge", || place.names("logs").len() == 3);
     assert!(history.close(LONG));
     assert_eq!(history.stats().untidy, None);
@@ -420,12 +420,12 @@ fn a_file_that_is_torn_or_changed_at_any_byte_is_left_out_and_harms_nothing() {
         bytes[at] ^= 1 << (at % 8);
         std::fs::write(&path, &bytes).unwrap();
         let found = inventory(&dirs, true).unwrap();
-        // a byte of the footer that says nothing of the rows
+        // a changed byte of the footer that does not affect the rows
         harmless += usize::from(found.skipped.is_empty());
         assert!((2..=3).contains(&found.tables[0].files), "{at}");
     }
     assert!(harmless * step < whole.len() / 2, "{harmless}");
-    // what was asked of such files is the rest
+    // queries over such files return the remaining rows
     for length in (0..whole.len()).step_by(whole.len() / 5) {
         std::fs::write(&path, &whole[..length]).unwrap();
         assert_eq!(numbers(&dirs), [1, 2], "torn after {length} bytes");

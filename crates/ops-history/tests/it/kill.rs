@@ -4,7 +4,7 @@ use ops_history::{ErrorKind, History, Step};
 
 use crate::{LONG, Place, child, is_full, numbers, wait_for};
 
-/// Every row that was known to be in a file is found once, and no row twice; returns the number of rows.
+/// Asserts that every row known to be in a file is found exactly once; returns the number of rows.
 fn assert_whole(place: &Place) -> u64 {
     let published = std::fs::read_to_string(place.dir().join("published"));
     let published: u64 = published.map_or(0, |text| text.parse().unwrap_or(0));
@@ -17,7 +17,7 @@ fn assert_whole(place: &Place) -> u64 {
 
 fn assert_survives(place: &Place) {
     let count = assert_whole(place);
-    // the next start removes drafts and what was merged, and loses nothing
+    // the next start removes drafts and merged sources, and loses nothing
     let next = place.open();
     assert_eq!(next.stats().unreadable, [""; 0]);
     assert!(next.close(LONG));
@@ -31,7 +31,7 @@ fn assert_survives(place: &Place) {
 #[test]
 fn a_kill_at_each_step_loses_no_row_of_a_file_and_doubles_none() {
     for step in child::STEPS {
-        // the seventeenth file is a merged one, or is written beside it
+        // the seventeenth file is the merged one, or is written beside it
         let times: &[u64] = match step {
             _ if is_full() => &[1, 2, 16, 17, 18, 35],
             Step::Merged => &[1],
@@ -75,7 +75,7 @@ fn of_two_processes_on_one_directory_the_second_one_is_refused_and_the_first_one
         text.map_or(0, |text| text.parse::<u64>().unwrap_or(0))
     };
     wait_for("a file", || published() > 0);
-    // at once: each waits a moment for one that is about to let go
+    // in parallel: each waits for the lock, in case its holder is about to end
     std::thread::scope(|scope| {
         for _ in 0..20 {
             scope.spawn(|| {
@@ -103,7 +103,7 @@ fn a_lock_that_is_about_to_be_let_go_is_waited_for() {
         open.filter(|open| *open == path).count()
     };
     for _ in 0..20 {
-        // as a child has it that was forked, and is not another program yet
+        // like a forked child that has not called `exec` yet
         let held = std::fs::File::open(&path).unwrap();
         held.lock().unwrap();
         let begin = Instant::now();
@@ -112,7 +112,7 @@ fn a_lock_that_is_about_to_be_let_go_is_waited_for() {
             let has_looked = || times_open() > 1 || opened.is_finished();
             wait_for("a look at the lock", has_looked);
             drop(held);
-            // a busy machine may let go of it when the second is over
+            // a busy machine may release the lock only after the second is over
             let is_early = begin.elapsed() < Duration::from_millis(500);
             match opened.join().unwrap() {
                 Ok(history) => assert!(history.close(LONG)),

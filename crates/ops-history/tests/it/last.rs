@@ -4,7 +4,7 @@ use ops_history::sql::named;
 
 use crate::{LONG, Place, ask, number, rows, value};
 
-/// Result of `before-run` in the words of the whole table.
+/// Equivalent of `before-run` over the whole table.
 const OF_ALL: &str = "SELECT timestamp, attributes, run FROM logs WHERE run < 3 AND timestamp >= \
                       (SELECT max(timestamp) FROM logs WHERE run < 3) - INTERVAL 1 HOUR ORDER BY timestamp DESC LIMIT 200";
 
@@ -17,7 +17,7 @@ fn the_last_lines_before_a_run_are_those_of_the_whole_table() {
         for hour in 0..hours {
             for file in 0..3 {
                 for line in 0..400 {
-                    // each fifth line is late, and so may be in another file than its neighbors
+                    // every fifth line is late, so it may be in another file than its neighbors
                     let late = if line % 5 == 0 { 200 } else { 0 };
                     let second = run * 20_000 + hour * 3600 + 1200 + file * 400 + line - late;
                     number(&history, second, n);
@@ -41,7 +41,7 @@ fn the_last_lines_before_a_run_are_those_of_the_whole_table() {
     };
     let of_all = ask(&dirs, OF_ALL);
     assert_eq!(sorted(rows(&found)), sorted(rows(&of_all)));
-    // each run has its last lines, and not all of them
+    // each run has its last lines, but not all lines
     let counts = ask(
         &dirs,
         "SELECT run, count(*) FROM last_lines GROUP BY run ORDER BY run",

@@ -1,4 +1,4 @@
-//! The same question over what is written at the moment, what was written before a restart, and what another replica wrote.
+//! The same query over data being written, data from before a restart, and data of another replica.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn offer(history: &History, from: u64, to: u64) {
     });
 }
 
-/// Asserts that each table has each number up to this one, and each once.
+/// Asserts that each table has each number below `count` exactly once.
 fn assert_is_answered(places: &[&Place], count: u64) {
     let dirs: Vec<_> = places.iter().map(|place| place.dir()).collect();
     for numbers in [
@@ -55,7 +55,7 @@ fn assert_is_answered(places: &[&Place], count: u64) {
 fn the_same_question_over_live_restarted_and_two_replicas_data_gives_what_was_sent() {
     let (one, two) = (Place::new(), Place::new());
     let history = one.open();
-    // files are written once a minute: all of this waits in memory, and is asked at once
+    // with files written once a minute, all of this still waits in memory when it is queried
     for round in 0..5 {
         offer(&history, round * 200, round * 200 + 200);
         assert!(history.flush(LONG));
@@ -63,7 +63,7 @@ fn the_same_question_over_live_restarted_and_two_replicas_data_gives_what_was_se
     }
     assert!(history.close(LONG));
     drop(history);
-    // restarted, and both live at the same time
+    // after a restart, with both running at the same time
     let (again, other) = (one.open(), two.open());
     assert_is_answered(&[&one], 1000);
     offer(&again, 1000, 1300);

@@ -1,4 +1,4 @@
-//! Histories as their users meet them. Processes that are killed are this test program itself, run for one test.
+//! Tests of the public API. Processes that are killed are this test program itself, run for one test.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -28,7 +28,7 @@ const LONG: Duration = Duration::from_secs(60);
 /// 2026-11-20T10:00:00Z.
 const START: u64 = 1_795_168_800;
 
-/// A directory of its own for each test.
+/// A separate directory for each test.
 struct Place {
     folder: tempfile::TempDir,
 }
@@ -73,7 +73,7 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(START + seconds)
 }
 
-/// A line with a number.
+/// Offers a line with a number.
 fn number(history: &History, seconds: u64, number: u64) {
     let json = format!(r#"{{"level":"info","event":"counted","n":{number}}}"#);
     history.line(at(seconds), json.as_bytes());
@@ -95,7 +95,7 @@ fn value(dirs: &[impl AsRef<Path>], sql: &str) -> Value {
     rows(&ask(dirs, sql))[0][0].clone()
 }
 
-/// Numbers of all lines that were counted, in order.
+/// Returns the numbers of all lines, in order.
 fn numbers(dirs: &[impl AsRef<Path>]) -> Vec<u64> {
     let mut limits = Limits::default();
     limits.rows = 1_000_000;
@@ -126,7 +126,7 @@ fn wait_for(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Clocks that a test sets, in seconds: the wall one since [`START`], and the monotonic one.
+/// Clocks set by a test, in seconds: the wall clock since [`START`], and the monotonic clock.
 #[derive(Clone, Default)]
 struct Clocks(Arc<(AtomicU64, AtomicU64)>);
 

@@ -1,4 +1,4 @@
-//! A merged file has every row of those that it was merged of, in the order of a plain sort.
+//! A merged file has every row of its sources, in the order of a stable sort by time.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::day::Noise;
 use crate::{LONG, Place, assert_adds_up, at, is_full, wait_for};
 
-/// Rows with their microseconds, as they were offered.
+/// Rows with their timestamps in microseconds, in the order in which they were offered.
 type Rows = Vec<(u64, Value)>;
 
 fn moment(micros: u64) -> SystemTime {
@@ -71,7 +71,7 @@ fn sample(history: &History, noise: &mut Noise, micros: u64, n: usize) -> Value 
     row
 }
 
-/// Asserts that the one file of a table has these rows, sorted by their time, in its own order.
+/// Asserts that the only file of a table has these rows in this order, sorted by time.
 fn assert_is_sorted(place: &Place, table: &str, columns: &str, mut rows: Rows) {
     rows.sort_by_key(|(micros, _)| *micros);
     let file = place.first_file(table).canonicalize().unwrap();
@@ -96,14 +96,14 @@ fn assert_is_sorted(place: &Place, table: &str, columns: &str, mut rows: Rows) {
     }
 }
 
-/// Number of the row groups of a file.
+/// Returns the number of row groups of a file.
 fn row_groups(path: &Path) -> usize {
     let file = std::fs::File::open(path).unwrap();
     let reader = parquet::file::reader::SerializedFileReader::new(file).unwrap();
     parquet::file::reader::FileReader::metadata(&reader).num_row_groups()
 }
 
-/// Writes a file for each of these numbers of rows and overlaps in time with the file before, and has them merged.
+/// Writes one file per pair of row count and time overlap with the file before, and waits for the merge.
 fn merged(seed: u64, files: &[(usize, u64)]) -> usize {
     let place = Place::new();
     let history = place.open();

@@ -1,4 +1,4 @@
-//! Numbers that files keep of their requests, and how one trace is found among many.
+//! Request counts in footers, and finding one trace among many.
 
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +28,7 @@ const LINES: &str = "SELECT date_trunc('minute', timestamp), http_request_method
 fn numbers_by_minute_are_those_of_the_lines_also_after_merges_and_of_files_without_them() {
     let place = Place::new();
     let history = place.open();
-    // over an hour's end, with lines that are no requests, and requests that have no route
+    // across the end of an hour, with lines that are not requests, and requests without a route
     for n in 0..4000_u64 {
         let line = request(
             n,
@@ -56,7 +56,7 @@ fn numbers_by_minute_are_those_of_the_lines_also_after_merges_and_of_files_witho
     assert_eq!(counted, rows(&ask(&dirs, LINES)));
     let all = "SELECT sum(requests)::BIGINT FROM requests_by_minute";
     assert_eq!(value(&dirs, all), json!(4080));
-    // more routes than a footer takes
+    // more routes than fit in a footer
     let long = "x".repeat(200);
     for n in 0..8000_u64 {
         let line = request(n, &format!("/{long}/{n}"), 200, 3);
@@ -123,7 +123,7 @@ fn a_trace_is_found_in_its_file_and_the_others_say_that_they_do_not_have_it() {
         );
         without += value(&dirs, &probe).as_u64().unwrap();
     }
-    // one of them may be wrong
+    // one false positive is allowed
     assert!(
         without + 1 >= files.len() as u64,
         "{without} of {}",
@@ -135,7 +135,7 @@ fn seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// Latency of all requests of the minute that has this second, which no minute beside it has.
+/// Returns the latency of all requests in the minute of this second; adjacent minutes differ.
 fn latency_ms(second: u64) -> u64 {
     (second / 60 % 7 + 1) * 10
 }
@@ -154,7 +154,7 @@ fn a_chart_goes_on_over_a_restart_and_counts_what_was_counted() {
             value: SampleValue::Sum(value),
         });
     };
-    // two runs, the second one from zero; errors begin in the middle of the first one
+    // two runs, the second one starting from zero; errors begin in the middle of the first one
     for (run, start) in [(0, 2400_u64), (1, 1200)] {
         let history = place.open();
         for n in 0..60_u64 {
@@ -237,7 +237,7 @@ fn a_chart_goes_on_over_a_restart_and_counts_what_was_counted() {
                 );
             }
         }
-        // where they begin
+        // only the bin in which the errors begin
         assert!(mixed <= 1, "{window}: {mixed}");
         let least = if window == "1h" { 80 } else { 12 };
         assert!(
@@ -249,7 +249,7 @@ fn a_chart_goes_on_over_a_restart_and_counts_what_was_counted() {
 
 #[test]
 fn a_chart_has_no_latency_where_the_lines_do_not_tell() {
-    // lines in each second of two requests, their latency, and what the chart says
+    // seconds between two lines, their latency, and the latency in the chart, with two requests per second
     for (every, latency, right) in [(1, 0, None), (1, 3, Some(0.003)), (20, 700, None)] {
         let place = Place::new();
         let now = SystemTime::now();
@@ -280,7 +280,7 @@ fn a_chart_has_no_latency_where_the_lines_do_not_tell() {
     }
 }
 
-/// Requests and failed ones in all, as they are counted at one moment.
+/// Offers the totals of requests and failed requests at one time.
 fn counted(history: &ops_history::History, at: SystemTime, requests: f64, failed: f64) {
     for (status, value) in [("200", requests - failed), ("500", failed)] {
         history.sample(Sample {
@@ -299,7 +299,7 @@ fn a_chart_counts_all_once_whenever_the_samples_were_taken() {
     let now = SystemTime::now();
     let began = now - Duration::from_secs(3000);
     let history = place.open();
-    // 100 requests a second; in seconds 600 to 615 one in two fails; somebody asks now and then, and samples once more
+    // 100 requests a second; half of them fail in seconds 600 to 615; now and then an extra sample is taken
     let failed = |after: f64| (after.clamp(600.0, 615.0) - 600.0) * 50.0;
     for n in 0..150_u32 {
         let asked = if n % 7 == 0 {
@@ -327,7 +327,7 @@ fn a_chart_counts_all_once_whenever_the_samples_were_taken() {
             assert!((rate - 100.0).abs() < 1e-3, "{window}: {rate}");
             failed += row[ratio].as_f64().unwrap() * rate * step;
         }
-        // no second of them is missing, and none is there twice
+        // no second is missing, and none is counted twice
         assert!((failed - 750.0).abs() < 1.0, "{window}: {failed}");
     }
 }

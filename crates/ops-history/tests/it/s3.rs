@@ -1,4 +1,4 @@
-//! Histories in a bucket: a real S3 of this machine, where `cargo xtask setup` could fetch it.
+//! Histories in a bucket of a local S3 server, if `cargo xtask setup` could install it.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -22,7 +22,7 @@ fn prefix(moto: &Moto, path: &str) -> Prefix {
     prefix.credentials("test", "test")
 }
 
-/// Writes these numbers, one each six minutes, by a run of its own.
+/// Writes these numbers in a run of their own, one line every six minutes.
 fn write(place: &Place, from: u64, to: u64) {
     let history = place.open();
     for n in from..to {
@@ -51,7 +51,7 @@ fn rows_of_a_bucket_and_of_directories_count_once() {
     let (shop, replica) = (prefix(&moto, "once/shop"), prefix(&moto, "once/shop/two"));
     assert!(export(&shop, &one) > 0 && export(&replica, &two) > 0);
     assert_eq!(export(&shop, &one), 0, "they are there already");
-    // what lies there too is no file of ours
+    // another object in the folder is not a history file
     moto.write("once", "shop/logs/readme.txt", b"not ours");
     let copy = shop.fetch(&Wanted::default()).unwrap();
     let dir = copy.dir().to_owned();
@@ -65,7 +65,7 @@ fn rows_of_a_bucket_and_of_directories_count_once() {
     assert!(!dir.exists());
 }
 
-/// Address behind which this server is, and at which something happens before the first object is written.
+/// Returns the address of a proxy to this server that calls `happens` before it forwards the first PUT of an object.
 fn before_the_first_object(url: &str, happens: impl Fn() + Send + Sync + 'static) -> String {
     let server = url.trim_start_matches("http://").to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -123,12 +123,12 @@ fn only_the_hours_and_tables_of_a_question_are_copied_and_no_more_than_the_limit
     let shop = prefix(&moto, "hours/shop");
     let all = export(&shop, &place);
     let mut wanted = Wanted::default();
-    // numbers 10 to 29: ten an hour, and the first hour begins with the first number
+    // numbers 10 to 29: ten per hour, and the first hour starts with the first number
     (wanted.since, wanted.until) = (Some(at(3600)), Some(at(3 * 3600)));
     let copy = shop.fetch(&wanted).unwrap();
     assert!(copy.files() < all, "{} of {all}", copy.files());
     assert_eq!(numbers(&[copy.dir()]), (10..30).collect::<Vec<_>>());
-    // a statement takes the same hours of directories
+    // a statement selects the same hours of a directory
     let mut limits = Limits::default();
     (limits.since, limits.until) = (wanted.since, wanted.until);
     let counted = query(&[place.dir()], "SELECT count(*) FROM logs", &limits).unwrap();
@@ -176,7 +176,7 @@ fn the_limit_holds_for_all_prefixes_of_a_question_together_before_the_first_byte
     let mut wanted = Wanted::default();
     wanted.bytes = bytes;
     assert_eq!(fetch(&prefixes, &wanted).unwrap().len(), 2);
-    // each of them is within the limit
+    // each prefix alone is within the limit
     wanted.bytes = bytes - 1;
     for prefix in &prefixes {
         prefix.fetch(&wanted).unwrap();
@@ -209,7 +209,7 @@ fn a_damaged_file_of_a_bucket_is_left_out_and_what_it_covered_is_copied() {
     assert!(history.close(LONG));
     let shop = prefix(&moto, "damaged/shop");
     assert_eq!(export(&shop, &place), 4);
-    // a merged one that never was whole
+    // a merged file that was never complete
     let names = place.names("logs");
     let merged = names[0].replace("-00000001.parquet", "-00000002.parquet");
     assert_ne!(merged, names[0]);
@@ -222,7 +222,7 @@ fn a_damaged_file_of_a_bucket_is_left_out_and_what_it_covered_is_copied() {
     assert_eq!(copy.skipped(), [url]);
 }
 
-/// A server that refuses everything, and hands over the head of each request.
+/// Starts a server that rejects every request, and returns the receiver of the request heads.
 fn refusing() -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -238,7 +238,7 @@ fn refusing() -> (String, Receiver<String>) {
     (address, heads)
 }
 
-/// Variables are those of a process: the test program is run again for each.
+/// Variables belong to a process: the test program is run again for each case.
 #[test]
 fn what_is_set_comes_before_variables_and_an_empty_one_is_none() {
     const CHILD: &str = "PLACE_OF_CHILD";
@@ -301,7 +301,7 @@ fn what_is_set_comes_before_variables_and_an_empty_one_is_none() {
     }
 }
 
-/// The credentials of a variable that are handed over come with their session.
+/// The session token of the environment is used only with credentials that equal those of the environment.
 #[test]
 fn a_session_belongs_to_the_credentials_beside_it() {
     const CHILD: &str = "ID_OF_CHILD";

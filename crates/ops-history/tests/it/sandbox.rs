@@ -162,7 +162,7 @@ fn a_failed_call_of_grpc_has_its_status_as_cause() {
     assert_eq!(json!(rows(&answer)), json!([["503"], ["INTERNAL"]]));
 }
 
-/// A path may be a pattern in SQL, and a folder such as `run=7` a column.
+/// SQL may take a path as a pattern, and a folder such as `run=7` as a column.
 #[test]
 fn a_directory_is_read_alone_whatever_its_name() {
     let place = Place::new();
@@ -241,7 +241,7 @@ fn each_named_question_is_answered() {
     }
     let trace = named("trace").unwrap();
     assert!(trace.sql(None).is_err());
-    // an argument stays one
+    // an argument is quoted, not executed
     let quoted = named("metric").unwrap().sql(Some("a' OR '1'='1"));
     assert!(rows(&ask(&[place.dir()], &quoted.unwrap())).is_empty());
     let loggers = ask(
@@ -266,7 +266,7 @@ fn an_argument_that_a_question_does_not_take_is_refused_with_what_it_takes() {
             "last",
             r#""last" is not the number of the run"#,
         ),
-        // the engine would find no row of any of these
+        // the engine would find no row for any of these
         (
             "trace",
             "4bf92f3577b34da6a3ce929d0e0e473",
@@ -288,7 +288,7 @@ fn an_argument_that_a_question_does_not_take_is_refused_with_what_it_takes() {
     }
 }
 
-/// The zone of a machine is that of a process: the test program is run again for each.
+/// The time zone belongs to a process: the test program is run again for each zone.
 #[test]
 fn times_are_compared_in_utc_wherever_the_machine_is() {
     const CHILD: &str = "ZONE_OF_CHILD";

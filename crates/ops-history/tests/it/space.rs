@@ -18,7 +18,7 @@ fn a_full_disk_stops_it_counts_what_is_lost_and_it_goes_on_once_there_is_space()
     let history = History::open(config).unwrap();
     number(&history, 0, 0);
     assert!(history.flush(LONG));
-    // others take all of the space
+    // another file takes all the space
     let others = place.folder.path().join("others");
     assert!(std::fs::write(&others, vec![1; 2 << 20]).is_err());
     for n in 1..4 {
@@ -57,7 +57,7 @@ fn the_last_bytes_of_a_disk_are_left_to_others() {
 
 #[test]
 fn a_failure_at_each_step_loses_only_rows_that_are_counted() {
-    // all but those of a merge
+    // all steps except those of a merge
     for fails in STEPS.iter().copied().take(6) {
         let place = Place::new();
         let seen = std::sync::atomic::AtomicU64::new(0);

@@ -11,7 +11,7 @@ fn a_line_comes_back_with_its_columns_and_the_rest_as_json() {
     let history = place.open();
     let line = br#"{"timestamp":"2026-11-20T10:00:01Z","level":"error","event":"request_completed","logger":"shop","request_id":"req-1","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","method":"GET","path":"/a\"b","route":"/{x}","status":503,"latency_ms":45,"client":"acme","nested":{"a":[1]}}"#;
     history.line(at(1), line);
-    // other types than those of the columns, and an event that is no request
+    // types that differ from those of the columns, and an event that is not a request
     history.line(
         at(2),
         br#"{"level":"info","event":"other","status":"up","trace_id":"short","path":7}"#,
@@ -240,10 +240,10 @@ fn a_queue_without_room_drops_and_counts() {
     let place = Place::new();
     let (hold, held) = std::sync::mpsc::sync_channel::<()>(0);
     let held = std::sync::Mutex::new(held);
-    // the writer hangs in its first file
+    // the writer blocks in its first file
     let history = History::open(place.config().on_step(move |step| {
         if step == ops_history::Step::Created {
-            // an error once the other end is gone: it hangs no longer
+            // fails once the sender is gone, so that it no longer blocks
             let _ = held.lock().unwrap().recv();
         }
         Ok(())
@@ -282,7 +282,7 @@ fn rows_of_a_file_are_of_one_hour_and_sorted() {
     let names = place.names("logs");
     let hours: Vec<_> = names.iter().map(|name| &name[..13]).collect();
     assert_eq!(hours, ["2026-11-20T10", "2026-11-20T11", "2026-11-20T12"]);
-    // plain files: any reader has them in order
+    // plain files: any reader gets the rows in order
     let sql = format!(
         "SELECT count(*) FROM (SELECT timestamp < lag(timestamp) OVER () AS back FROM read_parquet('{}')) WHERE back",
         place.first_file("logs").canonicalize().unwrap().display()
@@ -300,7 +300,7 @@ fn a_second_writer_is_refused_and_the_first_one_goes_on() {
     number(&first, 0, 1);
     assert!(first.close(LONG));
     assert_eq!(numbers(&[place.dir()]), [1]);
-    // a handle that is left keeps nobody out
+    // a remaining handle does not hold the lock
     let second = place.open();
     drop(first);
     assert_eq!(second.run(), 2);
@@ -311,7 +311,7 @@ fn small_files_become_one_with_each_row_once() {
     let place = Place::new();
     let history = place.open();
     for n in 0..16 {
-        // the newest first: files overlap in time
+        // newest first: files overlap in time
         number(&history, 100 - n, n);
         assert!(history.flush(LONG));
     }
@@ -322,7 +322,7 @@ fn small_files_become_one_with_each_row_once() {
     number(&history, 200, 16);
     assert!(history.close(LONG));
     drop(history);
-    // what is left of a run is merged by the next one
+    // the next run merges what is left of this one
     let next = place.open();
     wait_for("the merge", || place.names("logs").len() == 1);
     assert!(next.close(LONG));
@@ -350,7 +350,7 @@ fn a_directory_that_somebody_removed_is_made_again_and_locked_again() {
     let second = History::open(place.config()).unwrap_err();
     assert_eq!(second.kind(), ErrorKind::Locked, "{second:?}");
 
-    // another process that takes it first is left alone until it ends
+    // another process that locks the directory first is not disturbed until it ends
     std::fs::remove_dir_all(place.dir()).unwrap();
     let other = place.open();
     number(&history, 2, 2);
