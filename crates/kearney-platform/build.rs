@@ -1,11 +1,12 @@
-//! Lets binaries, tests and examples find the libduckdb that they were linked with, and tells the program which build it is.
+//! Sets the rpath to the linked libduckdb for binaries, tests and examples, and the git commit and rustc version for
+//! the program.
 
 use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=DUCKDB_LIB_DIR");
     println!("cargo:rerun-if-env-changed=KEARNEY_RPATH");
-    // `cargo xtask dist` sets it: a released program has its libduckdb beside itself
+    // set by `cargo xtask dist`: a released program has libduckdb in its own directory
     let rpath = std::env::var_os("KEARNEY_RPATH").or_else(|| std::env::var_os("DUCKDB_LIB_DIR"));
     if std::env::var_os("CARGO_FEATURE_DUCKDB_BUNDLED").is_none()
         && let Some(rpath) = rpath
@@ -17,7 +18,7 @@ fn main() {
         "cargo:rustc-env=KEARNEY_GIT_SHA={}",
         git_sha.as_deref().unwrap_or("unknown")
     );
-    // a commit or a checkout appends to it
+    // every commit and checkout appends to this file
     if let Some(log) = said("git", &["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo:rerun-if-changed={log}");
     }
@@ -30,7 +31,7 @@ fn main() {
     );
 }
 
-/// The first line that a program said; `None` where it is not there or failed.
+/// Returns the first line of a program's output; `None` if it cannot be run or fails.
 fn said(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

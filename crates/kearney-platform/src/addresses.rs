@@ -1,4 +1,4 @@
-//! Addresses of a running platform, for programs that started it with port 0.
+//! Addresses of a running platform, for programs that start it with port 0.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 
-/// The addresses of both listeners, kept in `addresses.json` of the data directory while it is ready.
+/// Addresses of both listeners, stored in `addresses.json` of the data directory while the platform is ready.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Addresses {
     pub api: String,
-    /// `None` if the page is off.
+    /// `None` if the admin page is off.
     pub admin: Option<String>,
 }
 
@@ -24,7 +24,7 @@ impl Addresses {
         }
     }
 
-    /// Writes the file whole.
+    /// Writes the file atomically.
     pub fn write(&self, data_dir: &Path) -> Result<()> {
         let path = file(data_dir);
         serde_json::to_vec(self)
@@ -35,15 +35,15 @@ impl Addresses {
             })
     }
 
-    /// Reads the file of a platform that is ready, or was when it died.
+    /// Reads the file of a platform that is ready, or that was killed while it was.
     pub fn read(data_dir: &Path) -> Option<Self> {
         let text = std::fs::read(file(data_dir)).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// Takes the file away: nobody answers there from here on.
+    /// Removes the file, as the listeners are closed.
     pub fn remove(data_dir: &Path) {
-        // an address file that cannot be removed is stale, and its reader finds nobody there
+        // if the removal fails, the file is stale: its readers get a refused connection
         let _ = std::fs::remove_file(file(data_dir));
     }
 }

@@ -1,4 +1,4 @@
-//! One request with a time limit, its answer in words, and the token of the admin page.
+//! HTTP client with a time limit for the admin page and the API, and the token of the admin page.
 
 use std::io::ErrorKind;
 use std::num::NonZeroU16;
@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 
-/// More than any answer of a platform that works.
+/// Maximum length of a response; a healthy platform never sends more.
 const MAX_BYTES: u64 = 32 << 20;
 
-/// Answer to a request.
+/// Outcome of a request.
 pub enum Answer {
     Http {
         status: u16,
         body: String,
     },
-    /// Nobody listens there.
+    /// The connection was refused.
     Refused(String),
-    /// Somebody took the connection, and did not answer.
+    /// The connection was accepted, but there was no response.
     Silent(Duration),
-    /// Anything else: not HTTP, too long, reset.
+    /// Any other failure: not HTTP, too long, connection reset.
     Other(String),
 }
 
@@ -35,7 +35,7 @@ impl Answer {
     }
 }
 
-/// Asks, past any proxy: these addresses are of this machine or network.
+/// Sends a GET request without a proxy, as the address is on this machine or network.
 pub fn get(url: &str, token: Option<&str>, limit: Duration) -> Answer {
     if has_no_such_port(url) {
         return Answer::Other(NO_PORT.to_owned());
@@ -44,7 +44,7 @@ pub fn get(url: &str, token: Option<&str>, limit: Duration) -> Answer {
     answered(request.call(), limit)
 }
 
-/// Asks the admin page for a change, with this JSON.
+/// Sends a change as JSON to the admin page.
 pub fn post(url: &str, token: Option<&str>, json: &str, limit: Duration) -> Answer {
     if has_no_such_port(url) {
         return Answer::Other(NO_PORT.to_owned());
@@ -56,13 +56,14 @@ pub fn post(url: &str, token: Option<&str>, json: &str, limit: Duration) -> Answ
     answered(authorized(request, token).send(json), limit)
 }
 
-/// Answer for an address whose port there cannot be.
+/// Error for a URL whose port is invalid.
 const NO_PORT: &str = "there is no such port; accepted is a number from 1 to 65535";
 
-/// Reports whether what stands in the place of a port is no port: 80 would be asked in place of it, and handed the token.
+/// Returns `true` if the URL has an invalid port: the client would send the request, with the token, to port 80
+/// instead.
 fn has_no_such_port(url: &str) -> bool {
     let Ok(url) = url.parse::<ureq::http::Uri>() else {
-        return false; // the client refuses it
+        return false; // rejected by the client
     };
     let Some(authority) = url.authority() else {
         return false;
@@ -116,7 +117,7 @@ fn answered(response: std::result::Result<Response, ureq::Error>, limit: Duratio
     }
 }
 
-/// Returns the address of an admin page as a URL without a slash at its end.
+/// Returns the address of an admin page as a URL without a trailing slash.
 pub fn url(address: &str) -> String {
     let address = address.trim_end_matches('/');
     match address.contains("://") {
@@ -125,7 +126,7 @@ pub fn url(address: &str) -> String {
     }
 }
 
-/// Returns the token of the admin page: `OPS_ADMIN_TOKEN`, or what stands in the file `OPS_ADMIN_TOKEN_FILE`.
+/// Returns the token of the admin page: `OPS_ADMIN_TOKEN`, or the content of the file `OPS_ADMIN_TOKEN_FILE`.
 pub fn token() -> Result<Option<String>> {
     if let Some(token) = std::env::var_os("OPS_ADMIN_TOKEN").filter(|token| !token.is_empty()) {
         let token = token.into_string();

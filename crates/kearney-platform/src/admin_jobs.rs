@@ -1,4 +1,4 @@
-//! The runs of the orchestrator, as the admin page lists them.
+//! Runs of the orchestrator, in the form that the admin page lists.
 
 use ops_layer::admin::{Job, JobState, Phase};
 use time::OffsetDateTime;
@@ -8,7 +8,7 @@ use crate::orchestrator::{Record, Runs, Status};
 
 /// Title of the section.
 pub const TITLE: &str = "Orchestrator runs";
-/// Runs that are handed over: as many as the page shows.
+/// Number of runs passed to the page, which shows as many.
 const LISTED: usize = 20;
 
 /// Returns the newest runs, newest first.
@@ -56,7 +56,7 @@ fn note(record: &Record) -> String {
     parts.join("; ")
 }
 
-/// Milliseconds since 1970 of a time as the records have it.
+/// Converts a time of a record to milliseconds since 1970.
 fn millis(text: &str) -> Option<u64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()

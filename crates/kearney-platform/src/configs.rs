@@ -1,4 +1,4 @@
-//! The configuration files: a directory where there is one, else the same files embedded.
+//! Configuration files: from a directory if there is one, otherwise embedded.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use crate::error::{Error, Kind, Result};
 const SECRETS: &str = include_str!("../../../configs/secrets.yaml");
 const CACHE: &str = include_str!("../../../configs/cache.yaml");
 
-/// The text of each configuration file, and where it came from.
+/// Configuration files of the platform.
 #[derive(Debug)]
 pub struct Configs {
     pub secrets: File,
     pub cache: File,
 }
 
-/// One configuration file.
+/// Text of a configuration file; `path` is `None` for the embedded one.
 #[derive(Debug)]
 pub struct File {
     pub name: &'static str,
@@ -26,8 +26,8 @@ pub struct File {
 }
 
 impl Configs {
-    /// Reads `dir`. Without one, `./configs` if it is there; a file that is missing is taken from the
-    /// embedded set, a file that cannot be read is an error.
+    /// Reads `dir`, or `./configs` if `None`. The embedded file is used for a missing one; a file that cannot be read
+    /// is an error.
     pub fn read(dir: Option<&Path>) -> Result<Self> {
         if let Some(dir) = dir
             && !dir.is_dir()
@@ -62,7 +62,7 @@ impl File {
                 text,
                 path: Some(path),
             }),
-            // a link that leads nowhere is no file that is missing: somebody meant another one than the embedded
+            // a broken link is an error: its owner does not expect the embedded file
             Err(error)
                 if error.kind() == std::io::ErrorKind::NotFound
                     && path.symlink_metadata().is_err() =>

@@ -1,4 +1,4 @@
-//! Input of the warehouse: the whole files, or the extract that is built in.
+//! Input of the warehouse: the complete files, or the embedded extract.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
@@ -18,19 +18,19 @@ const EXTRACT: [(&str, &[u8]); 3] = [
     ("zipcodes.csv", include_bytes!("../extract/zipcodes.csv")),
 ];
 
-/// Source that the warehouse is loaded from.
+/// Source from which the warehouse is loaded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// A directory with the files of vega-datasets.
     Files(PathBuf),
-    /// The small extract of them that this program carries.
+    /// Small embedded extract of these files.
     Extract,
-    /// Nothing is loaded: a warehouse that nobody writes is in this file.
+    /// A read-only warehouse in a file; nothing is loaded.
     Snapshot(PathBuf),
 }
 
 impl Source {
-    /// The snapshot, if it is there; else the directory, if each file is in it; without both the extract.
+    /// Returns the snapshot if set, else the directory if set, else the extract. Fails if a file is missing.
     pub fn choose(work: &Work) -> Result<Self> {
         if let Some(file) = &work.snapshot {
             return match file.is_file() {
@@ -58,7 +58,7 @@ impl Source {
         Ok(Self::Files(dir.clone()))
     }
 
-    /// Fingerprint of one file, which differs from every other source's, and from its own once the file was replaced.
+    /// Returns the fingerprint of one file. It differs between sources, and changes if the file is replaced.
     pub fn fingerprint(&self, file: &str) -> Result<String> {
         let own = match self {
             Self::Extract => {
@@ -79,7 +79,7 @@ impl Source {
         Ok(format!("{} {own}", self.name()))
     }
 
-    /// Name for people.
+    /// Returns the name of the source for display.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Files(_) => "vega-datasets 3.2.1",
@@ -88,7 +88,7 @@ impl Source {
         }
     }
 
-    /// A directory that holds the files; the extract is written into `scratch` for it.
+    /// Returns a directory with the files; the extract is written to `scratch` first.
     pub fn materialize(&self, scratch: &Path) -> Result<PathBuf> {
         match self {
             Self::Files(dir) => Ok(dir.clone()),
@@ -114,7 +114,8 @@ fn not_loaded(snapshot: &Path) -> Error {
     Error::new(Kind::Warehouse, told)
 }
 
-/// Text that differs between files, and changes where one is replaced or written: a copy may have the length and the time of another.
+/// Returns a text that identifies a file and changes if it is replaced or written; length and time alone could be those
+/// of a copy.
 fn describe(path: &Path) -> std::io::Result<String> {
     let (path, file) = (path.canonicalize()?, std::fs::metadata(path)?);
     let since = file.modified()?.duration_since(UNIX_EPOCH);

@@ -1,4 +1,4 @@
-//! The metrics of the platform's own domain, declared as any user of the ops layer declares theirs.
+//! Metrics of the platform's own domain, declared as in any application that uses the ops layer.
 
 use ops_layer::metrics;
 
@@ -96,7 +96,7 @@ mod tests {
 
     use super::DOMAIN;
 
-    /// The rows of `docs/metrics.md` that are about the platform's own metrics.
+    /// Compares the rows of `docs/metrics.md` about the platform's own metrics with the catalog.
     #[test]
     fn the_table_in_docs_is_the_catalog() {
         const HEAD: &str = "## Of the platform\n\n| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n";

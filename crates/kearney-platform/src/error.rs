@@ -1,13 +1,13 @@
-//! Reasons why a command, a run or a request fails.
+//! Errors of commands, runs and requests.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::process::ExitCode;
 
-/// Result of everything here that can fail.
+/// Result of fallible operations in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Something that was attempted and failed; its cause is its [`source`](StdError::source).
+/// A failed attempt; its cause is its [`source`](StdError::source).
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -19,25 +19,25 @@ pub struct Error {
 /// Class of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An option, a variable or a configuration file is wrong.
+    /// An option, a variable or a configuration file is invalid.
     Config,
     /// A file or directory could not be read or written.
     File,
-    /// The warehouse refused a statement, or its answer has another shape.
+    /// The warehouse rejected a statement, or its result has an unexpected shape.
     Warehouse,
     /// The registry, a run's record or a published result could not be read or written.
     Registry,
-    /// A secret cannot be had.
+    /// A secret cannot be resolved.
     Secret,
     /// The query cache could not be opened or changed.
     Cache,
-    /// The service could not start or ended badly.
+    /// The service could not start, or ended with an error.
     Service,
     /// A run failed.
     Run,
-    /// A run was cancelled, or its process was asked to stop.
+    /// A run was cancelled, or its process was stopped.
     Cancelled,
-    /// A run took too long.
+    /// A run timed out.
     Timeout,
 }
 
@@ -51,14 +51,14 @@ impl Error {
         }
     }
 
-    /// The same, because of this.
+    /// Adds the cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// The same, ended by this signal of the operating system.
+    /// Adds the number of the signal that ended the operation.
     #[must_use]
     pub fn by_signal(mut self, number: Option<i32>) -> Self {
         self.signal = number;
@@ -69,7 +69,7 @@ impl Error {
         self.kind
     }
 
-    /// Code that the program ends with: 128 plus the number of the signal that ended it early, or 1.
+    /// Returns the exit code of the program: 128 plus the number of the signal that ended it early, or 1.
     pub fn exit_code(&self) -> ExitCode {
         let by_signal = self
             .signal
@@ -90,13 +90,13 @@ impl StdError for Error {
     }
 }
 
-/// One line with each cause once.
+/// Returns an error with its causes on one line, each once.
 pub fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let own = error.to_string();
-        // some foreign errors repeat their cause in their own text
+        // some errors of other crates repeat their cause in their own text
         if !text.ends_with(&own) {
             text = format!("{text}: {own}");
         }

@@ -1,4 +1,4 @@
-//! `kearney-platform healthcheck`: for images and schedulers that have no HTTP client of their own.
+//! `kearney-platform healthcheck`: for images and schedulers without an HTTP client.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use crate::args::Healthcheck;
 use crate::error::{Error, Kind, Result};
 
-/// Limit of the whole question, below the 5 s that the image's health check has.
+/// Time limit of the whole check, below the 5 s of the image's health check.
 const WITHIN: Duration = Duration::from_secs(4);
-/// Bytes that are read of an answer.
+/// Maximum number of bytes read of a response.
 const MAX_ANSWER_BYTES: usize = 4096;
 
-/// Fails unless `/livez` is answered as the platform answers it: 200 and `ok`.
+/// Fails unless `/livez` responds as this platform does: with 200 and `ok`.
 pub fn run(options: &Healthcheck) -> Result<()> {
     let address = SocketAddr::from((reachable(options.host), options.port));
     let answer = ask(address).map_err(|error| {
@@ -31,7 +31,7 @@ pub fn run(options: &Healthcheck) -> Result<()> {
     Err(Error::new(Kind::Service, told))
 }
 
-/// An address that stands for every interface is reached over loopback.
+/// Replaces an address that means all interfaces with loopback.
 fn reachable(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! The option that names the log file, of every command that writes or reads it.
+//! Option for the log file, shared by every command that writes or reads it.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// The file, unless there should be none.
+    /// Returns the file; `None` if logging to a file is off.
     pub fn path(&self) -> Option<&Path> {
         let is_none = self.log_file.as_os_str().eq_ignore_ascii_case("none");
         (!is_none).then_some(self.log_file.as_path())

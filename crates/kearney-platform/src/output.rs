@@ -1,4 +1,4 @@
-//! Answers of commands on standard output, and what else they say on standard error.
+//! Results of commands on standard output, and other messages on standard error.
 
 use std::io::{ErrorKind, Write};
 
@@ -6,19 +6,18 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 
-/// Writes a line to standard error, without what [`redacted`] takes out. One that cannot be written, such as to a full disk, changes
-/// nothing else.
+/// Writes a line to standard error after redacting it. A failure to write, such as to a full disk, is ignored.
 pub fn tell(line: &str) {
     let line = redacted(line.to_owned());
     let _ = writeln!(std::io::stderr(), "kearney-platform: {line}");
 }
 
-/// Takes out what `secrets` has registered, and credentials in URLs.
+/// Redacts registered secrets and credentials in URLs.
 pub fn redacted(text: String) -> String {
     ops_layer::log::redacted(&text).unwrap_or(text)
 }
 
-/// Ends the program with what is wrong with its arguments, which may have credentials in them.
+/// Exits with an error about the arguments, which are redacted as they may contain credentials.
 pub fn refuse(error: &clap::Error) -> ! {
     let text = error.render().to_string();
     let Some(text) = ops_layer::log::redacted(&text) else {
@@ -28,12 +27,12 @@ pub fn refuse(error: &clap::Error) -> ! {
     std::process::exit(error.exit_code())
 }
 
-/// Writes what a command has to say. A reader that has seen enough and left is no failure.
+/// Writes the result of a command. A reader that closed the pipe is not an error.
 pub fn answer(text: &str) -> Result<()> {
     answer_unless_left(text).map(|_| ())
 }
 
-/// The same; `false` if the reader left.
+/// Writes the result as [`answer`] does; returns `false` if the reader closed the pipe.
 pub fn answer_unless_left(text: &str) -> Result<bool> {
     let mut stdout = std::io::stdout().lock();
     match stdout
@@ -46,7 +45,7 @@ pub fn answer_unless_left(text: &str) -> Result<bool> {
     }
 }
 
-/// The same as JSON.
+/// Writes the result as JSON.
 pub fn answer_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value);
     let text =

@@ -1,4 +1,4 @@
-//! Query parameters, parsed strictly: what is unknown, doubled or out of range is named.
+//! Query parameters, parsed strictly: unknown, duplicate and out-of-range ones are errors.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use crate::problem::Problem;
 
-/// The query parameters that nobody has taken yet.
+/// Query parameters that have not been taken yet.
 #[derive(Debug)]
 pub struct Params(Vec<(String, String)>);
 
@@ -27,7 +27,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
-    /// The text of a parameter, if it was given.
+    /// Takes the text of a parameter, if it was given.
     pub fn take(&mut self, name: &str) -> Result<Option<String>, Problem> {
         let mut found = None;
         while let Some(at) = self.0.iter().position(|(key, _)| key == name) {
@@ -38,7 +38,7 @@ impl Params {
         Ok(found)
     }
 
-    /// A parameter that must parse and pass a check.
+    /// Takes a parameter, which must parse and pass a check.
     pub fn parse<T: FromStr>(
         &mut self,
         name: &str,
@@ -54,12 +54,12 @@ impl Params {
         }
     }
 
-    /// Refuses all of them, where there are none.
+    /// Fails if there is any parameter.
     pub fn none(self) -> Result<(), Problem> {
         self.finish("no parameter")
     }
 
-    /// Refuses what is left over.
+    /// Fails if a parameter is left.
     pub fn finish(self, known: &str) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
@@ -72,7 +72,7 @@ impl Params {
     }
 }
 
-/// The problem of a parameter with this text.
+/// Returns the problem of a parameter with this text.
 pub fn refused(name: &str, text: &str, accepts: &str) -> Problem {
     let shown: String = text.chars().take(40).collect();
     Problem::parameter(name, format!("{shown:?} is not {accepts}"), accepts)

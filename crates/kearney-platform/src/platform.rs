@@ -1,4 +1,4 @@
-//! State that the routes share.
+//! State shared by the routes.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -33,7 +33,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Opens what the data directory holds, but for the warehouse.
+    /// Opens the data directory, except for the warehouse.
     pub fn open(
         data: &DataDir,
         ops: &Ops,
@@ -61,7 +61,7 @@ impl Platform {
         Ok(Arc::new(platform))
     }
 
-    /// Reason why queries cannot be answered yet.
+    /// Returns the reason why queries cannot be served yet.
     pub fn not_ready(&self) -> Option<String> {
         if self.stop.is_raised() {
             return Some("shutting down".to_owned());
@@ -81,20 +81,20 @@ impl Platform {
         self.warehouse.get()
     }
 
-    /// The server that answers in place of the warehouse, if there is one.
+    /// Returns the server that is queried instead of the warehouse, if configured.
     pub fn cluster(&self) -> Option<&Cluster> {
         self.cluster.as_ref()
     }
 
-    /// The warehouse; an error until it is loaded.
+    /// Returns the warehouse; fails until it is loaded.
     pub fn opened(&self) -> Result<&CachedWarehouse> {
         let missing = || Error::new(Kind::Warehouse, "the warehouse is not loaded");
         self.warehouse.get().ok_or_else(missing)
     }
 
-    /// From here on queries are answered.
+    /// Sets the warehouse; queries are served from here on.
     pub fn set_warehouse(&self, warehouse: Warehouse) {
-        // one run loads at a time, and loads no second time
+        // only one run loads at a time, and only once
         let _ = self.warehouse.set(warehouse.cached(self.cache.clone()));
     }
 
@@ -103,7 +103,7 @@ impl Platform {
             format!("the warehouse could not be loaded: {why}");
     }
 
-    /// Counts the tables and registers them.
+    /// Counts the rows of the tables and registers them.
     pub fn register_tables(&self) -> Result<()> {
         let tables = warehouse::describe(self.opened()?.engine(), &self.source)?;
         self.registry.set_tables(tables)?;
@@ -128,7 +128,7 @@ impl Platform {
         &self.secrets
     }
 
-    /// Returns true for the key that may write to the registry; compares in constant time.
+    /// Returns `true` for the key that allows writes to the registry; compares in constant time.
     pub async fn is_registry_key(&self, given: &[u8]) -> Result<bool> {
         let key = self.secrets.get("registry_api_key").await;
         let key = key.map_err(|error| {

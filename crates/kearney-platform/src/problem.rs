@@ -7,20 +7,20 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-/// Error of a request, in words for its sender.
+/// Error of a request, with a message for the client.
 #[derive(Debug, Serialize)]
 pub struct Problem {
     r#type: &'static str,
     title: &'static str,
     status: u16,
     detail: String,
-    /// The parameter or header at fault.
+    /// Invalid parameter or header.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<String>,
-    /// Description of what is accepted instead.
+    /// Description of the accepted values.
     #[serde(skip_serializing_if = "Option::is_none")]
     accepts: Option<String>,
-    /// Seconds after which to try again.
+    /// Seconds after which to retry.
     #[serde(skip)]
     retry_after: Option<NonZeroU16>,
 }
@@ -38,7 +38,7 @@ impl Problem {
         }
     }
 
-    /// The same, to be tried again after these seconds: 1 to 65 535.
+    /// Sets `Retry-After` in seconds, clamped to 1 to 65 535.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         let seconds = u16::try_from(seconds).unwrap_or(u16::MAX);
@@ -46,7 +46,7 @@ impl Problem {
         self
     }
 
-    /// 400: this parameter does not take that.
+    /// Returns a 400 for an invalid parameter.
     pub fn parameter(name: &str, detail: impl Into<String>, accepts: impl Into<String>) -> Self {
         Self {
             parameter: Some(name.into()),

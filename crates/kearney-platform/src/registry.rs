@@ -1,4 +1,4 @@
-//! The registry of models and datasets: a JSON file of its own, written whole and renamed into place.
+//! Registry of models and datasets: a JSON file, written atomically.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -18,13 +18,13 @@ pub struct Model {
     pub description: String,
 }
 
-/// A table of the warehouse, or a published result, as users see it.
+/// A table of the warehouse, or a published result, as shown to users.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dataset {
     pub name: String,
     pub rows: u64,
     pub source: String,
-    /// File of a published result, in the data directory; a table has none.
+    /// File of a published result, in the data directory; `None` for a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
@@ -35,7 +35,7 @@ struct Contents {
     datasets: Vec<Dataset>,
 }
 
-/// Models and datasets, kept in `registry.json`.
+/// Models and datasets, stored in `registry.json`.
 #[derive(Debug)]
 pub struct Registry {
     path: PathBuf,
@@ -63,12 +63,12 @@ impl Registry {
         self.lock().models.clone()
     }
 
-    /// Tables first, then published results.
+    /// Returns the tables, followed by the published results.
     pub fn datasets(&self) -> Vec<Dataset> {
         self.lock().datasets.clone()
     }
 
-    /// Registers a model; `false` where name and version are taken.
+    /// Registers a model; returns `false` if name and version are taken.
     pub fn add_model(&self, model: Model) -> Result<bool> {
         self.change(|contents| {
             let taken = |known: &Model| known.name == model.name && known.version == model.version;
@@ -80,7 +80,7 @@ impl Registry {
         })
     }
 
-    /// Replaces the tables; published results stay.
+    /// Replaces the tables; published results are kept.
     pub fn set_tables(&self, mut tables: Vec<Dataset>) -> Result<()> {
         self.change(|contents| {
             let kept = std::mem::take(&mut contents.datasets).into_iter();
@@ -89,7 +89,7 @@ impl Registry {
         })
     }
 
-    /// Registers a published result in place of the one of its name, which is returned.
+    /// Registers a published result; returns the one with the same name that it replaces.
     pub fn publish(&self, result: Dataset) -> Result<Option<Dataset>> {
         self.change(|contents| {
             let same = |known: &&mut Dataset| known.file.is_some() && known.name == result.name;
@@ -103,8 +103,8 @@ impl Registry {
         })
     }
 
-    /// The change is on disk before it can be seen, or it did not happen. What changes nothing is not written: a start
-    /// succeeds on a full disk too.
+    /// Applies a change once it is on disk; if that fails, nothing changes. A no-op is not written, so that a start
+    /// succeeds on a full disk.
     fn change<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> Result<T> {
         let mut held = self.lock();
         let mut next = held.clone();

@@ -1,4 +1,4 @@
-//! Findings of the platform's own domain, among those of the operations layer.
+//! Diagnostic rules of the platform's own domain, in addition to those of the operations layer.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,17 +9,17 @@ use crate::domain_metrics;
 use crate::files::DataDir;
 use crate::orchestrator::{Record, Status};
 
-/// Time that the counts of providers are compared over.
+/// Window over which the counts of providers are compared.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Time that ended runs are compared over: they are rarer than requests.
+/// Window over which ended runs are compared; they are rarer than requests.
 const RUNS_WINDOW: Duration = Duration::from_secs(600);
-/// Failed requests that make a share of them mean something, and that share.
+/// Minimum number of failed requests, and their minimum share, for a finding.
 const FAILED: f64 = 5.0;
 const FAILED_SHARE: f64 = 0.2;
-/// Runs that wait, from which on their number is looked at.
+/// Minimum number of queued runs for a finding.
 const WAITING: f64 = 5.0;
 
-/// Adds them.
+/// Adds the rules about providers and the queue.
 pub fn add(ops: &Ops) {
     let mut counts = Counts::default();
     ops.add_rule("provider_failing", move || {
@@ -51,7 +51,7 @@ pub fn add_data_dir(ops: &Ops, data: &DataDir) {
     });
 }
 
-/// Adds the rule about runs that fail, which names the last of them.
+/// Adds the rule about failing runs; its finding names the last failed one.
 pub fn add_runs(
     ops: &Ops,
     runs: impl Fn(&dyn Fn(&Record) -> bool) -> Option<Record> + Send + 'static,
@@ -72,8 +72,8 @@ pub fn add_runs(
     });
 }
 
-/// Requests to providers, and those that failed; one that the client gave up, or that was not sent for want of a turn, is neither. A
-/// point without an area around it is an answer.
+/// Returns the number of requests to providers, and of the failed ones. Requests cancelled by the client, or not sent
+/// for lack of a permit, count as neither. A point without an area counts as success.
 fn read() -> [f64; 2] {
     let family = domain_metrics::isochrone_requests_total::family();
     let of = |wanted: &dyn Fn(&str) -> bool| {
@@ -85,12 +85,12 @@ fn read() -> [f64; 2] {
     [all, failed]
 }
 
-/// Two counts that only grow: of all, and of the failed ones among them.
+/// Two monotonic counts: all, and failed.
 #[derive(Debug, Default)]
 struct Counts(VecDeque<(Instant, [f64; 2])>);
 
 impl Counts {
-    /// Returns the growth of both within the window.
+    /// Returns the growth of both counts within the window.
     fn growth(&mut self, now: Instant, window: Duration, counts: [f64; 2]) -> [f64; 2] {
         while self.0.front().is_some_and(|(at, _)| *at + window < now) {
             self.0.pop_front();
@@ -149,7 +149,7 @@ struct Queue(VecDeque<(Instant, f64)>);
 
 impl Queue {
     fn look(&mut self, now: Instant, depth: f64) -> Option<Finding> {
-        // the first that is left is the last one of a minute ago
+        // keeps the last entry that is at least a minute old
         while self.0.get(1).is_some_and(|(at, _)| *at + WINDOW <= now) {
             self.0.pop_front();
         }
@@ -158,7 +158,7 @@ impl Queue {
         let least = self.0.iter().map(|(_, depth)| *depth).fold(depth, f64::min);
         self.0.push_back((now, depth));
         let before = before?;
-        // never empty meanwhile, and not shorter than before
+        // never empty meanwhile, and not shorter than a minute ago
         (depth >= WAITING && least > 0.0 && depth >= before).then(|| {
             Finding::new("queue_growing", Severity::Warning)
                 .seen(format!("{depth:.0} runs wait, {before:.0} did a minute ago"))

@@ -1,4 +1,4 @@
-//! `kearney-platform serve`, from start to stop.
+//! `kearney-platform serve`, from start to shutdown.
 
 use std::error::Error as StdError;
 use std::net::Ipv4Addr;
@@ -20,10 +20,10 @@ use crate::orchestrator::{Job, Record};
 use crate::platform::Platform;
 use crate::{admin_jobs, routes, rules, setup, start_block, warehouse};
 
-/// Limit of the check of the warehouse, which reads a flag.
+/// Time limit of the warehouse check, which only reads a flag.
 const CHECKED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Time for the lines of a start that is refused.
+/// Time limit for writing the lines of a failed start.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub fn run(options: Serve) -> Result<()> {
@@ -41,7 +41,7 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
     let platform = match open(&options, data, source, &stop, &ops).await {
         Ok(platform) => platform,
         Err(error) => {
-            // a start that is refused is no crash, and its lines are kept
+            // a start that fails is not a crash; its lines are kept
             ops.refuse(&error, LAST_WORDS).await;
             return Err(error);
         }
@@ -75,7 +75,7 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
             admin_jobs::list(listed.queue.runs())
         })
         .on_listening(|bound| {
-            // it is waited for below
+            // received below
             let _ = listening.send(Addresses::of(bound));
         })
         .background(async move {
@@ -97,7 +97,7 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
     }
     let is_ours = data.look();
     let served = service.await;
-    // those of another platform by now, if somebody removed the directory
+    // after the directory was removed, the file may belong to another platform
     if is_ours() {
         Addresses::remove(data.path());
     }
@@ -121,9 +121,9 @@ async fn open(
     Platform::open(data, ops, source, isochrones, stop.clone(), cluster)
 }
 
-/// The options that a service refused to start with; a variable that is at fault is named by the error itself.
+/// Returns the option that prevented the start; an invalid variable is named by the error itself.
 fn at_fault(options: &Serve, error: &ops_layer::Error) -> String {
-    // a file of a token that cannot be read is refused by the system too
+    // an unreadable token file is an I/O error as well
     let is_address = error
         .source()
         .is_some_and(|cause| cause.to_string().contains("cannot listen on"));
@@ -143,14 +143,14 @@ fn health(platform: &Platform) -> Health {
     }
 }
 
-/// Reports at the start what would fail a request later. It may take a while, if a source does not answer.
+/// Logs missing required secrets at the start, before a request fails. Takes a while if a source does not respond.
 async fn report_missing_secrets(secrets: ops_layer::secrets::Secrets) {
     if let Err(error) = secrets.validate().await {
         ops_layer::log::error!("required_secrets_missing", error = %error);
     }
 }
 
-/// The load of the warehouse, which readiness waits for.
+/// Loading of the warehouse, which readiness waits for.
 struct Loading {
     platform: Arc<Platform>,
     configs: Configs,
@@ -160,12 +160,12 @@ struct Loading {
 }
 
 impl Loading {
-    /// Loads, tells where to look and runs what is asked for, or stops the platform.
+    /// Loads the warehouse, prints the start block and executes runs; on failure stops the platform.
     async fn run(self, addresses: Addresses) {
         let data_dir = &self.platform.data_dir;
         match self.load().await {
             Ok(()) => {
-                // on a full disk it serves all the same
+                // not fatal: on a full disk the platform serves too
                 if let Err(error) = addresses.write(data_dir) {
                     ops_layer::log::warn!("addresses_not_written", error = chain(&error));
                 }
@@ -173,7 +173,7 @@ impl Loading {
                 start_block::print(&self.platform, &self.configs, &addresses, &self.ops);
                 execution::work(self.platform.clone(), self.stop.clone()).await;
             }
-            // a stop during the load is no failure
+            // a stop during the load is not a failure
             Err(_) if self.stop.is_raised() => {}
             Err(error) => {
                 ops_layer::log::error!("start_failed", error = chain(&error));
@@ -205,7 +205,7 @@ impl Loading {
         loaded
     }
 
-    /// Loads in a run like any other.
+    /// Loads in a regular run.
     async fn first_load(&self) -> Result<()> {
         let signals = Signals {
             cancel: StopSignal::manual(),

@@ -1,4 +1,4 @@
-//! The beginning that serving and a run of the command line share.
+//! Initialization shared by `serve` and `orchestrate`.
 
 use ops_layer::{Ops, StopSignal};
 
@@ -15,13 +15,13 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
         .map_err(|error| Error::new(Kind::Service, "cannot start the runtime").because(error))
 }
 
-/// SIGTERM and Ctrl-C.
+/// Listens for SIGTERM and Ctrl-C.
 pub fn signals() -> Result<StopSignal> {
     StopSignal::listen()
         .map_err(|error| Error::new(Kind::Service, "cannot watch for signals").because(error))
 }
 
-/// Starts the operations layer under this name. Without `has_lines` the log goes to its file alone.
+/// Starts the operations layer under this name. Without `has_lines` the log goes only to its file.
 pub fn init(
     service: &str,
     work: &Work,

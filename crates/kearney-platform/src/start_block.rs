@@ -1,4 +1,4 @@
-//! The last lines of a start: where to look.
+//! Last lines of a start: the addresses of the platform.
 
 use std::io::Write;
 
@@ -9,10 +9,10 @@ use crate::addresses::Addresses;
 use crate::configs::Configs;
 use crate::platform::Platform;
 
-/// Tells where to look, on stderr, so that stdout stays lines of log.
+/// Prints the block to stderr, since stdout is for log lines.
 pub fn print(platform: &Platform, configs: &Configs, addresses: &Addresses, ops: &Ops) {
     let text = text(platform, configs, addresses, ops);
-    // a terminal that is gone does not keep the platform from serving
+    // a closed terminal does not stop the platform
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 

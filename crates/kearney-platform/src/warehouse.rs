@@ -1,4 +1,4 @@
-//! The warehouse: loaded whole or not at all, and brought up to date table by table.
+//! Warehouse: loaded completely or not at all, and updated table by table.
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +18,9 @@ use crate::registry::Dataset;
 pub struct Table {
     pub name: &'static str,
     file: &'static str,
-    /// Function of DuckDB that reads the file, `{}` being its path. Each column has its type: a type that is guessed changes with
-    /// one odd cell, and the queries of the API with it. No folder on the way to the file is a column, as `state=CA` would be.
+    /// DuckDB function that reads the file; `{}` is its path. Column types are explicit: an inferred type would change
+    /// with one odd cell, and the queries of the API with it. A folder such as `state=CA` in the path does not become a
+    /// column.
     from: &'static str,
     pub loader: Agent,
 }
@@ -47,8 +48,8 @@ pub static TABLES: [Table; 3] = [
     },
 ];
 
-/// Opens the snapshot, or the warehouse of `data_dir`; `None` if that is missing, or was loaded from another source or from
-/// files that were replaced since.
+/// Opens the snapshot, or the warehouse of `data_dir`; `None` if it is missing, or was loaded from another source or
+/// from files that were replaced since.
 pub fn open_current(data_dir: &Path, source: &Source) -> Result<Option<Warehouse>> {
     if let Source::Snapshot(file) = source {
         let opened = Warehouse::open_snapshot(file);
@@ -63,7 +64,7 @@ pub fn open_current(data_dir: &Path, source: &Source) -> Result<Option<Warehouse
     }
     let warehouse = open(&path)?;
     for table in &TABLES {
-        // before the files are read: what is replaced meanwhile is loaded the next time
+        // before the files are read: one that is replaced meanwhile is loaded the next time
         if loaded_from(&warehouse, table) != Some(source.fingerprint(table.file)?) {
             return Ok(None);
         }
@@ -71,11 +72,11 @@ pub fn open_current(data_dir: &Path, source: &Source) -> Result<Option<Warehouse
     Ok(Some(warehouse))
 }
 
-/// A load under way. It goes into a draft file, ends with a checkpoint, and is renamed into place: a process that dies
-/// meanwhile leaves the draft behind, which the next one deletes.
+/// A load in progress. It writes a draft, ends with a checkpoint, and renames the draft into place: a process that is
+/// killed meanwhile leaves the draft, which the next one deletes.
 #[derive(Debug)]
 pub struct Load {
-    /// Database of the draft; declared first, so that it is closed before the draft is deleted.
+    /// Database in the draft; declared first, so that it is closed before the draft is deleted.
     warehouse: Warehouse,
     draft: Draft,
     files: PathBuf,
@@ -99,13 +100,13 @@ impl Load {
         })
     }
 
-    /// Loads one table and returns its rows.
+    /// Loads one table and returns the number of its rows.
     pub fn table(&self, table: &Table, source: &Source) -> Result<u64> {
         replace(&self.warehouse, table, &self.files, source)?;
         count_of(&self.warehouse, table)
     }
 
-    /// Puts the file into place and opens it there.
+    /// Moves the file into place and opens it there.
     pub fn finish(self) -> Result<Warehouse> {
         execute(&self.warehouse, "CHECKPOINT")?;
         drop(self.warehouse);
@@ -120,7 +121,8 @@ impl Load {
     }
 }
 
-/// Loads a table again if its file was replaced, in one transaction, and returns its rows; a snapshot stays as it is.
+/// Reloads a table in one transaction if its file was replaced, and returns the number of its rows; a snapshot is never
+/// changed.
 pub fn refresh(
     warehouse: &Warehouse,
     table: &Table,
@@ -139,7 +141,7 @@ pub fn refresh(
     count_of(warehouse, table)
 }
 
-/// The tables as the registry has them.
+/// Returns the tables as entries of the registry.
 pub fn describe(warehouse: &Warehouse, source: &Source) -> Result<Vec<Dataset>> {
     let described = TABLES.iter().map(|table| {
         Ok(Dataset {
@@ -166,7 +168,7 @@ fn open(path: &Path) -> Result<Warehouse> {
 fn replace(warehouse: &Warehouse, table: &Table, files: &Path, source: &Source) -> Result<()> {
     let quoted = |text: &str| text.replace('\'', "''");
     let fingerprint = quoted(&source.fingerprint(table.file)?);
-    // a path may be a pattern in SQL, and is none here
+    // DuckDB would take the path as a pattern
     let path = files.join(table.file).display().to_string();
     let path = path
         .replace('[', "[[]")
@@ -190,7 +192,7 @@ fn execute(warehouse: &Warehouse, sql: &str) -> Result<()> {
         .map_err(|error| Error::new(Kind::Warehouse, "a statement failed").because(error))
 }
 
-/// Fingerprint that a table was loaded with; `None` also if the file is of an older version of this program.
+/// Returns the fingerprint of the source of a table; `None` also if an older version of this program wrote the file.
 fn loaded_from(warehouse: &Warehouse, table: &Table) -> Option<String> {
     let bound = params! { name: table.name };
     let sql = "SELECT source FROM load_info WHERE name = $name";
@@ -212,7 +214,7 @@ fn count_of(warehouse: &Warehouse, table: &Table) -> Result<u64> {
     }
 }
 
-/// The rows as JSON objects, `null` included.
+/// Returns the rows as JSON objects, including `null` values.
 pub fn rows_of(batches: &[RecordBatch]) -> Result<Vec<Value>> {
     let failed = || Error::new(Kind::Warehouse, "an answer cannot be shown as JSON");
     let mut writer = WriterBuilder::new()

@@ -6,7 +6,7 @@ use ops_layer::history::Moved;
 use super::Wanted;
 use crate::error::{Error, Kind, Result};
 
-/// There is none in this build.
+/// Not available in this build.
 pub enum Copy {}
 
 impl Copy {

@@ -1,4 +1,4 @@
-//! Directories of histories, of which some may be prefixes of buckets.
+//! Directories of histories, some of which may be prefixes of buckets.
 
 #[cfg_attr(not(feature = "history-s3"), path = "absent.rs")]
 mod s3;
@@ -10,10 +10,10 @@ use ops_layer::history::{Moved, Table};
 
 use crate::error::{Error, Kind, Result};
 
-/// Time for files to be copied to a bucket.
+/// Time limit for copying files to a bucket.
 const EXPORT_TIME: Duration = Duration::from_secs(600);
 
-/// Files that are needed of buckets, and limits of their copies.
+/// Selection of files to copy from buckets, and its limits.
 #[cfg_attr(
     not(feature = "history-s3"),
     expect(dead_code, reason = "there is nothing to copy")
@@ -26,14 +26,14 @@ pub struct Wanted {
     pub time: Duration,
 }
 
-/// Directories of this machine; the copies among them are removed when this is dropped.
+/// Local directories; copies among them are removed on drop.
 pub struct Sources {
     pub dirs: Vec<PathBuf>,
     _copies: Vec<s3::Copy>,
 }
 
 impl Sources {
-    /// Copies what is wanted of all prefixes together, and leaves directories as they are.
+    /// Copies the wanted files of all prefixes, with common limits; directories are used in place.
     pub fn gather(places: &[PathBuf], wanted: &Wanted) -> Result<Self> {
         let urls: Vec<&str> = places.iter().filter_map(|place| url(place)).collect();
         let copies = match urls.as_slice() {
@@ -50,7 +50,7 @@ impl Sources {
     }
 }
 
-/// Copies the files of some hours to a prefix of a bucket; `None` if the place is a directory.
+/// Copies the files of some hours to a prefix of a bucket; `None` if the target is a directory.
 pub fn export(
     to: &Path,
     dirs: &[PathBuf],
@@ -61,7 +61,7 @@ pub fn export(
     s3::export(url, dirs, since, until, EXPORT_TIME).map(Some)
 }
 
-/// Refuses prefixes where only directories are taken.
+/// Fails if a prefix is given to a command that accepts only directories.
 pub fn only_directories(places: &[PathBuf], command: &str) -> Result<()> {
     match places.iter().find_map(|place| url(place)) {
         Some(url) => Err(Error::new(

@@ -3,7 +3,7 @@ use ops_layer::cache::{Error as CacheError, Params, QueryResult};
 
 use crate::error::{Error, Kind, Result};
 
-/// There is none in this build.
+/// Not available in this build.
 pub enum Cluster {}
 
 impl Cluster {

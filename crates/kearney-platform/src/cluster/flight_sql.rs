@@ -13,9 +13,9 @@ use crate::error::{Error, Kind, Result};
 
 /// Name of the secret that is sent as a bearer token.
 const TOKEN: &str = "KEARNEY_ENGINE_TOKEN";
-/// Nobody tells the platform that the server's data changed: an answer is asked for anew once it is this old.
+/// Maximum age of a cached result: the platform is not notified when the server's data changes.
 const TTL: Duration = Duration::from_secs(60);
-/// While the server does not answer, an older answer is served for this long.
+/// Age up to which a cached result is served while the server does not respond.
 const STALE: Duration = Duration::from_secs(600);
 const CONNECTED_WITHIN: Duration = Duration::from_secs(3);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
@@ -28,14 +28,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Checks the address; the first query connects. Adds the rule that finds a server which does not answer.
+    /// Checks the address and adds the diagnostic rule for an unreachable server. The first query connects.
     pub async fn open(address: &str, ops: &Ops) -> Result<Self> {
         let mut config = FlightSqlConfig::new(address)
             .connect_timeout(CONNECTED_WITHIN)
             .deadline(ANSWERED_WITHIN)
             .max_result_bytes(MAX_RESULT_BYTES);
         let secrets = ops.secrets().clone();
-        // a source that fails now is asked again by the first query
+        // if a source fails now, the first query tries it again
         let login = match secrets.get(TOKEN).optional().await {
             Ok(None) => format!("without a login, since the secret {TOKEN} is set nowhere"),
             Ok(Some(_)) | Err(_) => {
@@ -71,7 +71,8 @@ impl Cluster {
     }
 }
 
-/// The server, and a look at how each of its queries ends: those that refresh the cache have no caller who would see it.
+/// The server, with a record of how each query ended: queries that refresh the cache have no caller who would see their
+/// errors.
 struct Observed {
     server: FlightSql,
     outcomes: Arc<Outcomes>,
@@ -117,7 +118,7 @@ impl QueryEngine for Observed {
         cancel: &Cancel,
     ) -> Result<Vec<RecordBatch>, CacheError> {
         let ended = self.server.run(sql, params, cancel);
-        // how a query that nobody waits for ended says nothing about the server
+        // a cancelled query says nothing about the server
         if !cancel.is_cancelled() {
             self.outcomes.record(ended.as_ref().err());
         }

@@ -1,4 +1,4 @@
-//! The Flight SQL server that `--engine` names, which answers for flights and airports in place of the warehouse.
+//! Flight SQL server of `--engine`, which serves flights and airports instead of the warehouse.
 
 #[cfg(not(feature = "flight-sql"))]
 mod absent;

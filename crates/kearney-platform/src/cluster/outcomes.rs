@@ -1,4 +1,4 @@
-//! Ends of the last queries.
+//! Outcomes of the last queries.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use ops_layer::cache::{Error as CacheError, ErrorKind};
 use ops_layer::{Finding, Severity};
 
-/// Queries in a row that the server did not answer.
+/// Number of consecutive queries without a response from the server.
 #[derive(Debug)]
 pub(super) struct Outcomes {
     address: String,
@@ -22,7 +22,7 @@ struct Unanswered {
 }
 
 impl Outcomes {
-    /// `login` says how the server is asked.
+    /// Creates it; `login` describes how the platform logs in to the server.
     pub(super) fn new(address: &str, login: String) -> Self {
         Self {
             address: address.to_owned(),
@@ -31,7 +31,7 @@ impl Outcomes {
         }
     }
 
-    /// Takes the end of one query. A server that refuses a statement has answered.
+    /// Records the outcome of a query. A server that rejects a statement counts as reachable.
     pub(super) fn record(&self, error: Option<&CacheError>) {
         let mut unanswered = self.lock();
         *unanswered = match error {
@@ -44,7 +44,7 @@ impl Outcomes {
         };
     }
 
-    /// A finding while the last query was not answered.
+    /// Returns a finding if the last query got no response.
     pub(super) fn finding(&self) -> Option<Finding> {
         let unanswered = self.lock();
         let Unanswered { count, last, cause } = unanswered.as_ref()?;
@@ -89,7 +89,7 @@ mod tests {
         let seen = outcomes.finding().map(|finding| finding.seen);
         let expected = "flight-sql://cluster:32010 did not answer 2 queries in a row, the last 0 s ago (without a login): no connection";
         assert_eq!(seen.as_deref(), Some(expected));
-        // it refused a statement: it is there
+        // a rejected statement: the server is reachable
         outcomes.record(Some(&CacheError::engine("no such table")));
         assert!(outcomes.finding().is_none());
         outcomes.record(Some(&gone));

@@ -1,4 +1,4 @@
-//! `kearney-platform black-box`: the last seconds of a process, from the file that outlived it.
+//! `kearney-platform black-box`: the last seconds of a process, from its black box file.
 
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -25,7 +25,7 @@ pub fn run(options: &args::BlackBox) -> Result<()> {
 fn shown(reading: &Reading, color: bool) -> String {
     let mut text = String::new();
     let mut fact = |name: &str, value: &str| {
-        // writing into a string does not fail
+        // writing to a string does not fail
         let _ = writeln!(text, "{name:<10} {}", escaped(value));
     };
     let ran = reading.last_seen.duration_since(reading.started);
@@ -90,7 +90,7 @@ fn instant(at: SystemTime) -> String {
     humantime::format_rfc3339_millis(at).to_string()
 }
 
-/// A record as a line for people.
+/// Formats a record as a line.
 fn line(record: &Record, color: bool) -> String {
     if record.kind == RecordKind::Line
         && let Ok(line) = StoredLine::parse(&record.text)

@@ -1,5 +1,5 @@
-//! `kearney-platform cache`: what the query cache keeps, for the runbook. The platform may run meanwhile; it notices
-//! within one second. What it counts itself, such as lookups in the bucket that machines share, its admin page is asked for.
+//! `kearney-platform cache`: content of the query cache, for the runbook. A running platform applies changes within one
+//! second. Statistics that only the platform has, such as lookups in the shared bucket, come from its admin page.
 
 mod served;
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::output::{answer, answer_json};
 
-/// Past invalidations that are shown to people.
+/// Number of past invalidations in the text output.
 const SHOWN: usize = 5;
 
 pub fn run(command: args::Cache) -> Result<()> {
@@ -52,7 +52,7 @@ pub fn run(command: args::Cache) -> Result<()> {
     }
 }
 
-/// Reads the directory, and asks the platform that serves from it for the bucket.
+/// Reads the directory, and asks the platform that uses it for the state of the bucket.
 fn stats(place: &CachePlace) -> Result<Value> {
     let cache = open(place)?;
     let stats = cache.get_stats();
@@ -66,7 +66,7 @@ fn stats(place: &CachePlace) -> Result<Value> {
         "entries": stats.entries,
         "total_size_bytes": stats.total_size_bytes,
         "invalidations": past.collect::<Vec<_>>(),
-        // a platform that is gone leaves its address behind if it was killed
+        // a platform that was killed leaves its address file behind
         "shared": admin.and_then(|admin| served::shared(&admin).ok()),
     }))
 }
@@ -95,7 +95,7 @@ fn shown(found: &Value) -> String {
     )
 }
 
-/// A cache that is there: a mistyped path is told, and no directory made.
+/// Opens an existing cache; a mistyped path is an error, and no directory is created.
 fn open(place: &CachePlace) -> Result<Cache> {
     let path = place.data_dir.join("cache");
     let failed = |told: String| Error::new(Kind::Cache, told);
@@ -111,7 +111,7 @@ fn open(place: &CachePlace) -> Result<Cache> {
         )));
     }
     let mut config = Config::default();
-    // only the platform knows its limit: nothing is removed for space here
+    // only the platform knows its size limit: nothing is evicted here
     config.query_cache.max_size_mb = u64::MAX;
     Cache::open_with(&path, &config)
         .map_err(|error| failed(format!("cannot open {}", path.display())).because(error))

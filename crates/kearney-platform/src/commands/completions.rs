@@ -1,4 +1,4 @@
-//! `kearney-platform completions`: what a shell completes.
+//! `kearney-platform completions`: completion scripts for shells.
 
 use clap::CommandFactory;
 use clap_complete::Shell;

@@ -1,4 +1,4 @@
-//! `kearney-platform history`: the files of the history.
+//! `kearney-platform history`: maintenance of the history files.
 
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
@@ -10,9 +10,9 @@ use crate::buckets::{Sources, Wanted, export, only_directories};
 use crate::error::{Error, Kind, Result};
 use crate::output::{answer, answer_json, tell};
 
-/// Bytes of the files that are copied from a bucket at most.
+/// Maximum bytes copied from buckets.
 const STATS_BYTES: u64 = 4 << 30;
-/// Time for them to be copied.
+/// Time limit for copying them.
 const STATS_TIME: Duration = Duration::from_secs(600);
 
 pub fn run(command: &args::History) -> Result<()> {
@@ -42,7 +42,7 @@ pub fn run(command: &args::History) -> Result<()> {
             for dir in &dirs.dirs {
                 let removed = history::prune(dir, *older_than).map_err(failed)?;
                 let (files, bytes) = (removed.files, removed.bytes);
-                // writing into a string does not fail
+                // writing to a string does not fail
                 let _ = writeln!(
                     text,
                     "{}: removed {files} files, {bytes} bytes",

@@ -1,4 +1,4 @@
-//! `kearney-platform logs`: JSON lines of files or of standard input, selected, and printed for people.
+//! `kearney-platform logs`: selects JSON lines from files or standard input and prints them in readable form.
 
 mod input;
 
@@ -17,14 +17,14 @@ use crate::args;
 use crate::error::{Error, Kind, Result, chain};
 use crate::output::{answer_unless_left, tell};
 
-/// Bytes that are printed at once.
+/// Bytes printed at once.
 const PIECE: usize = 64 * 1024;
-/// Time between two looks at files that are followed: what a rotation makes and removes within it is lost.
+/// Interval between two reads of followed files; lines written and removed by rotation within one interval are lost.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Time between two notes about lines that were left out, while files are followed.
+/// Interval between two notes about skipped lines while following files.
 const BETWEEN_NOTES: Duration = Duration::from_secs(10);
 
-/// Reads all files that can be read. Each that cannot be is told, and makes the command fail.
+/// Reads all readable files. Each unreadable one is reported, and makes the command fail.
 pub fn run(options: &args::Logs) -> ExitCode {
     let mut printer = Printer::new(options);
     let ended = files(options).and_then(|files| match options.follow {
@@ -54,8 +54,8 @@ fn files(options: &args::Logs) -> Result<Vec<PathBuf>> {
     Ok(vec![file])
 }
 
-/// Reads each file behind what it was rotated to. Regular files are opened before one is read, as they may be rotated meanwhile; one
-/// that is named twice is read once.
+/// Reads each file after its rotated files. All regular files are opened before the first one is read, as they may be
+/// rotated meanwhile; a file named twice is read once.
 fn read(printer: &mut Printer, files: &[PathBuf]) -> Result<()> {
     let (mut all, mut seen) = (Vec::new(), HashSet::new());
     for file in files {
@@ -63,10 +63,10 @@ fn read(printer: &mut Printer, files: &[PathBuf]) -> Result<()> {
             true => vec![file.clone()],
             false => with_rotated(file),
         };
-        // the newest first: what is renamed meanwhile is met again, and not missed
+        // newest first: a file renamed meanwhile is seen twice rather than missed
         let is_regular = |name: &Path| std::fs::metadata(name).is_ok_and(|found| found.is_file());
         let opened = names.into_iter().rev().map(|name| {
-            // a pipe waits for its writer
+            // opening a pipe blocks until it has a writer
             let input = is_regular(&name).then(|| input::open(&name));
             (input, name)
         });
@@ -106,7 +106,7 @@ struct Followed {
     cut: u64,
 }
 
-/// Goes on with each file: with one that can grow until Ctrl-C, with a pipe until its end.
+/// Follows the files: regular ones until Ctrl-C, pipes until they end.
 fn follow(printer: &mut Printer, files: Vec<PathBuf>) -> Result<()> {
     let mut all = Vec::new();
     for file in files {
@@ -143,7 +143,7 @@ fn follow(printer: &mut Printer, files: Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Prints what came; `false` if nothing more can come.
+/// Prints new lines; returns `false` if no more can come.
 fn look(printer: &mut Printer, followed: &mut Followed) -> Result<bool, End> {
     let Followed {
         file,
@@ -201,11 +201,11 @@ fn selection(options: &args::Logs) -> Selection {
     selection
 }
 
-/// Reason why a file is not read on.
+/// Reason why reading of a file stopped.
 enum End {
     Input(io::Error),
     Output(Error),
-    /// Whoever reads the output has seen enough.
+    /// The reader of the output closed it.
     Left,
 }
 
@@ -213,7 +213,7 @@ struct Printer {
     sieve: Sieve,
     json: bool,
     color: bool,
-    /// Lines that were too long.
+    /// Number of lines that were too long.
     cut: u64,
     noted: (LeftOut, u64),
     failed: bool,
@@ -236,7 +236,7 @@ impl Printer {
         tell(&chain(error));
     }
 
-    /// Prints what is there, and before it waits for more.
+    /// Prints the available lines, and flushes them before it waits for more.
     fn print(&mut self, source: &mut impl Source) -> Result<(), End> {
         let mut text = String::new();
         loop {
@@ -261,7 +261,8 @@ impl Printer {
         }
     }
 
-    /// A line with its newline; nothing if it is not wanted. Text that is not JSON, such as a stack trace, is shown as it is.
+    /// Formats a line, with its newline; empty if it is not selected. Text that is not JSON, such as a stack trace, is
+    /// printed escaped.
     fn shown(&mut self, line: &str) -> String {
         match self.sieve.take(line) {
             None => String::new(),
@@ -271,7 +272,7 @@ impl Printer {
         }
     }
 
-    /// Tells what could not be judged or was cut; `false` if nothing new is to be told.
+    /// Prints a note about skipped and truncated lines; returns `false` if there are no new ones.
     fn note(&mut self) -> bool {
         let now = (self.sieve.left_out(), self.cut);
         if std::mem::replace(&mut self.noted, now) == now {

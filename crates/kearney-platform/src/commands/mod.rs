@@ -1,4 +1,4 @@
-//! Commands that answer and end.
+//! Commands other than `serve` and `doctor`.
 
 pub mod black_box;
 pub mod cache;

@@ -1,4 +1,4 @@
-//! `kearney-platform orchestrate`: one run, here and now.
+//! `kearney-platform orchestrate`: executes one run in this process.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::output::{answer, answer_json};
 use crate::platform::Platform;
 use crate::setup;
 
-/// Time for the last spans and lines.
+/// Time limit for exporting the last spans and lines.
 const LAST_PUSH: Duration = Duration::from_secs(5);
 
 pub fn run(options: args::Orchestrate) -> Result<()> {
@@ -41,7 +41,7 @@ async fn orchestrate(
         cancel: setup::signals()?,
         stopping: StopSignal::manual(),
     };
-    // a terminal shows progress, and --json one document
+    // on a terminal progress is shown instead, with --json only the document
     let has_lines = !options.json && !std::io::stderr().is_terminal();
     let cancel = signals.cancel.clone();
     let ops = setup::init(
@@ -56,7 +56,7 @@ async fn orchestrate(
     let platform = match opened {
         Ok(platform) => platform,
         Err(error) => {
-            // a start that is refused is no crash, and its lines are kept
+            // a start that fails is not a crash; its lines are kept
             ops.refuse(&error, LAST_PUSH).await;
             return Err(error);
         }

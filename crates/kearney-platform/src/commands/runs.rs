@@ -1,4 +1,4 @@
-//! `kearney-platform runs`: what ran and how it ended, beside a platform that may be running.
+//! `kearney-platform runs`: lists past and current runs, also while the platform is running.
 
 use ops_layer::log::reader::escaped;
 use serde_json::json;
@@ -41,7 +41,7 @@ pub fn run(options: &args::Runs) -> Result<()> {
     answer(&page.iter().map(line).collect::<String>())
 }
 
-/// One line: when, which, how, where it ended, why.
+/// Formats a run as one line: time, id, job, client, status, phase, duration, retries, error.
 fn line(record: &Record) -> String {
     let client = record.client.as_ref().map_or("-", |client| client.as_str());
     let phase = record.phase.as_deref().unwrap_or("-");
@@ -57,7 +57,7 @@ fn line(record: &Record) -> String {
         record.status.as_str(),
         record.retries,
     );
-    // a record is a file: its texts may have lines and sequences of their own
+    // a record comes from a file: its texts may contain line breaks and escape sequences
     one_line(&line) + "\n"
 }
 
@@ -66,7 +66,7 @@ fn one_line(text: &str) -> String {
     escaped(&words.join(" "))
 }
 
-/// The run and each of its phases.
+/// Formats a run with its phases.
 pub fn describe(record: &Record) -> String {
     let mut text = line(record);
     for phase in &record.phases {

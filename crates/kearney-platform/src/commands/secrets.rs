@@ -1,4 +1,4 @@
-//! `kearney-platform secrets`: where secrets come from, for the runbook. Values are never shown.
+//! `kearney-platform secrets`: sources of secrets, for the runbook. Values are never shown.
 
 use ops_layer::secrets::{ErrorKind, SecretError, Secrets};
 use serde_json::json;
@@ -31,9 +31,9 @@ pub fn run(command: args::Secrets) -> Result<()> {
     }
 }
 
-/// Prints `NAME: source`. For a secret that is missing or cannot be had it prints what each source said, and fails.
+/// Prints `NAME: source`. If the secret is missing or cannot be resolved, prints the outcome of each source and fails.
 fn source(secrets: &Secrets, name: &str, as_json: bool) -> Result<()> {
-    // a binary secret has a source as well
+    // a binary secret has a source too
     match secrets.get(name).bytes_blocking() {
         Ok(secret) if as_json => {
             answer_json(&json!({ "name": name, "source": secret.source().as_str() }))
@@ -50,7 +50,7 @@ fn source(secrets: &Secrets, name: &str, as_json: bool) -> Result<()> {
     }
 }
 
-/// A secret without a source: missing, or not to be had for a reason. Then nobody knows whether a source has it.
+/// Prints the outcome of each source: `missing`, or `unknown` if a failure leaves open whether a source has the secret.
 fn not_had(name: &str, error: &SecretError, as_json: bool) -> Result<()> {
     let is_missing = error.kind() == ErrorKind::Missing;
     let source = if is_missing { "missing" } else { "unknown" };

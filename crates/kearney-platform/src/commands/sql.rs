@@ -1,4 +1,4 @@
-//! `kearney-platform sql`: questions to the history in SQL.
+//! `kearney-platform sql`: SQL queries over the history.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -16,9 +16,9 @@ use crate::buckets::{Sources, Wanted};
 use crate::error::{Error, Kind, Result};
 use crate::output::{answer, answer_json, tell};
 
-/// Longest text of a cell in characters; the rest of it is in --json.
+/// Maximum length of a cell in characters; `--json` prints all of it.
 const MAX_CELL: usize = 100;
-/// Time for a platform to write what waits in its memory to files.
+/// Time limit for a platform to write its queued records to files.
 const FLUSH_TIME: Duration = Duration::from_secs(10);
 
 pub fn run(options: &args::Sql) -> Result<()> {
@@ -68,7 +68,7 @@ pub fn run(options: &args::Sql) -> Result<()> {
     Ok(())
 }
 
-/// Has a running platform write what waits to files, and returns their directory.
+/// Asks a running platform to flush its history, and returns the directory.
 fn flushed(address: &str) -> Result<PathBuf> {
     let token = token()?;
     let url = format!("{}/api/history/flush", url(address));
@@ -119,7 +119,7 @@ fn listed() -> String {
     let mut text = String::new();
     for question in NAMED {
         let (name, about) = (question.name, question.about);
-        // writing into a string does not fail
+        // writing to a string does not fail
         let _ = write!(text, "{name:<17} {about}");
         if let Some(argument) = question.argument {
             let _ = write!(text, "; --argument is {argument}");
@@ -129,13 +129,13 @@ fn listed() -> String {
     text
 }
 
-/// Columns and rows as one document. The rows are lists, since columns may share a name.
+/// Formats columns and rows as one document. Rows are lists, since columns may share a name.
 fn as_json(found: &Answer) -> impl Serialize {
     #[derive(Serialize)]
     struct Document<'a> {
         columns: &'a [String],
         files: usize,
-        /// As the engine wrote them: a number may have more digits than a float.
+        /// Values as written by the engine: a number may have more digits than a float.
         rows: Vec<Vec<Option<Box<RawValue>>>>,
         seconds: f64,
         skipped: &'a [String],
@@ -153,7 +153,7 @@ fn as_json(found: &Answer) -> impl Serialize {
     }
 }
 
-/// Columns below their names, each as wide as its longest cell.
+/// Formats the columns below their names, each as wide as its longest cell.
 fn table(found: &Answer) -> String {
     let cells = |row: &Vec<String>| row.iter().map(|json| cell(json)).collect::<Vec<_>>();
     let mut rows = vec![
@@ -181,7 +181,7 @@ fn table(found: &Answer) -> String {
     text
 }
 
-/// A JSON value as people read it.
+/// Formats a JSON value for reading.
 fn cell(json: &str) -> String {
     let text = serde_json::from_str::<String>(json);
     let text = match text {

@@ -1,4 +1,4 @@
-//! Asks the running platform: its admin page, then its API.
+//! Probes the running platform: its admin page, then its API.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     let is_blamed = answers.findings.len() > before && !is_answering;
     let api = match &answers.state {
         Some(state) => api_of(state, &admin),
-        // another platform than that of the directory may have been named
+        // the option may name another platform than that of the directory
         None => {
             let is_of_dir =
                 options.admin.is_none() || of_dir.is_some_and(|of_dir| url(&of_dir) == admin);
@@ -71,7 +71,7 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     answers
 }
 
-/// Returns the address at which this machine reaches the API, as the configuration of the page's platform has it.
+/// Returns the address at which this machine can reach the API, from the configuration shown by the admin page.
 fn api_of(state: &Value, admin: &str) -> Option<String> {
     let settings = state.get("configuration")?.as_array()?.iter();
     let mut of_api = settings.filter(|setting| setting["name"] == "api address");
@@ -88,7 +88,7 @@ fn api_of(state: &Value, admin: &str) -> Option<String> {
         (true, false) => Some(format!("http://{host}:{port}")),
         (true, true) if ip.is_ipv6() => Some(format!("http://[::1]:{port}")),
         (true, true) => Some(format!("http://127.0.0.1:{port}")),
-        // loopback of another machine
+        // the API listens on loopback of another machine
         (false, false) if ip.is_loopback() => None,
         (false, _) => Some(format!("http://{api}")),
     }
@@ -176,14 +176,14 @@ fn take_state(answers: &mut Answers, state: Value) {
     answers.state = Some(state);
 }
 
-/// Name of the finding that explains an API without an answer.
+/// Returns the id of the finding that explains why the API does not respond.
 fn cause_of_silence(findings: &[Found]) -> &'static str {
     let stands = |cause: &&str| findings.iter().any(|finding| finding.id == *cause);
     let causes = ["workers_blocked", "connections_full"];
     causes.into_iter().find(stands).unwrap_or("workers_blocked")
 }
 
-/// Scrapes the API. Where the admin page is silent too, that is the cause.
+/// Scrapes the API. If the admin page does not respond either, that is reported as the cause.
 fn ask_api(answers: &mut Answers, api: &str, is_blamed: bool) {
     let metrics = format!("{}/metrics", url(api));
     let answer = get(&metrics, None, LIMIT);

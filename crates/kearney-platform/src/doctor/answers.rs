@@ -3,16 +3,16 @@ use serde::Serialize;
 use super::found::{Found, Severity};
 use crate::output::redacted;
 
-/// Everything that was tried, and what is wrong.
+/// Result of the diagnosis: everything tried, and the findings.
 #[derive(Debug, Serialize)]
 pub(super) struct Diagnosis {
-    /// Causes first, each followed by what it explains.
+    /// Findings, causes first, each followed by its effects.
     pub(super) findings: Vec<Found>,
     pub(super) tried: Vec<Tried>,
     pub(super) took_ms: u64,
 }
 
-/// One question and its answer.
+/// One check and its outcome.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Tried {
     pub(super) probe: &'static str,
@@ -22,22 +22,22 @@ pub(super) struct Tried {
     pub(super) ok: bool,
 }
 
-/// Answers of one probe.
+/// Outcomes of one probe.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     pub(super) findings: Vec<Found>,
     pub(super) tried: Vec<Tried>,
-    /// State of the running process, as its admin page has it.
+    /// State of the running process, as reported by its admin page.
     pub(super) state: Option<serde_json::Value>,
-    /// `true` unless an option named the admin page: what the data directory says may be old.
+    /// Set unless an option named the admin page: the address in the data directory may be stale.
     pub(super) is_page_presumed: bool,
     pub(super) metrics: Option<String>,
-    /// Line of the last error, near the end of the log.
+    /// Last error in the tail of the log.
     pub(super) last_error: Option<String>,
 }
 
 impl Answers {
-    /// Notes a question, and what is wrong with the answer.
+    /// Records a check and its outcome.
     pub(super) fn note(
         &mut self,
         probe: &'static str,
@@ -52,17 +52,17 @@ impl Answers {
         });
     }
 
-    /// Marks the last question as failed by a cause that is a finding already.
+    /// Marks the last check as failed, for a cause that is already a finding.
     pub(super) fn blame(&mut self) {
         if let Some(last) = self.tried.last_mut() {
             last.ok = false;
         }
     }
 
-    /// Notes findings that the last question led to.
+    /// Adds findings to which the last check led.
     pub(super) fn find(&mut self, findings: impl IntoIterator<Item = Found>) {
         let Some(last) = self.tried.last_mut() else {
-            return; // a question comes first
+            return; // findings always follow a check
         };
         for finding in findings {
             last.ok &= finding.severity < Severity::Warning;

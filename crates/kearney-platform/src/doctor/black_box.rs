@@ -1,4 +1,4 @@
-//! Reads the black box of a platform that is dead: how its run ended.
+//! Reads the black box of a platform that is not running, to find out how its run ended.
 
 use std::io;
 use std::path::Path;

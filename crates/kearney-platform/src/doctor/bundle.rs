@@ -1,4 +1,4 @@
-//! The support bundle: one archive with an index page. It is whole or not there, and for this user alone.
+//! Support bundle: one archive with an index page, written atomically and readable only by this user.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -17,7 +17,7 @@ use crate::error::chain;
 use crate::files;
 use crate::output::redacted;
 
-/// Bytes of the log's end.
+/// Maximum bytes of the log's tail.
 const LOG_BYTES: u64 = 1 << 20;
 
 pub(super) fn write(
@@ -27,7 +27,7 @@ pub(super) fn write(
     state: Option<&Value>,
     metrics: Option<&str>,
 ) -> io::Result<()> {
-    // a device, a pipe or a link would be replaced, not written to
+    // a device, pipe or link would be replaced rather than written to
     if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
         let told = "there is something that is not a regular file: name a new file";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, told));
@@ -43,7 +43,7 @@ pub(super) fn write(
         std::fs::rename(&draft, path)
     });
     if written.is_err() {
-        // a draft that cannot be removed is no archive either: its name says so
+        // if this fails too, the name of the draft shows that it is not a complete archive
         let _ = std::fs::remove_file(&draft);
     }
     written
@@ -57,7 +57,7 @@ fn create(draft: &Path) -> io::Result<File> {
     options.open(draft)
 }
 
-/// Name, meaning and text of each file.
+/// Name, description and text of each file.
 type Part = (&'static str, &'static str, String);
 
 fn fill(
@@ -146,7 +146,7 @@ fn versions(metrics: Option<&str>) -> String {
     )
 }
 
-/// The last MiB, from a whole line on. Lines were redacted when they were written.
+/// Returns the last MiB of the log, from the start of a line. Lines were redacted when they were written.
 fn log(path: &Path) -> String {
     let read = || -> io::Result<String> {
         let mut file = files::open_regular(path)?;
@@ -164,7 +164,7 @@ fn log(path: &Path) -> String {
     read().unwrap_or_else(|error| format!("{}: {error}\n", path.display()))
 }
 
-/// Names and sizes, two levels deep, at most 1000.
+/// Returns names and sizes of at most 1000 entries, two levels deep.
 fn listing(dir: &Path) -> String {
     let mut text = String::new();
     let mut folders = vec![(dir.to_owned(), 0)];
@@ -179,7 +179,7 @@ fn listing(dir: &Path) -> String {
         };
         for entry in entries.flatten() {
             let Ok(metadata) = entry.metadata() else {
-                continue; // gone meanwhile
+                continue; // removed meanwhile
             };
             rows += 1;
             if rows > 1000 {

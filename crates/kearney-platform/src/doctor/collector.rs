@@ -1,4 +1,4 @@
-//! Sends a span of our own, and explains the collector's answer.
+//! Sends a span to the collector, and explains a failure.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::answers::Answers;
 use super::found::{Found, Severity};
 use super::options::Doctor;
 
-/// Less than the exporter's usual 10 s: whoever does not answer one span within this time hangs.
+/// Timeout, shorter than the exporter's default of 10 s: a collector that takes longer for one span hangs.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Begins what was tried.
+/// Prefix of the check's text.
 pub(super) const QUESTION: &str = "POST";
 
 pub(super) fn ask(_: &Doctor) -> Answers {

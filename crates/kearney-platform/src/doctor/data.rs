@@ -1,4 +1,4 @@
-//! Opens what the platform writes to: data directory, lock, log file, and the disk below them.
+//! Checks what the platform writes to: data directory, lock, log file, and free disk space.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,15 +12,15 @@ use super::found::{Found, Severity};
 use super::options::Doctor;
 use crate::files;
 
-/// Answer of a lock that a platform holds.
+/// Outcome for a lock that is held by a platform.
 pub(super) const LOCK_IS_HELD: &str = "held: a platform serves from it";
-/// Answer of a lock that nobody holds.
+/// Outcome for a lock that is free.
 pub(super) const LOCK_IS_FREE: &str = "free: no platform serves from it";
-/// Answer of a directory that was named and has no lock.
+/// Outcome for a named directory without a lock.
 pub(super) const LOCK_IS_ABSENT: &str = "absent: no platform has served from it";
-/// Answer of a directory that was named and is not there.
+/// Outcome for a named directory that does not exist.
 pub(super) const DIR_IS_ABSENT: &str = "absent, as its directory is";
-/// Bytes at the end of the log in which the last error is looked for.
+/// Bytes at the end of the log that are searched for the last error.
 const END: u64 = 64 * 1024;
 
 pub(super) fn ask(options: &Doctor) -> Answers {
@@ -51,7 +51,7 @@ pub(super) fn ask(options: &Doctor) -> Answers {
 }
 
 fn words(dir: &Path, findings: &[ops_layer::Finding]) -> String {
-    // a directory that is made later is below the nearest one that is there
+    // free space of a missing directory is that of its nearest existing parent
     let there = std::path::absolute(dir);
     let there = there.as_deref().unwrap_or(dir).ancestors();
     let read = there
@@ -66,12 +66,12 @@ fn words(dir: &Path, findings: &[ops_layer::Finding]) -> String {
     }
 }
 
-/// Makes a file of a name that nobody else has, and removes it.
+/// Creates a file with a unique name and removes it.
 fn dir(answers: &mut Answers, dir: &Path) {
     let draft = dir.join(format!(".doctor-{}", std::process::id()));
     let written = OpenOptions::new().write(true).create_new(true).open(&draft);
     let written = written.and_then(|mut file| io::Write::write_all(&mut file, b"doctor"));
-    // it is there only if it could be made
+    // exists only if it could be created
     let _ = std::fs::remove_file(&draft);
     let shown = dir.display();
     let tried = format!("write a file in {shown}");
@@ -104,7 +104,7 @@ fn dir(answers: &mut Answers, dir: &Path) {
 fn lock(answers: &mut Answers, options: &Doctor) {
     let path = options.data_dir().join(".lock");
     let answer = match File::open(&path) {
-        // a doctor who names no directory may be asked anywhere
+        // without a named directory, the command may run anywhere
         Err(error)
             if error.kind() == io::ErrorKind::NotFound && options.named_data_dir.is_some() =>
         {
@@ -126,7 +126,7 @@ fn lock(answers: &mut Answers, options: &Doctor) {
     answers.note("data", format!("lock {}", path.display()), answer);
 }
 
-/// Returns the last line at level `error` or above near the end of the log, as people read it.
+/// Returns the last line of level `error` or above in the tail of the log, formatted for reading.
 fn last_error(path: &Path) -> Option<String> {
     let mut file = files::open_regular(path).ok()?;
     let start = file.metadata().ok()?.len().saturating_sub(END);

@@ -9,7 +9,7 @@ pub(super) enum Severity {
     Critical,
 }
 
-/// A finding, with the question that led to it and the answer.
+/// A finding, with the check that led to it and its outcome.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Found {
     pub(super) id: String,
@@ -21,7 +21,7 @@ pub(super) struct Found {
     pub(super) runbook: Option<String>,
     #[serde(default)]
     pub(super) explained_by: Option<String>,
-    /// Start, in milliseconds since 1970; the running platform knows it.
+    /// Start in milliseconds since 1970; known only to the running platform.
     #[serde(default)]
     pub(super) since: Option<u64>,
     #[serde(default)]
@@ -71,7 +71,7 @@ impl Found {
         self
     }
 
-    /// Keeps the question and its answer.
+    /// Records the check and its outcome.
     pub(super) fn after(mut self, tried: &str, answer: &str) -> Self {
         tried.clone_into(&mut self.tried);
         answer.clone_into(&mut self.answer);
@@ -99,12 +99,12 @@ impl From<ops_layer::Finding> for Found {
     }
 }
 
-/// Merges findings of one name, and puts causes first: the most severe, each followed by what it explains.
+/// Merges findings with the same id and sorts them: the most severe causes first, each followed by its effects.
 pub(super) fn ordered(all: Vec<Found>) -> Vec<Found> {
     let mut merged: Vec<Found> = Vec::new();
     for finding in all {
         match merged.iter_mut().find(|known| known.id == finding.id) {
-            // what the running platform says comes first, with its start; a probe adds what it asked itself
+            // the finding of the running platform has precedence and a start; a probe adds its own check
             Some(known) => {
                 known.severity = known.severity.max(finding.severity);
                 if known.tried.starts_with("GET ") && !finding.tried.is_empty() {

@@ -1,7 +1,7 @@
-//! `kearney-platform doctor`: names what is wrong with a platform, running or not, and how that was found out.
+//! `kearney-platform doctor`: reports what is wrong with a platform, running or not, and the checks that showed it.
 //!
-//! The exit code is that of the table in the README: 0 without findings (or with ones of severity `info`), 3 for warnings
-//! and 4 for something critical.
+//! Exit codes, as in the README: 0 without findings (or only of severity `info`), 3 for warnings, 4 for critical
+//! findings.
 
 mod admin;
 mod answers;
@@ -27,7 +27,7 @@ pub use options::Doctor;
 use crate::error::{Error, Kind, Result, chain};
 use crate::output::{answer, redacted, tell};
 
-/// Time for everything that is asked; whoever has not answered by then is a finding.
+/// Time limit for all probes; a probe that takes longer becomes a finding.
 const ALL_WITHIN: Duration = Duration::from_secs(20);
 
 /// Runs the command, and returns its exit code.
@@ -72,7 +72,7 @@ fn examine(options: &Doctor) -> Result<ExitCode> {
 
 type Probe = fn(&Doctor) -> Answers;
 
-/// Asks everybody at once, each on a thread of its own.
+/// Runs all probes in parallel, each on its own thread.
 fn ask_all(options: &Doctor, started: Instant) -> Answers {
     const PROBES: [(&str, Probe); 5] = [
         ("process", admin::ask),
@@ -84,7 +84,7 @@ fn ask_all(options: &Doctor, started: Instant) -> Answers {
     let (send, answered) = channel();
     for (name, probe) in PROBES {
         let (send, options) = (send.clone(), options.clone());
-        // a probe that panics does not answer, which is a finding
+        // a probe that panics sends no result, which is a finding
         let thread = move || drop(send.send((name, probe(&options))));
         drop(
             std::thread::Builder::new()

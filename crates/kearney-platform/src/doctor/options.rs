@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::log_file::LogFile;
 
-/// Directory of warehouse, registry and cache, unless another one is named.
+/// Default data directory.
 const DATA_DIR: &str = "data";
 
 /// Options of `doctor`.
@@ -34,7 +34,7 @@ pub struct Doctor {
 }
 
 impl Doctor {
-    /// Returns the data directory that was named, or the default.
+    /// Returns the named data directory, or the default.
     pub fn data_dir(&self) -> &Path {
         let named = self.named_data_dir.as_deref();
         named.unwrap_or(Path::new(DATA_DIR))

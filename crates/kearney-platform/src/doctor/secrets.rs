@@ -1,4 +1,4 @@
-//! Asks every source for every secret of the catalog. Values are registered for redaction, and never shown.
+//! Resolves every secret of the catalog from all sources. Values are registered for redaction, and never shown.
 
 use ops_layer::secrets::{ErrorKind, Report, Secrets};
 
@@ -27,7 +27,7 @@ pub(super) fn ask(options: &Doctor) -> Answers {
             ops_layer::log::redact(resolved.secret.expose());
         }
     });
-    // what failed is in the report, secret by secret
+    // failures are in the report, per secret
     let failed = secrets.validate_blocking().err();
     let report = secrets.report();
     let answer = match &failed {
@@ -44,7 +44,7 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     answers
 }
 
-/// Asks who the credentials belong to: whatever their policy allows, that is answered.
+/// Asks AWS for the identity of the credentials, which works regardless of their policy.
 fn ask_sts(answers: &mut Answers, secrets: &Secrets) {
     let asked = "AWS, sts get-caller-identity";
     let error = match secrets.aws_identity_blocking() {
@@ -63,7 +63,7 @@ fn ask_sts(answers: &mut Answers, secrets: &Secrets) {
     let id = match error.kind() {
         ErrorKind::Unauthenticated | ErrorKind::AccessDenied => "aws_credentials",
         ErrorKind::Throttled => "aws_throttled",
-        // hinted at, and not there: nothing is asked of it
+        // credentials are configured but not available, so AWS is not used
         ErrorKind::Unavailable => return,
         _ => "aws_unreachable",
     };

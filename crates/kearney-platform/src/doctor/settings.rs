@@ -1,11 +1,11 @@
-//! The configuration with the source of each setting, as this command sees it.
+//! Configuration with the source of each setting, as seen by this command.
 
 use std::fmt::Write;
 
 use super::options::Doctor;
 use crate::configs::Configs;
 
-/// Variables whose values are no secrets. Of any other one that concerns the platform, the name alone is shown.
+/// Variables whose values are not secret. For other variables of the platform only the name is shown.
 const SHOWN: [&str; 27] = [
     "AWS_DEFAULT_REGION",
     "AWS_PROFILE",
@@ -42,7 +42,7 @@ pub(super) fn text(options: &Doctor) -> String {
     let mut text =
         String::from("# The configuration as this command sees it: setting, value, source\n");
     let mut row = |name: &str, value: &str, source: &str| {
-        // a text takes everything
+        // writing to a string does not fail
         let _ = writeln!(text, "{name}\t{value}\t{source}");
     };
     let dir = options.data_dir().display().to_string();

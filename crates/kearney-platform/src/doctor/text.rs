@@ -1,4 +1,4 @@
-//! The diagnosis for people.
+//! Text output of the diagnosis.
 
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -74,7 +74,7 @@ fn one(text: &mut String, finding: &Found, is_colored: bool) {
     let _ = writeln!(text);
 }
 
-/// Answers of others do not move the cursor.
+/// Replaces control characters, so that texts of other programs cannot move the cursor.
 fn one_line(text: &str) -> String {
     let shown = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     shown.collect()

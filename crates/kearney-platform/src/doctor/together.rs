@@ -1,4 +1,4 @@
-//! Findings that follow from the answers of several probes.
+//! Findings derived from the outcomes of several probes.
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -9,7 +9,7 @@ use super::collector;
 use super::data::{DIR_IS_ABSENT, LOCK_IS_ABSENT, LOCK_IS_FREE, LOCK_IS_HELD};
 use super::found::{Found, Severity};
 
-/// Returns the findings, each seen in the light of what the other probes were answered.
+/// Returns the findings, adjusted by the outcomes of the other probes.
 pub(super) fn judged(answers: &Answers) -> Vec<Found> {
     let mut findings = answers.findings.clone();
     if exports_arrive(answers.state.as_ref()) {
@@ -26,7 +26,7 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
         (false, true) => Some("absent"),
         (false, false) => None,
     };
-    // whoever lost its directory has no lock that is found
+    // a platform that lost its directory holds a lock that cannot be found here
     let is_lost = findings.iter().any(|f| f.id == "data_dir_lost");
     let is_doubted = answers.is_page_presumed && !is_lost;
     if let (Some(state), Some(lock), true) = (&answers.state, lock, is_doubted) {
@@ -48,7 +48,7 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
             .clone_into(&mut finding.action);
     } else if let Some(lock) = lock {
         finding.means = format!("No platform runs with this data directory: its lock is {lock}.");
-        // without a lock the log may be that of another directory
+        // if there is no lock, the log may belong to another directory
         if let (Some(error), "free") = (&answers.last_error, lock) {
             finding.seen = format!("{}; the last error in its log: {error}", finding.seen);
             "If the last error is why it ended, fix that first; then start it."
@@ -58,7 +58,7 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
     findings
 }
 
-/// The page at the usual address is not that of the data directory.
+/// Returns the finding that the page at the default address belongs to another data directory.
 fn another_platform(state: &Value, lock: &str, answers: &Answers) -> Found {
     let text = |key: &str| state.get(key).and_then(Value::as_str);
     let is_page = |tried: &&Tried| tried.tried.ends_with("/api/state");
@@ -72,7 +72,7 @@ fn another_platform(state: &Value, lock: &str, answers: &Answers) -> Found {
     if let (Some(error), "free") = (&answers.last_error, lock) {
         seen += &format!("; the last error in its log: {error}");
     }
-    // of a directory that no platform has used the name may be wrong, or the platform serves from a directory that is not seen here
+    // an unused directory: its name may be wrong, or the platform uses a directory that is not visible here
     let (severity, means, action) = match lock {
         "absent" => (
             Severity::Warning,
@@ -92,14 +92,14 @@ fn another_platform(state: &Value, lock: &str, answers: &Answers) -> Found {
         .after(tried, answer)
 }
 
-/// Start of the page's process.
+/// Returns the start time of the page's process.
 fn start_of(state: &Value) -> Option<String> {
     let seconds = state.get("process_start")?.as_i64()? / 1000;
     let start = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
     start.format(&Rfc3339).ok()
 }
 
-/// The running platform exports without trouble.
+/// Returns `true` if the running platform exports spans successfully.
 fn exports_arrive(state: Option<&Value>) -> bool {
     let dependencies = state.and_then(|state| state.get("dependencies")?.as_array());
     dependencies.into_iter().flatten().any(|dependency| {
@@ -108,7 +108,7 @@ fn exports_arrive(state: Option<&Value>) -> bool {
     })
 }
 
-/// A finding of the probe alone: this command's variables are not those of the platform.
+/// Turns a finding into one about this shell, whose variables differ from those of the platform.
 fn own_settings(finding: &mut Found) {
     finding.severity = Severity::Info;
     "collector_of_this_shell".clone_into(&mut finding.id);

@@ -1,4 +1,4 @@
-//! Work of the agents, phase by phase.
+//! Work of the agents in each phase.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::orchestrator::{self, Content, Record};
 use crate::registry::Dataset;
 use crate::warehouse::{self, Load, TABLES, rows_of};
 
-/// Facts about each table that a result is published with.
+/// Queries for the facts about each table that are published with a result.
 const PROFILES: [(&str, &str); 3] = [
     (
         "flights",
@@ -30,7 +30,7 @@ const PROFILES: [(&str, &str); 3] = [
     ),
 ];
 
-/// Loads the warehouse, or those of its tables whose files were replaced.
+/// Loads the warehouse, or only the tables whose files were replaced.
 pub async fn ingest(crew: &Crew) -> Result<()> {
     let platform = &crew.platform;
     if platform.warehouse().is_none() {
@@ -78,7 +78,7 @@ async fn load(crew: &Crew) -> Result<()> {
     Ok(())
 }
 
-/// Returns what is known about each table.
+/// Returns the facts about each table.
 pub async fn profile(crew: &Crew) -> Result<Value> {
     crew.attempt(Agent::Profiler, Phase::Profile, || async {
         let mut profile = Map::new();
@@ -97,7 +97,7 @@ pub async fn analyze(crew: &Crew, sql: &'static str) -> Result<Vec<Value>> {
         .await
 }
 
-/// Writes the result, and registers it together with the state of the tables.
+/// Writes the result, and registers it with the state of the tables.
 pub async fn publish(
     crew: &Crew,
     record: &Record,
@@ -124,7 +124,7 @@ pub async fn publish(
     .await
 }
 
-/// Asks through the cache; the engine is interrupted if the run ends meanwhile.
+/// Queries through the cache; the engine is interrupted if the run ends meanwhile.
 async fn query(crew: &Crew, sql: &str) -> Result<Vec<Value>> {
     let asked = crew.platform.opened()?.query(sql, params! {});
     let result = asked

@@ -1,4 +1,4 @@
-//! Runs at work: phases and their agents, one run after the other, or one alone for a command.
+//! Execution of runs: phases and their agents, in sequence for the service, or a single run for a command.
 
 mod agents;
 mod progress;

@@ -1,6 +1,6 @@
 use std::io::{IsTerminal, Write};
 
-/// Place for lines about a run while somebody watches.
+/// Output for progress lines of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     is_shown: bool,
@@ -11,7 +11,7 @@ impl Progress {
         Self { is_shown: false }
     }
 
-    /// Standard error if it is a terminal; nothing is written to a pipe.
+    /// Writes to standard error if it is a terminal, and nowhere otherwise.
     pub fn terminal() -> Self {
         Self {
             is_shown: std::io::stderr().is_terminal(),
@@ -20,7 +20,7 @@ impl Progress {
 
     pub fn line(self, text: &str) {
         if self.is_shown {
-            // a terminal that is gone does not stop the run
+            // a closed terminal does not stop the run
             let _ = writeln!(std::io::stderr(), "  {text}");
         }
     }

@@ -18,24 +18,24 @@ use crate::orchestrator::{PhaseRecord, Record, Status, now};
 use crate::platform::Platform;
 use crate::registry::Dataset;
 
-/// Pauses before the second and the third try of an agent; then its phase has failed.
+/// Pauses before the second and third attempt of an agent; after the third one the phase fails.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
-/// A run that takes longer ends as `timeout`.
+/// Maximum duration of a run; a longer one ends as `timeout`.
 const RUN_MAX: Duration = Duration::from_secs(600);
-/// Time for what an agent has begun, where the run ends before it: longer only where a file system hangs.
+/// Maximum wait for agents still at work after a run ended early; exceeded only if a file system hangs.
 const AGENT_MAX: Duration = Duration::from_secs(60);
 
 /// Signals that end a run early.
 #[derive(Clone, Debug)]
 pub struct Signals {
-    /// Its owner does not want it any more.
+    /// Cancels this run.
     pub cancel: StopSignal,
-    /// The process stops.
+    /// Stops the process.
     pub stopping: StopSignal,
 }
 
-/// Runs a job to its end and returns the record of it, which is written down at each step. `request` is the span of
-/// whoever asked: the run has a trace of its own, with a link to it.
+/// Executes a job and returns its record, which is saved at each step. `request` is the span of the caller: the run has
+/// its own trace, with a link to that span.
 pub async fn execute(
     platform: Arc<Platform>,
     record: Record,
@@ -70,7 +70,7 @@ pub async fn execute(
     record
 }
 
-/// A run under way.
+/// A run in progress.
 struct Run {
     record: Record,
     signals: Signals,
@@ -78,11 +78,11 @@ struct Run {
     started: Instant,
 }
 
-/// Surroundings of the agents of one run.
+/// Shared state of the agents of one run.
 pub struct Crew {
     pub platform: Arc<Platform>,
     retries: AtomicU32,
-    /// Held by each thread that works for an agent.
+    /// Read lock held by each thread that works for an agent.
     at_work: Arc<RwLock<()>>,
     progress: Progress,
 }
@@ -104,7 +104,7 @@ impl Run {
         let status = self.status_of(result.as_ref().err());
         let why = result.as_ref().err().map(|error| chain(error));
         self.record.end(status, why.clone());
-        // seen by everybody before it is counted
+        // visible to everyone before it is counted
         self.save().await;
         drop(in_flight);
         if let Some(outcome) = status.outcome() {
@@ -171,7 +171,7 @@ impl Run {
         });
         let line = |how: &str| format!("{:8} {how} after {took_ms} ms", phase.text());
         match &result {
-            // the phase again, since a line for people leaves its context out
+            // the phase is repeated here, since console lines omit the context
             Ok(_) => {
                 info!("phase_finished", phase = phase.text(), took_ms = took_ms);
                 self.crew.progress.line(&line("done"));
@@ -190,7 +190,8 @@ impl Run {
         result
     }
 
-    /// Runs a phase until it ends or is to stop. The last phase is short, and goes on once it began: results are published whole.
+    /// Runs a phase until it ends or the run is stopped. The last phase is short and not interrupted, so that results
+    /// are published as a whole.
     async fn until_stopped<T>(
         &self,
         phase: Phase,
@@ -219,8 +220,8 @@ impl Run {
         }
     }
 
-    /// Waits for agents whose work cannot be taken back: when a run is over, it changes nothing any more. A process that stops
-    /// does not wait for them, as their writes are transactions.
+    /// Waits for agents whose work cannot be undone, so that a finished run changes nothing more. Skipped when the
+    /// process stops, as their writes are transactions.
     async fn agents_ended(&self) {
         tokio::select! {
             biased;
@@ -241,7 +242,7 @@ impl Run {
         }
     }
 
-    /// A record that cannot be written does not end its run: the log has it too.
+    /// Saves the record. If that fails, the run continues: the log has the same information.
     async fn save(&self) {
         let (platform, record) = (self.crew.platform.clone(), self.record.clone());
         let saved = blocking(move || platform.queue.runs().save(&record)).await;
@@ -252,7 +253,7 @@ impl Run {
 }
 
 impl Crew {
-    /// Runs blocking work of an agent. It goes on where nobody waits for its result any more.
+    /// Runs blocking work of an agent on another thread. The work continues even if its caller is dropped.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -266,7 +267,7 @@ impl Crew {
         .await
     }
 
-    /// Lets an agent work, who tries again if it fails.
+    /// Runs the work of an agent, with retries.
     pub async fn attempt<T, F: Future<Output = Result<T>>>(
         &self,
         agent: Agent,
@@ -321,7 +322,7 @@ impl Crew {
     }
 }
 
-/// Runs blocking work on a thread of its own, in this context and span.
+/// Runs blocking work on a separate thread, in this context and span.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -331,7 +332,7 @@ pub async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Runs the work inside of the span, which fails with it.
+/// Runs the work inside the span, and marks the span as failed if the work fails.
 async fn within<T>(span: Span, work: impl Future<Output = Result<T>>) -> Result<T> {
     let result = entered(&span, work).await;
     fail(&span, result.as_ref().err());
@@ -353,7 +354,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Counts a run for as long as it lives.
+/// Guard that counts a run as in flight until it is dropped.
 struct InFlight;
 
 impl InFlight {

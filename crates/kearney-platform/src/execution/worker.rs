@@ -10,11 +10,11 @@ use crate::error::chain;
 use crate::orchestrator::{Record, Status, Waiting};
 use crate::platform::Platform;
 
-/// Runs what waits, one after the other, until the process stops. What waits then is `interrupted`.
+/// Executes the queued runs one after the other until the process stops. Runs still queued then are `interrupted`.
 pub async fn work(platform: Arc<Platform>, stopping: StopSignal) {
     loop {
         let (waiting, cancel) = tokio::select! {
-            // none begins once the process stops
+            // no run starts once the process stops
             biased;
             () = stopping.wait() => break,
             next = platform.queue.next() => next,
@@ -29,7 +29,7 @@ pub async fn work(platform: Arc<Platform>, stopping: StopSignal) {
         let mut running = ops_layer::spawn(running);
         let ended = tokio::select! {
             ended = &mut running => ended,
-            // at once: a run may take long to end
+            // at once, since a run may take long to end
             () = stopping.wait() => {
                 close(&platform).await;
                 running.await
@@ -49,11 +49,11 @@ pub async fn work(platform: Arc<Platform>, stopping: StopSignal) {
 async fn close(platform: &Arc<Platform>) {
     let platform = platform.clone();
     let closed = ops_layer::spawn_blocking(move || platform.queue.close());
-    // a panic is a line of the log
+    // a panic is logged
     let _ = closed.await;
 }
 
-/// A run that panicked has failed; the panic itself is a line of the log.
+/// Records a run that panicked as failed; the panic itself is logged.
 fn lost(platform: &Platform, id: Uuid, error: &dyn std::error::Error) -> Option<Record> {
     let mut record = platform.queue.runs().get(id)?;
     record.end(Status::Failed, Some(chain(error)));

@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 
-/// Time to wait for the lock: `doctor` holds it for a moment when it looks if somebody has it.
+/// Maximum wait for the lock: `doctor` holds it briefly when it checks it.
 const LOOKED_AT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A data directory that no other process works in while this value lives.
+/// Lock on a data directory: no other process uses it while this value lives.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// Device and inode of the lock.
+    /// Device and inode of the lock file.
     identity: (u64, u64),
     /// Released by the operating system, however the process ends.
     _lock: File,
 }
 
 impl DataDir {
-    /// Creates the directory where it is missing, takes it, and deletes the drafts of a process that died.
+    /// Creates the directory if it is missing, locks it, and deletes the drafts of a process that was killed.
     pub fn take(path: &Path) -> Result<Self> {
         let failed = |why: &str| {
             let path = path.display();
@@ -58,13 +58,14 @@ impl DataDir {
         })
     }
 
-    /// Returns a look at the lock: whether this process still has the directory. Another one can take it once somebody removed it.
+    /// Returns a function that checks if this process still owns the directory. Another process can take it after it
+    /// was removed.
     pub fn look(&self) -> impl Fn() -> bool + Send + 'static {
         let (path, identity) = (self.path.join(".lock"), self.identity);
         move || {
             match path.symlink_metadata() {
                 Ok(found) => (found.dev(), found.ino()) == identity,
-                // what cannot be looked at may be there
+                // other errors do not prove that the lock is gone
                 Err(error) => {
                     !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
                 }

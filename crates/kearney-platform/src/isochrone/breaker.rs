@@ -1,13 +1,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Failures in a row after which nobody is asked for a while.
+/// Number of consecutive failures after which calls are paused.
 const FAILURES_MAX: u32 = 5;
-/// Time until one call may try again.
+/// Time until one call is admitted again.
 const OPEN_FOR: Duration = Duration::from_secs(30);
 
-/// Circuit breaker: lets calls through until several in a row failed, then one at a time after a pause; none while the other side
-/// wants to be left alone.
+/// Circuit breaker: opens after several consecutive failures, then admits one call per pause. Admits none while the
+/// provider asks to be left alone.
 #[derive(Debug, Default)]
 pub struct Breaker(Mutex<State>);
 
@@ -19,7 +19,7 @@ struct State {
 }
 
 impl Breaker {
-    /// Lets a call through, or says how long none is.
+    /// Admits a call, or returns the time until one may be admitted.
     pub fn admit(&self, now: Instant) -> Result<(), Duration> {
         let mut state = self.lock();
         if let Some(until) = state.rests_until.filter(|until| now < *until) {
@@ -28,7 +28,7 @@ impl Breaker {
         match state.open_until {
             Some(until) if now < until => Err(until - now),
             Some(_) => {
-                // one call tries; the others wait for its outcome, or for another pause if it is lost
+                // one call is the probe; others wait for its outcome, or for another pause if it is lost
                 state.open_until = Some(now + OPEN_FOR);
                 Ok(())
             }
@@ -42,7 +42,7 @@ impl Breaker {
         state.open_until = None;
     }
 
-    /// Lets no call through until then, as the other side wants it; all of them afterwards.
+    /// Admits no call until then, as the provider asked; afterwards all calls.
     pub fn rest(&self, until: Instant) {
         let mut state = self.lock();
         state.rests_until = state.rests_until.max(Some(until));
@@ -93,7 +93,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         breaker.rest(at(60));
         breaker.rest(at(10));
-        // an answer to a call that began before
+        // the result of a call that started before
         breaker.worked();
         assert_eq!(breaker.admit(at(20)), Err(Duration::from_secs(40)));
         for _ in 0..2 {

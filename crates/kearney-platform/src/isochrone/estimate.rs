@@ -1,15 +1,15 @@
-//! The built-in estimate: a circle, as wide as the usual speed of the mode leads.
+//! Built-in estimate: a circle whose radius follows from the usual speed of the mode.
 
 use serde_json::{Value, json};
 
 use super::Question;
 use crate::domain_metrics::Mode;
 
-/// Length of a road in straight lines.
+/// Ratio of road distance to straight-line distance.
 pub const DETOUR: f64 = 1.3;
 /// Mean radius of the Earth.
 const EARTH_KM: f64 = 6371.0088;
-/// Corners of the polygon.
+/// Number of corners of the polygon.
 const CORNERS: u32 = 64;
 
 pub fn speed_km_h(mode: Mode) -> f64 {
@@ -24,7 +24,7 @@ pub fn radius_km(question: &Question) -> f64 {
     speed_km_h(question.mode) * f64::from(question.minutes) / 60.0 / DETOUR
 }
 
-/// Returns the circle as a polygon, or as two where it crosses the antimeridian (RFC 7946, section 3.1.9). Around a pole
+/// Returns the circle as a polygon, or as two if it crosses the antimeridian (RFC 7946, section 3.1.9). Around a pole
 /// it is the cap down to the circle's latitude.
 pub fn area(question: &Question) -> Value {
     let angle = radius_km(question) / EARTH_KM;
@@ -52,7 +52,7 @@ fn polygon(ring: &[[f64; 2]]) -> Value {
     json!({ "type": "Polygon", "coordinates": [ring] })
 }
 
-/// Points at this angle from the center, counter-clockwise, the first one again at the end.
+/// Returns points at this angle from the center, counter-clockwise, with the first one repeated at the end.
 fn circle(question: &Question, angle: f64) -> Vec<[f64; 2]> {
     let (lat, lon) = (
         question.latitude.to_radians(),
@@ -85,13 +85,13 @@ fn cap(latitude: f64, reach: f64) -> Vec<[f64; 2]> {
     ]
 }
 
-/// Cuts a closed ring to these meridians; empty if nothing is left.
+/// Clips a closed ring to these meridians; empty if nothing is left.
 fn clip(ring: &[[f64; 2]], west: f64, east: f64) -> Vec<[f64; 2]> {
     let west_cut = cut(ring, |x| x - west);
     cut(&west_cut, |x| east - x)
 }
 
-/// Keeps the part of the ring where `inside` is not negative.
+/// Returns the part of the ring where `inside` is not negative.
 fn cut(ring: &[[f64; 2]], inside: impl Fn(f64) -> f64) -> Vec<[f64; 2]> {
     let mut kept: Vec<[f64; 2]> = Vec::new();
     for pair in ring.windows(2) {
@@ -112,7 +112,7 @@ fn cut(ring: &[[f64; 2]], inside: impl Fn(f64) -> f64) -> Vec<[f64; 2]> {
     kept
 }
 
-/// Six digits: 11 cm at the equator.
+/// Rounds to six digits: 11 cm at the equator.
 fn rounded(degrees: f64) -> f64 {
     (degrees * 1e6).round() / 1e6
 }

@@ -17,28 +17,28 @@ use super::breaker::Breaker;
 use super::{Failure, Question};
 use crate::domain_metrics::{self, IsochroneStatus as Status, Mode, Provider};
 
-/// Time for one call, and for all calls of one question.
+/// Time limit of one call, and of all calls for one question.
 const CALL_MAX: Duration = Duration::from_secs(4);
 const QUESTION_MAX: Duration = Duration::from_secs(10);
-/// Tries of one question, and the pause after the first; it doubles.
+/// Maximum number of attempts for one question, and the pause after the first one, which doubles.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
-/// Questions at the same time; more wait, for this time at most.
+/// Maximum number of concurrent questions; further ones wait, for at most the time below.
 const QUESTIONS_MAX: usize = 16;
 const WAIT_MAX: Duration = Duration::from_secs(2);
-/// A provider that wants to be left alone for longer is asked again after this time.
+/// Upper limit of a provider's `Retry-After`.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-/// A larger answer is refused; one contour has some 100 KiB at most.
+/// Maximum size of a response; a contour has at most some 100 KiB.
 const BODY_MAX: u64 = 2 * 1024 * 1024;
 
-/// Address of the API: `https`, or `http` to this machine, since the token is sent there.
+/// Address of the API: `https`, or `http` on this machine, since the token is sent there.
 #[derive(Clone, Debug)]
 pub struct BaseUrl {
     text: String,
     host: String,
 }
 
-/// Reason why a text is no [`BaseUrl`].
+/// Reason why a text is not a [`BaseUrl`].
 #[derive(Debug)]
 pub struct BadBaseUrl;
 
@@ -72,7 +72,7 @@ impl fmt::Display for BadBaseUrl {
 
 impl std::error::Error for BadBaseUrl {}
 
-/// Right to ask one question.
+/// Permit to ask one question.
 type Turn = Arc<OwnedSemaphorePermit>;
 
 /// Client of the API.
@@ -88,7 +88,7 @@ impl Mapbox {
     pub fn new(base: BaseUrl) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            // the token goes to this host alone
+            // the token is sent to this host only
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_global(Some(CALL_MAX))
@@ -101,7 +101,7 @@ impl Mapbox {
         }
     }
 
-    /// Returns the geometry of the area. What may pass is tried again while there is time.
+    /// Returns the geometry of the area. Transient failures are retried while there is time.
     pub async fn ask(&self, question: &Question, token: &Secret) -> Result<Value, Failure> {
         let until = Instant::now() + QUESTION_MAX;
         let turn = self.turn(question.mode).await?;
@@ -127,7 +127,7 @@ impl Mapbox {
         self.call_once(question, token, &turn).await
     }
 
-    /// Waits until fewer questions are asked than may be.
+    /// Waits for a permit; fails as `busy` after `WAIT_MAX`.
     async fn turn(&self, mode: Mode) -> Result<Turn, Failure> {
         let turn = tokio::time::timeout(WAIT_MAX, self.questions.clone().acquire_owned()).await;
         if let Ok(Ok(turn)) = turn {
@@ -183,7 +183,7 @@ impl Mapbox {
                 status: Status::RateLimited,
                 ..
             }) => {}
-            // it answers, and refuses: no reason not to ask it about something else
+            // a rejection is a response too: other questions may succeed
             Ok(_)
             | Err(Failure {
                 status: Status::NoArea | Status::ClientError,
@@ -196,7 +196,8 @@ impl Mapbox {
         outcome
     }
 
-    /// Calls on a thread that may block. The turn ends with the call, also if nobody waits for it any more.
+    /// Sends the request on a thread that may block. The permit is held until the request ends, even if its caller is
+    /// dropped.
     async fn fetch(&self, url: String, turn: Turn) -> Result<Value, Failure> {
         let agent = self.agent.clone();
         let fetched = ops_layer::spawn_blocking(move || {
@@ -211,7 +212,7 @@ impl Mapbox {
 }
 
 impl Failure {
-    /// Returns true for what a later try may not meet.
+    /// Returns `true` if a retry may succeed.
     fn is_passing(&self) -> bool {
         matches!(
             self.status,
@@ -235,7 +236,7 @@ fn url(base: &BaseUrl, question: &Question, token: &str) -> String {
                 url.push(char::from(byte));
             }
             _ => {
-                // writing to a String does not fail
+                // writing to a string does not fail
                 let _ = write!(url, "%{byte:02X}");
             }
         }
@@ -243,7 +244,7 @@ fn url(base: &BaseUrl, question: &Question, token: &str) -> String {
     url
 }
 
-/// One call. The errors of the client name the address, and so the token: only their kind is kept.
+/// Sends one request. Errors of the client contain the address, and so the token: only their kind is kept.
 fn fetch(agent: &ureq::Agent, url: &str) -> Result<Value, Failure> {
     let mut response = agent.get(url).call().map_err(|error| kind_of(&error))?;
     let status = response.status().as_u16();
@@ -267,7 +268,7 @@ fn fetch(agent: &ureq::Agent, url: &str) -> Result<Value, Failure> {
     geometry(&body).ok_or_else(|| Status::InvalidResponse.into())
 }
 
-/// Time of a `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
+/// Parses a `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
 fn wait_of(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -286,7 +287,7 @@ fn kind_of(error: &ureq::Error) -> Failure {
     status.into()
 }
 
-/// The area of the first feature, if this is what Mapbox documents.
+/// Returns the area of the first feature, if the response has the documented format.
 fn geometry(body: &[u8]) -> Option<Value> {
     let mut answer: Value = serde_json::from_slice(body).ok()?;
     let geometry = answer
@@ -299,7 +300,7 @@ fn geometry(body: &[u8]) -> Option<Value> {
     (answer["type"] == "FeatureCollection" && is_area && has_points).then_some(geometry)
 }
 
-/// One call that is counted when it ends, also if nobody waits for it any more.
+/// A call that is counted when it ends, even if its caller is dropped.
 struct Call {
     mode: Mode,
     status: Status,

@@ -1,4 +1,4 @@
-//! Isochrones: the area that is reached within some minutes, from Mapbox where its token is there, otherwise estimated.
+//! Isochrones: the area reachable within some minutes, from Mapbox if its token is set, otherwise estimated.
 
 mod breaker;
 mod estimate;
@@ -18,7 +18,7 @@ use mapbox::Mapbox;
 /// Name of the token in the catalog of secrets.
 const TOKEN: &str = "mapbox_token";
 
-/// A question for an isochrone, within its limits.
+/// A validated request for an isochrone.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
     /// Degrees, -90 to 90.
@@ -30,11 +30,11 @@ pub struct Question {
     pub mode: Mode,
 }
 
-/// Reason why a provider gave no isochrone. It holds nothing that the provider sent, nor the address that was asked.
+/// Reason why a provider returned no isochrone. It contains neither data of the provider nor the URL.
 #[derive(Clone, Copy, Debug)]
 pub struct Failure {
     pub status: IsochroneStatus,
-    /// HTTP status of the provider, if it answered.
+    /// HTTP status of the provider, if it responded.
     pub http_status: Option<u16>,
     pub retry_after: Option<Duration>,
 }
@@ -62,7 +62,7 @@ impl Isochrones {
         }
     }
 
-    /// Returns a GeoJSON feature collection whose only feature says where it comes from.
+    /// Returns a GeoJSON feature collection; its only feature names the provider.
     pub async fn answer(&self, secrets: &Secrets, question: Question) -> Result<Value, Failure> {
         let why = match secrets.get(TOKEN).await {
             Ok(token) => {
@@ -70,7 +70,7 @@ impl Isochrones {
                 return Ok(collection(Provider::Mapbox, &question, geometry, None));
             }
             Err(error) if error.kind() == ErrorKind::Missing => "there is no Mapbox token",
-            // the source of the secret logs and counts it
+            // the source of the secret logs and counts this
             Err(_) => "the Mapbox token is not available at the moment",
         };
         let timer =

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// Work that a run can do.
+/// Job of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Job {
@@ -30,7 +30,7 @@ SELECT origin, destination, count(*) AS flights, round(avg(delay), 2) AS mean_de
 FROM flights GROUP BY origin, destination ORDER BY flights DESC, origin, destination LIMIT 1000";
 
 impl Job {
-    /// Name of the job and of what it publishes.
+    /// Returns the name of the job and of its published result.
     pub fn name(self) -> &'static str {
         match self {
             Self::Load => "load",
@@ -39,7 +39,7 @@ impl Job {
         }
     }
 
-    /// Query whose rows are published; `None` for a job that publishes the tables' state alone.
+    /// Returns the query whose rows are published; `None` for a job that publishes only the state of the tables.
     pub fn analysis(self) -> Option<&'static str> {
         match self {
             Self::Load => None,
@@ -57,7 +57,7 @@ impl TryFrom<String> for Job {
     }
 }
 
-/// Reason why a text is no [`Job`].
+/// Reason why a text is not a [`Job`].
 #[derive(Debug)]
 pub struct NoJob;
 
@@ -67,12 +67,12 @@ impl fmt::Display for NoJob {
     }
 }
 
-/// Client that a run works for: 1 to 40 lower-case letters, digits and inner hyphens.
+/// Client on whose behalf a run is executed: 1 to 40 lower-case letters, digits and inner hyphens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Client(String);
 
-/// Reason why a text is no [`Client`].
+/// Reason why a text is not a [`Client`].
 #[derive(Debug)]
 pub struct NotASlug;
 

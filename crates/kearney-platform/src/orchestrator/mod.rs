@@ -1,4 +1,4 @@
-//! Runs as resources: what is asked for, its states, its history, what it published.
+//! Runs as resources: requests, states, history, published results.
 
 mod job;
 mod queue;

@@ -12,12 +12,12 @@ use super::store::Runs;
 use crate::domain_metrics;
 use crate::error::{Result, chain};
 
-/// Runs that may wait; one more is refused.
+/// Maximum number of queued runs; further ones are rejected.
 const WAITING_MAX: usize = 16;
-/// Longest time that a refused client is told to stay away.
+/// Maximum `Retry-After` of a rejected request, in seconds.
 const RETRY_AFTER_MAX_S: u64 = 60;
 
-/// Runs that were asked for: one is in flight, the others wait for their turn.
+/// Requested runs: one is in flight, the others are queued.
 #[derive(Debug)]
 pub struct Queue {
     runs: Runs,
@@ -30,11 +30,11 @@ pub struct Queue {
 struct State {
     waiting: VecDeque<Waiting>,
     running: Option<(Uuid, StopSignal)>,
-    /// The process stops: nothing that waits begins.
+    /// Set when the process stops: no queued run starts any more.
     is_closed: bool,
 }
 
-/// A run that waits, and the span of whoever asked for it.
+/// A queued run, with the span of the request for it.
 #[derive(Debug)]
 pub struct Waiting {
     pub record: Record,
@@ -44,21 +44,21 @@ pub struct Waiting {
 /// Outcome of a request to cancel a run.
 #[derive(Debug)]
 pub enum Cancelled {
-    /// It waited, and is over.
+    /// The run was queued, and has ended.
     Ended(Box<Record>),
-    /// It runs, and ends soon.
+    /// The run is in progress, and ends soon.
     Asked(Box<Record>),
-    /// It was over before.
+    /// The run had already ended.
     Over(Box<Record>),
-    /// It runs, and the platform starts with it.
+    /// The run is the initial load, which cannot be cancelled.
     Needed,
     Unknown,
 }
 
-/// Reason for which no run is taken.
+/// Reason why a run is rejected.
 #[derive(Debug)]
 pub enum Refused {
-    /// Seconds until a place should be free.
+    /// The queue is full; `retry_after` is in seconds.
     Full { waiting: usize, retry_after: u64 },
     /// The process stops.
     Closed,
@@ -78,7 +78,7 @@ impl Queue {
         &self.runs
     }
 
-    /// Writes the run down and lets it wait. Blocks for the file.
+    /// Records the run and queues it. Blocks on the file.
     pub fn submit(
         &self,
         record: Record,
@@ -106,8 +106,8 @@ impl Queue {
         Ok(Ok(()))
     }
 
-    /// Ends a run that waits, or asks one that runs to end. Blocks for the file; a record that cannot be written does not
-    /// keep the run alive.
+    /// Ends a queued run, or signals a running one to end. Blocks on the file; the run ends even if its record cannot
+    /// be written.
     pub fn cancel(&self, id: Uuid) -> Cancelled {
         let mut state = self.lock();
         let at = state
@@ -131,17 +131,17 @@ impl Queue {
         match &state.running {
             Some((running, signal)) if *running == id && !record.status.is_over() => {
                 signal.stop();
-                // taken, and perhaps not written down as such yet
+                // already taken, but perhaps not recorded as running yet
                 record.status = Status::Running;
                 Cancelled::Asked(record)
             }
-            // the first load never waited
+            // the first load was never queued
             _ if !record.status.is_over() => Cancelled::Needed,
             _ => Cancelled::Over(record),
         }
     }
 
-    /// Ends the runs that wait as `interrupted`, and takes no other: the process stops. Blocks for the files.
+    /// Ends the queued runs as `interrupted` and accepts no more, as the process stops. Blocks on the files.
     pub fn close(&self) {
         let waiting = {
             let mut state = self.lock();
@@ -156,7 +156,7 @@ impl Queue {
         }
     }
 
-    /// Waits for the next run, which is in flight from here on, and returns it with the signal that cancels it.
+    /// Waits for the next run, marks it as in flight, and returns it with the signal that cancels it.
     pub async fn next(&self) -> (Waiting, StopSignal) {
         loop {
             let arrival = self.arrival.notified();
@@ -176,7 +176,7 @@ impl Queue {
         Some((next, signal))
     }
 
-    /// Nothing is in flight any more.
+    /// Records that no run is in flight any more.
     pub fn ended(&self, record: &Record) {
         self.lock().running = None;
         let took = record.took_ms.unwrap_or_default();

@@ -7,30 +7,30 @@ use super::job::{Client, Job};
 use crate::domain_metrics::RunStatus;
 use crate::registry::Dataset;
 
-/// State of a run, and its history once it ended: the resource of the API, and a file in the data directory.
+/// State of a run, and its history once it ended; returned by the API, and stored as a file in the data directory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
-    /// UUID of version 7: ids sort by the time of their request.
+    /// UUID version 7: ids sort by the time of the request.
     pub run_id: Uuid,
     pub job: Job,
     pub client: Option<Client>,
     pub status: Status,
-    /// The phase that runs, or the last one.
+    /// Current or last phase.
     pub phase: Option<String>,
     pub requested_at: String,
     pub started_at: Option<String>,
     pub finished_at: Option<String>,
     pub took_ms: Option<u64>,
-    /// Phases that ended, in order.
+    /// Completed phases, in order.
     pub phases: Vec<PhaseRecord>,
-    /// Tries beyond the first of every agent.
+    /// Number of retries of all agents.
     pub retries: u32,
     pub error: Option<String>,
     pub result: Option<Dataset>,
     pub trace_id: Option<String>,
 }
 
-/// A phase that ended.
+/// A completed phase.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PhaseRecord {
     pub phase: String,
@@ -48,7 +48,7 @@ pub enum Status {
     Failed,
     Cancelled,
     Timeout,
-    /// Its process ended before the run did.
+    /// The process ended before the run did.
     Interrupted,
 }
 
@@ -72,7 +72,7 @@ impl Record {
         }
     }
 
-    /// Ends the run in this state.
+    /// Ends the run with this status.
     pub fn end(&mut self, status: Status, error: Option<String>) {
         self.status = status;
         self.error = error;
@@ -81,7 +81,7 @@ impl Record {
 }
 
 impl Status {
-    /// The label value of a run that ended.
+    /// Returns the label value of an ended run.
     pub fn outcome(self) -> Option<RunStatus> {
         Some(match self {
             Self::Queued | Self::Running => return None,
@@ -97,7 +97,7 @@ impl Status {
         self.outcome().is_some()
     }
 
-    /// Every state.
+    /// All states.
     pub const ALL: [Self; 7] = [
         Self::Queued,
         Self::Running,
@@ -125,9 +125,9 @@ impl Status {
     }
 }
 
-/// The time as RFC 3339, in UTC.
+/// Returns the current time as RFC 3339, in UTC.
 pub fn now() -> String {
-    // formatting fails for years that no clock shows
+    // formatting fails only for years far outside the range of clocks
     OffsetDateTime::now_utc()
         .format(&Rfc3339)
         .unwrap_or_default()

@@ -1,5 +1,5 @@
-//! Published results: files of `results/` in the data directory. The registry names those that count, and is written after
-//! them, so that a process that dies between both has published nothing.
+//! Published results: files in `results/` of the data directory. A result counts once the registry names it. The
+//! registry is written after the file, so a process that is killed in between has published nothing.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::registry::{Dataset, Registry};
 
 const DIR: &str = "results";
 
-/// Everything that a result is made of.
+/// Content of a result.
 pub struct Content<'a> {
     pub record: &'a Record,
     /// Name of the source of the tables.
@@ -21,7 +21,7 @@ pub struct Content<'a> {
     pub rows: &'a [Value],
 }
 
-/// Writes a result whole, lets it be registered, and deletes the one that it replaces.
+/// Writes a result atomically, registers it, and deletes the one that it replaces.
 pub fn publish(
     data_dir: &Path,
     content: &Content<'_>,
@@ -68,13 +68,13 @@ pub fn publish(
         && dataset.file.as_ref() != Some(&old)
         && is_own(&old)
     {
-        // the next start sweeps what stays
+        // leftovers are removed at the next start
         let _ = std::fs::remove_file(data_dir.join(old));
     }
     Ok(dataset)
 }
 
-/// Returns true for a file of ours: an edited registry leads nowhere else.
+/// Returns `true` if the path is a result file: an edited registry must not lead elsewhere.
 fn is_own(file: &str) -> bool {
     let name = file
         .strip_prefix(DIR)
@@ -82,8 +82,8 @@ fn is_own(file: &str) -> bool {
     name.is_some_and(|name| !name.contains('/'))
 }
 
-/// Deletes results that the registry does not name: their process died before they counted. Only for the owner of the
-/// data directory.
+/// Deletes results that the registry does not name, left by a process that was killed before it registered them. Only
+/// the owner of the data directory may call it.
 pub fn sweep(data_dir: &Path, registry: &Registry) -> Result<()> {
     let dir = data_dir.join(DIR);
     let failed = |error| {

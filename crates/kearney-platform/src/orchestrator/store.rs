@@ -10,14 +10,14 @@ use crate::domain_metrics;
 use crate::error::{Error, Kind, Result, chain};
 use crate::files;
 
-/// Runs that are kept, those that wait or run included; beyond it the oldest that ended are forgotten.
+/// Maximum number of stored runs, including queued and running ones; beyond it the oldest ended runs are deleted.
 pub const RUNS_KEPT: usize = 1000;
-/// Runs on one page, unless fewer are asked for.
+/// Default and maximum number of runs on a page.
 pub const PAGE_MAX: usize = 100;
-/// Error of a run whose process died.
+/// Error of a run whose process was killed.
 const ITS_PROCESS_ENDED: &str = "its process ended before the run did";
 
-/// The runs, one file each in `runs/` of the data directory.
+/// Store of runs, one file each in `runs/` of the data directory.
 #[derive(Debug)]
 pub struct Runs {
     dir: PathBuf,
@@ -25,8 +25,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Opens them for the owner of the data directory. A run that had not ended is `interrupted` from here on: whoever ran
-    /// it is gone.
+    /// Opens the store for the owner of the data directory. Runs that had not ended become `interrupted`, as their
+    /// process is gone.
     pub fn open(data_dir: &Path) -> Result<Self> {
         let dir = data_dir.join("runs");
         let prepared = files::create_own_dir(&dir).and_then(|()| files::sweep(&dir));
@@ -47,10 +47,10 @@ impl Runs {
         Ok(runs)
     }
 
-    /// Ends a run that nobody goes on with.
+    /// Ends a run that no process continues.
     pub fn interrupt(&self, mut record: Record, why: &str) {
         record.end(Status::Interrupted, Some(why.to_owned()));
-        // what cannot be written, on a full disk, is known to this process
+        // even if it cannot be written, such as on a full disk, this process knows about it
         if let Err(error) = self.save(&record) {
             let run_id = record.run_id.to_string();
             ops_layer::log::warn!("run_not_recorded", run_id = run_id, error = chain(&error));
@@ -64,7 +64,7 @@ impl Runs {
         );
     }
 
-    /// Reads them, beside a platform that may be running; and why files are left out.
+    /// Reads the runs, also while a platform is running. Returns the reasons why files were ignored too.
     pub fn read(data_dir: &Path) -> Result<(Self, Vec<Error>)> {
         let dir = data_dir.join("runs");
         let (mut records, mut unreadable) = (BTreeMap::new(), Vec::new());
@@ -80,7 +80,7 @@ impl Runs {
             }
             match read_one(&path) {
                 Ok(Some(record)) => drop(records.insert(record.run_id, record)),
-                // forgotten meanwhile
+                // deleted meanwhile
                 Ok(None) => {}
                 Err(error) => unreadable.push(error),
             }
@@ -92,12 +92,12 @@ impl Runs {
         Ok((runs, unreadable))
     }
 
-    /// Writes a run down, and forgets the oldest beyond [`RUNS_KEPT`].
+    /// Saves a run, and deletes the oldest ended runs beyond [`RUNS_KEPT`].
     pub fn save(&self, record: &Record) -> Result<()> {
         let path = self.path(record.run_id);
         let written = serde_json::to_vec_pretty(record).map_err(std::io::Error::from);
         let written = written.and_then(|bytes| files::write(&path, &bytes));
-        // what happened is known here in any case
+        // kept in memory even if it could not be written
         let mut records = self.lock();
         records.insert(record.run_id, record.clone());
         while records.len() > RUNS_KEPT {
@@ -106,14 +106,14 @@ impl Runs {
                 break;
             };
             records.remove(&oldest);
-            // read again at the next start, and forgotten again
+            // if this fails, it is read and deleted again at the next start
             let _ = std::fs::remove_file(self.path(oldest));
         }
         drop(records);
         written.map_err(|error| failed("write", &path).because(error))
     }
 
-    /// Takes back a run that could not be written down.
+    /// Removes a run that could not be saved.
     pub fn forget(&self, id: Uuid) {
         self.lock().remove(&id);
     }
@@ -122,7 +122,7 @@ impl Runs {
         self.lock().get(&id).cloned()
     }
 
-    /// At most `limit` runs, newest first, that are older than `before`; and if there are more.
+    /// Returns at most `limit` runs older than `before`, newest first, and whether there are more.
     pub fn page(
         &self,
         before: Option<Uuid>,
@@ -155,7 +155,7 @@ fn read_one(path: &Path) -> Result<Option<Record>> {
         return Ok(None);
     };
     let record: Record = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
-    // a copy beside a run's file would take its place, as old as it is
+    // a renamed copy would otherwise replace the run with an older state
     let named = path.file_stem().and_then(|stem| stem.to_str());
     if named != Some(record.run_id.to_string().as_str()) {
         let told = format!("it is of run {}, and named otherwise", record.run_id);

@@ -10,8 +10,8 @@ use crate::params::{Params, refused};
 use crate::platform::Platform;
 use crate::problem::Problem;
 
-/// Great-circle distance (haversine) on a sphere of the Earth's mean radius. Standard SQL, for other engines than DuckDB too: they may
-/// know the type of a parameter from what it is added to or compared with, and take none in LIMIT.
+/// Great-circle distance (haversine) on a sphere of the Earth's mean radius. Standard SQL, also for engines other than
+/// DuckDB: these may infer the type of a parameter from its operand, and accept no parameter in LIMIT.
 const NEAR: &str = "\
 WITH measured AS (
     SELECT iata, name, city, state, country, latitude, longitude,
@@ -28,7 +28,7 @@ FROM ranked
 WHERE place <= $3
 ORDER BY place";
 
-/// The airports nearest to a point.
+/// Returns the airports nearest to a point.
 pub async fn near(
     State(platform): State<Arc<Platform>>,
     headers: HeaderMap,

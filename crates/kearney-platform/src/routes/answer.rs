@@ -1,4 +1,4 @@
-//! Answers of the warehouse over HTTP.
+//! Query results over HTTP.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -12,11 +12,12 @@ use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::warehouse::rows_of;
 
-/// Seconds after which an engine that could not be asked may be there again.
+/// `Retry-After` in seconds if the engine is unavailable.
 const RETRY_AFTER: u64 = 5;
 
-/// Asks the warehouse, or the server in place of it, through the cache and answers with what `shape` makes of the rows; `x-cache` says how, and the
-/// tag stays until the data changes. For a client that has it already nothing is shaped.
+/// Queries the warehouse, or the server that replaces it, through the cache, and responds with the rows converted by
+/// `shape`. `x-cache` reports hit or miss; the `ETag` changes only with the data. If the client has it already, `shape`
+/// is not called.
 pub async fn answer(
     platform: &Platform,
     request: &HeaderMap,

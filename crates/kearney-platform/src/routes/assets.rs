@@ -1,4 +1,4 @@
-//! The start page and its files, whose names carry a hash of their contents.
+//! Start page and its files, whose names contain a hash of their content.
 
 use std::sync::LazyLock;
 
@@ -57,7 +57,7 @@ pub async fn start_page() -> Html<&'static str> {
     Html(START_PAGE.as_str())
 }
 
-/// An asset under its hashed name; it never changes, so it may be kept for a year.
+/// Serves an asset under its hashed name; it never changes, so it may be cached for a year.
 pub async fn asset(file: Result<Path<String>, PathRejection>) -> Response {
     let named = |asset: &&Asset| file.as_ref().is_ok_and(|file| asset.name == file.0);
     match ASSETS.iter().find(named) {

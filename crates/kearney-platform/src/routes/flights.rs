@@ -10,7 +10,7 @@ use crate::params::{Params, refused};
 use crate::platform::Platform;
 use crate::problem::Problem;
 
-/// Standard SQL with parameters by position, which other engines than DuckDB take too.
+/// Standard SQL with positional parameters, which engines other than DuckDB accept too.
 const SUMMARY: &str = "\
 SELECT count(*) AS flights,
        round(avg(delay), 2) AS mean_delay_minutes,
@@ -23,7 +23,7 @@ SELECT count(*) AS flights,
 FROM flights
 WHERE origin = $1 AND extract(MONTH FROM date) BETWEEN $2 AND $3";
 
-/// Summary of the flights from one airport, over all months or in one.
+/// Summarizes the flights from one airport, in all months or in one.
 pub async fn summary(
     State(platform): State<Arc<Platform>>,
     headers: HeaderMap,

@@ -10,7 +10,7 @@ use crate::params::Params;
 use crate::platform::Platform;
 use crate::problem::Problem;
 
-/// The area that is reached from a point within some minutes, as GeoJSON (RFC 7946).
+/// Returns the area reachable from a point within some minutes, as GeoJSON (RFC 7946).
 pub async fn area(
     State(platform): State<Arc<Platform>>,
     mut params: Params,
@@ -68,7 +68,7 @@ fn missing(name: &str, accepts: &str) -> Problem {
     Problem::parameter(name, "it is missing", accepts)
 }
 
-/// Names the cause in words of our own: what the provider sent may hold the address, and so the token.
+/// Describes the cause without the provider's response, which may contain the address, and so the token.
 fn problem(failure: &Failure) -> Problem {
     let (status, detail) = match (failure.status, failure.http_status) {
         (IsochroneStatus::NoArea, _) => (

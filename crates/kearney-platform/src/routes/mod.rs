@@ -1,4 +1,4 @@
-//! The API: one file per resource.
+//! Routes of the API: one file per resource.
 
 mod airports;
 mod answer;
@@ -18,7 +18,7 @@ use axum::routing::get;
 use crate::platform::Platform;
 use crate::problem::Problem;
 
-/// Every route of the API; probes and `/metrics` are the service's own.
+/// Returns all routes of the API; the service itself adds probes and `/metrics`.
 pub fn router(platform: Arc<Platform>) -> Router {
     Router::new()
         .route("/", get(assets::start_page))

@@ -17,12 +17,12 @@ use crate::params::Params;
 use crate::platform::Platform;
 use crate::problem::Problem;
 
-/// Bytes of a request for a run.
+/// Maximum bytes of a request for a run.
 pub const REQUEST_BYTES: usize = 1024;
 const PATH: &str = "/api/orchestrator/runs";
 const PAGE: usize = 20;
 
-/// A request for a run; an empty body asks for `load`.
+/// A request for a run; an empty body means `load`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
@@ -30,7 +30,7 @@ struct Request {
     client: Option<Client>,
 }
 
-/// Lets a run wait for its turn, for whoever holds the API key.
+/// Queues a run; requires the API key.
 pub async fn start_run(
     _: Authorized,
     State(platform): State<Arc<Platform>>,
@@ -60,7 +60,7 @@ pub async fn start_run(
     Ok((StatusCode::ACCEPTED, location, Json(record)).into_response())
 }
 
-/// The runs, newest first, a page at a time.
+/// Returns a page of runs, newest first.
 pub async fn runs(
     State(platform): State<Arc<Platform>>,
     mut params: Params,
@@ -98,7 +98,7 @@ pub async fn run(
     found.map(Json).ok_or_else(unknown)
 }
 
-/// Cancels a run: 200 if it waited, 202 if it runs and ends soon, 409 if it was over, or is the first load.
+/// Cancels a run: 200 if it was queued, 202 if it is running and ends soon, 409 if it had ended or is the initial load.
 pub async fn cancel_run(
     _: Authorized,
     State(platform): State<Arc<Platform>>,

@@ -14,10 +14,10 @@ use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::registry::Model;
 
-/// Bytes of a model's description in JSON.
+/// Maximum bytes of a model in JSON.
 pub const MODEL_BYTES: usize = 8 * 1024;
 
-/// Proof that the request came with the API key. It is taken from the head, before the body is read.
+/// Proof that the request has the API key. Checked in the request head, before the body is read.
 pub struct Authorized;
 
 impl FromRequestParts<Arc<Platform>> for Authorized {
@@ -39,7 +39,7 @@ pub async fn datasets(State(platform): State<Arc<Platform>>) -> Json<Value> {
     Json(json!({ "datasets": platform.registry.datasets() }))
 }
 
-/// Registers a model for whoever holds the API key.
+/// Registers a model; requires the API key.
 pub async fn add_model(
     _: Authorized,
     State(platform): State<Arc<Platform>>,
@@ -84,7 +84,7 @@ fn parse(body: &[u8]) -> Result<Model, Problem> {
     Ok(model)
 }
 
-/// Parses a body, which is an object: an array of its values would do for serde.
+/// Parses a body, which must be an object: serde would accept an array of its values too.
 pub fn object<T: DeserializeOwned>(body: &[u8], accepts: &str) -> Result<T, Problem> {
     let wrong = |why: String| Problem::parameter("body", why, accepts);
     if body
@@ -97,7 +97,7 @@ pub fn object<T: DeserializeOwned>(body: &[u8], accepts: &str) -> Result<T, Prob
     serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))
 }
 
-/// Writes this on a thread that may wait for the disk.
+/// Runs `work` on a thread that may wait for the disk.
 pub async fn written<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> crate::error::Result<T> + Send + 'static,

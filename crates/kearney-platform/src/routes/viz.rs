@@ -4,10 +4,10 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 use sha2::{Digest, Sha256};
 
-/// The colors of charts (Okabe and Ito, told apart by color-blind readers too).
+/// Colors of charts (Okabe and Ito, distinguishable for color-blind readers).
 const PALETTE: &str = r##"{"name":"okabe-ito","categorical":["#E69F00","#56B4E9","#009E73","#F0E442","#0072B2","#D55E00","#CC79A7","#000000"]}"##;
 
-/// Weak, since a proxy may compress what it stands for (RFC 9110 section 8.8.1).
+/// Weak, since a proxy may compress the body (RFC 9110 section 8.8.1).
 static ETAG: LazyLock<String> = LazyLock::new(|| {
     let digest = Sha256::digest(PALETTE.as_bytes());
     let hex: String = digest
@@ -18,7 +18,7 @@ static ETAG: LazyLock<String> = LazyLock::new(|| {
     format!("W/\"{hex}\"")
 });
 
-/// Cache-Control and 304 come from the cache layer, by `stable_endpoints` of cache.yaml.
+/// Returns the palette. The cache layer adds Cache-Control and 304, by `stable_endpoints` of cache.yaml.
 pub async fn palette() -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json"),

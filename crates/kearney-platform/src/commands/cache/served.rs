@@ -1,4 +1,4 @@
-//! The cache of a running platform, by its admin page.
+//! Cache of a running platform, through its admin page.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::admin_client::{Answer, get, post, token, url};
 use crate::error::{Error, Kind, Result};
 
-/// An invalidation waits up to 5 s for the lock of the directory, and for the bucket.
+/// Request timeout: an invalidation waits up to 5 s for the lock of the directory, and for the bucket.
 const LIMIT: Duration = Duration::from_secs(15);
 
 pub fn stats(admin: &str) -> Result<Value> {
@@ -18,7 +18,7 @@ pub fn stats(admin: &str) -> Result<Value> {
         let told = format!("{}: this platform has no cache", url(admin));
         return Err(Error::new(Kind::Service, told));
     }
-    // the page has the newest first
+    // the page lists the newest first
     let past = cache["invalidations"]
         .as_array()
         .into_iter()
@@ -37,12 +37,12 @@ pub fn stats(admin: &str) -> Result<Value> {
     }))
 }
 
-/// Returns the state of the bucket that machines share; null if results stay on the machine.
+/// Returns the state of the shared bucket; null if results are not shared.
 pub fn shared(admin: &str) -> Result<Value> {
     Ok(bucket(&state(admin)?))
 }
 
-/// Its part of the page, with the time since which it does not answer, as milliseconds since 1970.
+/// Returns the bucket's part of the state, with the time since which it is unreachable, in milliseconds since 1970.
 fn bucket(state: &Value) -> Value {
     let mut shared = state["cache"]["shared"].clone();
     let mut findings = state["findings"].as_array().into_iter().flatten();
@@ -53,7 +53,7 @@ fn bucket(state: &Value) -> Value {
     shared
 }
 
-/// Lines about the bucket; none without one.
+/// Formats the state of the bucket; empty without a bucket.
 pub fn shown(shared: &Value) -> String {
     if shared.is_null() {
         return String::new();

@@ -11,7 +11,7 @@ use ops_layer::log::reader::{Lines, Tail};
 /// Name of standard input on the command line, and as a file.
 const STDIN: [&str; 2] = ["-", "/dev/stdin"];
 
-/// First bytes of what is compressed, and what reads it.
+/// First bytes of compressed formats, and the tools that decompress them.
 const COMPRESSED: [([u8; 2], &str); 3] = [
     (GZIP, "zcat"),
     ([0x28, 0xb5], "zstdcat"),
@@ -19,10 +19,10 @@ const COMPRESSED: [([u8; 2], &str); 3] = [
 ];
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Lines that come one after the other.
+/// Source of lines.
 pub(super) trait Source {
     fn next_line(&mut self) -> io::Result<Option<String>>;
-    /// Reports whether the next one can be had without waiting.
+    /// Returns `true` if the next line is available without waiting.
     fn has_line(&self) -> bool;
 }
 
@@ -50,13 +50,13 @@ pub(super) fn is_stdin(file: &Path) -> bool {
     file == Path::new(STDIN[0])
 }
 
-/// Input that is open, and which regular file it is, whatever its name.
+/// An open input, with the identity of the file if it is a regular one.
 pub(super) struct Input {
     pub(super) bytes: Box<dyn Read>,
     pub(super) inode: Option<(u64, u64)>,
 }
 
-/// Opens a file, or standard input, and takes gzip apart.
+/// Opens a file or standard input, and decompresses gzip.
 pub(super) fn open(file: &Path) -> io::Result<Input> {
     let mut inode = None;
     let mut input: Box<dyn Read> = match is_stdin(file) {
@@ -87,7 +87,7 @@ pub(super) fn open_to_follow(file: &Path) -> io::Result<Tail> {
         true => Path::new(STDIN[1]),
         false => file,
     };
-    // of a pipe, what was looked at would be missing
+    // not for a pipe: the bytes read here would be lost
     if std::fs::metadata(name)?.is_file() {
         refuse_compressed(&start(&mut File::open(name)?)?, file, "does not grow, ")?;
     }
