@@ -63,7 +63,7 @@ fn ask_sts(answers: &mut Answers, secrets: &Secrets) {
     let id = match error.kind() {
         ErrorKind::Unauthenticated | ErrorKind::AccessDenied => "aws_credentials",
         ErrorKind::Throttled => "aws_throttled",
-        // credentials are configured but not available, so AWS is not used
+        // the environment hints at AWS, but there are no credentials: AWS is not used
         ErrorKind::Unavailable => return,
         _ => "aws_unreachable",
     };

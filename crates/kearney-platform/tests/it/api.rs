@@ -23,7 +23,7 @@ fn a_query_is_a_miss_then_a_hit_and_after_a_restart_still_a_hit() {
     let third = again.get(SUMMARY);
     assert_eq!(third.header("x-cache"), "hit");
     assert_eq!([&second.body, &third.body], [&first.body, &first.body]);
-    // the registry is written at each start, and does not age what is cached
+    // each start writes the registry, which does not invalidate the cache
     let model = r#"{"name": "delays", "version": "1"}"#;
     assert_eq!(again.post(MODELS, &[KEY], model).status, 201);
     assert_eq!(again.get(SUMMARY).header("x-cache"), "hit");
@@ -46,7 +46,7 @@ fn the_summary_counts_what_the_data_holds() {
         .map(|airport| airport["iata"].as_str().unwrap())
         .collect();
     assert_eq!((codes[0], codes.len()), ("SFO", 3));
-    // opposite to an airport a sine is rounded to more than one
+    // at an airport's antipode, rounding makes the argument of `asin` exceed 1
     for far in ["-57.74996784,27.50614464", "-35.50592471,81.65763883"] {
         let near = served.get(&format!("/api/airports?near={far}&limit=1"));
         assert_eq!(near.status, 200, "{}", near.body);

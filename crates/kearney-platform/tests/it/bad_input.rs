@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::served::{Answer, Home};
 
-/// A request that is wrong, the parameter at fault, and a word of what it takes.
+/// Invalid requests, each with the invalid parameter and part of the text about accepted values.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("/api/flights/summary", "origin", "3 letters"),
     ("/api/flights/summary?origin=", "origin", "3 letters"),
@@ -200,7 +200,7 @@ fn who_has_no_key_is_refused_before_the_body_is_read() {
                 .set_read_timeout(Some(Duration::from_secs(20)))
                 .unwrap();
             stream.write_all(head.as_bytes()).unwrap();
-            // and it stops before the end
+            // stops before the end of the body
             let _ = stream.write_all(&[b'x'; 10_000]);
             stream
         })
@@ -210,7 +210,7 @@ fn who_has_no_key_is_refused_before_the_body_is_read() {
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"HTTP/1.1 401");
         let mut rest = [0; 4096];
-        // closed, by an end or by a reset
+        // closed, by an end of stream or a reset
         while stream.read(&mut rest).is_ok_and(|bytes| bytes > 0) {}
     }
     let key = ("X-API-Key", "kearney-registry-key");

@@ -1,4 +1,4 @@
-//! Command, doctor and page after a crash, of a program that really crashed.
+//! Command, doctor and admin page after a real crash.
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn after_a_kill_the_doctor_the_command_and_the_page_say_how_it_ended_and_hold_no
     send_canary(&served, "a");
     served.kill();
 
-    // nobody has started it again: the doctor reads the box of a dead process
+    // not restarted yet: the doctor reads the box of a dead process
     let doctor = run(&home, &["doctor", "--json"]);
     let diagnosis: Value = serde_json::from_slice(&doctor.stdout).unwrap();
     let findings = diagnosis["findings"].as_array().unwrap();
@@ -69,7 +69,7 @@ fn after_a_kill_the_doctor_the_command_and_the_page_say_how_it_ended_and_hold_no
     );
 
     let again = home.serve();
-    // rules are asked a moment after the start
+    // rules run a moment after the start
     let started = Instant::now();
     let state = loop {
         let state = again.state();
@@ -136,7 +136,7 @@ fn the_command_says_why_a_file_is_no_black_box_and_moves_no_terminal() {
         absent.contains("nowhere: cannot open the file: No such file"),
         "{absent}"
     );
-    // a box of another program, with what it wrote into it
+    // the box of another program, with content that it wrote
     let wrote = "import sys,zlib,struct";
     let has_python = Command::new("python3").args(["-c", wrote]).status();
     if has_python.is_ok_and(|status| status.success()) {
@@ -144,7 +144,8 @@ fn the_command_says_why_a_file_is_no_black_box_and_moves_no_terminal() {
     }
 }
 
-/// A file that another program wrote by the description of the format, with a line that would clear a terminal.
+/// Tests a file written by another program after the description of the format, with a line that would clear a
+/// terminal.
 fn forged_lines(home: &Home) {
     const WRITER: &str = r#"
 import struct, sys, zlib
@@ -199,7 +200,7 @@ fn an_engine_that_cannot_be_used_is_no_crash() {
     let shown = text(&shown);
     assert!(shown.contains("end        clean:"), "{shown}");
 
-    // a crash before it is what the next start tells
+    // the next start reports a crash that happened before the failed start
     home.serve().kill();
     run(&home, &["serve", "--engine", "nonsense"]);
     let shown = run(&home, &["black-box", "box/kearney-platform-api.box"]);

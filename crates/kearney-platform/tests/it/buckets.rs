@@ -1,4 +1,4 @@
-//! A history in a bucket, asked by the commands. Runs with `OPS_TEST_FULL=1`: moto takes seconds to start.
+//! Commands over a history in a bucket. Runs with `OPS_TEST_FULL=1`: moto takes seconds to start.
 
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +39,7 @@ fn a_bucket_is_asked_together_with_directories_and_every_line_counts_once() {
     for dirs in [&[bucket, "two"][..], &["one", bucket, "two"]] {
         assert_eq!(sql(&home, dirs, counted), json!([[70, 70]]), "{dirs:?}");
     }
-    // the limit holds for both prefixes together
+    // the limit applies to both prefixes together
     let other = "s3://telemetry/other";
     let exported = run(&home, &["history", "export", other, "--dir", "two"]);
     let told = text(&exported) + &text(&run(&home, &["sql", counted, "--dir", bucket]));
@@ -101,7 +101,7 @@ fn a_bucket_is_asked_together_with_directories_and_every_line_counts_once() {
 #[test]
 fn a_bucket_without_credentials_is_an_error_that_names_them() {
     let mut home = Home::new();
-    // the service that knows the role of a machine
+    // the service that provides the role of a machine
     home.set("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1");
     let refused = run(
         &home,

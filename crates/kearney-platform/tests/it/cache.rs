@@ -9,7 +9,7 @@ use ops_layer::cache::{Cache, cached_query};
 use crate::served::Home;
 
 const SUMMARY: &str = "/api/flights/summary?origin=SFO";
-/// What another process invalidates is noticed within one second; the rest is for a busy machine.
+/// An invalidation by another process takes effect within one second; the rest is for a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 
 fn run(home: &Home, arguments: &[&str]) -> Output {
@@ -34,7 +34,7 @@ fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
     assert_eq!(served.get(SUMMARY).header("x-cache"), "miss");
     assert_eq!(served.get(SUMMARY).header("x-cache"), "hit");
     let deadline = Instant::now() + NOTICED_WITHIN;
-    // three are of the first load's profile; the files are written after the answer
+    // three entries are from the profile of the first load; files are written after the response
     while !told(&home, &["cache", "stats"]).contains("entries: 4\n") {
         assert!(Instant::now() < deadline);
     }
@@ -98,7 +98,7 @@ fn the_page_has_the_hit_ratio_without_a_scrape_and_follows_other_processes() {
     let served = home.serve();
     for _ in 0..20 {
         served.get(SUMMARY);
-        // a miss of what clients revalidate is none of this cache
+        // revalidation by clients does not count as a miss of this cache
         served.get("/api/viz/palette");
     }
     let deadline = Instant::now() + NOTICED_WITHIN;
@@ -112,7 +112,7 @@ fn the_page_has_the_hit_ratio_without_a_scrape_and_follows_other_processes() {
             .filter_map(serde_json::Value::as_f64)
             .collect::<Vec<_>>()
     };
-    // 19 of 20, however they fall into seconds
+    // 19 of 20 are hits, regardless of how they are distributed over seconds
     while !ratios().iter().any(|ratio| *ratio >= 0.5) {
         assert!(Instant::now() < deadline, "{:?}", ratios());
     }
@@ -122,7 +122,7 @@ fn the_page_has_the_hit_ratio_without_a_scrape_and_follows_other_processes() {
         assert!(Instant::now() < deadline, "{}", cache());
     }
     let before = cache()["evicted_invalidated"].as_u64();
-    // the file is written after the answer
+    // the file is written after the response
     let written = || format!("entries: {}\n", cache()["entries"]);
     while !told(&home, &["cache", "stats"]).contains(&written()) {
         assert!(Instant::now() < deadline, "{}", cache());
@@ -154,7 +154,7 @@ fn a_client_that_has_the_answer_is_told_so() {
 
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
-/// This package depends on ops-layer alone.
+/// A cached query in a package that depends only on ops-layer.
 #[cached_query(ttl_seconds = 3600)]
 async fn user_stats(user_id: i64) -> Result<Vec<RecordBatch>, ArrowError> {
     RUNS.fetch_add(1, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! A secret of the platform, looked for in all that it keeps of its past.
+//! Searches all stored telemetry of the platform for one of its secrets.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::served::Home;
 
 const TOKEN: &str = "token-of-the-operator";
 
-/// Asserts that no file of these folders has the canary, and that there are files.
+/// Asserts that these folders have files, and that no file has the canary.
 fn assert_no_canary_in_files(home: &Home, folders: &[&str]) {
     for folder in folders {
         let entries = std::fs::read_dir(home.path(folder)).unwrap();
@@ -32,7 +32,7 @@ fn a_secret_on_a_line_of_the_log_is_in_no_history_file_no_black_box_and_no_answe
     home.set("OPS_ADMIN_TOKEN", TOKEN);
     home.set("REGISTRY_API_KEY", CANARY);
     let served = home.serve();
-    // its access line has the path
+    // the access line of this request has the path
     let path = format!("/api/registry/models/{CANARY}");
     assert_eq!(served.get(&path).status, 404);
     let model = format!(r#"{{"name": "{CANARY}", "version": "1"}}"#);

@@ -1,4 +1,4 @@
-//! A Flight SQL server that `--engine` names: its answers, its logins, and its end.
+//! A Flight SQL server for `--engine`: results, logins, and its end.
 
 #[cfg(feature = "flight-sql")]
 #[expect(
@@ -64,7 +64,7 @@ mod with_server {
     const SFO: &str = PATHS[0];
     const ATL: &str = PATHS[5];
 
-    /// Statements that make the tables of the platform.
+    /// Returns the statements that create the tables of the platform.
     pub(crate) fn tables() -> String {
         let file = |name: &str| extract().join(name).display().to_string();
         format!(
@@ -75,14 +75,14 @@ mod with_server {
         )
     }
 
-    /// A folder in which platforms ask this engine.
+    /// Returns a folder in which platforms use this engine.
     pub(crate) fn with_engine(address: String) -> Home {
         let mut home = Home::new();
         home.set("KEARNEY_ENGINE", address.leak());
         home
     }
 
-    /// Ends the server, and returns once nobody listens there.
+    /// Stops the server, and returns once its port is closed.
     pub(crate) fn ended(server: Server) -> SocketAddr {
         let (address, begun) = (server.socket(), Instant::now());
         drop(server);
@@ -130,14 +130,14 @@ mod with_server {
         assert!(served.block.iter().any(|line| line.contains(&told)));
         compare(&served);
         assert_eq!(server.counts().results, PATHS.len());
-        // what is wrong with a question is found out before it is asked
+        // invalid requests are rejected before the engine is queried
         assert_eq!(served.get("/api/airports?near=91,0").status, 400);
         assert_eq!(server.counts().results, PATHS.len());
     }
 
     #[test]
     fn answers_of_a_foreign_engine_are_those_of_the_warehouse() {
-        // another project's server, which `cargo xtask ci --full` builds
+        // a server of another project, which `cargo xtask ci --full` builds
         let Some(program) = std::env::var_os("FLIGHT_SQL_SERVER") else {
             return;
         };
@@ -161,7 +161,7 @@ mod with_server {
 
     #[test]
     fn engine_that_is_gone_is_503_with_its_cause_until_it_is_back() {
-        // an address of its own, so that nobody else takes the port meanwhile
+        // a separate address, so that no other test takes the port meanwhile
         let [_, _, high, low] = std::process::id().to_be_bytes();
         let own = SocketAddr::from(([127, 81, high, low.max(1)], 0));
         let server = Server::start_at(&tables(), own);
@@ -175,7 +175,7 @@ mod with_server {
         let kept = served.get(SFO);
         assert_eq!((kept.status, kept.header("x-cache")), (200, "hit"));
         assert_eq!(kept.body, first.body);
-        // all else goes on
+        // everything else continues
         assert_eq!(served.get("/readyz").status, 200);
         assert_eq!(served.get("/api/registry/datasets").status, 200);
         let lines = home.log_lines();

@@ -1,4 +1,4 @@
-//! The platform's spans as a collector gets them that is not ours: rotel, which prints each one.
+//! The platform's spans as received by a collector of another project: rotel, which prints each one.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use crate::served::Home;
 
 const SOON: Duration = Duration::from_secs(60);
-/// It prints a span without such a pause, on a busy machine too.
+/// Pause after which a span is complete; rotel prints one without such a pause, on a busy machine too.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// In the tools of the target folder that this program was built in; `None` where it is not and need not be.
+/// Returns the path of rotel in the target folder of this build; `None` if it is not installed and not required.
 fn tool() -> Option<PathBuf> {
     let program = Path::new(env!("CARGO_BIN_EXE_kearney-platform"));
     let target = program.ancestors().nth(2).unwrap();
@@ -34,7 +34,7 @@ struct Rotel {
 }
 
 impl Rotel {
-    /// Returns one that listens. Somebody may take a port before it does; then another one is started.
+    /// Starts a collector. If another process takes its port first, starts another one.
     fn start(tool: PathBuf) -> Self {
         let started = Instant::now();
         loop {
@@ -46,7 +46,7 @@ impl Rotel {
     }
 
     fn start_once(tool: &Path) -> Option<Self> {
-        // both are bound at once, so that they differ
+        // both are bound at the same time, so that they differ
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [http, grpc] = ports.map(|listener| listener.local_addr().unwrap());
         let mut child = Command::new(tool)
@@ -81,7 +81,7 @@ impl Rotel {
         Some(rotel)
     }
 
-    /// Reads what it prints until it printed this many spans of the names, each to its last line.
+    /// Reads the output until it has a complete span of each of these names.
     fn spans(&self, wanted: &[&str]) -> Vec<Printed> {
         self.spans_until(wanted, |spans| {
             let has = |name: &&str| spans.iter().any(|span| span.field("Name") == *name);
@@ -89,20 +89,20 @@ impl Rotel {
         })
     }
 
-    /// Reads what it prints until these are enough.
+    /// Reads the output until `enough` returns `true`.
     fn spans_until(&self, wanted: &[&str], enough: impl Fn(&[Printed]) -> bool) -> Vec<Printed> {
         let until = Instant::now() + SOON;
         let mut lines = Vec::new();
         loop {
             let spans = parse(&lines);
-            // the last span may be cut off: one more line after it says that it is not
+            // the last span may be incomplete until another line follows it
             if enough(&spans) && lines.last().is_some_and(String::is_empty) {
                 return spans;
             }
             let left = until.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left.min(PAUSE)) {
                 Ok(line) => lines.push(line),
-                // nothing more comes: what was begun is complete
+                // no more output: the last span is complete
                 Err(_) if left.is_zero() => panic!("no {wanted:?} in {lines:#?}"),
                 Err(_) => lines.push(String::new()),
             }
@@ -116,7 +116,7 @@ impl Drop for Rotel {
     }
 }
 
-/// A span as it is printed, and the attributes of the resource above it.
+/// A printed span, with the attributes of its resource.
 #[derive(Clone, Debug, Default)]
 struct Printed {
     fields: BTreeMap<String, String>,
@@ -130,7 +130,7 @@ impl Printed {
     }
 }
 
-/// `Span #0`, then `    Name   : value` for each field, and `     -> key: Str(value)` for each attribute.
+/// Parses `Span #0`, then `    Name   : value` for each field, and `     -> key: Str(value)` for each attribute.
 fn parse(lines: &[String]) -> Vec<Printed> {
     let (mut spans, mut resource) = (Vec::<Printed>::new(), BTreeMap::new());
     let mut in_resource = false;
@@ -167,7 +167,7 @@ fn a_collector_gets_the_platforms_spans_with_resource_names_parents_and_attribut
     let Some(tool) = tool() else { return };
     let rotel = Rotel::start(tool);
     let served = Home::with_collector(rotel.endpoint.clone()).serve();
-    // loopback is trusted: the trace goes on here
+    // loopback is trusted: the trace continues here
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let path = "/api/flights/summary?origin=SFO";
     let answer = served.get_with(path, &[("traceparent", parent)]);
@@ -267,7 +267,7 @@ fn a_run_of_the_command_line_is_one_trace_with_its_phases_and_agents() {
     );
 }
 
-/// Writes a span and those below it, for whoever looks at a run of the tests.
+/// Prints a span and its descendants, for readers of the test output.
 fn show(spans: &[&Printed], span: &Printed, depth: usize) {
     let named = ["agent", "phase", "job"].iter();
     let mut named = named.filter_map(|key| span.attributes.get(*key));

@@ -162,7 +162,7 @@ fn a_secret_that_no_source_has_fails_and_json_has_what_each_said() {
 fn a_secret_that_aws_refuses_is_a_document_too() {
     use std::io::{Read, Write};
     let home = Home::new();
-    // in place of AWS: every request is denied
+    // stands in for AWS: denies every request
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -420,7 +420,7 @@ fn a_running_platform_is_healthy_and_a_missing_one_is_not() {
     assert!(told.contains("/livez does not answer"), "{told}");
 }
 
-/// Answers one connection after the other with these bytes; then it sends a header every 100 ms, or closes.
+/// Answers each connection with these bytes, then sends a header every 100 ms or closes.
 fn answers(bytes: &'static [u8], drips: bool) -> String {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -565,18 +565,18 @@ fn the_disk_below_a_log_file_without_a_folder_is_looked_at() {
 
 #[test]
 fn whoever_looks_at_the_lock_for_a_moment_refuses_no_start() {
-    // on a busy machine a moment may be longer than the second that it waits
+    // on a busy machine, a brief lock may last longer than the second for which the start waits
     assert!((0..5).any(|_| starts_although_somebody_looks()));
 }
 
-/// `false` if the start was refused.
+/// Returns `false` if the start failed.
 fn starts_although_somebody_looks() -> bool {
     let home = Home::new();
     std::fs::create_dir(home.path("data")).unwrap();
     let lock = std::fs::File::create(home.path("data/.lock")).unwrap();
     lock.lock_shared().unwrap();
     let mut program = home.launch();
-    // it waits for the lock, which it has opened by now
+    // the lock file is open, so the program is waiting for it
     let files = format!("/proc/{}/fd", program.id());
     let waits = || {
         let files = std::fs::read_dir(&files).unwrap();
@@ -615,6 +615,6 @@ fn the_page_has_the_origin_of_each_setting() {
     };
     assert_eq!(source("grace period"), "environment: OPS_GRACE_SECONDS");
     assert_eq!(source("api address"), "host environment: HOST, port code");
-    // it is in the data directory
+    // the cache is in the data directory
     assert_eq!(source("OPS_CACHE_DIR"), "environment, overruled by code");
 }

@@ -5,7 +5,7 @@ use crate::served::{Home, get};
 
 const SUMMARY: &str = "/api/flights/summary?origin=SFO&month=1";
 
-/// Kills the load after each of its agents once.
+/// Kills the load once after each of its agents.
 #[test]
 fn killed_after_any_agent_of_the_first_load_the_next_start_serves_all_of_the_data() {
     let expected = Home::with_whole_data().serve().get(SUMMARY).body;
@@ -18,13 +18,13 @@ fn killed_after_any_agent_of_the_first_load_the_next_start_serves_all_of_the_dat
         assert_eq!(served.get("/readyz").status, 200);
         assert!(served.stop().success());
     }
-    // and in the middle of a phase: what is written is only a draft
+    // also in the middle of a phase: so far there is only a draft
     let home = (0..50).find_map(|_| killed_while_it_loads());
     let home = home.expect("it was never killed while it loaded");
     assert_eq!(home.serve().get(SUMMARY).body, expected);
 }
 
-/// Kills a first load while there is a draft; `None` if that was whole by then.
+/// Kills a first load while there is a draft; `None` if the load was complete by then.
 fn killed_while_it_loads() -> Option<Home> {
     let home = Home::with_whole_data();
     let is_whole = || home.path("data/warehouse.duckdb").exists();
@@ -41,7 +41,7 @@ fn killed_while_it_loads() -> Option<Home> {
     (!is_whole()).then_some(home)
 }
 
-/// Names in the data directory of what is not whole.
+/// Returns the names of incomplete files in the data directory.
 fn drafts(home: &Home) -> Vec<String> {
     let entries = std::fs::read_dir(home.path("data")).into_iter().flatten();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -50,7 +50,7 @@ fn drafts(home: &Home) -> Vec<String> {
 
 fn kill_after(home: &Home, agent: &str) {
     let mut program = home.launch();
-    // stdout is for people; the log file has the same lines as JSON
+    // stdout is for reading; the log file has the same lines as JSON
     let log = home.path("logs/app.log");
     let finished = format!("\"agent\":\"{agent}\"");
     loop {
@@ -101,12 +101,12 @@ fn killed_under_load_it_serves_again_with_nothing_lost_and_nothing_corrupt() {
             );
         }
         assert!(again.stop().success());
-        // the kernel ends a write at a page's end if the process is killed meanwhile
+        // if the process is killed during a write, the kernel cuts the write at the end of a page
         assert!(cut_lines(&home) <= round as usize + 1);
     }
 }
 
-/// Number of lines of the log that are not whole.
+/// Returns the number of incomplete lines of the log.
 fn cut_lines(home: &Home) -> usize {
     let text = std::fs::read_to_string(home.path("logs/app.log")).unwrap();
     let is_cut = |line: &&str| {
@@ -115,7 +115,8 @@ fn cut_lines(home: &Home) -> usize {
     text.lines().filter(is_cut).count()
 }
 
-/// Readers on several threads, a writer here; after 20 accepted writes and an answer the platform is killed. How much was answered and accepted.
+/// Runs readers on several threads and a writer here; kills the platform after 20 accepted writes and a response.
+/// Returns the numbers of responses and of accepted writes.
 fn load_until_killed(served: crate::served::Served, round: u32) -> (u32, u32) {
     let answered = AtomicU32::new(0);
     let killed = AtomicBool::new(false);

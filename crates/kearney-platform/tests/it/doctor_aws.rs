@@ -1,4 +1,5 @@
-//! `doctor` asks AWS, and what AWS gave is nowhere in what it says. Runs with `OPS_TEST_FULL=1`: moto takes seconds to start.
+//! `doctor` queries AWS, and its output contains no value from AWS. Runs with `OPS_TEST_FULL=1`: moto takes seconds to
+//! start.
 
 use std::process::Stdio;
 
@@ -62,7 +63,7 @@ fn doctor_asks_each_service_and_a_value_of_aws_is_in_nothing_that_it_says() {
     aws(&home, &put);
 
     let served = home.serve();
-    // both are in use: one is what writers have to know, the other goes to the provider, which does not know it
+    // both secrets are in use: writers need one, and the other is sent to the provider, which rejects it
     let model = r#"{"name": "m", "version": "1"}"#;
     let accepted = served.post("/api/registry/models", &[("X-API-Key", &key)], model);
     assert_eq!(accepted.status, 201, "{}", accepted.body);
@@ -108,7 +109,7 @@ fn doctor_asks_each_service_and_a_value_of_aws_is_in_nothing_that_it_says() {
         &["state.json", "log.jsonl", "secrets.json", "settings.txt"],
     );
 
-    // AWS is gone, and the process too
+    // both AWS and the process are gone
     drop(moto);
     drop(served);
     let (code, text) = doctor(&home, &["--json", "--bundle", file]);

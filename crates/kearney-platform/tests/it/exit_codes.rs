@@ -1,4 +1,4 @@
-//! The table of exit codes in the README, row by row; and what a command shows on a terminal.
+//! The table of exit codes in the README, row by row, and the output of a command on a terminal.
 
 use std::io::Write;
 use std::path::Path;
@@ -21,7 +21,8 @@ fn code(home: &Home, arguments: &[&str]) -> i32 {
     run(home, arguments).status.code().unwrap()
 }
 
-/// A folder with input of which no table can be loaded: agents try three times, and take more than a second.
+/// Returns a folder with input from which no table can be loaded: agents make three attempts, which takes more than a
+/// second.
 fn with_broken_input() -> Home {
     let home = Home::new();
     std::fs::create_dir(home.path("input")).unwrap();
@@ -31,7 +32,7 @@ fn with_broken_input() -> Home {
     home
 }
 
-/// Waits until an agent tries again.
+/// Waits until an agent retries.
 fn wait_for_a_retry(home: &Home) {
     let asked = Instant::now();
     loop {
@@ -100,7 +101,7 @@ fn each_exit_code_has_the_one_meaning_that_the_readme_gives_it() {
     ] {
         assert_eq!(code(&home, arguments), right, "{arguments:?}");
     }
-    // a collector that is not there is a warning
+    // an unreachable collector is a warning
     let served = home.serve();
     let doctor = ["doctor", "--admin", &served.admin];
     let asked = Instant::now();
@@ -110,7 +111,7 @@ fn each_exit_code_has_the_one_meaning_that_the_readme_gives_it() {
     assert!(served.stop().success());
 }
 
-/// A run that this signal was sent to while its agent tried again, and how it ended.
+/// Sends this signal to a run while its agent retries; returns the result.
 fn signalled(signal: &str) -> (Home, Output) {
     let home = with_broken_input();
     let mut program = home.program(&["orchestrate", "--job", "delays", "--json"]);
@@ -125,7 +126,7 @@ fn signalled(signal: &str) -> (Home, Output) {
 
 #[test]
 fn a_run_that_a_signal_cancels_ends_with_the_code_of_the_signal() {
-    // on a busy machine the signal may come when the run has failed by itself
+    // on a busy machine, the run may fail before the signal arrives
     let in_time = |signal| {
         let mut ends = (0..5).map(|_| signalled(signal));
         ends.find_map(|(home, ended)| {
@@ -139,15 +140,15 @@ fn a_run_that_a_signal_cancels_ends_with_the_code_of_the_signal() {
         assert_eq!(run["status"], "cancelled");
         let told = String::from_utf8(ended.stderr).unwrap();
         assert!(told.contains("ended as cancelled"), "{told}");
-        // written down as that
+        // recorded as such
         let listed = self::run(&home, &["runs", "--json"]);
         let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
         assert_eq!(listed["runs"][0], run);
     }
 }
 
-/// Runs this line of a shell on a terminal of its own; returns what it showed, and the exit code of `script`, which is that
-/// of the line. `None` where there is no `script`.
+/// Runs this shell line on a separate terminal; returns its output and the exit code of `script`, which is that of the
+/// line. `None` if `script` is not installed.
 fn on_a_terminal(
     home: &Home,
     line: &str,
@@ -179,7 +180,7 @@ fn on_a_terminal(
     };
     let mut keys = child.stdin.take().unwrap();
     meanwhile(&mut keys);
-    // its end would be Ctrl-D
+    // closing it would send Ctrl-D
     let ended = child.wait_with_output().unwrap();
     drop(keys);
     Some((
@@ -228,11 +229,11 @@ fn ctrl_c_on_a_terminal_cancels_the_run_and_says_so() {
         let line = "orchestrate --job delays --datasets input";
         on_a_terminal(&home, line, |keys| {
             wait_for_a_retry(&home);
-            // the run may have failed by itself, and its terminal be closed
+            // the run may have failed already, which closes its terminal
             let _ = keys.write_all(b"\x03").and_then(|()| keys.flush());
         })
     };
-    // on a busy machine it may come when the run has failed by itself
+    // on a busy machine, the run may fail before Ctrl-C arrives
     let mut ends = (0..5).map(|_| cancelled());
     let is_in_time = |(shown, _): &(String, i32)| !shown.contains("ended as failed");
     let ended = ends.find(|ended| ended.as_ref().is_none_or(is_in_time));
@@ -298,7 +299,7 @@ fn runs_that_cannot_be_read_are_named_on_stderr_and_the_document_stays_whole() {
         told.contains("cannot read data/runs/01890000-0000-7000-8000-000000000000.json"),
         "{told}"
     );
-    // one line for each, whatever their errors hold
+    // one line each, regardless of the text of the error
     let listed = run(&home, &["runs"]);
     let text = String::from_utf8(listed.stdout).unwrap();
     assert_eq!(text.lines().count(), 2, "{text}");
@@ -317,7 +318,7 @@ fn a_copy_beside_the_file_of_a_run_is_not_taken_for_the_run() {
     let file = std::fs::read_dir(&runs).unwrap().next().unwrap();
     let file = file.unwrap().path();
     let whole = std::fs::read_to_string(&file).unwrap();
-    // taken while it ran; a directory has its files in any order
+    // a copy taken while the run was in progress; a directory lists its files in any order
     let before = whole.replace("\"success\"", "\"running\"");
     for name in ["0.json", "copy.json", "z.json"] {
         std::fs::write(runs.join(name), &before).unwrap();
@@ -360,7 +361,7 @@ fn no_other_port_is_asked_in_place_of_one_that_there_cannot_be() {
     let home = Home::new();
     let ports = ["65536", "80010", "0", "-1", "0x50", ""];
     let addresses = ports.map(|port| format!("127.0.0.1:{port}"));
-    // the host stands in the port too
+    // the host occurs in the port too
     let others = ["0:80010", "u:p@127.0.0.1:80010", "http://[::1]:80010/"].map(str::to_owned);
     for address in addresses.into_iter().chain(others) {
         for command in [

@@ -1,5 +1,5 @@
-//! Faults in a platform that really serves, under load: the first finding is the cause within a minute, on the admin page and
-//! from `doctor`. Three of them in each run, all with `OPS_TEST_FULL=1`.
+//! Faults in a platform that serves under load: within a minute the first finding is the cause, on the admin page and
+//! in `doctor`. Three of them run by default, all with `OPS_TEST_FULL=1`.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -14,9 +14,10 @@ use crate::served::{Home, Served};
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) const CANARY: &str = "canary-7f3a9c51d2e84b60";
 
-/// Sends the canary, which is the key of this platform, as a parameter and in the header that registers a model.
+/// Sends the canary, which is the API key of this platform, as a parameter and in the header of a request that
+/// registers a model.
 pub(crate) fn send_canary(served: &Served, model: &str) {
-    // it is refused, and may be on a line of the log
+    // rejected, but possibly logged
     served.get(&format!("/api/flights/summary?origin=SFO&token={CANARY}"));
     let model = format!(r#"{{"name": "{model}", "version": "1"}}"#);
     let headers = [("X-API-Key", CANARY)];
@@ -28,7 +29,7 @@ fn is_full() -> bool {
     std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1")
 }
 
-/// Waits for this finding to be the first one; returns after how many seconds.
+/// Waits until this finding is the first one; returns the number of seconds.
 fn first(served: &Served, id: &str, load: impl Fn(&Served, u64)) -> f64 {
     let started = Instant::now();
     for round in 0.. {
@@ -61,7 +62,7 @@ fn requests(served: &Served, round: u64) {
     }
 }
 
-/// Runs `doctor` against the running platform; returns the ids of its findings, its exit code and all that it printed.
+/// Runs `doctor` against the running platform; returns the ids of its findings, its exit code and its output.
 fn doctor(home: &Home, served: &Served) -> (Vec<String>, i32, String) {
     let mut program = home.program(&["doctor", "--json", "--admin", &served.admin]);
     let output = program
@@ -83,7 +84,7 @@ fn doctor(home: &Home, served: &Served) -> (Vec<String>, i32, String) {
     (ids.collect(), output.status.code().unwrap(), text)
 }
 
-/// The cause comes first on the page and from `doctor`.
+/// Asserts that the cause comes first on the page and in `doctor`.
 fn assert_found(home: &Home, served: &Served, id: &str, load: impl Fn(&Served, u64)) {
     let seconds = first(served, id, load);
     let (ids, code, text) = doctor(home, served);
@@ -98,7 +99,7 @@ fn assert_found(home: &Home, served: &Served, id: &str, load: impl Fn(&Served, u
     );
 }
 
-/// Answers each request with these bytes, or never.
+/// Starts a server that answers each request with these bytes, or never.
 fn server(answer: Option<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -111,7 +112,7 @@ fn server(answer: Option<&'static str>) -> String {
             };
             std::thread::spawn(move || {
                 let mut head = [0; 65536];
-                // the body may come apart from its head; nobody minds here
+                // the body may arrive separately from its head
                 let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
                 let mut read = stream.read(&mut head).unwrap_or(0);
                 while read > 0 && !head[..read].ends_with(b"}") && read < head.len() {
@@ -131,7 +132,7 @@ fn leak(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }
 
-/// A platform that asks this AWS.
+/// Returns a home for a platform that uses this AWS endpoint.
 fn with_aws(endpoint: String) -> Home {
     let mut home = Home::new();
     home.set("AWS_ENDPOINT_URL", leak(endpoint));
@@ -175,7 +176,7 @@ fn a_log_file_that_cannot_be_written_is_the_first_finding() {
     let home = quiet();
     let served = home.serve();
     std::fs::remove_dir_all(home.path("logs")).unwrap();
-    // a file in the place of the directory stops root too
+    // a file in place of the directory stops root too
     std::fs::write(home.path("logs"), "").unwrap();
     assert_found(&home, &served, "log_file_not_writable", requests);
 }
@@ -214,7 +215,7 @@ fn a_collector_that_refuses_credentials_is_the_first_finding() {
     assert_found(&home, &served, "collector_credentials", requests);
 }
 
-/// A file system of its own; `None` where we may not mount one.
+/// A separate file system; `None` if mounting is not permitted.
 pub(crate) struct Mounted(PathBuf);
 
 impl Mounted {
@@ -245,13 +246,13 @@ fn a_full_disk_is_the_first_finding() {
         return;
     };
     let served = home.serve();
-    // to the last byte: the write ends with an error
+    // filled to the last byte: the write ends with an error
     let mut file = std::fs::File::create(home.path("filler")).unwrap();
     while file.write_all(&[0; 4096]).is_ok() {}
     assert_found(&home, &served, "disk_full", requests);
 }
 
-/// Groups of version 1 or 2 under which the machine lets us make others.
+/// Creates a control group (version 1 or 2); `None` if the machine does not permit it.
 pub(crate) fn group(controller: &str) -> Option<PathBuf> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -279,7 +280,7 @@ pub(crate) fn set(path: &Path, files: [&str; 2], text: &str) {
     std::fs::write(file.unwrap(), text).unwrap();
 }
 
-/// Bytes that the processes of a control group cannot give back.
+/// Returns the bytes that the processes of a control group cannot free.
 pub(crate) fn working_set(path: &Path) -> u64 {
     let read = |names: [&str; 2]| -> String {
         let files = names.iter().map(|name| path.join(name));
@@ -347,12 +348,12 @@ fn memory_near_its_limit_is_the_first_finding() {
     let _ = std::fs::remove_dir(path);
 }
 
-/// Threads of the runtime that the kernel does not run, as if each were stuck in a call that blocks; they go on when this is
-/// dropped.
+/// Threads of the runtime that the kernel does not schedule, as if each were stuck in a blocking call; they continue
+/// when this is dropped.
 struct Frozen(PathBuf);
 
 impl Frozen {
-    /// `None` where the machine does not freeze single threads.
+    /// Freezes the workers; `None` if the machine cannot freeze single threads.
     fn workers(served: &Served) -> Option<Self> {
         let name = format!("ops-test-{}-workers", std::process::id());
         let folder = Path::new("/sys/fs/cgroup/freezer").join(name);
@@ -374,7 +375,7 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         let _ = std::fs::write(self.0.join("freezer.state"), "THAWED");
-        // threads that still thaw cannot be moved out of it
+        // a thread that is still thawing cannot be moved out of the group
         for _ in 0..100 {
             let tasks = std::fs::read_to_string(self.0.join("tasks")).unwrap_or_default();
             for task in tasks.lines() {
@@ -395,7 +396,7 @@ fn workers_that_are_all_blocked_are_the_first_finding() {
     }
     let home = quiet();
     let served = home.serve();
-    // under load: enough at once for each worker to run
+    // under load: enough concurrent requests for each worker to run
     for round in 0..20 {
         requests(&served, round);
     }
@@ -414,7 +415,7 @@ fn workers_that_are_all_blocked_are_the_first_finding() {
         .collect();
     assert_found(&home, &served, "workers_blocked", |_, _| {});
     drop(frozen);
-    // it goes on
+    // it continues
     assert_eq!(served.get("/api/flights/summary?origin=SFO").status, 200);
     drop(asking);
 }
@@ -488,7 +489,7 @@ fn a_healthy_platform_under_load_has_no_findings_and_no_canary_anywhere() {
         served.get(&format!("/api/flights/summary?origin={CANARY}"));
         served.get("/readyz");
         served.get("/metrics");
-        // half a stream
+        // an aborted download
         let address = served.api.trim_start_matches("http://");
         let mut half = std::net::TcpStream::connect(address).unwrap();
         half.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -524,7 +525,7 @@ fn a_healthy_platform_under_load_has_no_findings_and_no_canary_anywhere() {
             "secrets.json",
         ],
     );
-    // dead, its disk is still there
+    // the process is dead, its disk is still there
     drop(served);
     let output = home
         .program(&["doctor", "--bundle"])
@@ -536,7 +537,7 @@ fn a_healthy_platform_under_load_has_no_findings_and_no_canary_anywhere() {
     assert_no_canary_in_a_profile(home);
 }
 
-/// A CPU profile under load has names of functions, and no value that the process knows.
+/// Asserts that a CPU profile under load has names of functions, and no value known to the process.
 fn assert_no_canary_in_a_profile(mut home: Home) {
     home.set("OPS_ADMIN_TOKEN", "a-token-of-16-chars-or-more");
     home.set("OPS_ADMIN_PROFILE", "on");
@@ -569,7 +570,7 @@ fn assert_no_canary_in_a_profile(mut home: Home) {
     assert!(!text.contains(CANARY));
 }
 
-/// Everything in the archive is readable, only by us, and none of it has the canary.
+/// Asserts that everything in the archive is readable, only by this user, and does not contain the canary.
 pub(crate) fn assert_no_canary(bundle: &Path, wanted: &[&str]) {
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(
@@ -635,7 +636,7 @@ fn doctor_ends_clearly_whatever_is_at_the_address() {
 fn doctor_asks_the_api_of_the_platform_whose_page_was_named() {
     let home = quiet();
     let served = home.serve();
-    // a folder that another platform was killed in
+    // a folder in which another platform was killed
     let elsewhere = quiet();
     elsewhere.serve().kill();
     for home in [&elsewhere, &quiet()] {
@@ -671,7 +672,7 @@ fn doctor_of_a_directory_that_no_platform_used_takes_no_page_for_its_own() {
             "{seen}"
         );
         assert!(action.starts_with("Name the right directory"), "{action}");
-        // another platform may well serve from a directory that is not seen from here
+        // another platform may use a directory that is not visible here
         assert_eq!(code, 3);
     }
     let (first, code) = asked(&home, "data");
@@ -694,7 +695,7 @@ fn a_question_that_was_refused_is_not_ok_although_its_cause_is_known() {
     };
     let refused = tried.iter().find(refused).unwrap();
     assert_eq!(refused["ok"], false, "{refused}");
-    // whoever takes the directory next removes the address that nobody answers at
+    // the next process that takes the directory removes the stale address
     assert!(home.path("data/addresses.json").exists());
     let orchestrated = home
         .program(&["orchestrate", "--job", "delays"])

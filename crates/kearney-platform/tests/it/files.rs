@@ -7,7 +7,7 @@ use crate::served::Home;
 
 const KEY: (&str, &str) = ("X-API-Key", "kearney-registry-key");
 
-/// A file outside of the data directory, and links to it at these names inside.
+/// Creates a file outside of the data directory, and links to it at these names inside.
 fn planted(names: &[&str]) -> (Home, std::path::PathBuf) {
     let home = Home::new();
     let precious = home.path("precious");
@@ -65,7 +65,7 @@ fn a_link_in_place_of_the_cache_is_refused_and_what_it_leads_to_stays() {
     assert_eq!(count(), before);
 }
 
-/// Number of files below a directory.
+/// Returns the number of files below a directory.
 fn walk(dir: &Path) -> usize {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     let counts = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
@@ -118,7 +118,7 @@ fn a_data_directory_that_was_moved_is_found_and_the_next_one_keeps_its_addresses
     assert_eq!(found[0]["id"], "data_dir_lost");
     let is_another = |finding: &serde_json::Value| finding["id"] == "another_platform_answers";
     assert!(!found.iter().any(is_another), "{found:#?}");
-    // as if the page were elsewhere: nobody listens there
+    // as if the page were elsewhere: nothing listens at this address
     let found = asked("127.0.0.1:1");
     assert_eq!(found[0]["id"], "process_not_running");
     let means = found[0]["means"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! The history of a platform that really runs: what is asked of its files while it serves, after a kill, and of two replicas.
+//! History of a running platform: queries while it serves, after a kill, and of two replicas.
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ fn a_number_is_printed_as_the_engine_has_it() {
     }
 }
 
-/// Asks again until the answer is this one: a line is in a file within ten seconds.
+/// Queries until the result is the expected one: a line is in a file within ten seconds.
 fn until(home: &Home, dirs: &[&str], statement: &str, expected: &Value) {
     let started = Instant::now();
     loop {
@@ -94,7 +94,7 @@ fn what_was_asked_is_in_the_answers_once_also_after_a_restart_and_of_two_replica
     let metrics = "SELECT max(value) > 0 FROM metrics WHERE name = 'http_requests_total'";
     assert_eq!(sql(&home, &["one"], metrics), json!([[true]]));
 
-    // another replica, with the first one's directory beside it and a copy of that
+    // another replica, together with the first one's directory and a copy of that
     home.set("OPS_HISTORY_DIR", "two");
     let other = home.serve();
     ask(&other, 30, 40);
@@ -254,7 +254,7 @@ fn until_counted(served: &Served, count: u32) {
 const TOKEN: &str = "token-of-the-operator";
 const BEARER: &str = "Bearer token-of-the-operator";
 
-/// Lines, different lines, spans and counted requests.
+/// Lines, distinct lines, spans and counted requests.
 const SENT: &str = "SELECT count(*), count(DISTINCT request_id), (SELECT count(*) FROM spans WHERE kind = 'server' AND trace_id IN \
     (SELECT trace_id FROM requests WHERE request_id LIKE 'ask-%')), (SELECT sum(n)::BIGINT FROM (SELECT max(value) AS n FROM metrics \
     WHERE name = 'http_requests_total' AND (attributes ->> '$.route') = '/api/flights/summary' GROUP BY service_instance_id, attributes)) \
@@ -308,7 +308,7 @@ fn a_question_to_running_platforms_has_all_up_to_now_after_a_kill_and_of_two_rep
     assert_sent(&beside, &[second], 30);
     assert_sent(&home, &[first, second], 100);
 
-    // the page answers the same, and what it was asked is in its log
+    // the page returns the same, and logs the query
     let asked =
         json!({"sql": "SELECT count(*) FROM requests WHERE request_id LIKE 'ask-%'", "who": "ada"});
     let answer = again.ask_admin("/api/sql", TOKEN, &asked.to_string());

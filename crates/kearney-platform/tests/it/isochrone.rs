@@ -5,7 +5,7 @@ use crate::served::{Home, Served};
 
 const SOON: Duration = Duration::from_secs(60);
 const AREA: &str = "/api/isochrone?lat=37.6&lon=-122.4&minutes=10&mode=walking";
-/// The statuses of a call, as the catalog has them.
+/// Statuses of a call, as in the catalog.
 const STATUSES: [&str; 10] = [
     "ok",
     "no_area",
@@ -100,7 +100,7 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
     let mapbox = StandIn::start();
     let (home, served) = with_mapbox(&mapbox.url);
     let mut told = Vec::new();
-    // behavior, answer, calls, and the label they are counted with
+    // behavior, response status, calls, and the label under which they are counted
     for (behavior, status, tries, label) in [
         (Behavior::NoRoute, 422, 1, "no_area"),
         (Behavior::Refuses, 502, 1, "http_4xx"),
@@ -117,7 +117,7 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
         assert!(calls(&served, label) > 0, "{behavior:?}");
         told.push(answer.body);
     }
-    // a client that leaves, and a provider that hangs
+    // a client that disconnects, and a provider that hangs
     mapbox.behave(Behavior::Hangs);
     let leaver = client(&served);
     let asked = Instant::now();
@@ -130,13 +130,13 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
         assert!(asked.elapsed() < SOON);
         std::thread::yield_now();
     }
-    // it does not hang with its provider, which never answers
+    // a request does not hang with its provider, which never responds
     let slow = served.get(AREA);
     assert_eq!(slow.status, 504, "{}", slow.body);
     assert!(calls(&served, "timeout") > 0);
     told.push(slow.body);
 
-    // five failures in a row, and it is left alone
+    // five consecutive failures open the breaker
     mapbox.behave(Behavior::Broken);
     mapbox.asked();
     let open = (0..5)
@@ -165,7 +165,7 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
     }
 }
 
-/// A client that has asked, and does not read the answer.
+/// A client that has sent a request, and does not read the response.
 fn client(served: &Served) -> std::net::TcpStream {
     let address = served.api.trim_start_matches("http://");
     let mut client = std::net::TcpStream::connect(address).unwrap();
@@ -186,7 +186,7 @@ fn a_provider_that_wants_to_be_left_alone_is_not_asked_until_then_for_whichever_
             false => "600",
         };
         mapbox.behave(Behavior::WantsRest(status, until));
-        // what may be left when this is asked: a date has no parts of a second
+        // the least that may be left when this is checked: a date has no fractions of a second
         let least = || 598_u64.saturating_sub(asked.elapsed().as_secs());
         let first = served.get(AREA);
         let is_told = status == 429;

@@ -1,5 +1,5 @@
-//! The platform as its users meet it: the program itself, started on free ports, asked over HTTP, stopped by its own
-//! process id. It serves the embedded extract; what needs a load that takes a while uses the whole data where it was fetched.
+//! Tests of the program itself, which is started on free ports, queried over HTTP, and stopped by its own process id.
+//! It serves the embedded extract; tests that need a long load use the complete data if it was fetched.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 

@@ -1,5 +1,5 @@
-//! A stand-in for Mapbox's Isochrone API, written from its public documentation: path, parameters, answers, errors. Not
-//! Mapbox, and no recording of it.
+//! A stand-in for Mapbox's Isochrone API, written from its public documentation: path, parameters, responses, errors.
+//! It is neither Mapbox nor a recording of it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) const TOKEN: &str = "pk.planted-token-4711";
 
-/// Answer of the stand-in from now on.
+/// Behavior of the stand-in from now on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Behavior {
     /// 200 with a polygon, or 401 for another token.
     Sound,
-    /// 422: nothing can be reached there.
+    /// 422: nothing is reachable from there.
     NoRoute,
     /// 403: not for this token.
     Refuses,
@@ -22,11 +22,11 @@ pub(crate) enum Behavior {
     Broken,
     /// 500 once, sound after that.
     BrokenOnce,
-    /// No answer, until the client leaves.
+    /// No response until the client disconnects.
     Hangs,
-    /// Half of a body, then the end.
+    /// Half of a body, then the end of the stream.
     CutBody,
-    /// 200 with something else.
+    /// 200 with an invalid body.
     Nonsense,
 }
 
@@ -54,7 +54,7 @@ impl StandIn {
         self.state.lock().unwrap().0 = behavior;
     }
 
-    /// The targets that were asked for since the last call.
+    /// Returns the request targets received since the last call.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().1)
     }
@@ -132,7 +132,7 @@ fn serve(mut stream: TcpStream, shared: &Mutex<(Behavior, Vec<String>)>) {
     }
 }
 
-/// A square around the point that was asked for, as the documentation shows an answer with `polygons=true`.
+/// Returns a square around the requested point, in the documented format of a response with `polygons=true`.
 fn contour(target: &str) -> String {
     let (path, query) = target.split_once('?').unwrap();
     let mut parts = path.split('/').skip(1);

@@ -1,4 +1,4 @@
-//! An AWS of this machine: moto, where `cargo xtask setup` could fetch it.
+//! A local AWS: moto, if `cargo xtask setup` could install it.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub(crate) struct Moto {
 }
 
 impl Moto {
-    /// `None` where it is not there and need not be.
+    /// Starts moto; `None` if it is not installed and not required.
     pub(crate) fn start() -> Option<Self> {
         let mut program = Command::new(tool("python/bin/moto_server", "setup")?);
         program.args(["-H", "127.0.0.1", "-p", "0"]);
@@ -27,14 +27,14 @@ impl Moto {
         Some(Self { child, url })
     }
 
-    /// Makes a bucket.
+    /// Creates a bucket.
     #[cfg(any(feature = "history-s3", feature = "shared"))]
     pub(crate) fn bucket(&self, name: &str) {
         let url = format!("{}/{name}", self.url);
         crate::served::agent().put(url).send_empty().unwrap();
     }
 
-    /// Lets the programs of this folder ask it.
+    /// Sets the variables with which programs of this folder use it.
     pub(crate) fn use_in(&self, home: &mut Home) {
         for (name, value) in [
             ("AWS_ENDPOINT_URL", &*self.url),
@@ -48,7 +48,7 @@ impl Moto {
     }
 }
 
-/// A program that `cargo xtask` fetches; `None` where it is not there and need not be.
+/// Returns the path of a program that `cargo xtask` installs; `None` if it is not installed and not required.
 pub(crate) fn tool(path: &str, fetched_by: &str) -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_kearney-platform"))
         .ancestors()
@@ -62,7 +62,7 @@ pub(crate) fn tool(path: &str, fetched_by: &str) -> Option<PathBuf> {
     None
 }
 
-/// Runs the client of AWS with these arguments; `None` where it is not there.
+/// Runs the AWS CLI with these arguments; `None` if it is not installed.
 pub(crate) fn aws(home: &Home, arguments: &[&str]) -> Option<String> {
     let mut program = Command::new("aws");
     program.current_dir(home.path("")).args(arguments);

@@ -8,7 +8,7 @@ use crate::served::{self, Home, Served};
 
 const RUNS: &str = "/api/orchestrator/runs";
 const KEY: (&str, &str) = ("X-API-Key", "kearney-registry-key");
-/// Longer than a run takes on a busy machine.
+/// Timeout, longer than a run takes on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
 fn ask(served: &Served, body: &str) -> Value {
@@ -24,7 +24,7 @@ fn id(run: &Value) -> &str {
     run["run_id"].as_str().unwrap()
 }
 
-/// The run once it is over.
+/// Waits until the run has ended, and returns it.
 fn ended(served: &Served, id: &str) -> Value {
     let asked = Instant::now();
     loop {
@@ -83,7 +83,7 @@ fn a_run_is_a_resource_with_states_and_what_it_published_is_registered() {
         published["profile"]["flights"]["rows"].as_u64().unwrap()
     );
 
-    // the next one replaces it
+    // the next result replaces it
     let again = ask(&served, r#"{"job": "delays", "client": "acme"}"#);
     let again = ended(&served, id(&again));
     assert!(!file.exists());
@@ -104,7 +104,7 @@ fn runs_are_paged_newest_first_and_outlive_a_restart() {
         let run = ask(&served, r#"{"job": "routes"}"#);
         ended(&served, id(&run));
     }
-    // the first load is one too
+    // the first load is a run too
     let all = served.get(RUNS).json();
     let ids: Vec<String> = all["runs"]
         .as_array()
@@ -158,7 +158,7 @@ fn a_full_queue_is_429_with_retry_after_and_no_server_error() {
         .lines()
         .filter(|line| line.starts_with("http_requests_total") && line.contains("status=\"5"));
     assert_eq!(errors.count(), 0, "{metrics}");
-    // those that wait are cancelled at once, the one that runs soon
+    // queued runs are cancelled at once, the running one soon
     let runs = served.get(&format!("{RUNS}?limit=100")).json();
     for run in runs["runs"].as_array().unwrap() {
         let path = format!("{RUNS}/{}", id(run));
@@ -192,7 +192,7 @@ fn a_run_that_waits_is_cancelled_also_if_that_cannot_be_written_down() {
     let files = served::datasets();
     let home = Home::with_datasets(files.path());
     let served = home.serve();
-    // the first one does not end: the one behind it waits
+    // the first run does not end, so the one after it stays queued
     let _ = give_nothing(&files);
     ask(&served, r#"{"job": "delays"}"#);
     let waits = ask(&served, r#"{"job": "routes"}"#);
@@ -211,7 +211,7 @@ fn a_run_that_waits_is_cancelled_also_if_that_cannot_be_written_down() {
     assert_eq!(listed["runs"].as_array().unwrap().len(), 1);
 }
 
-/// A platform over copies of the input files, `airports.csv` being this one.
+/// Returns a home over copies of the input files, with this `airports.csv`.
 fn with_airports(airports: &str) -> (tempfile::TempDir, Home) {
     let files = served::datasets();
     std::fs::write(files.path().join("airports.csv"), airports).unwrap();
@@ -336,7 +336,8 @@ fn a_run_whose_job_stands_in_the_address_is_refused() {
     assert_eq!(refused.json()["parameter"], "job");
 }
 
-/// Puts a pipe in the place of a table's file, which gives nothing until somebody writes; returns its path and what was there.
+/// Replaces a table's file with a pipe, on which a reader blocks until a writer opens it; returns its path and previous
+/// content.
 fn give_nothing(files: &tempfile::TempDir) -> (std::path::PathBuf, Vec<u8>) {
     let file = files.path().join("airports.csv");
     let airports = std::fs::read(&file).unwrap();
@@ -395,7 +396,7 @@ fn a_run_whose_file_is_broken_tries_again_fails_and_leaves_the_table_as_it_was()
     assert_eq!(served.get("/api/flights/summary?origin=SFO").body, before);
     assert!(!datasets(&served).to_string().contains("delays"));
 
-    // the file is whole again: so is the next run, which loads it
+    // the file is complete again, and the next run loads it
     std::fs::copy(
         served::extract().join("flights-3m.parquet"),
         files.path().join("flights-3m.parquet"),
@@ -417,7 +418,7 @@ fn the_command_line_runs_a_job_and_its_exit_code_says_how_it_ended() {
     );
     let run: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(run["status"], "success");
-    // every line of the run names it
+    // every line of the run has its id
     let lines: Vec<Value> = home
         .log_lines()
         .into_iter()
@@ -495,7 +496,7 @@ fn the_command_line_runs_a_job_and_its_exit_code_says_how_it_ended() {
     );
 }
 
-/// Kills the real process in each phase, runs the job again, and looks at what is there.
+/// Kills the real process in each phase, runs the job again, and checks the results.
 #[test]
 fn killed_in_any_phase_the_run_is_interrupted_and_the_next_one_publishes_whole_results() {
     let home = Home::new();
@@ -534,12 +535,12 @@ fn killed_in_any_phase_the_run_is_interrupted_and_the_next_one_publishes_whole_r
         assert_eq!(check_results(&home), again["run_id"]);
         let (killed, again) = (&run["status"], &again["status"]);
         let line = format!("killed in {phase}: {killed}, {files} whole result, then {again}");
-        // for whoever looks at a run of the tests
+        // for readers of the test output
         let _ = writeln!(std::io::stderr(), "{line}");
     }
 }
 
-/// Starts runs until one was killed while it was in this phase; returns its id.
+/// Starts runs until one was killed during this phase; returns its id.
 fn kill_in(home: &Home, phase: &str) -> String {
     for _ in 0..500 {
         let log = home.path("logs/app.log");
@@ -547,7 +548,7 @@ fn kill_in(home: &Home, phase: &str) -> String {
         let mut program = home.program(&["orchestrate", "--job", "delays"]);
         let mut child = program.stderr(Stdio::null()).spawn().unwrap();
         let id = loop {
-            // before its last line is read: it may end meanwhile
+            // checked before the last line is read: the process may end meanwhile
             let has_ended = child.try_wait().unwrap().is_some();
             let text = std::fs::read(&log).unwrap();
             let text =
@@ -563,12 +564,12 @@ fn kill_in(home: &Home, phase: &str) -> String {
             assert!(!has_ended, "it ended before {phase}: {text}");
             std::thread::yield_now();
         };
-        // it may be over
+        // it may have ended
         let _ = child.kill();
         child.wait().unwrap();
         let record = std::fs::read(home.path("data/runs").join(format!("{id}.json"))).unwrap();
         let record: Value = serde_json::from_slice(&record).unwrap();
-        // it may have gone on while it was looked at
+        // it may have continued before it was killed
         if record["status"] == "running" && record["phase"] == phase {
             return id;
         }
@@ -576,7 +577,7 @@ fn kill_in(home: &Home, phase: &str) -> String {
     panic!("no run could be killed in {phase}");
 }
 
-/// The registry names one result, which is whole; returns the run that made it.
+/// Asserts that the registry names one complete result; returns the run that published it.
 fn check_results(home: &Home) -> Value {
     let registry = std::fs::read(home.path("data/registry.json")).unwrap();
     let registry: Value = serde_json::from_slice(&registry).unwrap();
@@ -598,7 +599,7 @@ fn check_results(home: &Home) -> Value {
     result["run_id"].clone()
 }
 
-/// The records of every run, as they are on disk.
+/// Returns the records of all runs on disk.
 fn records(home: &Home) -> Vec<Value> {
     let files = std::fs::read_dir(home.path("data/runs")).unwrap();
     let read = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
@@ -606,7 +607,7 @@ fn records(home: &Home) -> Vec<Value> {
         .collect()
 }
 
-/// Waits until a line of the log is as wanted.
+/// Waits until the log has a matching line.
 fn wait_for_line(home: &Home, wanted: impl Fn(&Value) -> bool) {
     let asked = Instant::now();
     let is_there = || {
@@ -627,7 +628,7 @@ fn a_stop_interrupts_the_run_in_flight_and_those_that_wait_in_the_log_and_on_dis
     let files = served::datasets();
     let home = Home::with_datasets(files.path());
     let served = home.serve();
-    // each takes more than a second, as its agents try three times
+    // each takes more than a second, as its agents make three attempts
     std::fs::write(files.path().join("zipcodes.csv"), "broken").unwrap();
     for _ in 0..4 {
         ask(&served, r#"{"job": "delays"}"#);
@@ -659,7 +660,7 @@ fn a_stop_interrupts_the_run_in_flight_and_those_that_wait_in_the_log_and_on_dis
 fn a_stop_during_the_first_load_leaves_nothing_half_written() {
     let files = served::datasets();
     let home = Home::with_datasets(files.path());
-    // the load takes more than a second, as its agent tries three times
+    // the load takes more than a second, as its agent makes three attempts
     std::fs::write(files.path().join("zipcodes.csv"), "broken").unwrap();
     let mut program = home.launch();
     wait_for_line(&home, |line| line["event"] == "agent_retries");

@@ -4,10 +4,10 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// More than the exporter's interval of a second, on a busy machine.
+/// Timeout, longer than the exporter's interval of a second, on a busy machine.
 const SHOWN_WITHIN: Duration = Duration::from_secs(60);
 
-/// A folder in which platforms are started, one after the other.
+/// A folder in which platforms are started one after the other.
 #[derive(Clone)]
 pub(crate) struct Home {
     folder: Arc<tempfile::TempDir>,
@@ -20,25 +20,25 @@ pub(crate) struct Home {
 pub(crate) struct Served {
     child: Child,
     home: Home,
-    /// What the start told, line by line.
+    /// Lines of the start block.
     pub(crate) block: Vec<String>,
     pub(crate) api: String,
     pub(crate) admin: String,
 }
 
 impl Home {
-    /// An empty folder; the platform serves the embedded extract.
+    /// Creates an empty folder; the platform serves the embedded extract.
     pub(crate) fn new() -> Self {
         Self {
             folder: Arc::new(tempfile::tempdir().unwrap()),
             datasets: None,
-            // nobody listens there: no collector of this machine takes part
+            // nothing listens there: no collector of this machine receives spans
             collector: "http://127.0.0.1:9".to_owned(),
             variables: Vec::new(),
         }
     }
 
-    /// The same, with spans sent to this endpoint.
+    /// Creates a folder for a platform that sends spans to this endpoint.
     pub(crate) fn with_collector(endpoint: String) -> Self {
         Self {
             collector: endpoint,
@@ -46,7 +46,7 @@ impl Home {
         }
     }
 
-    /// The same, loaded from the files of this directory.
+    /// Creates a folder for a platform that loads the files of this directory.
     pub(crate) fn with_datasets(dir: &Path) -> Self {
         Self {
             datasets: Some(dir.to_owned()),
@@ -54,7 +54,7 @@ impl Home {
         }
     }
 
-    /// The same, with three million flights where `cargo xtask setup` could fetch them.
+    /// Creates a folder for a platform with three million flights, if `cargo xtask setup` could fetch them.
     pub(crate) fn with_whole_data() -> Self {
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/vega-datasets");
         let there = tools.join("flights-3m.parquet").exists();
@@ -64,7 +64,7 @@ impl Home {
         }
     }
 
-    /// Sets a variable of the programs that are started from here on.
+    /// Sets a variable of programs started from here on.
     pub(crate) fn set(&mut self, name: &'static str, value: &'static str) {
         self.variables.push((name, value));
     }
@@ -73,7 +73,7 @@ impl Home {
         self.folder.path().join(name)
     }
 
-    /// The program in this folder, with nothing of the environment that would change what it does.
+    /// Returns the program in this folder, without variables that would change its behavior.
     pub(crate) fn program(&self, arguments: &[&str]) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_kearney-platform"));
         program.current_dir(self.folder.path()).args(arguments);
@@ -100,7 +100,7 @@ impl Home {
         program
     }
 
-    /// `serve` on free ports, not yet ready.
+    /// Starts `serve` on free ports; it may not be ready yet.
     pub(crate) fn launch(&self) -> Child {
         let mut program = self.program(&["serve", "--port", "0", "--admin-port", "0"]);
         if let Some(datasets) = &self.datasets {
@@ -109,7 +109,7 @@ impl Home {
         program.stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// `serve` on this port and as these options have it, once it is ready.
+    /// Starts `serve` on this port with these options, and waits until it is ready.
     #[cfg(feature = "shared")]
     pub(crate) fn serve_at(&self, port: u16, options: &[&str]) -> Served {
         let mut program =
@@ -118,12 +118,12 @@ impl Home {
         self.ready(program.spawn().unwrap())
     }
 
-    /// `serve`, once it is ready.
+    /// Starts `serve`, and waits until it is ready.
     pub(crate) fn serve(&self) -> Served {
         self.ready(self.launch())
     }
 
-    /// The same in a control group, which this file puts processes into.
+    /// Starts `serve` in a control group; `procs` is its file of process ids.
     pub(crate) fn serve_in(&self, procs: &Path) -> Served {
         let program = self.program(&[]);
         let mut shell = Command::new("sh");
@@ -149,7 +149,7 @@ impl Home {
     fn ready(&self, mut child: Child) -> Served {
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let block = read_block(&mut stderr);
-        // the pipe is read to its end, so that the platform never waits for its reader
+        // the pipe is drained, so that the platform never blocks on it
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         let at = |label: &str| -> String {
             let line = block.iter().find(|line| line.trim().starts_with(label));
@@ -166,7 +166,7 @@ impl Home {
         }
     }
 
-    /// The JSON lines of the log so far.
+    /// Returns the JSON lines of the log so far.
     pub(crate) fn log_lines(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(self.path("logs/app.log")).unwrap();
         text.lines()
@@ -175,7 +175,7 @@ impl Home {
     }
 }
 
-/// The lines up to the last one of the start block.
+/// Reads the lines up to the end of the start block.
 fn read_block(stderr: &mut BufReader<ChildStderr>) -> Vec<String> {
     let mut block = Vec::new();
     for line in stderr.lines() {
@@ -187,7 +187,7 @@ fn read_block(stderr: &mut BufReader<ChildStderr>) -> Vec<String> {
     panic!("the platform ended before it was ready: {block:#?}");
 }
 
-/// An answer, whatever its status.
+/// A response of any status.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: ureq::http::HeaderMap,
@@ -207,7 +207,7 @@ impl Answer {
 }
 
 impl Served {
-    /// The folder that it was started in.
+    /// Returns the folder in which it was started.
     #[cfg(feature = "shared")]
     pub(crate) fn home(&self) -> &Home {
         &self.home
@@ -233,13 +233,13 @@ impl Served {
         answer(request.call().unwrap())
     }
 
-    /// As the admin page does.
+    /// Changes the log level as the admin page does.
     pub(crate) fn change_level(&self, body: &str) -> Answer {
         let headers = [("content-type", "application/json"), ("x-ops-admin", "1")];
         post(&format!("{}/api/level", self.admin), &headers, body)
     }
 
-    /// Asks the admin page as its scripts do, with this token.
+    /// Sends a request to the admin page as its scripts do, with this token.
     pub(crate) fn ask_admin(&self, path: &str, token: &str, body: &str) -> Answer {
         let token = format!("Bearer {token}");
         let headers = [
@@ -250,12 +250,12 @@ impl Served {
         post(&format!("{}{path}", self.admin), &headers, body)
     }
 
-    /// What the admin page shows.
+    /// Returns the state that the admin page shows.
     pub(crate) fn state(&self) -> serde_json::Value {
         get(&format!("{}/api/state", self.admin), &[]).json()
     }
 
-    /// A trace of the admin page, which shows it once the exporter's thread has had it.
+    /// Returns a trace of the admin page, which shows it once the exporter's thread has processed it.
     pub(crate) fn trace(&self, id: &str) -> serde_json::Value {
         let asked = Instant::now();
         loop {
@@ -280,13 +280,13 @@ impl Served {
         assert!(sent.success());
     }
 
-    /// SIGTERM, and the end.
+    /// Sends SIGTERM and waits for the end.
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.terminate();
         self.child.wait().unwrap()
     }
 
-    /// SIGKILL: no destructor, no flush.
+    /// Sends SIGKILL: no destructor, no flush.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -295,7 +295,7 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // it may be stopped already
+        // it may have been stopped already
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
@@ -331,12 +331,12 @@ fn answer(mut response: ureq::http::Response<ureq::Body>) -> Answer {
     }
 }
 
-/// Folder of the small input files that the platform carries.
+/// Returns the folder of the embedded extract.
 pub(crate) fn extract() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("extract")
 }
 
-/// Copies of the input files, which a test may break.
+/// Returns copies of the input files, which a test may break.
 pub(crate) fn datasets() -> tempfile::TempDir {
     let files = tempfile::tempdir().unwrap();
     for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {

@@ -1,4 +1,4 @@
-//! `logs`: stored lines selected, followed, and printed for people; what cannot be read is told.
+//! `logs`: stored lines are selected, followed, and printed; unreadable input is reported.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
@@ -16,14 +16,14 @@ fn run(home: &Home, arguments: &[&str]) -> Output {
     program.output().unwrap()
 }
 
-/// Standard output and standard error of the command, and its exit code.
+/// Returns standard output, standard error and exit code of the command.
 fn said(output: Output) -> (String, String, i32) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let code = output.status.code().unwrap();
     (text(output.stdout), text(output.stderr), code)
 }
 
-/// Runs it with this standard input, which ends.
+/// Runs the command with this standard input, which ends.
 fn piped(home: &Home, arguments: &[&str], input: &[u8]) -> (String, String, i32) {
     let mut program = home.program(&[&["logs"], arguments].concat());
     let mut child = started(program.stdin(Stdio::piped()).stderr(Stdio::piped()));
@@ -212,7 +212,7 @@ fn a_file_that_cannot_be_read_is_named_and_hides_no_other_one() {
     std::fs::create_dir(home.path("app.log.2")).unwrap();
     let answer = said(run(&home, &["app.log"]));
     assert_eq!(answer, (BOTH.to_owned(), String::new(), 0));
-    // as a shell writes app.log*: each once
+    // like app.log* in a shell: each file once
     let named = said(run(&home, &["app.log", "app.log.1"]));
     assert_eq!(named, (BOTH.to_owned(), String::new(), 0));
     let (shown, told, code) = said(run(&home, &["nowhere", "app.log.2", "app.log"]));
@@ -230,7 +230,7 @@ fn a_file_that_cannot_be_read_is_named_and_hides_no_other_one() {
 #[test]
 fn compressed_files_are_read_or_refused_with_what_helps() {
     let home = Home::new();
-    // two parts, as of files that were appended to each other
+    // two parts, like files that were appended to each other
     let bytes = [gzip(ONE), gzip(TWO)].concat();
     std::fs::write(home.path("app.log.3.gz"), &bytes).unwrap();
     let right = (BOTH.to_owned(), String::new(), 0);

@@ -4,7 +4,7 @@ use crate::served::Home;
 
 const TEMPLATE: &str = "/api/registry/models";
 
-/// The overview's catalog: name, type, labels in order.
+/// Catalog of the overview: name, type, labels in order.
 const CATALOG: [(&str, &str, &[&str]); 16] = [
     (
         "http_requests_total",
@@ -61,7 +61,7 @@ fn right_after_the_start_every_metric_of_the_catalog_is_there_with_its_type_and_
             line.strip_prefix(name)
                 .is_some_and(|rest| rest.starts_with([' ', '{', '_']))
         };
-        // metrics with open labels (a route) have a series once there is something to count
+        // metrics with open labels (a route) have no series before the first value
         if let Some(line) = exposition.lines().find(own) {
             let found: Vec<&str> = label_names(line)
                 .into_iter()

@@ -7,7 +7,7 @@ fn a_process_that_was_killed_leads_to_its_last_seconds() {
     std::fs::create_dir(home.path("box")).unwrap();
     home.set("OPS_BLACK_BOX", "box");
     home.serve().kill();
-    // the next start keeps the file of the run that crashed
+    // the next start keeps the file of the crashed run
     let served = home.serve();
     let page = Page::read("last-run-crashed.md");
     let scene = Scene::of(&home, &served);

@@ -8,7 +8,7 @@ const ASKED: &str = "/api/flights/summary?origin=JFK&month=2";
 #[test]
 fn an_engine_that_does_not_answer_is_found_and_leads_to_its_cause() {
     if !super::is_full() {
-        // findings are looked for every five seconds
+        // rules run every five seconds
         return;
     }
     let server = Server::start(&tables());

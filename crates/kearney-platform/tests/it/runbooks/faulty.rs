@@ -11,9 +11,9 @@ use super::page::{Page, Scene};
 use super::{SOON, note, number, until, wait};
 use crate::served::{self, Home};
 
-/// Names the variable that tells [`service`] that it is the service.
+/// Name of the variable that marks the process of [`service`].
 const ROLE: &str = "KEARNEY_TEST_FAULTY_SERVICE";
-/// Longer than anybody looks.
+/// Longer than any test runs.
 const BLOCKED_FOR: Duration = Duration::from_secs(120);
 
 metrics::define! {
@@ -38,12 +38,12 @@ async fn places() {
     }
 }
 
-/// Blocks a worker of the runtime, as no handler should.
+/// Blocks a worker of the runtime, which a handler must not do.
 async fn blocks() {
     std::thread::sleep(BLOCKED_FOR);
 }
 
-/// A service with faults of its code, which the platform has none of; a process of its own.
+/// Runs a service with faults that the platform does not have, in a separate process.
 #[test]
 #[ignore = "the service that other tests start"]
 fn service() {
@@ -55,7 +55,7 @@ fn service() {
     runtime.block_on(async {
         let config = Config::new("faulty").stdout(false).log_file("logs/app.log");
         let ops = ops_layer::init(config).unwrap();
-        // one router without the routes of a service, as an application may serve by mistake
+        // a router without the routes of a service, as an application may serve by mistake
         let bare = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let bare_at = bare.local_addr().unwrap();
         let answers = Router::new().route("/healthz", get(|| async { "ok\n" }));
@@ -74,7 +74,7 @@ fn service() {
     });
 }
 
-/// The service, until it is dropped.
+/// The service; stopped on drop.
 struct Faulty {
     child: Child,
     api: String,
@@ -182,7 +182,7 @@ fn metrics_that_are_not_there(home: &Home, faulty: Faulty) {
     page.concludes("- Nothing: the process is not there, or listens elsewhere");
 }
 
-/// Answer of the first step while more scrapers ask at once than are let in.
+/// Returns the output of the first step while more scrapers connect than are admitted.
 fn crowd(page: &Page, scene: &Scene<'_>) -> String {
     let scripts = vec![page.steps[&1][0].trim_end(); 24].join(" & ");
     let counted = format!("({scripts} & wait) | sort | uniq -c");

@@ -7,7 +7,7 @@ fn a_history_that_another_process_writes_leads_to_that_process() {
     let mut home = Home::new();
     home.set("OPS_HISTORY_DIR", "history");
     let first = home.serve();
-    // a data directory has one platform, and so has a history
+    // a history has one writer: the second platform cannot write to it
     let mut other = Home::new();
     let dir = home.path("history").display().to_string();
     other.set("OPS_HISTORY_DIR", Box::leak(dir.into_boxed_str()));

@@ -8,8 +8,8 @@ use super::{KEY, note, number, wait};
 use crate::faults::{Mounted, group, set, working_set};
 use crate::served::{Home, Served};
 
-/// One platform meets the limits of its machine, each of which is lifted as its page says. Two wait for one sample together,
-/// since the process is looked at every five seconds.
+/// One platform meets the limits of its machine, each of which is lifted as its page describes. Two of them wait for
+/// the same sample, since the process is sampled every five seconds.
 #[test]
 fn limits_of_the_machine_lead_to_themselves() {
     let home = quiet();
@@ -29,7 +29,7 @@ fn limits_of_the_machine_lead_to_themselves() {
     }
     drop(slowed);
     allow(&served, 4096);
-    // without load from here on: the kernel kills whoever goes beyond
+    // without load from here on: the kernel kills a process that exceeds the limit
     match &memory {
         Some(group) => near_limit(&scene, group),
         None => note("memory-near-limit.md: not followed, no control group can be made here"),
@@ -59,10 +59,10 @@ fn share(told: &str) -> f64 {
     number(told, "process_open_fds ") / number(told, "process_max_fds ")
 }
 
-/// Follows the page while connections hold descriptors, which are closed then; returns how many were open.
+/// Follows the page while connections hold descriptors, then closes them; returns how many were open.
 fn few_descriptors(served: &Served, scene: &Scene<'_>) -> f64 {
     let address = served.api.trim_start_matches("http://");
-    // each has been answered: it may be idle for longer than a first request may take
+    // each got a response: a connection may be idle for longer than a first request may take
     let held: Vec<_> = (0..50)
         .map(|_| {
             let mut stream = TcpStream::connect(address).unwrap();
@@ -89,7 +89,7 @@ fn few_descriptors(served: &Served, scene: &Scene<'_>) -> f64 {
         page.step(1, scene)
     };
     let many = wait("few descriptors are left", ask, |told| share(told) > 0.8);
-    // those that are open ask for nothing
+    // the open connections have no requests in progress
     let under_way = number(&page.step(2, scene), "http_requests_in_flight");
     assert_eq!(under_way, 1.0, "the question itself");
     page.concludes("- More connections than before: raise the limit (`ulimit -n`");
@@ -115,7 +115,7 @@ fn throttled(scene: &Scene<'_>, served: &Served) {
         }
         page.step(1, scene)
     };
-    // the share that the page calls high, of some periods
+    // the share that the page calls high, over some periods
     let told = wait("it is throttled", ask, |told| {
         let periods = number(told, "cgroup_cpu_periods_total");
         let throttled = number(told, "cgroup_cpu_throttled_periods_total");
@@ -149,7 +149,7 @@ fn near_limit(scene: &Scene<'_>, group: &Path) {
     page.concludes("- Lower `memory_mb` in `configs/cache.yaml`");
 }
 
-/// A limit of a control group, which is lifted when dropped.
+/// A limit of a control group, lifted on drop.
 struct Limited<'a> {
     group: &'a Path,
     files: [&'static str; 2],
@@ -157,7 +157,7 @@ struct Limited<'a> {
 }
 
 impl<'a> Limited<'a> {
-    /// A little more memory than the process uses.
+    /// Limits memory to slightly more than the process uses.
     fn memory(group: &'a Path) -> Self {
         let files = ["memory.limit_in_bytes", "memory.max"];
         let lifted = ["-1", "max"];
@@ -170,7 +170,7 @@ impl<'a> Limited<'a> {
         limited
     }
 
-    /// Lowers the limit to just above what is used now. The kernel refuses a limit that it cannot reach at once.
+    /// Lowers the limit to just above the current usage. The kernel rejects a limit that it cannot reach at once.
     fn tighten(&self) {
         let is_old = self.group.join(self.files[0]).exists();
         let file = self.files[usize::from(!is_old)];
@@ -178,7 +178,7 @@ impl<'a> Limited<'a> {
         let _ = std::fs::write(self.group.join(file), limit.to_string());
     }
 
-    /// 15 ms of each 100.
+    /// Limits the processor to 15 ms of each 100 ms.
     fn processor(group: &'a Path, served: &Served) -> Self {
         std::fs::write(group.join("cgroup.procs"), served.id().to_string()).unwrap();
         let files = ["cpu.cfs_quota_us", "cpu.max"];
@@ -204,7 +204,7 @@ impl Drop for Limited<'_> {
     }
 }
 
-/// The place of the log is taken, then the disk is full: lines are written again once there is room.
+/// The log's directory is replaced, then the disk is full: lines are written again once there is space.
 #[test]
 fn lines_that_are_missing_lead_to_their_file_and_a_full_disk_to_what_fills_it() {
     let home = quiet();
@@ -269,14 +269,14 @@ fn lines_that_are_missing_lead_to_their_file_and_a_full_disk_to_what_fills_it() 
     );
     let told = page.step(3, &scene);
     assert!(told.trim_end().ends_with("\t."), "{told}");
-    // what is there is served, also after a restart
+    // existing data is served, also after a restart
     assert!(served.stop().success());
     let served = home.serve();
     assert_eq!(served.get("/api/flights/summary?origin=SFO").status, 200);
-    // open still, it would keep its room
+    // while open, the file would keep its space
     drop(file);
     std::fs::remove_file(home.path("filler")).unwrap();
-    // a program that is being started beside us may hold it for a moment
+    // a program that is starting may hold the descriptor for a moment
     let register = || {
         let answer = served.post("/api/registry/models", &[KEY], model);
         answer.status.to_string()
@@ -297,7 +297,7 @@ fn writes_again(home: &Home, served: &Served) {
     });
 }
 
-/// A clock that is ahead by the seconds that a file says, for programs that the loader puts it into.
+/// Clock that is ahead by the seconds in a file, for programs that preload it.
 const CLOCK: &str = r#"
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -339,7 +339,7 @@ fn a_clock_that_was_set_is_seen_and_durations_stay_right() {
     let (page, scene) = (Page::read("clock-stepped.md"), Scene::of(&home, &served));
     let before = page.step(1, &scene);
     served.get("/api/viz/palette?before");
-    // two days ahead, at once for whoever looks
+    // two days ahead, changed atomically for readers
     std::fs::write(tools.path().join("draft"), "172800").unwrap();
     std::fs::rename(tools.path().join("draft"), &step).unwrap();
     served.get("/api/viz/palette?after");

@@ -1,5 +1,5 @@
-//! Runbooks, followed: the thing is broken, the steps run as they are printed, and their answers lead to the conclusion that
-//! the page draws. Where this machine does not let a thing be broken, the test says so on standard error.
+//! Follows the runbooks: causes the fault, runs the steps as printed, and checks that their output leads to the
+//! conclusion of the page. If this machine does not permit a fault, the test reports that on standard error.
 
 mod crash;
 #[cfg(feature = "flight-sql")]
@@ -29,7 +29,7 @@ fn is_full() -> bool {
     std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1")
 }
 
-/// Asks a step again until its answer has this: what is scraped, exported or logged comes a little later.
+/// Repeats a step until its output contains `wanted`: scrapes, exports and log lines arrive a little later.
 fn until(wanted: &str, step: impl FnMut() -> String) -> String {
     wait(wanted, step, |told| told.contains(wanted))
 }
@@ -46,12 +46,12 @@ fn wait(what: &str, mut step: impl FnMut() -> String, is_it: impl Fn(&str) -> bo
     }
 }
 
-/// Writes a line for whoever runs the tests with `--nocapture`.
+/// Writes a line for users of `--nocapture`.
 fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "runbook {line}");
 }
 
-/// The number at the end of the first line that starts with this.
+/// Returns the number at the end of the first line that starts with `start`.
 fn number(told: &str, start: &str) -> f64 {
     let line = told.lines().find(|line| line.starts_with(start));
     let line = line.unwrap_or_else(|| panic!("no {start} in {told}"));

@@ -7,14 +7,14 @@ use super::note;
 use super::prometheus::{Prometheus, tools};
 use crate::served::{Home, Served};
 
-/// Lines of an answer that is read at three in the morning.
+/// Maximum lines of a step's output, which is read at three in the morning.
 const LINES_MAX: usize = 10;
 
 /// A page of docs/runbooks.
 pub(super) struct Page {
     name: String,
     text: String,
-    /// The commands of each numbered step.
+    /// Commands of each numbered step.
     pub(super) steps: BTreeMap<u32, Vec<String>>,
     followed: RefCell<BTreeSet<u32>>,
 }
@@ -43,7 +43,7 @@ impl Page {
         }
     }
 
-    /// Runs the commands of a step and returns their answer.
+    /// Runs the commands of a step and returns their output.
     pub(super) fn step(&self, number: u32, scene: &Scene<'_>) -> String {
         self.followed.borrow_mut().insert(number);
         self.steps[&number]
@@ -52,7 +52,7 @@ impl Page {
             .collect()
     }
 
-    /// The same, with another address than the page has.
+    /// Runs a step with another address than the printed one.
     pub(super) fn step_at(
         &self,
         number: u32,
@@ -65,13 +65,13 @@ impl Page {
         scripts.map(|script| scene.follow(&script)).collect()
     }
 
-    /// Leaves a step out, and says why.
+    /// Skips a step, and records the reason.
     pub(super) fn leave(&self, number: u32, why: &str) {
         self.followed.borrow_mut().insert(number);
         note(&format!("{}: step {number} was left out: {why}", self.name));
     }
 
-    /// The page has this conclusion, and every step was followed.
+    /// Asserts that the page has this conclusion, and that every step was followed.
     pub(super) fn concludes(&self, text: &str) {
         assert!(self.text.contains(text), "{text} is not in {}", self.text);
         let all: BTreeSet<u32> = self.steps.keys().copied().collect();
@@ -81,7 +81,7 @@ impl Page {
     }
 }
 
-/// Surroundings in which a page is followed.
+/// Environment in which a page is followed.
 pub(super) struct Scene<'a> {
     home: &'a Home,
     /// Addresses of the API and of the admin page, and the id of the process.
@@ -91,7 +91,7 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Nothing serves.
+    /// Creates a scene without a running service.
     pub(super) fn without_service(home: &'a Home) -> Self {
         Self {
             home,
@@ -106,7 +106,7 @@ impl<'a> Scene<'a> {
         Self::at(home, addresses, served.id())
     }
 
-    /// A service at these addresses, the API's and the admin page's.
+    /// Creates a scene with a service at the addresses of its API and admin page.
     pub(super) fn at(home: &'a Home, (api, admin): (String, String), process: u32) -> Self {
         Self {
             served: Some((api, admin, process)),
@@ -123,7 +123,7 @@ impl<'a> Scene<'a> {
         self.variables.push((name, value.to_owned()));
     }
 
-    /// In the platform's working directory and environment, with its program on the path.
+    /// Runs a script in the platform's working directory and environment, with its program on the path.
     pub(super) fn follow(&self, script: &str) -> String {
         let mut here = script.replace("cargo run -q -p kearney-platform --", "kearney-platform");
         if let Some((api, admin, process)) = &self.served {

@@ -10,7 +10,7 @@ pub(super) fn tools(name: &str) -> PathBuf {
     program.ancestors().nth(2).unwrap().join("tools").join(name)
 }
 
-/// A real Prometheus that scrapes a platform each second.
+/// A real Prometheus that scrapes a platform every second.
 pub(super) struct Prometheus {
     child: Child,
     pub(super) url: String,
@@ -18,7 +18,7 @@ pub(super) struct Prometheus {
 }
 
 impl Prometheus {
-    /// `None` where it is not there and need not be.
+    /// Starts Prometheus; `None` if it is not installed and not required.
     pub(super) fn start(served: &Served) -> Option<Self> {
         let program = tools("prometheus/usr/bin/prometheus");
         if !program.exists() {
@@ -36,7 +36,7 @@ impl Prometheus {
         let asked = Instant::now();
         let mut started = Self::listen(&program, folder);
         while !started.is_ready() {
-            // somebody may take its port before it does
+            // another process may take its port first
             if started.child.try_wait().unwrap().is_some() {
                 let folder = tempfile::tempdir().unwrap();
                 std::fs::write(folder.path().join("prometheus.yml"), &config).unwrap();
@@ -48,7 +48,7 @@ impl Prometheus {
         Some(started)
     }
 
-    /// Starts one with the configuration of this folder.
+    /// Starts Prometheus with the configuration in this folder.
     fn listen(program: &Path, folder: tempfile::TempDir) -> Self {
         let address = free_port();
         let [file, data] = ["prometheus.yml", "tsdb"].map(|name| folder.path().join(name));
@@ -79,7 +79,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// For programs that take no port 0: one that was free a moment ago.
+/// Returns a port that was free a moment ago, for programs that do not accept port 0.
 fn free_port() -> std::net::SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()

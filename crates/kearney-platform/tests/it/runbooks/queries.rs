@@ -7,7 +7,7 @@ use super::{KEY, SOON, until};
 use crate::mapbox_stand_in::{Behavior, StandIn, TOKEN};
 use crate::served::{Home, Served, datasets};
 
-/// One platform with a provider that fails, a file that cannot be read and a cache that has seen nothing.
+/// One platform with a failing provider, an unreadable file and an empty cache.
 #[test]
 fn latency_misses_slow_queries_and_a_growing_queue_lead_to_their_reasons() {
     let (mapbox, files) = (StandIn::start(), datasets());
@@ -42,7 +42,7 @@ fn latency(served: &Served, scene: &Scene<'_>, mapbox: &StandIn) {
     let page = Page::read("high-api-latency.md");
     served.get("/api/flights/summary?origin=SFO");
     let slowest = until("/api/isochrone", || {
-        // fails once for each question, and answers the second try
+        // fails once per question, and succeeds on the second attempt
         mapbox.behave(Behavior::BrokenOnce);
         assert_eq!(served.get(AREA).status, 200);
         page.step(1, scene)

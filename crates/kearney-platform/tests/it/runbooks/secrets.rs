@@ -41,7 +41,7 @@ fn a_secret_that_was_put_to_aws_is_found_there() {
     let mut home = Home::new();
     moto.use_in(&mut home);
     let scene = Scene::without_service(&home);
-    // as the overview puts them there
+    // with the commands of the overview
     scene.follow(&format!("aws ssm put-parameter --name /kearney-platform/prod/mapbox_token --value {TOKEN} --type SecureString"));
     scene.follow("aws secretsmanager create-secret --name kearney-platform/prod/registry_api_key --secret-string planted-value-5");
     let page = Page::read("secrets-not-loading.md");

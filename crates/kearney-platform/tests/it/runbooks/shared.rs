@@ -6,7 +6,7 @@ use crate::shared::{self, summary};
 #[test]
 fn a_bucket_that_does_not_answer_is_found_and_leads_to_its_cause() {
     if !super::is_full() {
-        // findings are looked for every five seconds, and moto takes seconds to start
+        // rules run every five seconds, and moto takes seconds to start
         return;
     }
     let Some(moto) = Moto::start() else {

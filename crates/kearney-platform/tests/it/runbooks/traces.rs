@@ -4,7 +4,7 @@ use crate::served::Home;
 
 #[test]
 fn traces_that_do_not_appear_lead_to_the_collector_that_is_not_there() {
-    // nobody listens there
+    // nothing listens at the endpoint
     let home = Home::new();
     let served = home.serve();
     served.get("/api/flights/summary?origin=SFO");

@@ -1,4 +1,4 @@
-//! Requests at a steady rate, whatever the answers take: each is due at a moment.
+//! Requests at a constant rate, independent of the duration of responses: each is due at a fixed time.
 
 use std::io::{BufRead, BufReader, Error, Read, Result, Write};
 use std::net::TcpStream;
@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Connections, each with a thread.
+/// Number of connections, each with a thread.
 const CONNECTIONS: u32 = 32;
-/// A step that spreads the paths over the requests, prime to their number.
+/// Step that distributes the paths over the requests, coprime to their number.
 const STEP: u32 = 7;
 
-/// One request, and how it ended.
+/// A request and its outcome.
 pub(super) struct Seen {
     pub(super) at: Instant,
-    /// Its place among the paths.
+    /// Index of its path.
     pub(super) path: usize,
     pub(super) answer: Result<Answer>,
 }
@@ -27,14 +27,14 @@ pub(super) struct Answer {
     pub(super) etag: String,
 }
 
-/// A load that goes on until it is ended.
+/// A load that runs until it is ended.
 pub(super) struct Load {
     is_over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Vec<Seen>>>,
 }
 
 impl Load {
-    /// Asks for the paths in turn, so many times a second.
+    /// Requests the paths in turn, `rate` times a second.
     pub(super) fn start(host: &str, paths: &[String], rate: u32) -> Self {
         let is_over = Arc::<AtomicBool>::default();
         let start = Instant::now();
@@ -61,7 +61,7 @@ impl Load {
         Self { is_over, threads }
     }
 
-    /// Ends it, and returns all requests.
+    /// Ends the load, and returns all requests.
     pub(super) fn end(self) -> Vec<Seen> {
         self.is_over.store(true, Ordering::Relaxed);
         let threads = self.threads.into_iter();
@@ -69,7 +69,7 @@ impl Load {
     }
 }
 
-/// Sends one request, once, and reads its answer. A connection that failed is not used again.
+/// Sends one request without retries, and reads its response. A failed connection is not reused.
 fn ask(connection: &mut Option<BufReader<TcpStream>>, host: &str, path: &str) -> Result<Answer> {
     let mut stream = match connection.take() {
         Some(stream) => stream,

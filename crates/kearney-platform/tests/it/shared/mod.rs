@@ -14,7 +14,7 @@ use std::process::Stdio;
 
 use crate::served::Home;
 
-/// Text of a start that fails.
+/// Returns the error output of a failed start.
 fn refusal(home: &Home) -> String {
     let mut program = home.program(&["serve", "--port", "0", "--admin-port", "0"]);
     let output = program.stderr(Stdio::piped()).output().unwrap();

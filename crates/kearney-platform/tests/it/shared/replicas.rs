@@ -8,14 +8,14 @@ use crate::moto::Moto;
 use crate::served::{Answer, Home, Served};
 
 pub(crate) const BUCKET: &str = "results";
-/// Writes are in the background; the rest is for a busy machine.
+/// Timeout: writes happen in the background, and the machine may be busy.
 const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) fn summary(origin: &str) -> String {
     format!("/api/flights/summary?origin={origin}")
 }
 
-/// A folder with a loaded warehouse that nobody writes.
+/// Returns a folder with a loaded warehouse that no process writes to.
 pub(crate) fn snapshot() -> tempfile::TempDir {
     let home = Home::new();
     let loaded = home.program(&["orchestrate", "--job", "load"]).status();
@@ -26,7 +26,7 @@ pub(crate) fn snapshot() -> tempfile::TempDir {
     folder
 }
 
-/// A platform to be that answers from the snapshot and shares all results through the bucket.
+/// Returns a home for a platform that serves the snapshot and shares all results through the bucket.
 pub(crate) fn replica(moto: &Moto, snapshot: &tempfile::TempDir) -> Home {
     let mut home = sharing();
     moto.use_in(&mut home);
@@ -35,7 +35,8 @@ pub(crate) fn replica(moto: &Moto, snapshot: &tempfile::TempDir) -> Home {
     home
 }
 
-/// With the configuration of the example, but that results are shared whatever they took: those of the extract are quick.
+/// Returns a home with the example's configuration, except that results of any duration are shared: those of the
+/// extract are quick.
 fn sharing() -> Home {
     let text = include_str!("../../../../../configs/replicas/cache.yaml");
     let (least, quick) = ("min_compute_ms: 200", "min_compute_ms: 0");
@@ -46,7 +47,7 @@ fn sharing() -> Home {
     home
 }
 
-/// State of the bucket by the admin page, once it is as wanted.
+/// Waits until the admin page reports a matching state of the bucket, and returns it.
 pub(super) fn bucket(served: &Served, is_it: impl Fn(&Value) -> bool) -> Value {
     let asked = Instant::now();
     loop {
@@ -69,8 +70,8 @@ fn told(home: &Home, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Asks one for something new until the other finds it in the bucket, and returns the path and both answers. On a busy machine
-/// moto may take longer than a platform waits; it is asked again 5 s later.
+/// Requests new results from one platform until the other finds one in the bucket; returns the path and both responses.
+/// On a busy machine moto may exceed the platform's timeout; the bucket is tried again 5 s later.
 fn found_by_the_other(one: &Served, other: &Served) -> (String, Answer, Answer) {
     let asked = Instant::now();
     for month in 1..=12 {
@@ -107,7 +108,7 @@ fn replicas_of_one_snapshot_share_results_and_tags_and_say_so() {
     let known = [("if-none-match", first.header("etag"))];
     assert_eq!(other.get_with(&path, &known).status, 304);
 
-    // one that moto was too slow for is probed when something is asked
+    // a platform for which moto was too slow probes the bucket when it gets a request
     let turn = std::cell::Cell::new(0);
     bucket(&other, |shared| {
         let answers = shared["state"] == "answers";
@@ -146,7 +147,7 @@ fn replicas_of_one_snapshot_share_results_and_tags_and_say_so() {
         );
     }
 
-    // a run finds nothing to load, and profiles what is there
+    // a run has nothing to load, and profiles the existing tables
     let key = ("X-API-Key", "kearney-registry-key");
     let run = one
         .post("/api/orchestrator/runs", &[key], r#"{"job": "load"}"#)
@@ -164,7 +165,7 @@ fn replicas_of_one_snapshot_share_results_and_tags_and_say_so() {
 #[test]
 fn a_platform_that_writes_its_warehouse_keeps_its_results_and_says_so_once() {
     let mut home = sharing();
-    // nobody listens there
+    // nothing listens there
     home.set("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
     home.set("AWS_REGION", "us-east-1");
     home.set("AWS_ACCESS_KEY_ID", "testing");

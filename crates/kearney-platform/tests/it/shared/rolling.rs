@@ -9,16 +9,16 @@ use super::replicas::{BUCKET, bucket, replica, snapshot, summary};
 use crate::moto::{Moto, tool};
 use crate::served::{self, Home, Served};
 
-/// Requests a second.
+/// Requests per second.
 const RATE: u32 = 500;
-/// Time after the last restart until the ratio of hits is what it was, and the time over which it is counted.
+/// Time after the last restart until the hit ratio has recovered, and the time over which it is measured.
 const SETTLED: Duration = Duration::from_secs(5);
 const LOOKED_AT: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_secs(60);
-/// More than the balancer's check needs to see that a platform is not ready.
+/// Grace period, longer than the balancer's check needs to notice that a platform is not ready.
 const OPTIONS: [&str; 2] = ["--grace-seconds", "2"];
 
-/// A HAProxy with the configuration of the example, and ports of this test.
+/// HAProxy with the example's configuration and ports of this test.
 struct Balancer {
     child: Child,
     host: String,
@@ -55,7 +55,7 @@ impl Balancer {
         }
     }
 
-    /// Waits until these platforms answer through it.
+    /// Waits until these platforms respond through the balancer.
     fn answers_from(&self, names: &[&str]) {
         let asked = Instant::now();
         let mut missing: BTreeSet<&str> = names.iter().copied().collect();
@@ -78,7 +78,7 @@ impl Drop for Balancer {
     }
 }
 
-/// Ports that were free a moment ago, each another one.
+/// Returns distinct ports that were free a moment ago.
 fn free_ports() -> [u16; 4] {
     let held = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap().port())
@@ -88,7 +88,7 @@ fn haproxy() -> Option<PathBuf> {
     tool("haproxy/usr/sbin/haproxy", "ci --full")
 }
 
-/// Share of hits among what was asked within this time.
+/// Returns the share of hits among the requests within this time.
 fn hits(seen: &[Seen], from: Instant, to: Instant) -> f64 {
     let asked = seen.iter().filter(|one| (from..to).contains(&one.at));
     let asked: Vec<_> = asked.filter_map(|one| one.answer.as_ref().ok()).collect();
@@ -103,7 +103,7 @@ fn wait(time: Duration) {
     }
 }
 
-/// Stops one, takes its disk away, and starts it in its place. What it answers then it has from the bucket.
+/// Stops a platform, removes its disk, and starts it again. Its hits then come from the bucket.
 fn replaced(home: &Home, served: Served, port: u16) -> Served {
     assert!(served.stop().success());
     std::fs::remove_dir_all(home.path("data")).unwrap();
