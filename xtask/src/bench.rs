@@ -1,15 +1,15 @@
-//! `cargo xtask bench`: the benchmarks of every crate that has some, and on demand its peers of other projects.
+//! `cargo xtask bench`: the benchmarks of all crates, and optionally comparisons with other projects.
 
 use crate::metadata::{Metadata, Package};
 use crate::tools::{DATASETS, GO, LIBDUCKDB, PEERS, PYTHON};
 use crate::{Result, command, setup, workspace};
 use std::process::Command;
 
-/// The bench target whose goals are ratios, which `ci` checks.
+/// Bench target whose goals are ratios, checked by `ci`.
 const RATIOS: &str = "ratios";
-/// Ratios that fail are taken again, so often altogether: what disturbs a measurement does not stay, what is slower does.
+/// Maximum number of attempts for ratios that fail: a disturbance of a measurement passes, a regression does not.
 const ATTEMPTS: usize = 3;
-/// The bench target with times alone, by criterion, whose arguments are others.
+/// Criterion bench target, which measures only times and accepts other arguments.
 const HOT_PATHS: &str = "hot_paths";
 
 #[derive(clap::Args)]
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Builds what `check_ratios` runs, so that nothing is compiled while it measures.
+/// Builds the benchmarks of `check_ratios`, so that nothing is compiled during measurements.
 pub(crate) fn build_ratios(metadata: &Metadata) -> Result<()> {
     for package in with_ratios(metadata) {
         command::run(ratios(package).arg("--no-run"))?;
@@ -70,11 +70,11 @@ pub(crate) fn build_ratios(metadata: &Metadata) -> Result<()> {
     Ok(())
 }
 
-/// Checks the ratios of every crate that has some, with as few features as its benchmark needs.
+/// Checks the ratios of all crates that have them, with as few features as each benchmark needs.
 pub(crate) fn check_ratios(metadata: &Metadata) -> Result<()> {
     for (_, mut check) in checks_of_ratios(metadata) {
         let mut attempts = (0..ATTEMPTS).map(|_| command::run(&mut check));
-        // of several failures the first one says as much as the others
+        // the first of several failures is reported
         if let Some(Err(failed)) = attempts.next()
             && !attempts.any(|again| again.is_ok())
         {
@@ -84,7 +84,7 @@ pub(crate) fn check_ratios(metadata: &Metadata) -> Result<()> {
     Ok(())
 }
 
-/// The ratio bench of each crate that has one, with its name, as `ci` checks it.
+/// Returns the ratio bench of each crate that has one, with the crate's name, as checked by `ci`.
 pub(crate) fn checks_of_ratios(metadata: &Metadata) -> Vec<(String, Command)> {
     let crates = with_ratios(metadata).into_iter();
     let checks = crates.map(|package| {
@@ -107,7 +107,7 @@ fn ratios(package: &Package) -> Command {
     bench
 }
 
-/// Each crate's package in `perf/peers`, a workspace with a lockfile of its own, told where the tools are.
+/// Runs each crate's package in `perf/peers`, a workspace with a separate lockfile, with the path of the tools.
 fn peers(crates: &[&Package]) -> Result<()> {
     for (_, mut run) in programs_of_peers(crates) {
         command::run(&mut run)?;
@@ -115,10 +115,10 @@ fn peers(crates: &[&Package]) -> Result<()> {
     Ok(())
 }
 
-/// The program of each crate that compares it with peers of other projects, with the name of the crate.
+/// Returns the comparison program of each crate that has one, with the crate's name.
 pub(crate) fn programs_of_peers(crates: &[&Package]) -> Vec<(String, Command)> {
     let manifest = workspace::root().join("perf/peers/Cargo.toml");
-    // Python peers without a program of ours are run by the crate's own benchmark
+    // Python peers without a Rust program are run by the crate's own benchmark
     let has_one = |package: &&&Package| {
         let folder = manifest.with_file_name(&package.name);
         folder.join("Cargo.toml").exists()

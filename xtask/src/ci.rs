@@ -1,5 +1,5 @@
-//! `cargo xtask ci`: everything that must be green before a merge. The workspace is built in one feature set, so that
-//! a fresh clone compiles each of our crates only a few times; dependencies stay in the target directory.
+//! `cargo xtask ci`: every check required before a merge. The workspace is built with one feature set, so that a fresh
+//! clone compiles each crate only a few times; dependencies stay in the target directory.
 
 use crate::metadata::{Metadata, Package, all_features};
 use crate::passed::Content;
@@ -15,10 +15,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
-/// Length of the load that `--full` has.
+/// Duration of the load with `--full`.
 const SOAK_MINUTES: u64 = 2;
 
-/// Gauges that the overview names with `_total`, against the usual rule: the only lints promtool may report.
+/// Gauges that the overview names with `_total`, contrary to convention: the only lints promtool may report.
 const KNOWN_LINTS: [&str; 2] = [
     "registry_datasets_total non-counter metrics should not have \"_total\" suffix",
     "registry_models_total non-counter metrics should not have \"_total\" suffix",
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.take("instructions of a request", || {
         perf::ladder::check_tested(&features)
     })?;
-    // checks of one crate after the other leave a core idle; benchmarks are of another profile, so both go on at once
+    // consecutive checks of single crates leave a core idle; benchmarks use another profile, so both run in parallel
     steps.take("each crate alone, benchmarks built", || {
         thread::scope(|scope| {
             let built = scope.spawn(|| bench::build_ratios(&metadata));
@@ -115,7 +115,7 @@ fn test(features: &str, full: bool, absent: &Absent) -> Command {
         features,
     ]);
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
-        // many tests wait for a process or a server: with one for each core a third of the processors' time is left
+        // many tests wait for a process or a server: with one test per core, a third of the processor time stays idle
         let cores = thread::available_parallelism().map_or(1, usize::from);
         test.env("RUST_TEST_THREADS", (cores + cores.div_ceil(2)).to_string());
     }
@@ -123,15 +123,15 @@ fn test(features: &str, full: bool, absent: &Absent) -> Command {
         test.env("OPS_TEST_FULL", "1");
     }
     if absent.is_empty() {
-        // every tool is there: a test that skips itself for want of one fails instead
+        // all tools are installed: a test that would skip itself for lack of one fails instead
         test.env("OPS_TEST_REQUIRE_TOOLS", "1");
     }
     test
 }
 
-/// Proves that no crate leans on what a sibling happens to turn on: bare, and with each single feature. A feature that
-/// no source of the crate names only turns on features of other crates, which are checked there: `--full` has it too.
-/// A check that passed before with the same content is made again with `--full` only.
+/// Checks each crate without features and with each single feature, so that no crate relies on features enabled by a
+/// sibling. Features that occur in no source of the crate only enable features of other crates, which are checked
+/// there; `--full` checks them too. Checks that passed before with the same content are repeated only with `--full`.
 fn each_alone(metadata: &Metadata, full: bool) -> Result<()> {
     let content = Content::read(metadata)?;
     let (mut checks, mut known) = (0, 0);
@@ -155,7 +155,7 @@ fn each_alone(metadata: &Metadata, full: bool) -> Result<()> {
     Ok(())
 }
 
-/// The text of all sources of a package.
+/// Returns the text of all sources of a package.
 fn sources(package: &Package) -> Result<String> {
     let folder = package.folder().join("src");
     let mut all = String::new();
@@ -189,7 +189,7 @@ fn serve_and_look(binary: &Path, full: bool) -> Result<()> {
     served.stop()
 }
 
-/// The example that has a lockfile of its own: one request is one trace at a collector.
+/// Tests the example with a separate lockfile: one request is one trace at a collector.
 fn three_services() -> Result<()> {
     let mut test = command::cargo(["test", "--locked", "--manifest-path"]);
     test.arg("examples/three-services/Cargo.toml")
@@ -201,7 +201,8 @@ fn three_services() -> Result<()> {
     command::run(&mut test)
 }
 
-/// A server of another project, which tests start: it has a lockfile of its own, since its arrow is another one than ours.
+/// Builds a server of another project, which tests start. It has a separate lockfile, since it uses another version of
+/// arrow.
 fn flight_sql_server(protoc: &Path) -> Result<PathBuf> {
     let target = workspace::target_dir().join("flight-sql-server");
     let mut build = command::cargo(["build", "--locked", "--manifest-path"]);
@@ -214,7 +215,7 @@ fn flight_sql_server(protoc: &Path) -> Result<PathBuf> {
     Ok(target.join("debug/flight-sql-server"))
 }
 
-/// The alert rules parse. That they fire when they should is a test of ops-metrics.
+/// Checks that the alert rules parse. Tests of ops-metrics check when they fire.
 fn check_alerts() -> Result<()> {
     let Some(prometheus) = setup::folder_of(PROMETHEUS) else {
         println!("no promtool: the alert rules are not checked");
@@ -258,7 +259,7 @@ fn is_known(told: &str) -> bool {
     lines == KNOWN_LINTS
 }
 
-/// What ran, and how long it took.
+/// Completed steps and their durations.
 struct Steps {
     started: Instant,
     passed: Vec<(&'static str, f64)>,

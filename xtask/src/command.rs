@@ -1,4 +1,4 @@
-//! Running other programs: printed so that the line can be copied, and never through a shell.
+//! Runs other programs: each is printed so that it can be copied, and started without a shell.
 
 use crate::{Result, workspace};
 use std::ffi::OsStr;
@@ -6,13 +6,13 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// `cargo`, the one that runs this xtask, in the checkout.
+/// Returns a command for the same `cargo` that runs this xtask, in the checkout.
 pub(crate) fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Command {
-    // the plain name on a developer's PATH goes through rustup, so a printed line means the same
+    // the plain name on a developer's PATH goes through rustup, so the printed line behaves the same
     let mut command = Command::new("cargo");
     command.args(args).current_dir(workspace::root());
-    // what `cargo run` told this program about itself: build scripts that look at such variables would run again each
-    // time that chores and plain cargo take turns, and ring, rustls and the AWS clients with them
+    // variables that `cargo run` set for this program: build scripts that watch them would rerun whenever xtask and
+    // plain cargo alternate, and ring, rustls and the AWS clients would be rebuilt
     for (name, _) in std::env::vars_os() {
         let told = name.to_string_lossy();
         if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
@@ -22,14 +22,14 @@ pub(crate) fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Comm
     command
 }
 
-/// Any program, in the checkout.
+/// Returns a command for any program, in the checkout.
 pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     command.current_dir(workspace::root());
     command
 }
 
-/// Prints and runs; anything but success is an error.
+/// Prints and runs a command; fails unless it succeeds.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("$ {}", shown(command));
     let status = command
@@ -42,7 +42,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// Prints and runs; returns the lines of its output, which are printed as they come, and whether it was a success.
+/// Prints and runs a command; returns the lines of its output, which are also printed as they arrive, and `true` on
+/// success.
 pub(crate) fn run_and_keep(command: &mut Command) -> Result<(Vec<String>, bool)> {
     println!("$ {}", shown(command));
     let mut child = command
@@ -66,7 +67,7 @@ pub(crate) fn run_and_keep(command: &mut Command) -> Result<(Vec<String>, bool)>
     Ok((lines, status.success()))
 }
 
-/// Runs without printing and hands back what it said, whatever its exit code.
+/// Runs a command without printing it, and returns its output regardless of the exit code.
 pub(crate) fn output(command: &mut Command) -> Result<Output> {
     command
         .stdin(Stdio::null())
@@ -74,7 +75,7 @@ pub(crate) fn output(command: &mut Command) -> Result<Output> {
         .map_err(|e| format!("cannot start {}: {e}", name(command)))
 }
 
-/// Prints, runs quietly, and turns a failure into the last line of what the program complained about.
+/// Prints a command and runs it without its output; on failure returns the last line of its standard error.
 pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
     println!("  $ {}", shown(command));
     let output = output(command)?;
@@ -95,7 +96,7 @@ pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
     ))
 }
 
-/// The command as it can be pasted into a terminal: folder, variables and all.
+/// Returns the command in a form that can be pasted into a terminal, including folder and variables.
 pub(crate) fn shown(command: &Command) -> String {
     let mut words = Vec::new();
     for (key, value) in command.get_envs() {

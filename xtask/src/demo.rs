@@ -1,4 +1,4 @@
-//! Traffic for `cargo xtask serve --demo`: a process of its own, since the platform takes the place of the one that serves.
+//! Traffic for `cargo xtask serve --demo`, in a separate process, since the platform replaces the process of `serve`.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use crate::prometheus::Load;
 use crate::{Result, command, workspace};
 
 const POLL: Duration = Duration::from_millis(200);
-/// The first start loads three million flights.
+/// Timeout for readiness: the first start loads three million flights.
 const READY_WITHIN: Duration = Duration::from_secs(300);
-/// Traffic between two looks at the platform.
+/// Duration of the traffic between two checks of the platform.
 const ROUND: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
@@ -31,7 +31,8 @@ struct Addresses {
     api: String,
 }
 
-/// Starts the traffic for a platform that is about to be started with these arguments. It ends with the platform.
+/// Starts the traffic for a platform that is about to be started with these arguments. The traffic ends with the
+/// platform.
 pub(crate) fn start(datasets: &Path, platform: &[String]) -> Result<Child> {
     let this = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
     let mut traffic = command::program(this);
@@ -48,14 +49,14 @@ pub(crate) fn start(datasets: &Path, platform: &[String]) -> Result<Child> {
         .map_err(|e| format!("cannot start the traffic: {e}"))
 }
 
-/// `--data-dir`, its variable, or the platform's default, below the checkout.
+/// Returns the directory from `--data-dir`, its variable, or the platform's default, relative to the checkout.
 fn data_dir(platform: &[String]) -> PathBuf {
     let after = |word: &String| word.strip_prefix("--data-dir=").map(PathBuf::from);
     let option = platform.iter().find_map(after).or_else(|| {
         let at = platform.iter().position(|word| word == "--data-dir")?;
         platform.get(at + 1).map(PathBuf::from)
     });
-    // one that is empty counts as unset
+    // an empty variable counts as unset
     let variable = std::env::var_os("KEARNEY_DATA_DIR").filter(|dir| !dir.is_empty());
     let variable = || variable.map(PathBuf::from);
     let dir = option.or_else(variable);
@@ -76,13 +77,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("traffic for {host}");
     let load = Load::new(&host, &args.datasets);
     while TcpStream::connect(&host).is_ok() {
-        // the platform may stop in the middle of a round, which is no fault
+        // the platform may stop in the middle of a round, which is not an error
         let _ = load.run_as_users(Instant::now() + ROUND);
     }
     Ok(())
 }
 
-/// The same traffic until then, for a platform that goes on: an answer that is not what it should be is an error.
+/// Generates the same traffic until a time, for a platform that keeps running: an unexpected response is an error.
 pub(crate) fn generate(host: &str, datasets: &Path, until: Instant) -> Result<()> {
     let load = Load::new(host, datasets);
     while Instant::now() < until {
@@ -91,7 +92,7 @@ pub(crate) fn generate(host: &str, datasets: &Path, until: Instant) -> Result<()
     Ok(())
 }
 
-/// The address in a file that is newer than this.
+/// Returns the address in a file that is newer than this.
 fn host(file: &Path, since: SystemTime) -> Option<String> {
     let changed = std::fs::metadata(file).ok()?.modified().ok()?;
     let text = (changed >= since).then(|| std::fs::read(file).ok())??;

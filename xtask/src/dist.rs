@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: an archive with everything that a machine needs to run the platform.
+//! `cargo xtask dist`: builds an archive with everything a machine needs to run the platform.
 
 mod archive;
 mod image;
@@ -16,7 +16,7 @@ use std::process::Stdio;
 
 const PACKAGE: &str = "kearney-platform";
 const ENGINE: &str = "libduckdb.so";
-/// Files of the checkout, and where they are in the archive.
+/// Files of the checkout and their places in the archive.
 const FILES: [(&str, &str); 4] = [
     ("configs", "configs"),
     ("LICENSE-APACHE", "licenses/LICENSE-APACHE"),
@@ -79,7 +79,7 @@ fn version(metadata: &Metadata) -> Result<String> {
         .ok_or_else(|| format!("no package {PACKAGE}"))
 }
 
-/// Builds a program that looks for the engine beside itself.
+/// Builds a program that looks for libduckdb in its own directory.
 fn build() -> Result<PathBuf> {
     let mut cargo = command::cargo(["build", "--release", "--locked", "--package", PACKAGE]);
     command::run(cargo.env("KEARNEY_RPATH", "$ORIGIN"))?;
@@ -103,7 +103,7 @@ fn fill(folder: &Path, program: &Path, metadata: &Metadata) -> Result<()> {
         .map_err(|e| format!("cannot write {}: {e}", third_party.display()))
 }
 
-/// The library that the program was linked with.
+/// Returns the library that the program was linked with.
 fn engine() -> Result<PathBuf> {
     let pointed_at = std::env::var_os("DUCKDB_LIB_DIR").map(|dir| workspace::root().join(dir));
     let folders = pointed_at.into_iter().chain(setup::folder_of(LIBDUCKDB));
@@ -113,7 +113,7 @@ fn engine() -> Result<PathBuf> {
         .ok_or_else(|| setup::without_engine(&[]))
 }
 
-/// Starts the program with nothing of this environment: it finds the engine beside itself, or does not start.
+/// Starts the program without this environment: it has to find libduckdb in its own directory.
 fn start(folder: &Path) -> Result<()> {
     let mut program = command::program(folder.join(PACKAGE));
     program.arg("--version").env_clear().stdout(Stdio::null());
@@ -128,7 +128,7 @@ fn start(folder: &Path) -> Result<()> {
     ))
 }
 
-/// Copies a file, or a folder with everything in it.
+/// Copies a file, or a folder recursively.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let failed =
         |e: std::io::Error| format!("cannot copy {} to {}: {e}", from.display(), to.display());

@@ -1,6 +1,6 @@
-//! The project's chores, one file per command: `cargo xtask <command>`.
+//! Development tasks of the project, one file per command: `cargo xtask <command>`.
 //!
-//! Every command that is run is printed first, so that it can be copied. Nothing here goes through a shell.
+//! Every command is printed before it runs, so that it can be copied. No shell is involved.
 
 #![expect(
     clippy::print_stdout,
@@ -29,7 +29,7 @@ mod workspace;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// What went wrong, ready to be printed.
+/// Error message, ready to be printed.
 type Result<T> = std::result::Result<T, String>;
 
 #[derive(Parser)]

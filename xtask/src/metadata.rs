@@ -1,4 +1,4 @@
-//! The part of `cargo metadata` that the chores read.
+//! Part of `cargo metadata` used by the tasks.
 
 use crate::{Result, command};
 use serde::Deserialize;
@@ -19,7 +19,7 @@ pub(crate) struct Package {
     pub(crate) description: Option<String>,
     pub(crate) license: Option<String>,
     pub(crate) manifest_path: PathBuf,
-    /// `None`: anywhere; an empty list: `publish = false`.
+    /// `None`: any registry; an empty list: `publish = false`.
     pub(crate) publish: Option<Vec<String>>,
     pub(crate) features: BTreeMap<String, Vec<String>>,
     pub(crate) dependencies: Vec<Dependency>,
@@ -29,7 +29,7 @@ pub(crate) struct Package {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
-    /// `None`: normal; else `dev` or `build`.
+    /// `None` for a normal dependency, otherwise `dev` or `build`.
     pub(crate) kind: Option<String>,
     pub(crate) optional: bool,
     pub(crate) req: String,
@@ -41,7 +41,7 @@ pub(crate) struct Target {
     pub(crate) kind: Vec<String>,
 }
 
-/// Compiles the engine from source: no chore ever asks for it unless there is no other way.
+/// Feature that compiles DuckDB from source; used only if there is no other way.
 const BUNDLED: &str = "duckdb-bundled";
 
 impl Metadata {
@@ -61,7 +61,7 @@ impl Metadata {
             .map_err(|e| format!("cannot read cargo metadata: {e}"))
     }
 
-    /// The workspace's own packages, by name.
+    /// Returns the packages of the workspace, by name.
     pub(crate) fn members(&self) -> Vec<&Package> {
         let ours: BTreeSet<&String> = self.workspace_members.iter().collect();
         let mut members: Vec<_> = self
@@ -73,7 +73,7 @@ impl Metadata {
         members
     }
 
-    /// The members in `crates/`: everything but `dev` and `xtask`.
+    /// Returns the members in `crates/`: all except `dev` and `xtask`.
     pub(crate) fn crates(&self) -> Vec<&Package> {
         self.members()
             .into_iter()
@@ -93,7 +93,7 @@ impl Package {
             .is_none_or(|registries| !registries.is_empty())
     }
 
-    /// The features one can turn on without compiling the engine; `default` is a set of them, not one more.
+    /// Returns the features that do not compile DuckDB; `default` is a set of features, and not included.
     pub(crate) fn cheap_features(&self) -> Vec<&str> {
         let names = self.features.keys().map(String::as_str);
         names
@@ -101,7 +101,7 @@ impl Package {
             .collect()
     }
 
-    /// The names of its targets of a kind, such as `bench`.
+    /// Returns the names of targets of a kind, such as `bench`.
     pub(crate) fn targets_of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
         let of_kind = move |target: &&Target| target.kind.iter().any(|found| found == kind);
         self.targets
@@ -111,7 +111,8 @@ impl Package {
     }
 }
 
-/// Every cheap feature of every crate: the one set in which the workspace is linted, tested and documented.
+/// Returns every feature of every crate that does not compile DuckDB: the set with which the workspace is linted,
+/// tested and documented.
 pub(crate) fn all_features(crates: &[&Package]) -> String {
     let each = crates.iter().flat_map(|package| {
         package

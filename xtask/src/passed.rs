@@ -1,7 +1,7 @@
-//! Checks that passed before: a fresh clone has files of another time, for which cargo compiles everything anew, though no
-//! byte is another one.
+//! Cache of passed checks: in a fresh clone files have new times, so cargo compiles everything again, although no
+//! content has changed.
 //!
-//! A check is the same if its command is, and what it reads: the sources of a crate and of those of the workspace that it is
+//! Two checks are equal if their commands and inputs are: the sources of a crate and of the workspace crates it is
 //! built from, manifests, lockfile, compiler and its flags.
 
 use crate::metadata::{Metadata, Package};
@@ -12,14 +12,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Folders of a package that a check of its library does not read.
+/// Folders of a package that are not inputs of a check of its library.
 const UNREAD: [&str; 3] = ["tests", "benches", "examples"];
 
-/// Digests of what checks read.
+/// Digests of the inputs of checks.
 pub(crate) struct Content {
-    /// Digest of what every crate is built with.
+    /// Digest of the inputs common to all crates.
     common: String,
-    /// Digest of each crate of the workspace, and the names of those that it is built from.
+    /// Digest of each crate of the workspace, and the names of the crates that it is built from.
     crates: BTreeMap<String, (String, Vec<String>)>,
 }
 
@@ -47,7 +47,7 @@ impl Content {
         Ok(Self { common, crates })
     }
 
-    /// The digest of a crate and of all that it is built from.
+    /// Returns the digest of a crate and of all crates that it is built from.
     fn of(&self, name: &str) -> String {
         let (mut wanted, mut all) = (vec![name], BTreeMap::new());
         while let Some(next) = wanted.pop() {

@@ -1,5 +1,5 @@
-//! `cargo xtask perf`: everything that is measured, in one report; `perf ladder`, `perf pages`, `perf history` and
-//! `perf soak` alone.
+//! `cargo xtask perf`: all measurements in one report; `perf ladder`, `perf pages`, `perf history` and `perf soak`
+//! measure one thing each.
 
 mod history;
 mod k6;
@@ -130,7 +130,7 @@ const RATIOS: &str = "Both ways take turns in one process, and the median of at 
 const PEERS_METHOD: &str =
     "A program of its own with the peer's own dependencies; both ways take turns in one process.";
 
-/// A part that could not be measured is in the report with its reason, and the others are too.
+/// Returns the parts, or a part with the error if they could not be measured, so that the report has the other parts.
 fn kept(name: &str, parts: Result<Vec<Part>>) -> Vec<Part> {
     parts.unwrap_or_else(|why| {
         vec![Part {
@@ -145,7 +145,7 @@ fn kept(name: &str, parts: Result<Vec<Part>>) -> Vec<Part> {
     })
 }
 
-/// Says what goes on, on a line of its own.
+/// Prints the current step on a separate line.
 fn progress(what: &str) {
     println!("\n== perf: {what}");
 }
@@ -187,7 +187,7 @@ fn api(served: &Served, quick: bool) -> Result<Vec<Part>> {
     Ok(vec![five, fifty])
 }
 
-/// Lighthouse on both pages; one whose thresholds are missed is looked at again.
+/// Runs Lighthouse on both pages, and repeats it for a page that misses its thresholds.
 fn pages_in_a_browser(served: &Served) -> Result<Vec<Part>> {
     let browser = web::prepare()?;
     let mut parts = Vec::new();
@@ -227,7 +227,7 @@ fn pages_in_a_browser(served: &Served) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// Reads `ok    performance   100 (at least 85)`.
+/// Parses `ok    performance   100 (at least 85)`.
 fn of_lighthouse(line: &str) -> Option<Row> {
     let (told, goal) = line.trim_end_matches(')').split_once(" (")?;
     let mut words = told.split_whitespace().skip(1);
@@ -239,7 +239,7 @@ fn of_lighthouse(line: &str) -> Option<Row> {
     })
 }
 
-/// Runs a benchmark and reads the lines that it prints.
+/// Runs a benchmark and parses its output.
 fn program_part(name: String, method: &str, mut program: std::process::Command) -> Result<Part> {
     let started = Instant::now();
     let (lines, passed) = command::run_and_keep(&mut program)?;
@@ -262,7 +262,7 @@ fn program_part(name: String, method: &str, mut program: std::process::Command) 
     })
 }
 
-/// Names the ratios for which a benchmark fails: those that miss their goal by more than 25 %.
+/// Returns the ratios for which a benchmark fails: those that miss their goal by more than 25 %.
 fn far_missed(rows: &[Row]) -> Vec<String> {
     let far = |row: &&Row| {
         let found = row.ratio.unwrap_or(row.value);
@@ -275,7 +275,7 @@ fn far_missed(rows: &[Row]) -> Vec<String> {
     }
 }
 
-/// Writes the report, prints the table, and fails if a threshold did.
+/// Writes the report, prints the table, and fails if a threshold was missed.
 fn conclude(run: Results, args: &Args) -> Result<()> {
     let folder = results::folder()?;
     let earlier = results::earlier(&folder);
@@ -285,7 +285,7 @@ fn conclude(run: Results, args: &Args) -> Result<()> {
     results::write(&folder.join("runs").join(format!("{}.json", run.at)), &json)?;
     results::write(&report, &page::html(&run, &earlier)?)?;
     println!("\n{}", tables::of(&run));
-    // a part of the tables would stand there as if it were all
+    // the tables in the docs are updated only by a complete run
     if args.only.is_empty() && args.full {
         tables::into_docs(&run)?;
     }
@@ -297,7 +297,7 @@ fn conclude(run: Results, args: &Args) -> Result<()> {
     }
 }
 
-/// The smoke test against a running platform; its thresholds decide.
+/// Runs the smoke test against a running platform; its thresholds decide.
 pub(crate) fn smoke(python: &Path, url: &str, duration: &str) -> Result<()> {
     command::run(k6::program(python, url).args([
         "-e",

@@ -1,4 +1,5 @@
-//! The reference platform as the chores use it: built, started on free ports, asked, stopped by its own process id.
+//! Reference platform for the tasks: builds it, starts it on free ports, sends requests, and stops it by its process
+//! id.
 
 use crate::tools::DATASETS;
 use crate::workspace::{self, Scratch, target_dir};
@@ -12,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// The first start loads three million flights; two cores need seconds, a busy machine more.
+/// Timeout for readiness: the first start loads three million flights, which takes seconds on two cores, and longer on
+/// a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(180);
-/// More than the platform's own shutdown budget of 25 s.
+/// Timeout for the stop, longer than the platform's shutdown budget of 25 s.
 const STOPPED_WITHIN: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(50);
 const PACKAGE: &str = "kearney-platform";
@@ -22,9 +24,9 @@ const PACKAGE: &str = "kearney-platform";
 pub(crate) enum Build<'a> {
     /// The platform alone, as a user builds it.
     Plain,
-    /// The same, for measurements: optimized.
+    /// An optimized build of the platform alone, for measurements.
     Release,
-    /// With all tests and the given features of the whole workspace: shares every artifact with `cargo test`.
+    /// All tests and the given features of the whole workspace, so that every artifact is shared with `cargo test`.
     WithTests { features: &'a str },
 }
 
@@ -32,7 +34,7 @@ pub(crate) enum Build<'a> {
 ///
 /// # Errors
 ///
-/// Fails without a prebuilt engine: it is not compiled unasked.
+/// Fails without a prebuilt libduckdb: it is compiled only on request.
 pub(crate) fn build(build: Build<'_>) -> Result<PathBuf> {
     let mut folder = "debug";
     let mut cargo = match build {
@@ -57,7 +59,8 @@ pub(crate) fn build(build: Build<'_>) -> Result<PathBuf> {
     Ok(target_dir().join(folder).join(PACKAGE))
 }
 
-/// The full data where `setup` could fetch it; without it the platform takes the extract that it carries.
+/// Returns the option for the complete data if `setup` could fetch it; otherwise the platform uses its embedded
+/// extract.
 pub(crate) fn datasets() -> Vec<OsString> {
     let folder = setup::folder_of(DATASETS);
     folder
@@ -65,7 +68,7 @@ pub(crate) fn datasets() -> Vec<OsString> {
         .unwrap_or_default()
 }
 
-/// Copies of the input files in `folder`, which may be changed while the platform runs.
+/// Copies the input files to `folder`, so that they can be changed while the platform runs.
 pub(crate) fn copy_datasets(folder: &Path) -> Result<()> {
     let extract = workspace::root().join("crates/kearney-platform/extract");
     let from = setup::folder_of(DATASETS).unwrap_or(extract);
@@ -84,7 +87,7 @@ pub(crate) fn copy_datasets(folder: &Path) -> Result<()> {
     })
 }
 
-/// What the platform writes into its data directory once it is ready.
+/// Content of the file that the platform writes to its data directory once it is ready.
 #[derive(Deserialize)]
 struct Addresses {
     api: String,
@@ -96,9 +99,9 @@ pub(crate) struct Served {
     child: Child,
     pub(crate) api: String,
     pub(crate) admin: String,
-    /// Where it runs, and keeps `data` and `logs`.
+    /// Working directory with `data` and `logs`.
     pub(crate) folder: PathBuf,
-    /// The program itself.
+    /// Path of the program.
     pub(crate) program: PathBuf,
     _scratch: Scratch,
 }
@@ -109,7 +112,7 @@ impl Served {
         Self::prepared(binary, |_| {})
     }
 
-    /// The same, which sends its spans to this collector, and keeps a history.
+    /// Starts it as [`start`](Self::start) does, with spans sent to this collector, and a history.
     pub(crate) fn traced(binary: &Path, collector: &str) -> Result<Self> {
         Self::prepared(binary, |program| {
             program
@@ -118,7 +121,7 @@ impl Served {
         })
     }
 
-    /// The same, with what `prepare` changes about the program.
+    /// Starts it as [`start`](Self::start) does, with the changes that `prepare` makes to the command.
     pub(crate) fn prepared(binary: &Path, prepare: impl FnOnce(&mut Command)) -> Result<Self> {
         let scratch = Scratch::new("served")?;
         let datasets = scratch.path().join("datasets");
@@ -133,7 +136,7 @@ impl Served {
         Self::launch(program, scratch)
     }
 
-    /// On free ports, in a folder of its own that holds all it writes.
+    /// Starts the program on free ports, in a separate folder with all its files.
     fn launch(mut program: Command, scratch: Scratch) -> Result<Self> {
         let data = scratch.path().join("data");
         program
@@ -143,7 +146,7 @@ impl Served {
         Self::spawn(program, &data, scratch)
     }
 
-    /// Starts a program that serves and writes its addresses into this folder, and waits until it is ready.
+    /// Starts a program that serves and writes its addresses to this folder, and waits until it is ready.
     pub(crate) fn spawn(mut program: Command, data: &Path, scratch: Scratch) -> Result<Self> {
         println!("$ {}", command::shown(&program));
         let mut child = program
@@ -159,25 +162,25 @@ impl Served {
                 _scratch: scratch,
             }),
             Err(cause) => {
-                // it may be gone already; either way it must not outlive this
+                // it may have ended already; in any case it must not outlive this call
                 let _ = child.kill().and_then(|()| child.wait());
                 Err(cause)
             }
         }
     }
 
-    /// The id of the process.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The body of `GET <path>`; anything but 200 is an error.
+    /// Returns the body of `GET <path>`; any status other than 200 is an error.
     pub(crate) fn get(&self, path: &str) -> Result<String> {
         let host = self.api.trim_start_matches("http://");
         let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(host)?;
             stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-            // HTTP/1.0: the answer is neither chunked nor kept open
+            // HTTP/1.0: the response is neither chunked nor kept open
             write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer)?;
@@ -193,7 +196,7 @@ impl Served {
         }
     }
 
-    /// SIGTERM to this process alone; a clean stop exits with 0.
+    /// Sends SIGTERM to this process; fails unless it exits with 0.
     pub(crate) fn stop(mut self) -> Result<()> {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).map_err(|e| format!("cannot signal the platform: {e}"))?;
@@ -209,7 +212,7 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
-            // dropped on an error path: there is nobody left to tell
+            // dropped on an error path: a failure here cannot be reported
             let _ = self.child.kill().and_then(|()| self.child.wait());
         }
     }
@@ -261,7 +264,7 @@ fn wait_for_end(child: &mut Child) -> Result<ExitStatus> {
 mod tests {
     use super::*;
 
-    /// Behaves like the platform towards its parent: addresses when ready, HTTP, exit code 0 after SIGTERM.
+    /// Imitates the platform towards its parent: addresses when ready, HTTP, exit code 0 after SIGTERM.
     const STAND_IN: &str = r#"
 import http.server, json, os, signal, sys
 if "fail" in sys.argv:

@@ -1,4 +1,4 @@
-//! A real Prometheus beside a served platform: what the dashboards and alerts ask for is there when they ask.
+//! Runs a real Prometheus against a served platform, and checks that the queries of dashboards and alerts return data.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -29,14 +29,14 @@ pub(crate) use demo::check as check_demo;
 pub(crate) use load::Load;
 
 const SCRAPE: &str = "1s";
-/// What Grafana would take for `$__rate_interval` is four scrapes; a few more bear a busy machine.
+/// Grafana's `$__rate_interval` would be four scrapes; a few more allow for a busy machine.
 const RANGE: &str = "20s";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(60);
 
-/// Selectors of failures, of gRPC and of the bucket that machines share, of which a healthy platform without a bucket has no series.
-/// That metric and labels exist is a check of `tidy`.
+/// Selectors of failures, of gRPC and of the shared bucket, for which a healthy platform without a bucket has no
+/// series. `tidy` checks that metrics and labels exist.
 const ABSENT: [&str; 5] = [
     "http_response_failures_total{",
     "status=~\"5..\"",
@@ -44,7 +44,8 @@ const ABSENT: [&str; 5] = [
     "rpc_server_call_duration_seconds_count{",
     "slo:grpc_availability:",
 ];
-/// The overview's catalog, and where each has its value: a counter of that name, the count of a histogram, or a gauge.
+/// Catalog of the overview, with the suffix of each metric's value: a counter of that name, the count of a histogram,
+/// or a gauge.
 const OVERVIEW: [(&str, &str); 14] = [
     ("http_requests_total", ""),
     ("http_request_latency_seconds", "_count"),
@@ -61,7 +62,8 @@ const OVERVIEW: [(&str, &str); 14] = [
     ("registry_models_total", ""),
     ("registry_datasets_total", ""),
 ];
-/// Annotations for events that did not happen, and what a platform without a bucket and gRPC has not: to be empty is right.
+/// Panels and annotations that may be empty: events that did not happen, and features that a platform without bucket
+/// and gRPC lacks.
 const EMPTY: [&str; 5] = [
     "New build",
     "Restarts",
@@ -93,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     served.stop()
 }
 
-/// Runs Prometheus and a load on every subsystem, and then asks all that dashboards and alerts ask.
+/// Runs Prometheus and a load on every subsystem, then runs all queries of dashboards and alerts.
 pub(crate) fn check(prometheus: &Path, served: &Served, full: bool) -> Result<()> {
     let scratch = Scratch::new("prometheus")?;
     let server = Prometheus::start(prometheus, served, &scratch)?;
@@ -122,7 +124,7 @@ pub(crate) fn check(prometheus: &Path, served: &Served, full: bool) -> Result<()
     }
 }
 
-/// What is served is in the table of metrics, with this type and no other label.
+/// Checks that every served metric is in the table of metrics, with the same type and no further labels.
 fn served_metrics(exposition: &str) -> Result<Vec<String>> {
     let page = std::fs::read_to_string(workspace::root().join(table::PAGE))
         .map_err(|e| format!("cannot read {}: {e}", table::PAGE))?;
@@ -138,7 +140,7 @@ fn served_metrics(exposition: &str) -> Result<Vec<String>> {
             faults.insert(format!("{name} is served, but not in {}", table::PAGE));
             continue;
         };
-        // values hold no quote, so every other piece is a value
+        // values contain no quotes, so every other piece is a value
         let names = labels
             .split('"')
             .step_by(2)
@@ -156,7 +158,7 @@ fn served_metrics(exposition: &str) -> Result<Vec<String>> {
     Ok(faults.into_iter().collect())
 }
 
-/// Each metric of the overview has a value above zero, which the load brought about.
+/// Checks that each metric of the overview has a value above zero, caused by the load.
 fn overview(api: &Api) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for (name, end) in OVERVIEW {
@@ -208,7 +210,7 @@ fn file_name(path: &Path) -> String {
         .into_owned()
 }
 
-/// Prometheus evaluates each rule, and each of its selectors matches a series.
+/// Checks that Prometheus evaluates each rule, and that each of its selectors matches a series.
 fn alerts(api: &Api) -> Result<Vec<String>> {
     let mut faults = api.unhealthy_rules()?;
     let asked = queries::of_alerts(&workspace::root())?;
@@ -229,7 +231,7 @@ fn alerts(api: &Api) -> Result<Vec<String>> {
     Ok(faults)
 }
 
-/// A Prometheus that is stopped when dropped.
+/// A Prometheus process; stopped on drop.
 struct Prometheus {
     child: Child,
     api: Api,
@@ -269,7 +271,7 @@ impl Prometheus {
 }
 
 impl Prometheus {
-    /// Until the last scrape was answered: a refused one ends all series for now.
+    /// Waits until the last scrape succeeded: a failed one makes all series stale.
     fn wait_for_scrape(&self) -> Result<()> {
         let started = Instant::now();
         while self.api.query("up == 1")?.is_empty() {
@@ -284,7 +286,7 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // its data goes with the scratch folder: there is nothing to be saved
+        // its data is removed with the scratch folder, so nothing has to be saved
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
@@ -294,7 +296,8 @@ fn spawn(program: &mut Command) -> Result<Child> {
     child.map_err(|e| format!("cannot start Prometheus: {e}"))
 }
 
-/// Port that was free a moment ago, for programs that take no port 0 and tell none, as Prometheus.
+/// Returns a port that was free a moment ago, for programs such as Prometheus that accept no port 0 and do not report
+/// their port.
 pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     listener
@@ -312,7 +315,7 @@ struct ScrapeConfig {
     job_name: String,
 }
 
-/// `configs/prometheus.yml` with this platform as its target, and a scrape each second.
+/// Writes `configs/prometheus.yml` with this platform as its target, and a scrape interval of a second.
 fn config(served: &Served, scratch: &Path) -> Result<PathBuf> {
     let original = workspace::root().join("configs/prometheus.yml");
     let text = std::fs::read_to_string(&original)

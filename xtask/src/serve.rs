@@ -1,4 +1,4 @@
-//! `cargo xtask serve`: the reference platform in the foreground, on real data, with traffic if asked.
+//! `cargo xtask serve`: runs the reference platform in the foreground on real data, optionally with traffic.
 
 use crate::platform::{self, Build};
 use crate::tools::{DATASETS, LIBDUCKDB};
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.check {
         return prometheus::check_demo();
     }
-    // the variables are not handed on then
+    // with `--demo` these variables are not passed on
     let source = source(&args.platform, |name| {
         std::env::var_os(name).filter(|_| !args.demo)
     });
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     serve.args(&args.platform);
     println!("$ {}", command::shown(&serve));
-    // replaces this process: Ctrl-C and the exit code are the platform's own
+    // replaces this process: Ctrl-C and the exit code are those of the platform
     Err(format!(
         "cannot start {}: {}",
         binary.display(),
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     ))
 }
 
-/// The option or variable that names what the platform serves, if there is one.
+/// Returns the option or variable that sets the data of the platform, if any.
 fn source(words: &[String], variable: impl Fn(&str) -> Option<OsString>) -> Option<&'static str> {
     const OPTIONS: [&str; 2] = ["--datasets", "--snapshot"];
     const VARIABLES: [&str; 2] = ["KEARNEY_DATASETS", "KEARNEY_SNAPSHOT"];

@@ -1,7 +1,7 @@
-//! `cargo xtask setup`: fetches what `tools::TABLE` lists. Idempotent, and safe to run twice at once.
+//! `cargo xtask setup`: fetches the components of `tools::TABLE`. Idempotent, and safe to run concurrently.
 //!
-//! A component is unpacked beside its place and renamed into it; a stamp written last says which version is there.
-//! Whatever was interrupted has no stamp and is fetched again.
+//! A component is unpacked beside its destination and renamed; a stamp with the version is written last. An interrupted
+//! component has no stamp and is fetched again.
 
 use crate::tools::{
     GO, HAPROXY, LIBDUCKDB, MANIFESTS, OPENBAO, PEERS, PROTOC, SEAWEEDFS, Source, TABLE, Tool, WRK,
@@ -16,10 +16,10 @@ use std::time::Instant;
 
 const STAMP: &str = ".stamp";
 
-/// Components that could not be had, each with its consequence and cause.
+/// Components that could not be fetched, each with consequence and cause.
 pub(crate) type Absent = Vec<String>;
 
-/// Fetches every component. Fails if the engine is missing, without which nothing of the platform is built.
+/// Fetches every component. Fails if libduckdb is missing, without which the platform cannot be built.
 pub(crate) fn run() -> Result<()> {
     let absent = ensure_all()?;
     let wanted = everyday().len();
@@ -37,14 +37,14 @@ pub(crate) fn run() -> Result<()> {
     Err(without_engine(&absent))
 }
 
-/// Reports if DuckDB can be linked: the fetched library is there, or one that `DUCKDB_LIB_DIR` names.
+/// Returns `true` if DuckDB can be linked: the library was fetched, or `DUCKDB_LIB_DIR` names one.
 pub(crate) fn engine_is_there() -> bool {
     let pointed_at = std::env::var_os("DUCKDB_LIB_DIR").map(PathBuf::from);
     pointed_at.is_some_and(|dir| workspace::root().join(dir).join("libduckdb.so").exists())
         || folder_of(LIBDUCKDB).is_some()
 }
 
-/// Says what is missing and what to do. The engine is never compiled unless somebody asks for it by name.
+/// Returns a message with what is missing and what to do. DuckDB is compiled only on explicit request.
 pub(crate) fn without_engine(absent: &[String]) -> String {
     let mut text =
         format!("{LIBDUCKDB} is missing, and the engine is not compiled unless asked for");
@@ -59,7 +59,7 @@ pub(crate) fn ensure_all() -> Result<Absent> {
     ensure(&everyday())
 }
 
-/// All that short tests and the platform use; the rest is fetched on demand.
+/// Returns the components used by short tests and the platform; the rest is fetched on demand.
 fn everyday() -> Vec<&'static str> {
     let names = TABLE.iter().map(|tool| tool.name);
     names
@@ -72,7 +72,7 @@ fn everyday() -> Vec<&'static str> {
         .collect()
 }
 
-/// Makes the named components present, and says in one line what could not be had.
+/// Fetches the named components if missing; returns one line for each that could not be fetched.
 pub(crate) fn ensure(names: &[&str]) -> Result<Absent> {
     let tools = tools_dir();
     fs::create_dir_all(&tools).map_err(|e| format!("cannot create {}: {e}", tools.display()))?;
@@ -105,7 +105,7 @@ pub(crate) fn ensure(names: &[&str]) -> Result<Absent> {
     Ok(absent)
 }
 
-/// Where a component lives, if it is complete and of the pinned version.
+/// Returns the folder of a component, if it is complete and has the pinned version.
 pub(crate) fn folder_of(name: &str) -> Option<PathBuf> {
     TABLE
         .iter()
@@ -119,7 +119,7 @@ fn present(tool: &Tool) -> bool {
         && fs::read_to_string(folder.join(STAMP)).is_ok_and(|stamp| stamp == stamp_of(tool))
 }
 
-/// Changes with the pin, so that a new version replaces an old one.
+/// Returns a text that changes with the pinned version, so that a new version replaces an old one.
 fn stamp_of(tool: &Tool) -> String {
     let list = match tool.source {
         Source::Pip { requirements } => fs::read(workspace::root().join(requirements))
@@ -157,7 +157,7 @@ fn fetch(tool: &Tool, tools: &Path) -> Result<()> {
                 let mut libraries = libraries.iter();
                 libraries.try_for_each(|library| fetch_debian(library, "", &fresh))
             }),
-        // scripts of a virtual environment name its path: it is made in place, and only the stamp makes it count
+        // scripts of a virtual environment contain its path: it is created in place, and counts only with its stamp
         Source::Pip { requirements } => {
             clear(&place).and_then(|()| fetch_pip(requirements, &place))
         }
@@ -212,7 +212,7 @@ fn fetch_npm(
     fs::remove_file(&archive).map_err(|e| format!("cannot remove {}: {e}", archive.display()))
 }
 
-/// Takes the wanted files out of a gzipped tar, without their folders.
+/// Extracts the wanted files of a gzipped tar, without their folders.
 fn unpack(archive: &[u8], keep: &[&str], into: &Path) -> std::io::Result<()> {
     for entry in tar::Archive::new(GzDecoder::new(archive)).entries()? {
         let mut entry = entry?;
@@ -244,7 +244,7 @@ fn fetch_pip(requirements: &str, place: &Path) -> Result<()> {
     link_rotel(place).map_err(|e| format!("cannot link rotel-agent: {e}"))
 }
 
-/// The wheel hides its program among the Python files; `bin/rotel-agent` is where one looks for it.
+/// Links the program, which the wheel places among the Python files, to `bin/rotel-agent`.
 fn link_rotel(place: &Path) -> std::io::Result<()> {
     for python in fs::read_dir(place.join("lib"))? {
         let agent = python?.path().join("site-packages/rotel/rotel-agent");
@@ -255,14 +255,14 @@ fn link_rotel(place: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Unpacks a package whose version begins with this.
+/// Unpacks a Debian package, whose version has to start with `version`.
 fn fetch_debian(package: &str, version: &str, into: &Path) -> Result<()> {
     let download = || {
         let mut apt = command::program("apt-get");
         command::run_quietly(apt.args(["download", "--quiet", package]).current_dir(into))
     };
     if download().is_err() {
-        // a fresh machine has no package lists yet
+        // a new machine has no package lists yet
         command::run_quietly(command::program("apt-get").args(["update", "--quiet"]))?;
         download()?;
     }
@@ -290,7 +290,7 @@ fn only_file(folder: &Path, extension: &str) -> Result<PathBuf> {
         .ok_or_else(|| format!("no .{extension} file was downloaded"))
 }
 
-/// Two renames: nobody ever sees half a component.
+/// Swaps a component with two renames, so that a partial one is never visible.
 fn swap(fresh: &Path, place: &Path, old: &Path) -> Result<()> {
     clear(old)?;
     if place.exists() {
@@ -309,7 +309,7 @@ fn clear(folder: &Path) -> Result<()> {
     }
 }
 
-/// SHA-256 of bytes, as hexadecimal digits.
+/// Returns the SHA-256 of bytes as hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()

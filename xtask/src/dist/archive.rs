@@ -1,4 +1,4 @@
-//! From a folder to an archive that is the same each time it is made from the same files.
+//! Packs a folder reproducibly: the same files result in the same archive.
 
 use crate::{Result, command, setup, workspace};
 use flate2::read::GzDecoder;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 const CHECKSUMS: &str = "SHA256SUMS";
 
-/// Writes a list that `sha256sum --check SHA256SUMS` reads.
+/// Writes a list for `sha256sum --check SHA256SUMS`.
 pub(super) fn write_checksums(folder: &Path) -> Result<()> {
     let mut list = String::new();
     for file in workspace::files(folder)? {
@@ -20,7 +20,7 @@ pub(super) fn write_checksums(folder: &Path) -> Result<()> {
     fs::write(&path, list).map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
-/// Packs the files of a folder under this name, and writes the checksum of the archive beside it.
+/// Packs the files of a folder under this name, and writes the checksum of the archive to a file beside it.
 pub(super) fn pack(folder: &Path, name: &str, archive: &Path) -> Result<()> {
     let failed = |e: std::io::Error| format!("cannot write {}: {e}", archive.display());
     let gz = GzBuilder::new().mtime(0).write(
@@ -47,7 +47,7 @@ pub(super) fn pack(folder: &Path, name: &str, archive: &Path) -> Result<()> {
     fs::write(&beside, line).map_err(|e| format!("cannot write {}: {e}", beside.display()))
 }
 
-/// Compares an archive with the checksum beside it.
+/// Compares an archive with its checksum file.
 pub(super) fn verify(archive: &Path) -> Result<()> {
     let beside = PathBuf::from(format!("{}.sha256", archive.display()));
     let list = fs::read_to_string(&beside)
@@ -55,13 +55,13 @@ pub(super) fn verify(archive: &Path) -> Result<()> {
     compare(archive.parent().unwrap_or(Path::new(".")), &list).map(drop)
 }
 
-/// Compares the files of an unpacked archive with the list that came with them, and returns how many there are.
+/// Compares the files of an unpacked archive with the included list, and returns their number.
 pub(super) fn verify_files(folder: &Path) -> Result<usize> {
     let path = folder.join(CHECKSUMS);
     let list =
         fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let compared = compare(folder, &list)?;
-    // the list itself is the one file that it does not name
+    // the list does not include itself
     match workspace::files(folder)?.len() {
         found if found == compared + 1 => Ok(compared),
         found => Err(format!(
@@ -100,7 +100,7 @@ fn sha256(path: &Path) -> Result<String> {
     Ok(setup::sha256(&bytes))
 }
 
-/// Seconds since 1970 of `SOURCE_DATE_EPOCH`, else of the last commit, else 0.
+/// Returns `SOURCE_DATE_EPOCH`, else the time of the last commit, else 0, in seconds since 1970.
 fn time_of_sources() -> u64 {
     let set = std::env::var("SOURCE_DATE_EPOCH").ok();
     let committed = || {

@@ -1,16 +1,16 @@
-//! The last stage of a Dockerfile, as far as a trial without Docker needs it.
+//! Parses the last stage of a Dockerfile, as far as a trial without Docker needs it.
 
 use crate::Result;
 
-/// Description of the process that the image starts.
+/// Process started by the image.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Image {
-    /// Source and place of everything that is copied in.
+    /// Sources and destinations of copied files.
     pub(super) copies: Vec<(String, String)>,
     pub(super) environment: Vec<(String, String)>,
     /// `uid:gid`.
     pub(super) user: String,
-    /// Folders that stay writable when the root file system is read-only.
+    /// Folders that remain writable when the root file system is read-only.
     pub(super) volumes: Vec<String>,
     pub(super) health: Vec<String>,
     /// Entry point and command.
@@ -18,11 +18,11 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Reads the instructions behind the last `FROM`.
+    /// Parses the instructions after the last `FROM`.
     ///
     /// # Errors
     ///
-    /// Names the instruction that is not understood.
+    /// Fails if an instruction is not supported, and names it.
     pub(super) fn read(dockerfile: &str) -> Result<Self> {
         let mut image = Self::default();
         for line in instructions(dockerfile) {
@@ -47,7 +47,7 @@ impl Image {
     }
 }
 
-/// Joins continued lines, and leaves out comments.
+/// Joins continued lines, and removes comments.
 fn instructions(dockerfile: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for line in dockerfile.lines().map(str::trim) {

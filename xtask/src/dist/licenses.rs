@@ -1,11 +1,11 @@
-//! Licenses of everything that is linked into a program.
+//! Licenses of all crates linked into a program.
 
 use crate::metadata::{Metadata, Package};
 use crate::{Result, command};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-/// Lists the crates that a package is built from, with their licenses and the texts that they carry.
+/// Returns a list of the crates that a package is built from, with their licenses and license texts.
 pub(super) fn collect(metadata: &Metadata, package: &str) -> Result<String> {
     let linked = linked(package)?;
     let linked = metadata.packages.iter().filter(|package| {
@@ -20,7 +20,7 @@ pub(super) fn collect(metadata: &Metadata, package: &str) -> Result<String> {
         ));
     }
     let mut text = String::from("Crates that this program is built from, and their licenses.\n\n");
-    // many crates carry the same text
+    // many crates include the same text
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in linked {
         let license = package.license.as_deref().unwrap_or("see its text below");
@@ -40,7 +40,7 @@ pub(super) fn collect(metadata: &Metadata, package: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Names and versions of the crates that a package is linked with, without what only its build needs.
+/// Returns names and versions of the crates linked into a package, without build dependencies.
 fn linked(package: &str) -> Result<BTreeSet<(String, String)>> {
     let output = command::output(&mut command::cargo([
         "tree",
@@ -68,7 +68,7 @@ fn linked(package: &str) -> Result<BTreeSet<(String, String)>> {
     Ok(lines.collect())
 }
 
-/// License texts in the folder of a crate.
+/// Returns the license texts in the folder of a crate.
 fn texts_of(package: &Package) -> Vec<String> {
     let Ok(entries) = fs::read_dir(package.folder()) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! A folder as the root file system of one process: its own mount namespace, everything read-only but the volumes.
+//! Runs a process with a folder as its root file system: in a separate mount namespace, read-only except for volumes.
 
 use super::image::Image;
 use crate::{Result, command};
@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Variables that every container has.
+/// `PATH` of every container.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Arguments of the hidden command, which runs inside of the namespace that `command_in` makes.
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     words: Vec<String>,
 }
 
-/// A command that runs these words in the folder as the image says, with variables beside those of the image.
+/// Returns a command that runs `words` in the folder as the image specifies, with additional variables.
 pub(super) fn command_in(
     root: &Path,
     volumes: &[(PathBuf, String)],
@@ -51,7 +51,7 @@ pub(super) fn command_in(
     Ok(command)
 }
 
-/// Mounts, and becomes the program. Does not return unless something failed.
+/// Mounts the file systems and executes the program. Returns only on failure.
 pub(crate) fn enter(args: &Args) -> Result<()> {
     let place = |inside: &str| args.root.join(inside.trim_start_matches('/'));
     mount(&["--bind"], &args.root, &args.root)?;

@@ -1,4 +1,4 @@
-//! `cargo xtask dist --trial`: the archive runs as the image runs it, in a folder that has nothing else.
+//! `cargo xtask dist --trial`: runs the archive as the image does, in a folder with nothing else.
 
 use super::archive;
 use super::image::Image;
@@ -12,15 +12,15 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Folder of the libraries that the base image has and the copied programs are linked with.
+/// Folder of the libraries in the base image with which the copied programs are linked.
 const LIBRARIES: &str = "lib/x86_64-linux-gnu";
 const QUERY: &str = "/api/flights/summary?origin=SFO";
 
-/// Runs the archive, and checks the unit of systemd and the manifest of Kubernetes.
+/// Runs the archive, and checks the systemd unit and the Kubernetes manifest.
 ///
 /// # Errors
 ///
-/// Names the first step that went another way.
+/// Names the first step that failed.
 pub(super) fn run(archive: &Path, name: &str) -> Result<()> {
     check_unit()?;
     check_manifest()?;
@@ -36,7 +36,7 @@ pub(super) fn run(archive: &Path, name: &str) -> Result<()> {
     serve(&image, &place, scratch)
 }
 
-/// Makes the root folder, and returns the path of the program inside of it.
+/// Creates the root folder, and returns the path of the program inside it.
 fn unpack(archive: &Path, name: &str, image: &Image, scratch: &Path) -> Result<String> {
     archive::verify(archive)?;
     archive::unpack(archive, scratch)?;
@@ -60,7 +60,8 @@ fn unpack(archive: &Path, name: &str, image: &Image, scratch: &Path) -> Result<S
     Ok(place.clone())
 }
 
-/// Copies what the loader finds on this machine for the program and the engine, but not the engine.
+/// Copies the libraries that the loader finds on this machine for the program and for libduckdb, except libduckdb
+/// itself.
 fn copy_libraries(folder: &Path, root: &Path) -> Result<()> {
     let program = folder.join("kearney-platform");
     let output = command::output(
@@ -138,11 +139,11 @@ fn serve(image: &Image, place: &str, scratch: Scratch) -> Result<()> {
     Ok(())
 }
 
-/// systemd's own check of the unit, where systemd is there.
+/// Runs systemd's own check of the unit, if systemd is installed.
 fn check_unit() -> Result<()> {
     let unit = workspace::root().join("configs/kearney-platform.service");
     let scratch = Scratch::new("unit")?;
-    // the program is where the unit says only on a machine that has it installed
+    // the program is at the unit's path only on a machine where it is installed
     let text = fs::read_to_string(&unit).map_err(|e| failed(&unit, &e))?;
     let text = text.replace(
         "ExecStart=/opt/kearney-platform/kearney-platform",

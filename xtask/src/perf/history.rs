@@ -1,4 +1,4 @@
-//! `cargo xtask perf history`: what the history costs the service that keeps it.
+//! `cargo xtask perf history`: cost of the history for the service that keeps it.
 
 use super::measure::{median, process_time, requests};
 use super::paced;
@@ -8,11 +8,11 @@ use crate::{Result, setup};
 use std::process::Stdio;
 use std::time::Duration;
 
-/// Time between two loads.
+/// Pause between two loads.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Time for what waits to be written and merged after the last load.
+/// Time to write and merge waiting records after the last load.
 const WRITTEN: Duration = Duration::from_secs(12);
-/// A route that the cache answers.
+/// Route that is served from the cache.
 const PATH: &str = "/api/airports?near=37.6,-122.4&limit=10";
 
 #[derive(clap::Args)]
@@ -31,16 +31,16 @@ pub(crate) struct Args {
     sampled: f64,
 }
 
-/// Prints costs beside their goals. Fails if one is missed.
+/// Prints costs and their goals. Fails if one is missed.
 ///
-/// The cost of a round is processor time from its beginning to that of the next one of the same platform, for each of its requests:
-/// so files that are written after the load count.
+/// The cost of a round is the processor time per request from its start to the start of the next round of the same
+/// platform, so that files written after the load are included.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[LIBDUCKDB, DATASETS])?;
     let program = platform::build(Build::Release)?;
     let start = |dir: &str| {
         Served::prepared(&program, |program| {
-            // its lines are rendered, and are nobody's here
+            // log lines are rendered, and discarded here
             program
                 .stdout(Stdio::null())
                 .env("OTEL_TRACES_EXPORTER", "none")
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let served = [start("off")?, start("history")?];
     let lasts = Duration::from_secs(args.seconds);
     for one in &served {
-        // the cache is filled, and the code is warm
+        // fills the cache and warms up the code
         paced::ask(&one.api, PATH, args.rate, lasts)?;
         std::thread::sleep(PAUSE);
     }
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// Processor time and requests up to a moment.
+/// Processor time and number of requests up to a point in time.
 struct Mark {
     seconds: f64,
     requests: f64,
@@ -128,7 +128,7 @@ impl Mark {
         })
     }
 
-    /// Seconds of processor time for each request.
+    /// Returns the processor time per request in seconds.
     fn cost_until(&self, later: &Self) -> f64 {
         (later.seconds - self.seconds) / (later.requests - self.requests)
     }

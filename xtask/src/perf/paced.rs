@@ -1,14 +1,15 @@
-//! Requests at a steady rate, whatever the answers take: each is due at a moment, and its latency counts from then on.
+//! Requests at a constant rate, independent of response times: each is due at a fixed time, from which its latency is
+//! measured.
 
 use crate::Result;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Connections, each with a thread; a tenth of them is busy at the rate that is meant.
+/// Number of connections, each with a thread; at the intended rate a tenth of them is busy.
 const CONNECTIONS: u32 = 32;
 
-/// Asks for a path at this rate for a while; returns the latencies in order, as seconds.
+/// Requests a path at this rate for a while; returns the sorted latencies in seconds.
 pub(super) fn ask(api: &str, path: &str, rate: u32, lasts: Duration) -> Result<Vec<f64>> {
     let host = api.trim_start_matches("http://");
     let start = Instant::now() + Duration::from_millis(20);
@@ -59,7 +60,7 @@ impl Connection {
         })
     }
 
-    /// Anything but 200 with a length is an error.
+    /// Sends a request. Any response other than a 200 with a length is an error.
     fn ask(&mut self) -> std::io::Result<()> {
         self.stream.get_mut().write_all(self.request.as_bytes())?;
         let wrong = |line: &str| std::io::Error::other(format!("unexpected answer: {line:?}"));

@@ -1,4 +1,4 @@
-//! The report as one page that needs nothing else.
+//! The report as one self-contained page.
 
 use super::results::{Part, Results, Row};
 use plotters::prelude::*;
@@ -10,7 +10,7 @@ table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{text-align:left;pa
 td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{color:#b42318;font-weight:600}.good{color:#1a7f37}\
 code{background:#f3f5f7;padding:.1rem .3rem;overflow-wrap:anywhere}h2{margin-top:2.5rem}svg{max-width:100%;height:auto}";
 
-/// Makes the page of a run, with its trend over earlier ones.
+/// Renders the page of a run, with its trend over earlier runs.
 pub(super) fn html(run: &Results, earlier: &[Results]) -> Result<String, String> {
     let mut page = String::new();
     let changed = if run.is_changed { " with changes" } else { "" };
@@ -113,7 +113,7 @@ fn over_time(part: &Part) -> Result<String, String> {
     )
 }
 
-/// Draws the figures that stand for a part over all runs.
+/// Draws the representative figures of the parts over all runs.
 fn trend(run: &Results, earlier: &[Results]) -> Result<String, String> {
     let runs: Vec<&Results> = earlier.iter().chain([run]).collect();
     let mut page = format!(
@@ -146,7 +146,7 @@ fn chart(title: &str, lines: &[(&str, Vec<(f64, f64)>)]) -> Result<String, Strin
     let points = || lines.iter().flat_map(|(_, points)| points.iter().copied());
     let last = points().map(|(x, _)| x).fold(1.0, f64::max);
     let top = points().map(|(_, y)| y).fold(0.0, f64::max);
-    // the legend stands above the curves: each of its rows takes an eighth of the height
+    // the legend is above the curves: each of its rows takes an eighth of the height
     let top = top / (0.85 - lines.len() as f64 / 8.0);
     let mut drawn = || -> Result<(), Box<dyn std::error::Error + '_>> {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -182,7 +182,7 @@ fn chart(title: &str, lines: &[(&str, Vec<(f64, f64)>)]) -> Result<String, Strin
     Ok(svg)
 }
 
-/// Writes a figure with its unit, in digits that tell something.
+/// Formats a figure with its unit, with significant digits only.
 pub(super) fn figure(value: f64, unit: &str) -> String {
     let unit = if unit.is_empty() {
         String::new()

@@ -1,4 +1,4 @@
-//! `cargo xtask perf pages`: what the admin page costs the service that it shows.
+//! `cargo xtask perf pages`: cost of the admin page for the service that it shows.
 
 use super::k6;
 use super::measure::{self, median, requests, threads_time};
@@ -14,15 +14,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// As many as the page serves at a time.
+/// Maximum number of pages that the service streams to at a time.
 const PAGES: usize = 16;
-/// Time after which a process that was just started is idle.
+/// Time after which a newly started process is idle.
 const SETTLED: Duration = Duration::from_secs(20);
-/// Time that a quiet state is looked at.
+/// Time over which an idle state is measured.
 const QUIET: Duration = Duration::from_secs(30);
-/// The thread that serves the admin listener.
+/// Name of the thread that serves the admin listener.
 const PAGE_THREAD: &str = "ops-admin";
-/// Requests that are under way at a time.
+/// Number of concurrent requests.
 const USERS: &str = "8";
 
 #[derive(clap::Args)]
@@ -35,11 +35,11 @@ pub(crate) struct Args {
     seconds: u64,
 }
 
-/// Prints costs beside their goals. Fails if one is missed.
+/// Prints costs and their goals. Fails if one is missed.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[LIBDUCKDB, DATASETS, PYTHON])?;
     let python = setup::folder_of(PYTHON).ok_or("k6 is not there; `cargo xtask setup` says why")?;
-    // its lines are rendered, and are nobody's here
+    // log lines are rendered, and discarded here
     let served = Served::prepared(&platform::build(Build::Release)?, |program| {
         program.stdout(Stdio::null());
     })?;
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     goals.conclude()
 }
 
-/// Figures that are printed beside their goals; those that are missed make the command fail.
+/// Figures with their goals; the command fails if one is missed.
 #[derive(Default)]
 struct Goals {
     missed: Vec<String>,
@@ -123,18 +123,18 @@ fn start_load(served: &Served, python: &Path, args: &Args) -> Result<Load> {
     Load::start(&mut k6)
 }
 
-/// Differences that open pages make, as a ratio for each round.
+/// Effect of open pages, as a ratio for each round.
 #[derive(Default)]
 struct Ratios {
     throughput: Vec<f64>,
     cost: Vec<f64>,
 }
 
-/// Measures the service under load, with and without pages in turn.
+/// Measures the service under load, alternating with and without pages.
 fn with_pages(served: &Served, args: &Args) -> Result<Ratios> {
     let mut ratios = Ratios::default();
     for round in 0..args.rounds {
-        // each first in half of the rounds: what drifts falls on both
+        // the order alternates, so that drift affects both equally
         let order = if round % 2 == 0 {
             [0, PAGES]
         } else {
@@ -157,7 +157,7 @@ fn with_pages(served: &Served, args: &Args) -> Result<Ratios> {
     Ok(ratios)
 }
 
-/// Requests that k6 sends until this is dropped.
+/// Requests sent by k6; stopped on drop.
 pub(super) struct Load(Child);
 
 impl Load {
@@ -167,7 +167,7 @@ impl Load {
         Ok(Self(child))
     }
 
-    /// Returns how it ended, if it did.
+    /// Returns the exit status, if it has ended.
     pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.0.try_wait().map_err(|e| format!("k6: {e}"))
     }
@@ -175,7 +175,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // it ended by itself, or has nothing to say
+        // it has ended already, or its result is not needed
         let _ = self.0.kill().and_then(|()| self.0.wait());
     }
 }
@@ -211,7 +211,7 @@ impl Pages {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// Bytes a second.
+    /// Returns bytes per second.
     fn rate_since(&self, bytes: u64, since: Instant) -> f64 {
         (self.bytes() - bytes) as f64 / since.elapsed().as_secs_f64()
     }
@@ -220,15 +220,15 @@ impl Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         for (stream, reader) in self.readers.drain(..) {
-            // ends the read that waits; where the other end was faster there is nothing to shut
+            // ends the blocking read; fails if the other end closed first
             let _ = stream.shutdown(Shutdown::Both);
-            // it only reads
+            // the thread only reads
             let _ = reader.join();
         }
     }
 }
 
-/// Opens one stream. A stream that was closed a moment ago may count still: it is asked for again then.
+/// Opens one stream. A recently closed stream may still count, so a rejected request is retried.
 fn stream(host: &str) -> std::io::Result<TcpStream> {
     let since = Instant::now();
     loop {
@@ -249,7 +249,7 @@ fn stream(host: &str) -> std::io::Result<TcpStream> {
     }
 }
 
-/// Reads until one of the two ends closes.
+/// Reads until either end closes.
 fn follow(mut stream: TcpStream, read: &AtomicU64) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
@@ -257,7 +257,7 @@ fn follow(mut stream: TcpStream, read: &AtomicU64) {
     }
 }
 
-/// Percent of a core that the process uses for a while.
+/// Returns the percentage of a core that the process uses for a while.
 fn share(served: &Served, thread: Option<&str>) -> Result<f64> {
     let (before, since) = (threads_time(served.id(), thread)?, Instant::now());
     std::thread::sleep(QUIET);
@@ -265,7 +265,7 @@ fn share(served: &Served, thread: Option<&str>) -> Result<f64> {
     Ok(used.as_secs_f64() / since.elapsed().as_secs_f64() * 100.0)
 }
 
-/// Requests a second, and seconds of processor time for each.
+/// Returns requests per second, and processor time per request in seconds.
 fn busy(served: &Served, lasts: Duration) -> Result<(f64, f64)> {
     let (requests, used, since) = (
         requests(served)?,

@@ -1,8 +1,9 @@
-//! Figures of the benchmarks, from the lines that they print.
+//! Parses the figures printed by the benchmarks.
 
 use super::results::Row;
 
-/// Reads `what: 12.3 ns, other 45.6 ns, ratio 0.27 (goal <= 0.5: met)`, and the forms without a ratio; `None` for other lines.
+/// Parses `what: 12.3 ns, other 45.6 ns, ratio 0.27 (goal <= 0.5: met)`, and the forms without a ratio; `None` for
+/// other lines.
 pub(super) fn row(line: &str) -> Option<Row> {
     let (told, goal) = match line.rsplit_once(" (goal ") {
         Some((told, goal)) => (told, number(goal.trim_start_matches("<= "))),
@@ -14,13 +15,13 @@ pub(super) fn row(line: &str) -> Option<Row> {
     if ratio.is_some() {
         parts.pop();
     }
-    // what is measured may have commas in its name: its figure is the first part that ends with one
+    // the name may contain commas: the figure is the first part that ends with one
     let at = parts.iter().position(|part| measured(part).is_some())?;
     let (name, value, unit) = measured(parts.get(at)?)?;
     let what = parts.get(..at)?.iter().copied().chain([name]);
     let what = what.collect::<Vec<_>>().join(", ");
     let what = what.trim_end_matches(':').to_owned();
-    // `the observer adds 7 ns`: the difference of both is what the goal is for
+    // `the observer adds 7 ns`: the goal applies to the difference
     if ratio.is_none()
         && parts.len() > at + 1
         && let Some((name, value, unit)) = measured(parts.last()?)

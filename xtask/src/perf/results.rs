@@ -1,4 +1,4 @@
-//! Figures of a run, each with what it was measured against and by which command.
+//! Figures of a run, each with its comparison and the command that measured it.
 
 use crate::{Result, command, workspace};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Results {
     pub(super) commit: String,
-    /// The checkout had changes that are in no commit.
+    /// Set if the checkout had uncommitted changes.
     pub(super) is_changed: bool,
     /// Seconds since 1970.
     pub(super) at: u64,
@@ -25,10 +25,10 @@ pub(super) struct Part {
     pub(super) method: String,
     pub(super) command: String,
     pub(super) seconds: f64,
-    /// Thresholds and goals that `ci` fails for.
+    /// Missed thresholds and goals, for which `ci` fails.
     pub(super) failed: Vec<String>,
     pub(super) rows: Vec<Row>,
-    /// Seconds of the run, and median and 95th percentile of the requests of that second in milliseconds.
+    /// Second of the run, with median and 95th percentile of the requests of that second in milliseconds.
     #[serde(default)]
     pub(super) over_time: Vec<(f64, f64, f64)>,
 }
@@ -38,12 +38,12 @@ pub(super) struct Row {
     pub(super) what: String,
     pub(super) value: f64,
     pub(super) unit: String,
-    /// Name of what stands beside it, and its figure.
+    /// Name and figure of the comparison.
     pub(super) beside: Option<(String, f64)>,
     pub(super) ratio: Option<f64>,
-    /// The largest ratio, or the largest value where there is none, that is the goal.
+    /// Goal: the maximum ratio, or the maximum value if there is no ratio.
     pub(super) goal: Option<f64>,
-    /// The goal is the smallest value instead.
+    /// Set if the goal is a minimum instead.
     #[serde(default)]
     pub(super) is_at_least: bool,
 }
@@ -69,7 +69,7 @@ impl Row {
         })
     }
 
-    /// Says what was found and what the goal is, in one line.
+    /// Formats the figure and its goal on one line.
     pub(super) fn told(&self) -> String {
         let found = self.ratio.unwrap_or(self.value);
         let goal = self
@@ -78,7 +78,7 @@ impl Row {
         format!("{} {found}{goal}", self.what)
     }
 
-    /// Somebody else's code is quicker.
+    /// Returns `true` if another project's code is faster.
     pub(super) fn is_behind(&self) -> bool {
         self.beside.is_some() && self.ratio.is_some_and(|ratio| ratio > 1.0)
     }
@@ -109,7 +109,7 @@ impl Results {
         failed.collect()
     }
 
-    /// Rows whose goal is missed, with their part.
+    /// Returns the rows whose goal is missed, with their part.
     pub(super) fn missed(&self) -> impl Iterator<Item = (&str, &Row)> {
         self.rows().filter(|(_, row)| row.is_missed())
     }
@@ -124,7 +124,7 @@ impl Results {
     }
 }
 
-/// Processor, number of its cores, memory and kernel.
+/// Returns processor, number of cores, memory and kernel.
 fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, key: &str| {
@@ -145,7 +145,7 @@ fn machine() -> String {
     )
 }
 
-/// Folder of the report and of the results of earlier runs.
+/// Returns the folder of the report and of the results of earlier runs.
 pub(super) fn folder() -> Result<PathBuf> {
     let folder = workspace::target_dir().join("perf");
     let made = fs::create_dir_all(folder.join("runs"));
@@ -158,7 +158,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
-/// Runs before this one, oldest first; what cannot be read is left out with a line.
+/// Returns earlier runs, oldest first; unreadable ones are reported and ignored.
 pub(super) fn earlier(folder: &Path) -> Vec<Results> {
     let files = fs::read_dir(folder.join("runs")).into_iter().flatten();
     let mut runs = Vec::new();

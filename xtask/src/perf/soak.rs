@@ -1,4 +1,5 @@
-//! `cargo xtask perf soak`: a mixed load for minutes or hours, after which everything that was counted adds up and nothing has grown.
+//! `cargo xtask perf soak`: mixed load for minutes or hours, after which all counts have to agree and nothing may have
+//! grown.
 
 use super::k6;
 use super::measure::{status, total};
@@ -17,13 +18,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// Time between two looks at the process.
+/// Interval between two samples of the process.
 const LOOK: Duration = Duration::from_secs(5);
-/// Looks between two changes from outside: results are removed, a secret is replaced, the collector goes or comes back.
+/// Number of samples between two external changes: results are removed, a secret is replaced, the collector stops or
+/// restarts.
 const TURN: usize = 4;
-/// Seconds after which a run has to be flat: until then caches fill.
+/// Seconds after which usage has to be flat: until then caches fill.
 const WARM: f64 = 300.0;
-/// Growth between the first and the last third of the time after that, in percent.
+/// Maximum growth in percent between the first and last third of the time after that.
 const GROWTH_MAX: f64 = 10.0;
 
 #[derive(clap::Args)]
@@ -36,7 +38,7 @@ pub(crate) struct Args {
     debug: bool,
 }
 
-/// Runs with a build of its own.
+/// Builds the program, and runs the load.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[LIBDUCKDB, DATASETS, PYTHON])?;
     let build = if args.debug {
@@ -47,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     soak(&platform::build(build)?, args.minutes)
 }
 
-/// Memory, descriptors, threads and disk of a process at one moment.
+/// Memory, descriptors, threads and disk usage of a process at one time.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     seconds: f64,
@@ -57,7 +59,7 @@ struct Look {
     disk_kib: u64,
 }
 
-/// Loads the program for so many minutes. Fails if a count does not add up or something grew.
+/// Loads the program for this many minutes. Fails if counts disagree or usage grew.
 pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
     let python = setup::folder_of(PYTHON).ok_or("k6 is not there; `cargo xtask setup` says why")?;
     let scratch = Scratch::new("soak")?;
@@ -108,7 +110,7 @@ pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
     let after = settled(&served)?;
     let sent = sent(&summary)?;
     served.stop()?;
-    // its output ends with it
+    // the output of the process ends with it
     let lines = lines
         .join()
         .map_err(|_| "a panic while lines were counted")?;
@@ -139,20 +141,20 @@ pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
     Err(wrong.join("; "))
 }
 
-/// Numbers that have to agree at the end.
+/// Counts that have to agree at the end.
 #[derive(Debug)]
 struct Counts {
-    /// Requests that k6 had an answer for.
+    /// Requests for which k6 got a response.
     sent: u64,
     answered: u64,
-    /// Lines of requests on standard output.
+    /// Access lines on standard output.
     lines: u64,
-    /// Queries, by the engine or by the cache, each of which has a span beside those of the requests.
+    /// Queries by the engine or by the cache, each of which has a span in addition to those of the requests.
     queries: u64,
-    /// Spans, by what became of them.
+    /// Spans by outcome.
     exported: u64,
     dropped: u64,
-    /// Spans in the requests that the collector answered.
+    /// Spans in the export requests that the collector accepted.
     received: u64,
 }
 
@@ -187,7 +189,7 @@ impl Counts {
     }
 }
 
-/// Numbers of the service's own metrics.
+/// Counts of the service's own metrics.
 struct Counted {
     requests: u64,
     queries: u64,
@@ -215,8 +217,8 @@ fn counted(served: &Served) -> Result<Counted> {
     })
 }
 
-/// Makes a folder with the configuration of the service and caches that are full before the run is judged: memory that
-/// grows afterwards is none that a cache may take.
+/// Creates a folder with the configuration of the service, with caches small enough to be full before usage is judged:
+/// growth after that is not due to a cache.
 fn small_caches(scratch: &Path) -> Result<PathBuf> {
     let (from, to) = (workspace::root().join("configs"), scratch.join("configs"));
     fs::create_dir_all(&to).map_err(|e| format!("cannot make {}: {e}", to.display()))?;
@@ -231,7 +233,7 @@ fn small_caches(scratch: &Path) -> Result<PathBuf> {
     Ok(to)
 }
 
-/// The settings of a cache with other limits; `None` if they name no limit.
+/// Returns the settings of a cache with other limits; `None` if they have no limit.
 fn smaller(settings: &str) -> Option<String> {
     let is_limit = |line: &str| line.starts_with("  max_size_mb:");
     settings.lines().any(is_limit).then(|| {
@@ -243,7 +245,7 @@ fn smaller(settings: &str) -> Option<String> {
     })
 }
 
-/// Waits until no span is on its way any more.
+/// Waits until no span is waiting for export.
 fn settled(served: &Served) -> Result<Counted> {
     let (since, mut before) = (Instant::now(), u64::MAX);
     loop {
@@ -256,12 +258,12 @@ fn settled(served: &Served) -> Result<Counted> {
             return Err(format!("{waiting} spans are still on their way"));
         }
         before = seen;
-        // longer than spans wait for others
+        // longer than spans wait for a batch
         std::thread::sleep(Duration::from_secs(3));
     }
 }
 
-/// Counts the lines of requests in a thread, from what is written to the pipe.
+/// Counts the access lines written to a pipe, in a separate thread.
 fn counted_lines() -> Result<(std::thread::JoinHandle<u64>, std::io::PipeWriter)> {
     let (reader, writer) = std::io::pipe().map_err(|e| format!("cannot make a pipe: {e}"))?;
     let count = |reader: PipeReader| {
@@ -318,7 +320,7 @@ fn look(served: &Served, seconds: f64) -> Result<Look> {
     })
 }
 
-/// Bytes of all files below a folder.
+/// Returns the bytes of all files below a folder.
 fn bytes_of(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -345,8 +347,8 @@ fn write_looks(looks: &[Look]) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Says what is more at the end than it was once the service was warm. The disk is left out: its limits are far above what a
-/// run writes.
+/// Returns the values that are larger at the end than after warm-up. The disk is excluded: its limits are far above
+/// what a run writes.
 fn grown(looks: &[Look]) -> Vec<String> {
     let all = looks.last().map_or(0.0, |look| look.seconds);
     let warm: Vec<_> = looks.iter().filter(|look| look.seconds >= WARM).collect();

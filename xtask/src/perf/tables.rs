@@ -1,4 +1,4 @@
-//! The tables of a run as text: printed, and as a copy in the documentation that nobody edits by hand.
+//! Tables of a run as text: printed, and copied to the documentation, where they must not be edited by hand.
 
 use super::page::{figure, plain};
 use super::results::{Results, Row};
@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 
 pub(crate) const DOCUMENT: &str = "docs/perf_strategy.md";
 const BEGIN: &str = "<!-- from here on: written by `cargo xtask perf` -->\n";
-/// Beginning of the line behind the tables, which has the digest of the lines between both.
+/// Beginning of the line after the tables, which contains the digest of the tables.
 const END: &str = "<!-- end of what `cargo xtask perf` wrote, ";
 
-/// Returns the tables of a run, those of what is behind and missed first.
+/// Returns the tables of a run; slower comparisons and missed goals come first.
 pub(super) fn of(run: &Results) -> String {
     let mut text = String::new();
     let changed = if run.is_changed { ", with changes" } else { "" };
@@ -52,7 +52,7 @@ fn section<'a>(text: &mut String, title: &str, rows: impl Iterator<Item = (&'a s
     }
 }
 
-/// Puts the tables into the documentation, in place of those that are there.
+/// Replaces the tables in the documentation.
 pub(super) fn into_docs(run: &Results) -> Result<()> {
     let path = workspace::root().join(DOCUMENT);
     let text =
@@ -71,7 +71,7 @@ fn end(tables: &str) -> String {
     format!("{END}{digest:.16} -->\n")
 }
 
-/// Splits a document into what stands before the tables, the tables, and what stands behind them.
+/// Splits a document into the text before the tables, the tables, and the text after them.
 fn split(text: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = text.split_once(BEGIN)?;
     let (tables, rest) = rest.split_once(END)?;
@@ -79,7 +79,7 @@ fn split(text: &str) -> Option<(&str, &str, &str)> {
     Some((before, tables, after))
 }
 
-/// Finds tables in the documentation that are not as a run wrote them.
+/// Finds tables in the documentation that differ from what a run wrote.
 pub(crate) fn findings(document: &str) -> Vec<String> {
     let found = match (document.contains(BEGIN.trim_end()), split(document)) {
         (false, _) => return Vec::new(),

@@ -1,4 +1,4 @@
-//! What Prometheus is asked over its HTTP API.
+//! Queries to Prometheus over its HTTP API.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ impl Api {
         Self { host }
     }
 
-    /// Its address, as a runbook has it.
+    /// Returns its address, in the form used by runbooks.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.host)
     }
@@ -27,7 +27,7 @@ impl Api {
             .is_ok_and(|answer| answer.status == 200)
     }
 
-    /// The values that a query has now, one for each series.
+    /// Returns the current values of a query, one per series.
     pub(super) fn query(&self, query: &str) -> Result<Vec<f64>> {
         let answer = self.get(&format!("/api/v1/query?query={}", encoded(query)))?;
         let series = answer["data"]["result"].as_array().into_iter().flatten();
@@ -37,7 +37,8 @@ impl Api {
             .collect())
     }
 
-    /// The series that a query has between two times in seconds since 1970, and how many of their points are numbers.
+    /// Returns the number of series of a query between two times in seconds since 1970, and the number of their points
+    /// that are numbers.
     pub(super) fn drawn(
         &self,
         query: &str,
@@ -63,7 +64,7 @@ impl Api {
         ))
     }
 
-    /// The rules that could not be evaluated, with their errors. No rules at all are one too.
+    /// Returns the rules that could not be evaluated, with their errors. No rules at all are an error too.
     pub(super) fn unhealthy_rules(&self) -> Result<Vec<String>> {
         let answer = self.get("/api/v1/rules")?;
         let groups = answer["data"]["groups"].as_array().into_iter().flatten();

@@ -1,5 +1,5 @@
-//! A collector that takes every span and keeps none, for checks of a platform: OTLP over HTTP, answered with 200. It counts the
-//! spans, and can go away for a while.
+//! A collector for checks of a platform that discards all spans: OTLP over HTTP, with 200 as the response. It counts
+//! the spans, and can be unavailable for a while.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,13 +10,13 @@ use flate2::read::GzDecoder;
 
 use crate::Result;
 
-/// Bytes of one request that are read; a larger one ends its connection.
+/// Maximum bytes read of one request; a larger one ends its connection.
 const BODY_MAX: u64 = 64 << 20;
 
-/// Numbers of fields: the scopes of a resource, the spans of a scope, and both lists around them.
+/// Field numbers of the path from a request to its spans: resources, scopes, spans.
 const PATH_OF_SPANS: [u64; 3] = [1, 2, 2];
 
-/// Starts one on a free port, for as long as this process lives, and returns its address.
+/// Starts a collector on a free port that runs until this process ends, and returns its address.
 pub(crate) fn start() -> Result<String> {
     Ok(Collector::start()?.url)
 }
@@ -46,7 +46,7 @@ impl Collector {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let state = of_thread.clone();
-                // a connection that fails is the platform's to open again
+                // the platform reopens a failed connection
                 std::thread::spawn(move || serve(stream, &state));
             }
         });
@@ -58,12 +58,12 @@ impl Collector {
         &self.url
     }
 
-    /// Number of spans in the requests that were answered.
+    /// Returns the number of spans in successful requests.
     pub(crate) fn spans(&self) -> u64 {
         self.state.spans.load(Ordering::SeqCst)
     }
 
-    /// Takes requests again, or cuts each connection.
+    /// Accepts requests, or closes every connection.
     pub(crate) fn set_up(&self, is_up: bool) {
         self.state.is_up.store(is_up, Ordering::SeqCst);
     }
@@ -94,7 +94,7 @@ fn serve(stream: TcpStream, state: &State) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Number of messages at the end of a path of fields (protobuf, wire format). What cannot be read has none.
+/// Returns the number of messages at the end of a path of fields (protobuf wire format); 0 if the message is invalid.
 fn count(mut message: &[u8], path: &[u64]) -> u64 {
     let Some((field, path)) = path.split_first() else {
         return 1;
@@ -143,7 +143,7 @@ struct Head {
     is_zipped: bool,
 }
 
-/// The next head; `None` at the end of the connection.
+/// Reads the next head; `None` at the end of the connection.
 fn head(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Head>> {
     let mut head = Head {
         length: 0,

@@ -1,4 +1,4 @@
-//! `cargo xtask serve --demo --check`: two minutes of the demo's traffic with a Prometheus beside it, and what came of them.
+//! `cargo xtask serve --demo --check`: two minutes of the demo's traffic with a Prometheus, and the results.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,11 +10,11 @@ use crate::tools::{DATASETS, LIBDUCKDB, PROMETHEUS};
 use crate::workspace::{self, Scratch};
 use crate::{Result, demo, setup};
 
-/// Time for which the traffic lasts.
+/// Duration of the traffic.
 const LASTS: Duration = Duration::from_secs(120);
-/// Seconds between two points of a panel: 25 of them.
+/// Seconds between two points of a panel, which has 25 of them.
 const STEP: u64 = 5;
-/// Metrics whose value is a state; the others have to grow.
+/// Metrics whose value is a state; all others have to grow.
 const STATES: [&str; 3] = [
     "cache_size_bytes",
     "registry_models_total",
@@ -72,19 +72,19 @@ fn watch(prometheus: &Path, served: &Served) -> Result<Vec<String>> {
 }
 
 fn now() -> u64 {
-    // a clock before 1970 shows nothing at all
+    // with a clock before 1970 all panels are empty
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs()
 }
 
-/// The sum over all series; 0 without one.
+/// Returns the sum over all series; 0 without any.
 fn total(server: &Prometheus, name: &str, end: &str) -> Result<f64> {
     Ok(server.api.query(&format!("sum({name}{end})"))?.iter().sum())
 }
 
-/// What each panel drew: its series, and the points of them that are numbers.
+/// Prints for each panel its number of series, and of points that are numbers; returns the empty panels.
 fn panels(server: &Prometheus, began: u64) -> Result<Vec<String>> {
     let (mut faults, ended) = (Vec::new(), now());
     println!("panel, series, points in {} s:", ended - began);

@@ -1,4 +1,4 @@
-//! One HTTP request and its answer, without a client library.
+//! A minimal HTTP client: one request and its response.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Request<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
-    /// Each with its line end.
+    /// Headers, each with its line end.
     pub(super) headers: &'a str,
     pub(super) body: &'a str,
 }
@@ -24,7 +24,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Sends it to `host:port` and reads the answer.
+    /// Sends the request to `host:port` and reads the response.
     pub(super) fn send(&self, host: &str) -> std::io::Result<Answer> {
         let mut stream = self.write_to(host)?;
         let mut answer = Vec::new();
@@ -42,7 +42,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Sends it, reads the begin of the answer, and closes the connection.
+    /// Sends the request, reads the start of the response, and closes the connection.
     pub(super) fn send_and_leave(&self, host: &str) -> std::io::Result<()> {
         self.write_to(host)?.read_exact(&mut [0; 200])
     }
@@ -57,7 +57,7 @@ impl<'a> Request<'a> {
             body,
         } = self;
         let length = body.len();
-        // HTTP/1.0: the answer is neither chunked nor kept open
+        // HTTP/1.0: the response is neither chunked nor kept open
         write!(
             stream,
             "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
@@ -66,7 +66,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// An answer to a request.
+/// A response.
 pub(super) struct Answer {
     pub(super) status: u16,
     head: String,

@@ -1,4 +1,4 @@
-//! A run without faults, made longer: what it counted goes on at its pace for two hours, and no alert fires.
+//! Extrapolates a run without faults: its counters continue at their rate for two hours, and no alert may fire.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,9 +8,10 @@ use crate::promql::queries;
 use crate::workspace::{self, Scratch};
 use crate::{Result, command};
 
-/// Minutes that the run is made to last.
+/// Extrapolated duration in minutes.
 const MINUTES: u32 = 120;
-/// They judge the machine that this runs on too: asked apart, and a fault only where nobody else keeps it busy.
+/// Alerts that depend on the speed of this machine too: checked separately, and a fault only if the machine is not
+/// busy.
 const ABOUT_SPEED: [&str; 7] = [
     "HighApiLatency",
     "ApiLatencyBurnFast",
@@ -20,12 +21,12 @@ const ABOUT_SPEED: [&str; 7] = [
     "DuckDbSlow",
     "CpuThrottled",
 ];
-/// Load average for each core up to which the platform's speed is its own: the requests of the run are part of it.
+/// Maximum load average per core at which the platform's speed is judged; it includes the requests of the run.
 const LOAD_MAX: f64 = 2.0;
-/// They are right where no collector listens.
+/// Alerts that are correct if no collector is running.
 const ABOUT_COLLECTOR: [&str; 2] = ["TraceExportDown", "TraceSpansDropped"];
 
-/// Gives the alerts that fire, from the metrics at both ends of a run of so many seconds.
+/// Returns the alerts that fire, from the metrics at the start and end of a run of this many seconds.
 pub(super) fn check(
     promtool: &Path,
     before: &str,
@@ -60,16 +61,16 @@ pub(super) fn check(
     Ok(faults)
 }
 
-/// The load average of the last minute, and the cores that share it.
+/// Returns the load average of the last minute, and the number of cores.
 fn busy() -> (f64, f64) {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = text.split(' ').next().and_then(|load| load.parse().ok());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // a machine that does not say so counts as idle
+    // a machine without this file counts as idle
     (load.unwrap_or(0.0), cores as f64)
 }
 
-/// What promtool says of the alerts that this test wants silent; `None` if they are.
+/// Returns promtool's output if an alert of this test fires; `None` otherwise.
 fn raised(promtool: &Path, test: &str) -> Result<Option<String>> {
     let scratch = Scratch::new("healthy")?;
     let file = scratch.path().join("healthy.yml");
@@ -83,7 +84,7 @@ fn raised(promtool: &Path, test: &str) -> Result<Option<String>> {
     Ok((!output.status.success()).then_some(told))
 }
 
-/// A test for promtool: every series with its pace, and every alert silent in the middle and at the end.
+/// Returns a promtool test: every series with its rate, and every alert silent in the middle and at the end.
 fn test(before: &str, after: &str, seconds: f64, alerts: &[&str]) -> String {
     let rules = queries::RULE_FILES.map(|file| workspace::root().join(file));
     let [alerts_file, slo_file] = rules.each_ref().map(|file| file.display());
@@ -101,7 +102,7 @@ fn test(before: &str, after: &str, seconds: f64, alerts: &[&str]) -> String {
             (start, (end - start) * 60.0 / seconds)
         };
         let series = series.replace('\'', "''");
-        // writing to a String does not fail
+        // writing to a string does not fail
         let _ = writeln!(
             text,
             "  - {{series: '{series}', values: '{start}+{step}x{MINUTES}'}}"
@@ -119,7 +120,7 @@ fn test(before: &str, after: &str, seconds: f64, alerts: &[&str]) -> String {
     text
 }
 
-/// Each series of an exposition with its value; those that are no number are left out.
+/// Returns each series of an exposition with its value, except non-finite ones.
 fn values(exposition: &str) -> BTreeMap<&str, f64> {
     let samples = exposition.lines().filter(|line| !line.starts_with('#'));
     samples

@@ -1,4 +1,4 @@
-//! Requests that touch every part of the platform: routes, caches, DuckDB, registry, orchestrator, refusals.
+//! Requests that use every part of the platform: routes, caches, DuckDB, registry, orchestrator, rejections.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,17 +8,17 @@ use super::exchange::{Answer, Request};
 use crate::Result;
 
 const PAUSE: Duration = Duration::from_millis(50);
-/// More scrapes at once than are let in: some of a burst are answered with 503.
+/// Number of concurrent scrapes, more than are admitted: some get a 503.
 const BURST: usize = 24;
 const RUNS: &str = "/api/orchestrator/runs";
-/// Runs wait for each other; then the file is restored in any case.
+/// Timeout for a retry to be seen, as runs wait for each other; then the file is restored in any case.
 const RETRIED_WITHIN: Duration = Duration::from_secs(10);
-/// The default in configs/secrets.yaml, which is no secret.
+/// Default value in configs/secrets.yaml, which is not secret.
 const KEY: &str = "X-API-Key: kearney-registry-key\r\n";
 
 pub(crate) struct Load {
     host: String,
-    /// Copies of the input files, which it breaks for a moment.
+    /// Copies of the input files, one of which is broken for a moment.
     datasets: PathBuf,
     asked: AtomicU64,
     refused: AtomicU64,
@@ -26,7 +26,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// For a platform at `host:port` that was loaded from these files.
+    /// Creates a load for a platform at `host:port` that was loaded from these files.
     pub(crate) fn new(host: &str, datasets: &Path) -> Self {
         Self {
             host: host.trim_start_matches("http://").to_owned(),
@@ -37,8 +37,8 @@ impl Load {
         }
     }
 
-    /// Asks until then, with so many scrapes at once that some are refused; an answer that is not what it should be is an
-    /// error at the end.
+    /// Sends requests until then, with so many concurrent scrapes that some are rejected; fails at the end if a
+    /// response was unexpected.
     pub(crate) fn run(&self, until: Instant) -> Result<()> {
         std::thread::scope(|scope| {
             scope.spawn(|| self.users(until));
@@ -51,7 +51,7 @@ impl Load {
         Ok(())
     }
 
-    /// Asks as users do, until then or until nobody answers.
+    /// Sends requests like users, until then or until the platform stops responding.
     pub(crate) fn run_as_users(&self, until: Instant) -> Result<()> {
         self.users(until);
         self.conclude()
@@ -117,8 +117,8 @@ impl Load {
         );
     }
 
-    /// The first is asked for again and again, by clients that have the answer and by some that do not say so; the second
-    /// is new each time.
+    /// Sends two kinds of queries: repeated ones, by clients with and without a cached response, and one that is new
+    /// each time.
     fn queries(&self, turn: u64) {
         let summary = Request::get("/api/flights/summary?origin=SFO&month=1");
         self.expect(&summary, &[200]);
@@ -134,7 +134,7 @@ impl Load {
         let path = format!("/api/airports?near=37.{turn},-122.4&limit=100");
         let near = Request::get(&path);
         self.expect(&near, &[200]);
-        // somebody who has seen enough; what comes of it is the platform's to bear
+        // a client that disconnects early; the platform has to cope
         let _ = near.send_and_leave(&self.host);
         self.expect(&Request::get("/api/airports?near=nowhere"), &[400]);
         for mode in ["driving", "walking", "cycling"] {
@@ -148,13 +148,13 @@ impl Load {
             r#"{{"name":"load","version":"{}.{turn}"}}"#,
             std::process::id()
         );
-        // a later round of one process finds its models there already
+        // in a later round of the same process the model exists already
         self.expect(&post("/api/registry/models", KEY, &model), &[201, 409]);
         self.expect(&post("/api/registry/models", "", &model), &[401]);
         std::thread::sleep(PAUSE * 10);
     }
 
-    /// A run of each job; each eighth finds a broken file, which is whole again for the next try of its agent.
+    /// Runs each job in turn; every eighth run finds a broken file, which is restored before its agent retries.
     fn runs(&self, turn: u64) {
         let job = ["load", "delays", "routes"][(turn % 3) as usize];
         let body = format!(r#"{{"job":"{job}","client":"acme"}}"#);
@@ -185,7 +185,7 @@ impl Load {
         while self.retries() == before && started.elapsed() < RETRIED_WITHIN {
             std::thread::sleep(PAUSE / 2);
         }
-        // renamed, so that nobody finds half of it
+        // renamed, so that a partial file is never visible
         if let Err(why) = std::fs::rename(&kept, &file) {
             println!("cannot restore {}: {why}", file.display());
         }
@@ -201,7 +201,7 @@ impl Load {
         values.sum()
     }
 
-    /// At once until some were refused; then one by one, so that Prometheus itself is let in.
+    /// Scrapes concurrently until some were rejected, then one at a time, so that Prometheus itself is admitted.
     fn scrapers(&self) {
         if self.refused.load(Ordering::Relaxed) > 0 {
             self.expect(&Request::get("/metrics"), &[200, 503]);

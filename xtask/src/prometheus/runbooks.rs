@@ -1,4 +1,4 @@
-//! Every command of a runbook runs as it is printed, against this platform instead of the default ports.
+//! Runs every command of the runbooks as printed, with the ports of this platform instead of the defaults.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::api::Api;
 use crate::platform::Served;
 use crate::{Result, command, workspace};
 
-/// They need an account, a daemon or a permission that is not part of the set-up: such commands are left out, and counted.
+/// Programs that need an account, a daemon or a permission beyond the setup: their commands are skipped and counted.
 /// Those of `aws` run in the platform's tests, against moto.
 const FOREIGN: [&str; 5] = [
     "aws",
@@ -15,10 +15,10 @@ const FOREIGN: [&str; 5] = [
     "journalctl",
     "kearney-platform black-box",
 ];
-/// Lines of an answer that is read at three in the morning.
+/// Maximum lines of a command's output, which is read at three in the morning.
 const LINES_MAX: usize = 10;
 
-/// Gives what did not run, said nothing, or said too much.
+/// Returns the commands that failed, printed nothing, or printed too much.
 pub(super) fn run(prometheus: &Path, api: &Api, served: &Served) -> Result<Vec<String>> {
     let folder = workspace::root().join("docs/runbooks");
     let files =
@@ -44,7 +44,7 @@ pub(super) fn run(prometheus: &Path, api: &Api, served: &Served) -> Result<Vec<S
     Ok(faults)
 }
 
-/// What stands in a block of `bash`.
+/// Returns the content of the `bash` blocks.
 fn scripts(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open: Option<String> = None;
@@ -65,7 +65,7 @@ fn scripts(page: &str) -> Vec<String> {
     found
 }
 
-/// In the working directory of the application, with its program on the path.
+/// Runs a script in the working directory of the platform, with its program on the path.
 fn attempt(
     file: &Path,
     script: &str,
@@ -83,7 +83,7 @@ fn attempt(
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(programs.chain(std::env::split_paths(&path)))
         .map_err(|e| format!("cannot extend PATH: {e}"))?;
-    // a runbook is pasted into a shell, so a shell it is
+    // runbooks are pasted into a shell, so a shell is used here
     let mut shell = command::program("bash");
     shell
         .current_dir(&served.folder)

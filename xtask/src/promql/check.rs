@@ -1,4 +1,4 @@
-//! What is wrong with a query, in words.
+//! Finds errors in a query.
 
 use promql_parser::label::Matcher;
 use promql_parser::parser::token::{T_LUNLESS, T_TOPK};
@@ -13,12 +13,12 @@ const OVER_GAUGES: [&str; 3] = ["deriv", "delta", "predict_linear"];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Place {
-    /// Each selector is for the chosen job and instance.
+    /// In a dashboard, where each selector has to match the chosen job and instance.
     Dashboard,
     Alert,
 }
 
-/// A selector as it stands in a query, without its range.
+/// Returns the selectors of a query, without range and offset.
 pub(crate) fn selectors(query: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     walk(&parser::parse(query)?, &mut |expr, _| {
@@ -31,7 +31,7 @@ pub(crate) fn selectors(query: &str) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
-/// Everything that is wrong with a query.
+/// Returns all errors in a query.
 pub(crate) fn faults(query: &str, table: &Table, place: Place) -> Vec<String> {
     let expr = match parser::parse(query) {
         Ok(expr) => expr,
@@ -59,7 +59,7 @@ pub(crate) fn faults(query: &str, table: &Table, place: Place) -> Vec<String> {
     faults
 }
 
-/// What stands above an expression: the nearest function, and whether it is within `unless`.
+/// Context of an expression: the nearest function, and if it is inside `unless`.
 #[derive(Clone, Copy, Default)]
 struct Above<'a> {
     function: Option<&'a str>,
@@ -129,7 +129,8 @@ fn of_selector(
     let counts = named.metric.kind == Kind::Counter || named.part.is_some();
     let function = above.function.unwrap_or_default();
     let rated = ranged && OVER_COUNTERS.contains(&function);
-    // a series that was not there before is new by itself; whether one is there at all is no amount
+    // existence tests (`absent`, `unless`) and alerts may use a counter without `rate`: a new series is itself the
+    // event
     let compared = above.unless || function == "absent" || place == Place::Alert && !ranged;
     if counts && !rated && !compared {
         faults.push(format!(
@@ -147,7 +148,7 @@ fn of_selector(
     for Matcher { name: label, .. } in matchers.iter().filter(|matcher| !known(&matcher.name)) {
         faults.push(format!("{name} has no label {label}"));
     }
-    // what rules record is of a job, as the colons in its name say
+    // recorded series belong to a job, as the colons in their names show
     let needed = if name.contains(':') {
         &OF_THE_TARGET[..1]
     } else {
@@ -167,7 +168,7 @@ fn is_label(label: &str, of_the_metric: &[String], part: Option<&str>) -> bool {
     bound || OF_THE_TARGET.contains(&label) || of_the_metric.iter().any(|known| known == label)
 }
 
-/// Grouping by a label that no metric below has gives one group, and looks as if it worked.
+/// Finds grouping by a label that no metric in the expression has: it results in a single group that looks valid.
 fn of_aggregate(aggregate: &AggregateExpr, table: &Table) -> Vec<String> {
     let Some(LabelModifier::Include(labels) | LabelModifier::Exclude(labels)) = &aggregate.modifier
     else {

@@ -1,4 +1,4 @@
-//! The dashboards' and alerts' queries, read as PromQL and held against the table of metrics.
+//! Queries of dashboards and alerts: parsed as PromQL, and compared with the table of metrics.
 
 mod check;
 pub(crate) mod queries;

@@ -1,4 +1,4 @@
-//! Where the queries are: `configs/grafana/*.json` and the rule files.
+//! Finds the queries in `configs/grafana/*.json` and in the rule files.
 
 use std::path::{Path, PathBuf};
 
@@ -7,20 +7,20 @@ use serde_json::Value;
 
 use crate::Result;
 
-/// Alerts, and what is recorded for them.
+/// Files with alerts and recording rules.
 pub(crate) const RULE_FILES: [&str; 2] = ["configs/alerts.yml", "configs/slo.yml"];
 
-/// One query and where it is from.
+/// A query and its origin.
 #[derive(Debug)]
 pub(crate) struct Query {
     pub(crate) file: PathBuf,
-    /// The panel's title, the alert's name, or the name of what is recorded.
+    /// Title of the panel, or name of the alert or recording rule.
     pub(crate) name: String,
-    /// With Grafana's variables put in.
+    /// Query with Grafana's variables replaced.
     pub(crate) text: String,
 }
 
-/// The files of the dashboards, sorted.
+/// Returns the files of the dashboards, sorted.
 pub(crate) fn dashboards(root: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(root.join("configs/grafana"))
         .into_iter()
@@ -37,12 +37,12 @@ pub(crate) fn dashboards(root: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// The panels of a dashboard, rows among them.
+/// Returns the panels of a dashboard, including rows.
 pub(crate) fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     dashboard["panels"].as_array().into_iter().flatten()
 }
 
-/// The queries of panels and annotations, over `range` where Grafana puts a range in.
+/// Returns the queries of panels and annotations, with `range` in place of Grafana's range variables.
 pub(crate) fn of_dashboard(file: &Path, dashboard: &Value, range: &str) -> Vec<Query> {
     let query = |name: &Value, expr: &Value| {
         Some(Query {
@@ -91,7 +91,7 @@ pub(crate) fn of_alerts(root: &Path) -> Result<Vec<Query>> {
     of_rules(root, |rule| rule.alert)
 }
 
-/// The recording rules, whose names are metrics.
+/// Returns the recording rules, whose names are metrics.
 pub(crate) fn of_recordings(root: &Path) -> Result<Vec<Query>> {
     of_rules(root, |rule| rule.record)
 }

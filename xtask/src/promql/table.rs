@@ -1,8 +1,8 @@
-//! `docs/metrics.md`: what metrics there are, of which type and with which labels.
+//! Parses `docs/metrics.md`: the metrics with their types and labels.
 
 use std::collections::BTreeMap;
 
-/// The page, relative to the checkout. Its rows are generated from the catalogs, whose crates xtask does not depend on.
+/// Path of the page in the checkout. Its rows are generated from the catalogs, on whose crates xtask does not depend.
 pub(crate) const PAGE: &str = "docs/metrics.md";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,11 +18,11 @@ pub(crate) struct Metric {
     pub(crate) labels: Vec<String>,
 }
 
-/// All metrics by their names.
+/// All metrics by name.
 #[derive(Debug, Default)]
 pub(crate) struct Table(BTreeMap<String, Metric>);
 
-/// What the name in a query stands for.
+/// Metric that a name in a query refers to.
 pub(crate) struct Named<'a> {
     pub(crate) metric: &'a Metric,
     /// `_bucket`, `_sum` or `_count` of a histogram.
@@ -32,10 +32,10 @@ pub(crate) struct Named<'a> {
 const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 impl Table {
-    /// Reads the rows: name, type, unit, labels, meaning.
+    /// Parses the rows: name, type, unit, labels, meaning.
     pub(crate) fn read(page: &str) -> Self {
         let mut metrics: BTreeMap<_, _> = page.lines().filter_map(row).collect();
-        // Prometheus makes it for each target
+        // Prometheus generates it for each target
         let up = Metric {
             kind: Kind::Gauge,
             labels: Vec::new(),
@@ -44,7 +44,7 @@ impl Table {
         Self(metrics)
     }
 
-    /// Adds what rules record, for each job.
+    /// Adds the metrics of recording rules.
     pub(crate) fn with_recorded(mut self, names: impl IntoIterator<Item = String>) -> Self {
         let recorded = names.into_iter().map(|name| {
             let metric = Metric {

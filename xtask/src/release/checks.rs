@@ -1,4 +1,4 @@
-//! Tools that look at what would be published. They are compiled on demand, into the tools folder: neither `setup` nor
+//! Tools that check what would be published. They are compiled on demand into the tools folder; neither `setup` nor
 //! `ci` needs them.
 
 use crate::metadata::Package;
@@ -7,19 +7,19 @@ use crate::{Result, command};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Programs and their pinned versions, as the registry of crates has them.
+/// Programs and their pinned versions on crates.io.
 const MACHETE: (&str, &str) = ("cargo-machete", "0.9.2");
 const DENY: (&str, &str) = ("cargo-deny", "0.20.2");
 const SEMVER_CHECKS: (&str, &str) = ("cargo-semver-checks", "0.51.0");
 
-/// Fails if a manifest names a dependency that no source file uses.
+/// Fails if a manifest has a dependency that no source file uses.
 pub(super) fn unused_dependencies() -> Result<()> {
     let program = installed(MACHETE)?;
     command::run(command::program(program).args(["crates", "dev", "xtask"]))
 }
 
-/// Fails if a dependency has a license that `deny.toml` does not list, is banned there, or comes from somewhere else than
-/// the registry. Advisories change by the day: the workflow asks for them.
+/// Fails if a dependency has a license that `deny.toml` does not list, is banned there, or comes from elsewhere than
+/// the registry. Advisories change daily, so the workflow checks them.
 pub(super) fn licenses_and_sources() -> Result<()> {
     let program = installed(DENY)?;
     command::run(command::program(program).args([
@@ -31,15 +31,15 @@ pub(super) fn licenses_and_sources() -> Result<()> {
     ]))
 }
 
-/// Compares the public API with that of `baseline`; without one, with that of the newest tag `v*`; without a tag there is
-/// nothing to break.
+/// Compares the public API with that of `baseline`, by default that of the newest tag `v*`; without a tag there is
+/// nothing to compare.
 pub(super) fn public_api(baseline: Option<&str>, published: &[&Package]) -> Result<()> {
     let Some(baseline) = baseline.map_or_else(newest_tag, |tag| Ok(Some(tag.to_owned())))? else {
         println!("no tag v*: there is no public API to compare with");
         return Ok(());
     };
     let program = installed(SEMVER_CHECKS)?;
-    // macros are in the API of the crate that passes them on
+    // macros are in the API of the crate that re-exports them
     let libraries = published
         .iter()
         .filter(|package| package.targets_of("lib").next().is_some());
@@ -47,7 +47,7 @@ pub(super) fn public_api(baseline: Option<&str>, published: &[&Package]) -> Resu
         let mut check = command::program(&program);
         check.args(["semver-checks", "--baseline-rev", &baseline]);
         check.args(["--package", &package.name, "--only-explicit-features"]);
-        // by itself it would turn on the one that compiles the engine too
+        // by default it would also enable the feature that compiles libduckdb
         for feature in package.cheap_features() {
             check.args(["--features", feature]);
         }
@@ -81,7 +81,7 @@ fn newest_tag() -> Result<Option<String>> {
     Ok(tags.lines().next().map(str::to_owned))
 }
 
-/// Path of a program, compiled first if this version is not there yet.
+/// Returns the path of a program, compiled first if this version is missing.
 fn installed((name, version): (&str, &str)) -> Result<PathBuf> {
     let folder = tools_dir().join("release");
     let program = folder.join("bin").join(name);

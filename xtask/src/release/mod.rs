@@ -1,4 +1,4 @@
-//! `cargo xtask release`: what would be published, in which order, and what still stands in its way.
+//! `cargo xtask release`: reports what would be published, in which order, and what prevents it.
 
 mod checks;
 
@@ -57,7 +57,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// A crate comes after everything of ours that it needs. Development dependencies do not count: they are not published.
+/// Orders the crates so that each comes after its dependencies. Dev-dependencies do not count, as they are not
+/// published.
 fn publication_order<'a>(crates: &[&'a Package]) -> Result<Vec<&'a Package>> {
     let ours: BTreeSet<&str> = crates.iter().map(|package| package.name.as_str()).collect();
     let (mut order, mut done) = (Vec::new(), BTreeSet::new());

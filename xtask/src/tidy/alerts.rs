@@ -1,4 +1,4 @@
-//! Every alert has a runbook, and names it; and a view of the admin page that is there.
+//! Checks that every alert links a runbook and a view of the admin page, both of which have to exist.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ fn of_file(root: &Path, file: PathBuf) -> Vec<Finding> {
     findings
 }
 
-/// Files that name findings, besides those of [`FINDINGS`].
+/// Files with findings outside [`FINDINGS`].
 const RULES: [&str; 2] = [
     "crates/kearney-platform/src/rules.rs",
     "crates/ops-layer/src/serve/crowded.rs",
@@ -50,7 +50,7 @@ fn text_of(path: &Path) -> String {
     lines.collect()
 }
 
-/// Alerts whose `admin_url` is missing, or names a section or a finding that is not there.
+/// Returns alerts whose `admin_url` is missing, or names a section or finding that does not exist.
 fn without_view(
     file: &Path,
     lines: &[(usize, String)],

@@ -1,4 +1,4 @@
-//! Parts that every crate has: a README, a CHANGELOG, a description and a license.
+//! Checks that every crate has a README, a CHANGELOG, a description and a license.
 
 use super::Finding;
 use crate::metadata::{Metadata, Package};

@@ -1,4 +1,5 @@
-//! The dashboards are what Grafana takes, and they and the alerts ask for metrics that exist, in a way that means something.
+//! Checks that Grafana accepts the dashboards, and that their queries and those of the alerts use existing metrics
+//! correctly.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use super::Finding;
 use crate::promql::{Place, Query, Table, faults, queries, table};
 
-/// Panels that show numbers, which have a unit.
+/// Types of panels that show numbers, and need a unit.
 const WITH_UNIT: [&str; 5] = ["timeseries", "stat", "table", "heatmap", "gauge"];
 const COLUMNS: u64 = 24;
 const SCHEMA: u64 = 39;
@@ -64,7 +65,7 @@ fn of_queries(asked: &[Query], table: &Table, place: Place) -> Vec<Finding> {
     each.collect()
 }
 
-/// What is wrong with the dashboard as a whole.
+/// Returns errors of the dashboard as a whole.
 fn of_frame(dashboard: &Value) -> Vec<String> {
     let mut told = Vec::new();
     let uid = dashboard["uid"].as_str().unwrap_or_default();
@@ -121,7 +122,7 @@ fn of_panel(panel: &Value) -> Vec<String> {
     told
 }
 
-/// Panels have an id each, lie within the columns, and on no other panel.
+/// Checks that panels have unique ids, lie within the columns, and do not overlap.
 fn of_places(dashboard: &Value) -> Vec<String> {
     let mut told = Vec::new();
     let mut taken = BTreeSet::new();

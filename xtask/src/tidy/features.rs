@@ -1,4 +1,4 @@
-//! Each crate has a feature table that says what its manifest says: in its README, in lib.rs, or in both.
+//! Checks that each crate has a feature table that matches its manifest: in its README, in lib.rs, or in both.
 
 use super::{Finding, lines_of};
 use crate::metadata::{Metadata, Package};
@@ -48,7 +48,7 @@ fn compare(package: &Package, file: &Path, rows: &BTreeMap<&str, usize>) -> Vec<
     missing.chain(unknown).collect()
 }
 
-/// A README as it is; of a source file the text of its `//!` lines.
+/// Returns the lines of a README, or of a source file the text of its `//!` lines.
 fn introduction(path: &Path) -> Vec<(usize, String)> {
     let lines = lines_of(path);
     if path.extension().is_some_and(|extension| extension == "md") {
@@ -64,7 +64,7 @@ fn introduction(path: &Path) -> Vec<(usize, String)> {
         .collect()
 }
 
-/// The first cells of the table whose header starts with `| feature` (any case).
+/// Returns the feature names in the first column of the table whose header starts with `| feature` (any case).
 fn rows(lines: &[(usize, String)]) -> Option<BTreeMap<&str, usize>> {
     let plain = |line: &str| line.to_lowercase().replace(['`', '*'], "");
     let header = lines
@@ -78,7 +78,7 @@ fn rows(lines: &[(usize, String)]) -> Option<BTreeMap<&str, usize>> {
     Some(names.collect())
 }
 
-/// A first cell may name several features, each in backticks.
+/// Returns the names in backticks in the first cell, which may contain several.
 fn names_in(line: &str) -> impl Iterator<Item = &str> {
     let cell = line.split('|').nth(1).unwrap_or_default();
     cell.split('`').skip(1).step_by(2)

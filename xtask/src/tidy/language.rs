@@ -1,18 +1,19 @@
-//! Language of the project: openings of doc comments, titles of their sections, US spelling of identifiers and prose.
+//! Language of the project: first words of doc comments, titles of their sections, US spelling of identifiers and
+//! prose.
 
 use super::{Finding, lines_of};
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Words that open no doc comment: a verb or a noun does.
+/// Words that must not start a doc comment, which starts with a verb or a noun.
 const NO_OPENING: [&str; 10] = [
     "What", "Whether", "How", "Where", "Who", "Whose", "Why", "That", "Of", "When",
 ];
-/// Maximum share of such openings in a crate, in percent.
+/// Maximum share of such first words in a crate, in percent.
 const MOST_PERCENT: f64 = 1.0;
 
-/// Section titles that mean one of ours, and ours.
+/// Section titles to avoid, and the title to use instead.
 const TITLES: [(&str, &str); 9] = [
     ("Features", "Feature flags"),
     ("Guarantee", "Guarantees"),
@@ -25,7 +26,7 @@ const TITLES: [(&str, &str); 9] = [
     ("Example", "Examples"),
 ];
 
-/// Parts of words that US English spells otherwise.
+/// Parts of words in British spelling, and their US spelling.
 const BRITISH: [(&str, &str); 17] = [
     ("artefact", "artifact"),
     ("catalogue", "catalog"),
@@ -88,7 +89,8 @@ pub(super) fn check(root: &Path, files: &[PathBuf]) -> Vec<Finding> {
     findings
 }
 
-/// Pages and sources. Changelogs name what was renamed, and this file the words that are not used.
+/// Returns `true` for pages and sources, except changelogs, which name what was renamed, and this file, which lists the
+/// words to avoid.
 fn is_prose(file: &Path) -> bool {
     let is = |name: &str| file.file_name().is_some_and(|found| found == name);
     let extension = file.extension().and_then(|extension| extension.to_str());
@@ -101,7 +103,7 @@ fn prose(file: &Path, lines: &[(usize, String)]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in lines {
         let line = line.to_lowercase();
-        // files of others have names of their own
+        // names of other projects' files keep their spelling
         if line.contains("\"licence\"") {
             continue;
         }
@@ -126,7 +128,7 @@ fn crate_of(file: &Path) -> String {
     })
 }
 
-/// Number of doc comments, and those that open with one of [`NO_OPENING`].
+/// Number of doc comments, and those that start with one of [`NO_OPENING`].
 #[derive(Default)]
 struct Openings {
     total: usize,

@@ -1,4 +1,4 @@
-//! The dependency law of docs/architecture.md: who may depend on whom.
+//! Checks the dependency law of docs/architecture.md: which crate may depend on which.
 
 use super::{Finding, lines_of};
 use crate::metadata::{Dependency, Metadata, Package};
@@ -40,13 +40,13 @@ pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {
     findings
 }
 
-/// The article of the law that this dependency breaks.
+/// Returns the article of the law that this dependency breaks.
 fn broken_article(
     package: &Package,
     dependency: &Dependency,
     ours: &[&str],
 ) -> Option<&'static str> {
-    // a crate may name itself for its tests, to turn its own features on
+    // for its tests a crate may depend on itself, to enable its own features
     let is_ours = ours.contains(&dependency.name.as_str()) && dependency.name != package.name;
     let is_normal = dependency.kind.is_none();
     match package.name.as_str() {
@@ -83,12 +83,12 @@ fn broken_article(
     }
 }
 
-/// A dev-dependency without a version, which cargo leaves out of packages.
+/// Returns `true` for a dev-dependency on `dev` without a version, which cargo leaves out of packages.
 fn is_shared_bench(dependency: &Dependency) -> bool {
     dependency.name == "dev" && dependency.kind.as_deref() == Some("dev") && dependency.req == "*"
 }
 
-/// data-cache and its macros are released in step.
+/// Checks that data-cache pins the version of its macros, which are released together with it.
 fn exact_macros(package: &Package) -> Option<Finding> {
     let loose = package
         .dependencies

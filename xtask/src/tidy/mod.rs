@@ -1,4 +1,5 @@
-//! `cargo xtask tidy`: what no compiler checks. Each check is a function in its own file that hands back findings.
+//! `cargo xtask tidy`: checks that the compiler does not do. Each check is a function in its own file that returns
+//! findings.
 
 mod alerts;
 mod circles;
@@ -22,7 +23,7 @@ use crate::{Result, command, workspace};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// One thing that drifted, and where.
+/// A deviation and its place.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Finding {
     file: PathBuf,
@@ -92,7 +93,7 @@ pub(crate) fn run() -> Result<()> {
     }
 }
 
-/// The tables that `cargo xtask perf` wrote are as it wrote them.
+/// Checks that the tables written by `cargo xtask perf` are unchanged.
 fn performance(root: &Path) -> Vec<Finding> {
     let path = root.join(tables::DOCUMENT);
     let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -102,7 +103,7 @@ fn performance(root: &Path) -> Vec<Finding> {
         .collect()
 }
 
-/// What git knows or would add, relative to the checkout.
+/// Returns the files that git tracks or would add, relative to the checkout.
 fn tracked_files() -> Result<Vec<PathBuf>> {
     let output = command::output(command::program("git").args([
         "ls-files",
@@ -125,7 +126,7 @@ fn tracked_files() -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// The text of a file with its lines counted from one; nothing if it is absent or not text.
+/// Returns the numbered lines of a file; none if it is missing or not text.
 fn lines_of(path: &Path) -> Vec<(usize, String)> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines()

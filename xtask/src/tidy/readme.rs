@@ -1,4 +1,4 @@
-//! The crate table of the top README names exactly the crates of the workspace.
+//! Checks that the crate table of the root README names exactly the crates of the workspace.
 
 use super::{Finding, lines_of};
 use crate::metadata::Metadata;
@@ -32,7 +32,7 @@ fn compare(readme: &Path, lines: &[(usize, String)], names: &[&str]) -> Vec<Find
     findings
 }
 
-/// `| [`ops-log`](crates/ops-log) | ...`
+/// Returns the name in a row such as `| [`ops-log`](crates/ops-log) | ...`.
 fn row_name(line: &str) -> Option<&str> {
     line.strip_prefix("| [`")?
         .split_once('`')

@@ -1,4 +1,4 @@
-//! Each runbook of an alert says which alert, and names a panel that exists.
+//! Checks that the runbook of an alert names the alert, and a panel that exists.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ fn panels(root: &Path) -> Vec<String> {
 fn faults(text: &str, alerts: &[String], panels: &[String]) -> Vec<String> {
     let mut told = Vec::new();
     let Some(line) = text.lines().find(|line| line.starts_with("Alert:")) else {
-        return told; // not every runbook has an alert
+        return told; // not every runbook belongs to an alert
     };
     for name in line.split('`').skip(1).step_by(2) {
         if !alerts.iter().any(|alert| alert == name) {

@@ -1,4 +1,4 @@
-//! Packages made up for tests.
+//! Sample packages for tests.
 
 use crate::metadata::{Dependency, Metadata, Package};
 

@@ -1,5 +1,6 @@
-//! Law 7 of docs/architecture.md: which crates' types public signatures name, so that the next major version of one is not
-//! ours. Functions, fields, variants, aliases, traits, `impl From<..>` and re-exports are read; what a derive adds is not.
+//! Checks law 7 of docs/architecture.md: the crates whose types occur in public signatures, so that a new major version
+//! of such a crate does not force one here. Covers functions, fields, variants, aliases, traits, `impl From<..>` and
+//! re-exports, but not derives.
 
 use super::Finding;
 use crate::metadata::{Metadata, Package};
@@ -7,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 
-/// Crates that every signature may name.
+/// Crates that may occur in every signature.
 const EVERYWHERE: [&str; 3] = ["http", "serde", "slog"];
 
-/// Crates that the signatures of one file or folder (`/` at its end; empty: all) below `src` may name.
+/// Crates that may occur in the signatures of one file or folder below `src` (a folder ends with `/`; empty: all).
 const ADAPTERS: [(&str, &str, &[&str]); 12] = [
     ("data-cache", "", &["arrow"]),
     ("ops-admin", "router.rs", &["axum"]),
@@ -75,7 +76,7 @@ fn is_allowed(package: &str, file: &Path, krate: &str) -> bool {
         })
 }
 
-/// Names of the crates that a package depends on, as code writes them, without those of this workspace.
+/// Returns the crates that a package depends on, in their spelling in code, without those of this workspace.
 fn foreign_names(package: &Package, ours: &BTreeSet<String>) -> BTreeSet<String> {
     let normal = package.dependencies.iter().filter(|d| d.kind.is_none());
     let names = normal.map(|dependency| dependency.name.replace('-', "_"));
@@ -118,7 +119,7 @@ fn exposed(text: &str, foreign: &BTreeSet<String>) -> syn::Result<BTreeSet<Expos
 
 struct Reader<'a> {
     foreign: &'a BTreeSet<String>,
-    /// Names that the file imports, with the crate that each is from.
+    /// Imported names of the file, each with its crate.
     imported: BTreeMap<String, String>,
     found: BTreeSet<Exposed>,
 }
@@ -142,7 +143,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Crate, name and line of each foreign name that a declaration brings in.
+    /// Returns crate, name and line of each foreign name that a declaration imports.
     fn named_by(&self, item: &syn::ItemUse) -> Vec<(String, String, usize)> {
         let mut found = Vec::new();
         let mut left = vec![(None::<String>, &item.tree)];
@@ -209,7 +210,7 @@ impl Reader<'_> {
 
     fn implementation(&mut self, item: &syn::ItemImpl) {
         if let Some((_, path, _)) = &item.trait_ {
-            // the trait itself is why the implementation exists; what it takes is a choice
+            // the trait itself is the purpose of the implementation; its arguments are a choice
             let arguments = path.segments.last().map(|segment| &segment.arguments);
             if let Some(arguments) = arguments {
                 self.visit_path_arguments(arguments);
@@ -251,7 +252,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 }
 
 fn is_public(visibility: &syn::Visibility) -> bool {
-    // `unreachable_pub` is denied: what is `pub` can be reached
+    // `unreachable_pub` is denied, so `pub` items are public
     matches!(visibility, syn::Visibility::Public(_))
 }
 

@@ -1,9 +1,9 @@
-//! The shape of the sources: lib.rs introduces and holds no logic; a file is one concept and stays short.
+//! Checks the shape of the sources: lib.rs only introduces and has no logic; other files are short.
 
 use super::{Finding, lines_of};
 use std::path::{Path, PathBuf};
 
-/// Lines of a source file before its tests.
+/// Maximum number of lines of a source file before its tests.
 const LONGEST: usize = 600;
 
 pub(super) fn check(root: &Path, files: &[PathBuf]) -> Vec<Finding> {
@@ -37,8 +37,9 @@ fn too_long(file: &Path, lines: &[(usize, String)]) -> Option<Finding> {
     (tests > LONGEST).then(|| Finding::new(file, LONGEST, message))
 }
 
-/// Functions, implementations and types belong into a file of their own. Procedural macros must be declared here, so
-/// a function that follows their attribute may stay; so may the type that makes doctests of the readme.
+/// Finds functions, implementations and types in lib.rs, which belong in other files. Exceptions: procedural macros,
+/// which have to be declared there, so functions after their attribute are accepted, and the type for doctests of the
+/// README.
 fn logic_in_introduction(file: &Path, lines: &[(usize, String)]) -> Option<Finding> {
     let starts = [
         "fn ",

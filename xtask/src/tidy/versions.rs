@@ -1,4 +1,4 @@
-//! One version of each crate that holds process-wide state or whose types cross our crates.
+//! Checks for a single version of each crate that has process-wide state, or whose types are passed between crates.
 
 use super::{Finding, lines_of};
 use crate::metadata::Metadata;
@@ -17,7 +17,7 @@ const ONE_OF_EACH: [&str; 9] = [
     "http",
 ];
 
-/// Depends on `http` 0.2 for its old conversions, and shows it to nobody.
+/// Prefix of the accepted second version of `http`: a dependency needs 0.2 for old conversions, and does not expose it.
 const HTTP_EXCEPTION: &str = "0.2.";
 
 pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {

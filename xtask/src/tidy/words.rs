@@ -1,9 +1,9 @@
-//! Words and paths that belong to one machine, and not into the repository.
+//! Finds words and paths of a single machine, which must not be in the repository.
 
 use super::{Finding, lines_of};
 use std::path::{Path, PathBuf};
 
-/// Each in two halves, so that this file does not find itself.
+/// Forbidden words, each in two halves, so that this file does not match itself.
 const FORBIDDEN: &[(&str, &str, &str)] = &[
     (
         "registry.",
@@ -45,7 +45,7 @@ fn found_in(file: &Path, lines: &[(usize, String)]) -> Vec<Finding> {
     findings
 }
 
-/// A path counts only where it begins, not inside another one such as `docs/tmp/`.
+/// Returns `true` if a path occurs on its own, not inside another one such as `docs/tmp/`.
 fn stands_alone(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();

@@ -1,11 +1,11 @@
-//! Processor time that other processes take while something is measured: with much of it the figures are of no use.
+//! Processor time of other processes during a measurement: if it is large, the figures are unusable.
 
 use crate::Result;
 use crate::perf::measure::{TICK, ticks};
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// Processor time up to a moment, in ticks.
+/// Processor time up to a point in time, in ticks.
 pub(super) struct Others {
     cores: [usize; 2],
     busy: u64,
@@ -23,7 +23,8 @@ impl Others {
         })
     }
 
-    /// Share of both cores since then that was taken neither by this process, nor by its children that ended, nor by the server.
+    /// Returns the share of both cores since then that was used by neither this process, nor its ended children, nor
+    /// the server.
     pub(super) fn share(&self, server: Duration) -> Result<f64> {
         let now = Self::watch(self.cores)?;
         let ticks = (now.busy - self.busy).saturating_sub(now.own - self.own);
@@ -38,7 +39,7 @@ fn read(path: &str, ticks: impl Fn(&str) -> Option<u64>) -> Result<u64> {
     ticks(&text).ok_or_else(|| format!("{path} has no processor time"))
 }
 
-/// Ticks in which these cores did something: all but the fourth and the fifth of a line, which are idle.
+/// Returns the ticks in which these cores were busy: all fields of a line except the fourth and fifth, which are idle.
 fn busy(stat: &str, cores: [usize; 2]) -> Option<u64> {
     let mut sum = 0;
     for core in cores {

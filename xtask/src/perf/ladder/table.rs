@@ -1,22 +1,22 @@
-//! Figures of all rows and rounds, side by side and beside their goals.
+//! Figures of all rows and rounds, with their goals.
 
 use crate::perf::measure::median;
 use crate::perf::results::Row;
 
-/// The row that the others are compared with.
+/// Row that the others are compared with.
 pub(super) const BARE: &str = "bare";
 
-/// The goals: processor time of a request more than that of `bare`, in µs.
+/// Goals: additional processor time per request compared with `bare`, in µs.
 const GOALS: [(&str, f64); 3] = [("off", 1.5), ("sampled-10", 2.5), ("sampled-100", 4.0)];
 
-/// The largest share of what a peer adds at the same sampling.
+/// Maximum share of the cost that a peer adds with the same sampling.
 const PEERS: [(&str, f64); 2] = [("assembled", 0.25), ("foundations", 0.5)];
 
 /// Figures of one row in one round.
 pub(super) struct Sample {
-    /// Processor time of a request in µs.
+    /// Processor time per request in µs.
     pub(super) cpu: f64,
-    /// The part of it that is not the kernel's.
+    /// User part of the processor time.
     pub(super) user: f64,
     pub(super) requests_a_second: f64,
     /// Latencies in ms.
@@ -24,9 +24,9 @@ pub(super) struct Sample {
     pub(super) p99: f64,
     /// Resident memory in MiB.
     pub(super) memory: f64,
-    /// Spans of a request that reached the collector.
+    /// Number of spans per request that reached the collector.
     pub(super) spans: f64,
-    /// Share of both cores that other processes took meanwhile.
+    /// Share of both cores used by other processes meanwhile.
     pub(super) others: f64,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Median over the rounds of a figure of this row and of `bare` in the same round.
+    /// Returns the median over all rounds of a figure of this row and of `bare` in the same round.
     fn median(&self, row: &str, figure: impl Fn(&Sample, &Sample) -> f64) -> Option<f64> {
         let of = |row: &str| {
             let at = self.rows.iter().position(|found| found == row)?;
@@ -48,7 +48,7 @@ impl Table {
         Some(median(&mut values)[1])
     }
 
-    /// Median of the processor time of a request more than that of `bare`, in µs.
+    /// Returns the median of the additional processor time per request compared with `bare`, in µs.
     fn more(&self, row: &str) -> Option<f64> {
         self.median(row, |sample, bare| sample.cpu - bare.cpu)
     }
@@ -87,7 +87,7 @@ impl Table {
         );
     }
 
-    /// The goals of rows that were measured.
+    /// Returns the goals of measured rows.
     pub(super) fn goals(&self) -> Vec<Row> {
         let mut goals = Vec::new();
         for (row, goal) in GOALS {

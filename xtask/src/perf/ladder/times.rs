@@ -1,7 +1,8 @@
-//! `cargo xtask perf ladder --times`: processor time of one request, part by part and beside other projects' telemetry.
+//! `cargo xtask perf ladder --times`: processor time of one request, part by part and compared with other projects'
+//! telemetry.
 //!
-//! The program is `perf/peers/ladder`, of which each row is a process on a core of its own. The load and the collector are on
-//! another, so that neither is in a figure.
+//! The program is `perf/peers/ladder`; each row is a process on a dedicated core. Load and collector are on another
+//! core, so that they do not affect the figures.
 
 use super::others::Others;
 use super::table::{BARE, Sample, Table};
@@ -17,10 +18,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-/// A row whose collector is an address where nobody listens.
+/// Row whose collector refuses connections.
 const REFUSED: &str = "refused";
 
-/// The parts of the layer, then the peers: each with `off`, or the percentage of requests that are sampled.
+/// Parts of the layer, then the peers: each with `off`, or the percentage of sampled requests.
 const ROWS: [&str; 19] = [
     BARE,
     "layer",
@@ -43,7 +44,7 @@ const ROWS: [&str; 19] = [
     "logfire-100",
 ];
 
-/// Rows that older crates have too.
+/// Rows that older versions of the crates have too.
 const CHANGED: [&str; 7] = [
     "nothing",
     "metrics",
@@ -70,7 +71,7 @@ pub(super) struct Options {
     before: Option<PathBuf>,
 }
 
-/// Prints the table, and each goal as reached or missed.
+/// Prints the table, and for each goal if it was reached.
 pub(super) fn run(options: &Options) -> Result<()> {
     let absent = setup::ensure(&[WRK])?;
     let wrk = setup::folder_of(WRK).ok_or_else(|| absent.join("; "))?;
@@ -146,7 +147,7 @@ impl<'a> Bench<'a> {
         let mut allowed = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
         let cores = allowed.next().zip(allowed.next_back());
         let cores = cores.ok_or("the load needs a core beside that of the server")?;
-        // before the collector starts its threads, which stay where this one is
+        // before the collector starts its threads, which inherit the core of this one
         pin(cores.1)?;
         Ok(Self {
             wrk,
@@ -163,7 +164,7 @@ impl<'a> Bench<'a> {
         wrk::ask(self.wrk, &url, 1)?;
         let process = server.child.id();
         let (spans, before) = (self.collector.spans(), threads_time(process, None)?);
-        // outside of the kernel, and in all
+        // user time, and user plus system time
         let ticks = || Ok::<_, String>([ticks_of(process, 1)?, ticks_of(process, 2)?]);
         let ticks_before = ticks()?;
         let others = Others::watch(self.cores)?;
@@ -184,10 +185,10 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Starts a row with nothing of this environment, and waits for its address.
+    /// Starts a row without this environment, and waits for its address.
     fn serve(&self, program: &Path, row: &str) -> Result<Server> {
         let collector = match row {
-            // nobody listens there
+            // nothing listens there
             REFUSED => format!("http://127.0.0.1:{}", free_port()?),
             _ => self.collector.url().to_owned(),
         };
@@ -230,7 +231,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// A row that is served until this is dropped.
+/// A served row; stopped on drop.
 struct Server {
     child: Child,
     address: String,
@@ -238,12 +239,12 @@ struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // it may be gone already
+        // it may have ended already
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 
-/// Moves this thread to a core, and with it the threads and processes that it starts from then on.
+/// Pins this thread to a core, along with threads and processes that it starts afterwards.
 fn pin(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core);

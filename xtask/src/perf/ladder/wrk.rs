@@ -1,10 +1,10 @@
-//! One load by wrk, over 32 connections.
+//! Generates load with wrk over 32 connections.
 
 use crate::{Result, command};
 use std::path::Path;
 use std::time::Duration;
 
-/// Answers of a load, all of them without an error.
+/// Results of a load without errors.
 #[derive(Debug, PartialEq)]
 pub(super) struct Load {
     pub(super) requests: f64,
@@ -13,7 +13,7 @@ pub(super) struct Load {
     pub(super) p99: Duration,
 }
 
-/// Asks an address for a while. Fails if an answer is an error.
+/// Requests an address for a while. Fails if a response is an error.
 pub(super) fn ask(folder: &Path, url: &str, seconds: u64) -> Result<Load> {
     let mut wrk = command::program(folder.join("usr/bin/wrk"));
     let libraries = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
@@ -25,7 +25,7 @@ pub(super) fn ask(folder: &Path, url: &str, seconds: u64) -> Result<Load> {
     read(&told).ok_or_else(|| format!("{}: {told}{complaint}", command::shown(&wrk)))
 }
 
-/// Reads what wrk prints at its end; `None` if that tells of errors.
+/// Parses the final output of wrk; `None` if it reports errors.
 fn read(told: &str) -> Option<Load> {
     if told.contains("Non-2xx") || told.contains("Socket errors") {
         return None;
@@ -47,7 +47,7 @@ fn read(told: &str) -> Option<Load> {
     })
 }
 
-/// Reads `635.00us`, `2.15ms` and `1.20s`.
+/// Parses `635.00us`, `2.15ms` and `1.20s`.
 fn duration(text: &str) -> Option<Duration> {
     let end = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at_checked(end)?;

@@ -1,10 +1,10 @@
-//! Rooms and arrows of one folder, and the circles among them.
+//! Import graph between the files and subfolders ("rooms") of one folder, and its cycles.
 
 use super::{Circle, Import};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// One import for each arrow between two rooms.
+/// One import for each edge between two rooms.
 #[derive(Default)]
 pub(super) struct Graph {
     arrows: BTreeMap<PathBuf, BTreeMap<PathBuf, Import>>,

@@ -1,37 +1,37 @@
-//! Paths that the code of one module mentions: in signatures, bodies, private imports and the tokens of macros.
+//! Paths mentioned in the code of a module: in signatures, bodies, private imports and the tokens of macros.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-/// A path as it is written, `["super", "Line"]`, and its line.
+/// A path as written, such as `["super", "Line"]`, and its line.
 #[derive(Clone, Debug)]
 pub(super) struct Mention {
     pub(super) path: Vec<String>,
     pub(super) line: usize,
-    /// A call such as `line!(..)`: macros are found by their name in the whole crate, too.
+    /// A call such as `line!(..)`: macros are also looked up by name in the whole crate.
     pub(super) is_macro: bool,
 }
 
-/// Names under which a module knows something from elsewhere.
+/// Name under which a module imports an item.
 #[derive(Clone, Debug)]
 pub(super) struct Use {
     pub(super) path: Vec<String>,
-    /// `None`: a glob.
+    /// `None` for a glob.
     pub(super) name: Option<String>,
     pub(super) line: usize,
-    /// A visible `use` passes a name on; only a private one is an import of its file.
+    /// A public `use` re-exports a name; only a private one is an import of its file.
     pub(super) is_private: bool,
 }
 
-/// Returns the mentions of an item; those of modules inside it are left to them.
+/// Returns the mentions of an item, except those in nested modules, which are collected separately.
 pub(super) fn of_item(item: &syn::Item) -> Vec<Mention> {
     let mut collector = Collector::default();
     collector.visit_item(item);
     collector.mentions
 }
 
-/// Returns the names that a `use` declaration brings into its module.
+/// Returns the names that a `use` declaration imports into its module.
 pub(super) fn uses(item: &syn::ItemUse) -> Vec<Use> {
     let mut found = Vec::new();
     if item.leading_colon.is_none() {
@@ -82,7 +82,7 @@ fn flatten(tree: &syn::UseTree, prefix: &mut Vec<String>, is_private: bool, foun
     }
 }
 
-/// True for what is compiled for tests only.
+/// Returns `true` for items compiled only for tests.
 pub(super) fn is_test_only(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let syn::Meta::List(list) = &attribute.meta else {
@@ -112,7 +112,7 @@ impl Collector {
         });
     }
 
-    /// Reads the paths in the tokens of a macro, which have no syntax yet.
+    /// Collects the paths in the tokens of a macro, which are not parsed as Rust syntax.
     fn tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let mut at = 0;
@@ -172,7 +172,7 @@ impl<'ast> Visit<'ast> for Collector {
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        // inside of a function: an import like any other
+        // inside a function: an import like any other
         for import in uses(item) {
             self.add(import.path, import.line, false);
         }
@@ -191,7 +191,7 @@ impl<'ast> Visit<'ast> for Collector {
     fn visit_item_mod(&mut self, _: &'ast syn::ItemMod) {}
 }
 
-/// Returns the attributes of an item, whatever kind it is.
+/// Returns the attributes of an item of any kind.
 pub(super) fn attributes(item: &syn::Item) -> &[syn::Attribute] {
     match item {
         syn::Item::Const(item) => &item.attrs,

@@ -1,5 +1,6 @@
-//! Import circles inside a crate. In each folder of `src` the files and the subfolders are the rooms, and an import is an
-//! arrow between two of them. A circle that passes a folder is a finding; among files alone up to [`MOST_FILES`] are fine.
+//! Finds import cycles inside a crate. The files and subfolders of each folder of `src` are its rooms, and an import is
+//! an edge between two of them. A cycle that includes a folder is a finding; a cycle of files only is accepted up to
+//! [`MOST_FILES`].
 
 mod graph;
 mod mentions;
@@ -12,10 +13,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tree::Tree;
 
-/// Maximum number of files of one folder in one circle.
+/// Maximum number of files of one folder in a cycle.
 const MOST_FILES: usize = 4;
 
-/// A file names something that another file of its crate defines.
+/// Use of an item that another file of the crate defines.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Import {
     from: PathBuf,
@@ -24,7 +25,7 @@ struct Import {
     name: String,
 }
 
-/// Returns the findings, after a line for each crate is printed.
+/// Returns the findings, and prints a line per crate.
 pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in metadata.crates() {
@@ -41,14 +42,14 @@ pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {
     findings
 }
 
-/// The circles of one crate.
+/// Import cycles of one crate.
 #[derive(Default)]
 struct Circles {
     between_folders: Vec<Circle>,
     among_files: Vec<Circle>,
 }
 
-/// Rooms of one folder that reach each other, with an import for each arrow between them.
+/// Rooms of one folder that reach each other, with an import for each edge between them.
 struct Circle {
     rooms: Vec<PathBuf>,
     arrows: Vec<Import>,
@@ -57,7 +58,7 @@ struct Circle {
 fn circles(imports: &[Import]) -> Circles {
     let mut rooms_of: BTreeMap<&Path, Graph> = BTreeMap::new();
     for import in imports {
-        // the folder in which the two files part, and the room of it that each is in
+        // the deepest common folder, and the room of each file in it
         let Some((folder, from, to)) = part(&import.from, &import.to) else {
             continue;
         };
@@ -75,7 +76,7 @@ fn circles(imports: &[Import]) -> Circles {
     circles
 }
 
-/// Splits two files at the deepest folder that holds both: that folder, and the two rooms of it.
+/// Returns the deepest folder that contains both files, and the room of each in it.
 fn part<'a>(from: &'a Path, to: &'a Path) -> Option<(&'a Path, PathBuf, PathBuf)> {
     let folder = from
         .ancestors()
@@ -131,7 +132,7 @@ impl Circle {
 mod tests {
     use super::*;
 
-    /// The circles of a crate with these files.
+    /// Returns the cycles of a crate with these files.
     fn found(files: &[(&str, &str)]) -> Circles {
         let texts = files
             .iter()

@@ -1,4 +1,4 @@
-//! The modules of a crate, and the file in which a path ends.
+//! Modules of a crate; resolves a path to the file that defines it.
 
 use super::Import;
 use super::mentions::{self, Mention, Use};
@@ -10,7 +10,7 @@ type Texts = BTreeMap<PathBuf, String>;
 
 pub(super) struct Tree {
     modules: Vec<Module>,
-    /// Files of the crate's `macro_rules!` by name.
+    /// Files of the crate's `macro_rules!` macros by name.
     macros: BTreeMap<String, PathBuf>,
 }
 
@@ -18,7 +18,7 @@ struct Module {
     file: PathBuf,
     parent: Option<usize>,
     children: BTreeMap<String, usize>,
-    /// Files that define what is found under this module's path: its own, but for exported macros.
+    /// Files that define the items of this module: its own, except for exported macros.
     items: BTreeMap<String, PathBuf>,
     uses: Vec<Use>,
     mentions: Vec<Mention>,
@@ -31,7 +31,7 @@ enum Target {
 }
 
 impl Tree {
-    /// Reads all modules of a crate below its `src`.
+    /// Parses all modules of a crate below its `src`.
     pub(super) fn read(source: &Path) -> Result<Self, String> {
         let mut texts = Texts::new();
         collect(source, source, &mut texts)
@@ -135,7 +135,7 @@ impl Tree {
         self.modules[module].items.insert(name, file.to_owned());
     }
 
-    /// Returns every import of the crate, sorted, without those of a file by itself.
+    /// Returns every import of the crate, sorted, except imports from the same file.
     pub(super) fn imports(&self) -> Vec<Import> {
         let mut imports = BTreeSet::new();
         for (index, module) in self.modules.iter().enumerate() {
@@ -159,7 +159,7 @@ impl Tree {
         imports.into_iter().collect()
     }
 
-    /// Returns the files that define what a path names; none for modules and for names from other crates.
+    /// Returns the files that define the item of a path; empty for modules and for items of other crates.
     fn files_of(&self, module: usize, path: &[String], is_macro: bool) -> BTreeSet<PathBuf> {
         let found = self.resolve(module, path, &mut BTreeSet::new());
         let mut files: BTreeSet<_> = found
@@ -175,7 +175,7 @@ impl Tree {
         files
     }
 
-    /// Follows a path as a module writes it.
+    /// Resolves a path as written in a module.
     fn resolve(
         &self,
         module: usize,
@@ -199,7 +199,7 @@ impl Tree {
         self.follow(start, left, seen)
     }
 
-    /// Follows the rest of a path from a module on, through its children, items and imports.
+    /// Resolves the rest of a path from a module, through its children, items and imports.
     fn follow(
         &self,
         module: usize,
@@ -217,7 +217,7 @@ impl Tree {
         if let Some(child) = here.children.get(name) {
             found.extend(self.follow(*child, rest, seen));
             if !rest.is_empty() {
-                // a function of the same name leads nowhere
+                // a function with the name of a module has no children
                 return found;
             }
         }
