@@ -1,14 +1,14 @@
-//! A collector of spans that throws them away.
+//! A collector that discards all spans.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-/// Starts a collector of spans at a free port of this machine: it answers every request over HTTP with 200 and throws its body away, until
-/// the process ends.
+/// Starts a collector on a free port of loopback. It responds to every HTTP request with 200 and discards the body,
+/// until the process ends.
 ///
 /// # Errors
-/// Fails if there is no port.
+/// Fails if no port can be bound.
 pub fn start() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;

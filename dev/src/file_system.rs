@@ -4,19 +4,19 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A file system, mounted over a folder until this is dropped.
+/// A file system mounted over a folder; unmounted on drop.
 #[derive(Debug)]
 pub struct Mounted(PathBuf);
 
 impl Mounted {
-    /// Mounts one in memory of this size, such as `256k`; `None` where we may not mount one.
+    /// Mounts a file system in memory of this size, such as `256k`; `None` if mounting is not permitted.
     #[must_use]
     pub fn over(folder: &Path, size: &str) -> Option<Self> {
         let options = ["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"];
         Self::with(&options, folder)
     }
 
-    /// Mounts what these arguments of `mount` say; `None` where that may not be.
+    /// Calls `mount` with these arguments; `None` if that fails.
     #[must_use]
     pub fn with<S: AsRef<OsStr>>(options: &[S], folder: &Path) -> Option<Self> {
         let mounted = Command::new("mount")
@@ -33,7 +33,7 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // lazily: something may still be open there
+        // lazily: a file may still be open there
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }

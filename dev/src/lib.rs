@@ -1,5 +1,5 @@
-//! Tools that the benches and tests of several crates share. Never published: the crates name it by path, as a dev-dependency without a
-//! version, which cargo leaves out of their packages.
+//! Tools shared by the benches and tests of several crates. Never published: crates depend on it by path, as a
+//! dev-dependency without a version, which cargo leaves out of their packages.
 #![expect(
     clippy::print_stdout,
     reason = "a bench speaks through its standard output"

@@ -1,4 +1,4 @@
-//! An AWS of this machine: moto, where `cargo xtask setup` could fetch it.
+//! A local AWS: moto, if `cargo xtask setup` could install it.
 #![expect(clippy::unwrap_used, reason = "a test ends where its server fails")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,19 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::tool;
 
-/// A server, which is stopped when dropped.
+/// A running server; stopped on drop.
 #[derive(Debug)]
 pub struct Moto {
     child: Child,
-    /// Address, as a URL.
+    /// URL of the server.
     pub url: String,
 }
 
-/// Objects are private: whoever asks has credentials, which moto does not check.
+/// Objects are private: requests need credentials, which moto does not verify.
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, \
                              SignedHeaders=host, Signature=0";
 
-/// Starting it takes seconds: tests that run at the same time have one.
+/// Shared server: starting takes seconds, so tests that run at the same time share one.
 static RUNNING: Mutex<Weak<Moto>> = Mutex::new(Weak::new());
 
 impl Drop for Moto {
@@ -31,11 +31,11 @@ impl Drop for Moto {
 }
 
 impl Moto {
-    /// Starts one. `None`, told in one line, where moto is not installed.
+    /// Starts moto. `None`, with a line on standard output, if it is not installed.
     ///
     /// # Panics
     ///
-    /// Panics if it does not start, or is not installed where it has to be.
+    /// Panics if it does not start, or if it is not installed although required.
     pub fn start() -> Option<Self> {
         let program = tool::find("python/bin/moto_server", "cargo xtask setup")?;
         let mut child = Command::new(program)
@@ -53,7 +53,7 @@ impl Moto {
         Some(Self { child, url })
     }
 
-    /// Returns the one that runs, else starts it, as [`start`](Self::start) does.
+    /// Returns the running server, or starts one as [`start`](Self::start) does.
     ///
     /// # Panics
     ///
@@ -68,16 +68,16 @@ impl Moto {
         Some(moto)
     }
 
-    /// Makes a bucket.
+    /// Creates a bucket.
     ///
     /// # Panics
     ///
-    /// Panics if moto does not answer with success; so does each call below.
+    /// Panics unless moto responds with success; so does each call below.
     pub fn bucket(&self, name: &str) {
         self.ask("PUT", &format!("/{name}"), b"");
     }
 
-    /// Names of the objects of a bucket.
+    /// Returns the names of the objects in a bucket.
     pub fn names(&self, bucket: &str) -> Vec<String> {
         let text = self.ask("GET", &format!("/{bucket}?list-type=2"), b"");
         let text = String::from_utf8_lossy(&text);
@@ -86,7 +86,7 @@ impl Moto {
         names.collect()
     }
 
-    /// Bytes of an object.
+    /// Returns the content of an object.
     pub fn read(&self, bucket: &str, name: &str) -> Vec<u8> {
         self.ask("GET", &format!("/{bucket}/{name}"), b"")
     }
@@ -101,11 +101,11 @@ impl Moto {
         self.ask("DELETE", &format!("/{bucket}/{name}"), b"");
     }
 
-    /// Returns the body of the answer.
+    /// Sends a request and returns the body of the response.
     fn ask(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
         let host = self.url.trim_start_matches("http://").trim_end_matches('/');
         let length = body.len();
-        // version 1.0: the answer is neither chunked nor kept open
+        // version 1.0: the response is neither chunked nor kept open
         let head = format!(
             "{method} {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: {AUTHORIZATION}\r\nContent-Length: {length}\r\n\r\n"
         );

@@ -1,4 +1,5 @@
-//! A peer of another language: a process that measures itself whenever it reads a line, and answers with nanoseconds.
+//! A comparison program in another language: a process that measures itself for each line it reads, and replies with
+//! nanoseconds.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -36,7 +37,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// Fails if the process ended, or answers with something else than a number.
+    /// Fails if the process ended, or replied with something other than a number.
     pub fn measure(&mut self) -> Result<f64, Box<dyn Error>> {
         writeln!(self.ask)?;
         let mut answer = String::new();

@@ -1,35 +1,35 @@
-//! Ratios of two ways to do the same, taken in one process: both take turns in blocks, and the median of the blocks
-//! counts, so that a noisy machine disturbs both alike.
+//! Ratios of two ways to do the same work, measured in one process: both alternate in blocks, and the median of the
+//! blocks counts, so that a noisy machine disturbs both equally.
 
 use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
 
-/// Pairs of blocks that a ratio is the median of.
+/// Number of pairs of blocks from which a ratio is computed as the median.
 const BLOCKS: usize = 61;
-/// The same for work of which one repetition takes longer than [`LONG`].
+/// Number of pairs for work whose single repetition takes longer than [`LONG`].
 const LONG_BLOCKS: usize = 21;
 const LONG: Duration = Duration::from_millis(5);
-/// Each block repeats its work for about this long.
+/// Target duration of a block.
 const BLOCK: Duration = Duration::from_millis(2);
-/// The same where turns are taken with another process: waiting for it cools caches down.
+/// Target duration of a block when alternating with another process: waiting for it cools down caches.
 const PEER_BLOCK: Duration = Duration::from_millis(60);
-/// With `--check`, a ratio fails at its goal times this.
+/// With `--check`, a ratio fails above its goal times this factor.
 const MARGIN: f64 = 1.25;
-/// A ratio that fails is taken again, this often altogether: what disturbs a measurement does not stay.
+/// Maximum number of measurements of a failing ratio: a disturbance does not persist.
 const ATTEMPTS: usize = 3;
 
-/// Kind of time that counts.
+/// Clock used for measuring.
 #[derive(Clone, Copy)]
 enum Clock {
-    /// The processor's time of this thread: what else the machine does is not in it.
+    /// Processor time of this thread, which excludes other load of the machine.
     Thread,
-    /// For work that other threads do.
+    /// Wall-clock time, for work done by other threads.
     Wall,
 }
 
 impl Clock {
-    /// Seconds that the work takes.
+    /// Returns the duration of the work in seconds.
     fn time(self, work: impl FnOnce()) -> f64 {
         let taken = match self {
             Self::Thread => {
@@ -47,7 +47,7 @@ impl Clock {
     }
 }
 
-/// Prints one line for each measurement; with `--check` it ends the process with 1 if a ratio was missed by 25 %.
+/// Prints one line per measurement; with `--check` it ends the process with 1 if a ratio was missed by 25 %.
 pub struct Ratios {
     clock: Clock,
     check: bool,
@@ -71,7 +71,7 @@ impl Ratios {
         self.check
     }
 
-    /// Measures by the clock on the wall: for work that other threads do.
+    /// Measures wall-clock time, for work done by other threads.
     #[must_use]
     pub fn by_wall_clock(self) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Ratios {
         }
     }
 
-    /// Compares: `ours` may take at most `goal` times what `theirs` takes.
+    /// Compares two ways: `ours` may take at most `goal` times as long as `theirs`.
     pub fn at_most(
         &mut self,
         name: &str,
@@ -100,8 +100,8 @@ impl Ratios {
         }
     }
 
-    /// Compares as [`at_most`](Self::at_most) does, and fails nothing: for a peer of other parts, which cost more or less beside ours from one
-    /// processor to the next.
+    /// Compares as [`at_most`](Self::at_most) does, but never fails: for a peer made of other parts, whose relative
+    /// cost differs from one processor to the next.
     pub fn aimed_at(
         &self,
         name: &str,
@@ -112,11 +112,11 @@ impl Ratios {
         measure(self.clock, &mut ours, &mut theirs).tell(name, goal, peer);
     }
 
-    /// Compares with a peer that measures itself and answers with nanoseconds, such as one of another language.
+    /// Compares with a peer that measures itself and returns nanoseconds, such as one in another language.
     ///
     /// # Errors
     ///
-    /// Fails if the peer does.
+    /// Fails if the peer fails.
     pub fn at_most_of<E>(
         &mut self,
         name: &str,
@@ -133,7 +133,7 @@ impl Ratios {
         Ok(())
     }
 
-    /// Compares blocks that a bench has measured itself.
+    /// Compares blocks measured by the bench itself.
     pub fn judge(&mut self, name: &str, goal: f64, peer: &str, blocks: Blocks) {
         let measured = blocks.median();
         measured.tell(name, goal, peer);
@@ -148,7 +148,7 @@ impl Ratios {
         ));
     }
 
-    /// Prints an absolute time, which is never a gate: not even measured with `--check`.
+    /// Prints an absolute time, which is never checked; with `--check` it is not even measured.
     pub fn report(&self, name: &str, work: impl FnMut()) {
         if self.check {
             return;
@@ -168,7 +168,7 @@ impl Ratios {
         }
     }
 
-    /// Prints what was missed, and with `--check` ends the process with 1 if anything was.
+    /// Prints the missed goals, and with `--check` ends the process with 1 if there are any.
     pub fn finish(self) {
         for line in &self.missed {
             println!("missed: {line}");
@@ -197,7 +197,7 @@ fn measure(clock: Clock, mut ours: impl FnMut(), mut theirs: impl FnMut()) -> Me
     blocks.median()
 }
 
-/// Nanoseconds of both in each block, and their ratios.
+/// Nanoseconds of both ways in each block, and their ratios.
 #[derive(Default)]
 pub struct Blocks([Vec<f64>; 3]);
 
@@ -233,10 +233,10 @@ impl Measured {
     }
 }
 
-/// Plan for measuring some work; found while it warms up.
+/// Measuring plan for some work, determined during warm-up.
 struct Plan {
     clock: Clock,
-    /// Repetitions that fill a block.
+    /// Repetitions per block.
     repeats: u32,
     blocks: usize,
 }
@@ -263,14 +263,15 @@ impl Plan {
         self
     }
 
-    /// Nanoseconds for one repetition.
+    /// Measures a block, and returns the nanoseconds of one repetition.
     fn block(&self, work: &mut impl FnMut()) -> f64 {
         let seconds = self.clock.time(|| (0..self.repeats).for_each(|_| work()));
         seconds * 1e9 / f64::from(self.repeats)
     }
 }
 
-/// Returns the middle of the samples, which are sorted; of an even number the upper one, of none NaN.
+/// Returns the median of the samples, which are sorted in place; for an even number the upper one, NaN for an empty
+/// slice.
 pub fn median(samples: &mut [f64]) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,5 +1,5 @@
-//! Other processes: the test binary that runs, started again in a role. It has a test `child::plays_its_role`, which does nothing
-//! unless the process was started in one.
+//! Child processes for tests: runs the current test binary again in a role. The binary needs a test
+//! `child::plays_its_role`, which returns at once unless the process was started in a role.
 #![expect(clippy::unwrap_used, reason = "a test ends where its processes fail")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -9,12 +9,12 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 const ROLE: &str = "OPS_TEST_CHILD_ROLE";
 const DIR: &str = "OPS_TEST_CHILD_DIR";
 
-/// The role of this process and its directory; `None` for one that runs all tests.
+/// Returns the role of this process and its directory; `None` for the process that runs all tests.
 pub fn mine() -> Option<(String, PathBuf)> {
     Some((std::env::var(ROLE).ok()?, std::env::var_os(DIR)?.into()))
 }
 
-/// Waits until the parent tells this process to go on; costs no processor meanwhile.
+/// Waits for a signal of the parent process without using the processor.
 ///
 /// # Panics
 ///
@@ -23,7 +23,7 @@ pub fn told() {
     std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 
-/// A process that is killed with this value.
+/// A child process; killed on drop.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -31,11 +31,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts one.
+    /// Starts the test binary in a role.
     ///
     /// # Panics
     ///
-    /// Panics if it cannot be started; so does each call below if it fails.
+    /// Panics if it cannot be started; each call below panics if it fails.
     pub fn start(role: &str, dir: &Path) -> Self {
         Self::start_as(
             &mut Command::new(std::env::current_exe().unwrap()),
@@ -44,7 +44,7 @@ impl Process {
         )
     }
 
-    /// Starts one by another command, such as one that sets limits.
+    /// Starts the role with another command, such as one that sets limits.
     pub fn start_as(command: &mut Command, role: &str, dir: &Path) -> Self {
         let mut child = command
             .args([
@@ -64,11 +64,11 @@ impl Process {
         Self { child, lines }
     }
 
-    /// Waits for a line that starts like this; `None` if the process ends before. Returns the rest of the line.
+    /// Waits for a line with this start, and returns the rest of the line; `None` if the process ends first.
     pub fn wait_for(&mut self, start: &str) -> Option<String> {
         let mut line = String::new();
         while self.lines.read_line(&mut line).unwrap() > 0 {
-            // the test harness may have begun the line
+            // the test harness may have printed the start of the line
             if let Some(at) = line.find(start) {
                 return Some(line[at + start.len()..].trim().to_owned());
             }
@@ -77,19 +77,19 @@ impl Process {
         None
     }
 
-    /// Ends a wait of the process for [`told`].
+    /// Ends the process's wait in [`told`].
     pub fn tell(&mut self) {
         let told = self.child.stdin.as_mut().unwrap().write_all(b"\n");
         told.unwrap();
     }
 
-    /// `kill -9`.
+    /// Kills the process with SIGKILL and waits for its end.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end; panics unless it succeeded.
     pub fn succeeds(mut self) {
         assert!(self.child.wait().unwrap().success());
     }

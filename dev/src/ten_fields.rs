@@ -1,8 +1,8 @@
-//! The event of ten fields that benches of ops-log write, and where to.
+//! Event with ten fields that the benches of ops-log write, and a writer for it.
 
 use std::io::{self, Write};
 
-/// Writes the event with a macro of ops-log, by a logger.
+/// Writes the event with a macro and a logger of ops-log.
 #[macro_export]
 macro_rules! ten_fields {
     ([$($macro:tt)+], $log:expr) => {
@@ -40,11 +40,11 @@ macro_rules! ten_bound_fields {
     };
 }
 
-/// Writer that takes everything and keeps the newest megabyte at most.
+/// Writer that accepts everything and keeps at most the newest megabyte.
 pub struct Memory(Vec<u8>);
 
 impl Memory {
-    /// Returns an empty buffer with room for two megabytes.
+    /// Returns an empty buffer with capacity for two megabytes.
     #[must_use]
     pub fn new() -> Self {
         Self(Vec::with_capacity(2 << 20))
@@ -58,7 +58,7 @@ impl Default for Memory {
 }
 
 impl Write for Memory {
-    // as in a bench of one file: a renderer that writes in small pieces would pay for calls
+    // inlined as in a bench in a single file: otherwise a renderer that writes in small pieces would pay for calls
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() > 1 << 20 {

@@ -1,9 +1,9 @@
-//! Servers of other projects, which the project's set-up installs.
+//! Servers of other projects, installed by the project's setup.
 
 use std::path::PathBuf;
 
-/// Returns the path of a program below the tools folder. If it is not installed, that is told in one line, or a failure where
-/// every tool has to be there.
+/// Returns the path of a program below the tools folder. If it is not installed, prints a line and returns `None`, or
+/// panics if all tools are required.
 ///
 /// # Panics
 ///

@@ -1,6 +1,7 @@
-//! DataFusion behind Flight SQL: `flight-sql-server [TABLE=FILE]…`, with Parquet and CSV files as tables. It serves on a free
-//! port of loopback, prints `at flight-sql://HOST:PORT`, and ends when its standard input does. With `FLIGHT_SQL_TOKEN` set it
-//! takes calls with that bearer token only; a line on standard input is the next token.
+//! DataFusion behind Flight SQL: `flight-sql-server [TABLE=FILE]…`, with Parquet and CSV files as tables. It serves on
+//! a free port of loopback, prints `at flight-sql://HOST:PORT`, and ends when its standard input does. If
+//! `FLIGHT_SQL_TOKEN` is set, it accepts only calls with that bearer token; a line on standard input replaces the
+//! token.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,7 @@ use datafusion_flight_sql_server::session::SessionStateProvider;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tonic::{Request, Status};
 
-/// Tables, for whoever holds the token.
+/// Tables, accessible with the token.
 struct Sessions {
     context: SessionContext,
     token: Arc<Mutex<Option<String>>>,
@@ -64,7 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Takes lines for tokens, until there is no line any more.
+/// Reads new tokens from standard input until it ends.
 async fn next_tokens(token: Arc<Mutex<Option<String>>>) {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {

@@ -1,5 +1,5 @@
-//! A tonic service and its client. The messages stand here rather than in a `.proto` file, so that no compiler for these is
-//! needed. `ops.serve` speaks HTTP/2, so that a tonic service is a route like any other.
+//! A tonic service and its client. The messages are defined here rather than in a `.proto` file, so that no protobuf
+//! compiler is needed. `ops.serve` speaks HTTP/2, so a tonic service is a route like any other.
 
 use std::error::Error;
 
@@ -72,7 +72,7 @@ impl Prices {
         let mut ask = Request::new(Ask {
             item: item.to_owned(),
         });
-        // the name of the span; without it that is the method of HTTP alone
+        // the route in the span's name; without it the name is only the HTTP method
         ask.extensions_mut().insert(Route::new(METHOD));
         let path = PathAndQuery::from_static(METHOD);
         let codec = ProstCodec::<Ask, Price>::default();

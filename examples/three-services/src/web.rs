@@ -1,6 +1,6 @@
-//! Asks the other two. Each call is a CLIENT span: tonic's by a tower layer of ours, reqwest's by `reqwest-tracing`, whose spans
-//! are spans of `tracing`. That crate passes the context on for versions of OpenTelemetry that it knows; a middleware of five
-//! lines does it for any.
+//! Calls the other two services. Each call is a CLIENT span: tonic's by a tower layer of the ops layer, reqwest's by
+//! `reqwest-tracing`, which creates `tracing` spans. That crate propagates the context only with the OpenTelemetry
+//! versions that it supports; a middleware of five lines does so with any version.
 
 use std::error::Error;
 
@@ -64,7 +64,7 @@ async fn order(
     Ok(Json(Order { item, cents, stock }))
 }
 
-/// Adds the context of the span of `reqwest-tracing` to requests for hosts that may see it.
+/// Adds the context of the `reqwest-tracing` span to requests for hosts that may receive it.
 struct PassContext;
 
 #[async_trait]

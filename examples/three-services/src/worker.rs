@@ -1,5 +1,5 @@
-//! Requests become messages in a channel, which take their context along; the worker at its other end asks SQLite. sqlx logs
-//! events and makes no spans: `query_span` makes the one of the query.
+//! Turns requests into messages on a channel, which carry their context; the worker at its other end queries SQLite.
+//! sqlx logs events and creates no spans: `query_span` creates that of the query.
 
 use std::error::Error;
 
@@ -74,6 +74,6 @@ async fn look_up(job: Job, pool: SqlitePool) {
         count.ok().flatten()
     });
     let answer = answer.await;
-    // who asked may be gone
+    // the requester may be gone
     let _ = reply.send(answer);
 }

@@ -1,5 +1,5 @@
-//! One request is one trace at a collector that is not ours (rotel, `ROTEL` names its program): all spans of three processes with
-//! their parents, every line of the request under its trace id, and metrics beside them.
+//! One request is one trace at a collector of another project (rotel; `ROTEL` names its program): all spans of three
+//! processes with their parents, every line of the request with its trace id, and metrics.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A process, and what it prints.
+/// A process and its output lines.
 struct Process {
     child: Child,
     lines: Receiver<String>,
@@ -38,7 +38,7 @@ impl Process {
         Self { child, lines }
     }
 
-    /// Starts a service of the example; returns its URL, too.
+    /// Starts a service of the example, and returns its URL.
     fn service(name: &str, collector: u16, others: &[(&str, &str)]) -> (Self, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_three-services"));
         let collector = format!("http://127.0.0.1:{collector}");
@@ -74,7 +74,7 @@ impl Process {
         }
     }
 
-    /// Has it end as a service ends: what waits is sent before.
+    /// Stops it with SIGTERM, so that queued telemetry is sent first; returns the remaining lines.
     fn stop(mut self) -> Vec<String> {
         let id = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &id]).status().unwrap();
@@ -127,7 +127,7 @@ fn get(url: &str, path: &str) -> String {
     answer
 }
 
-/// A span or a log record as rotel prints it: its fields, and the service that it is of.
+/// A span or log record as printed by rotel: its fields and its service.
 #[derive(Debug, Default)]
 struct Printed {
     is_span: bool,
@@ -183,7 +183,7 @@ fn one_request_is_one_trace_with_all_parents_lines_and_metrics() {
         printed.extend(service.stop());
     }
 
-    // everything was sent before the services ended; rotel prints what it has before it ends
+    // everything was sent before the services ended; rotel prints the rest before it ends
     let received = rotel.stop();
     for metric in ["http_requests_total", "http_client_requests_total"] {
         let name = format!("-> Name: {metric}");
@@ -231,7 +231,7 @@ fn one_request_is_one_trace_with_all_parents_lines_and_metrics() {
         ]
     );
 
-    // every line that a service printed with this trace id is at the collector under it
+    // every line that a service printed with this trace id has arrived at the collector with it
     let trace = format!(r#""trace_id":"{trace_id}""#);
     let of_request: Vec<_> = printed
         .iter()

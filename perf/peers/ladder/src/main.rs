@@ -1,7 +1,7 @@
-//! One handler, served bare, with the parts of the layer, and with the telemetry of other projects.
+//! Serves one handler bare, with parts of the layer, or with telemetry of other projects.
 //!
-//! `serve ROW COLLECTOR` serves one row on a free port until its input ends. The address goes to standard error, the lines of
-//! logs go to standard output.
+//! `serve ROW COLLECTOR` serves one row on a free port until its standard input ends. The address goes to standard
+//! error, log lines to standard output.
 
 mod ours;
 mod peers;
@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     let ["serve", row, collector] = arguments[..] else {
         return Err("usage: serve ROW COLLECTOR".into());
     };
-    // one thread serves, so that a row is compared with another at the same number of switches
+    // a single thread serves, so that all rows have the same number of context switches
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -32,12 +32,12 @@ fn main() -> Result<()> {
         tokio::spawn(async move { axum::serve(listener, app).await });
         let input = || io::copy(&mut io::stdin().lock(), &mut io::sink());
         tokio::task::spawn_blocking(input).await??;
-        // spans that wait are nobody's
+        // spans that still wait are discarded
         std::process::exit(0)
     })
 }
 
-/// The router of a row: its name, and behind a hyphen the percentage of requests that are sampled.
+/// Returns the router of a row: its name, and after a hyphen the percentage of sampled requests.
 fn app(row: &str, collector: &str) -> Result<Router> {
     let (stack, sampled) = match row.rsplit_once('-') {
         Some((stack, "off")) => (stack, Some(0.0)),

@@ -1,4 +1,4 @@
-//! The layer, part by part.
+//! The ops layer, part by part.
 
 use axum::Router;
 use http::{request, response};
@@ -8,13 +8,13 @@ use tower_layer::Identity;
 
 use crate::Result;
 
-/// Adds to the handler what the row is about.
+/// Adds the layer of the row to the handler.
 pub(crate) fn observed(app: Router, row: &str, collector: &str) -> Result<Router> {
     let lines = log::Config::new().json(true);
     let spans = trace::Config::new("ladder").endpoint(format!("{collector}/v1/traces"));
     let spans = match row {
         "bare" => return Ok(app),
-        // a layer of axum that adds no service: its own boxes are no cost of an observer
+        // an axum layer that adds no service: the boxes of axum are not a cost of an observer
         "layer" => return Ok(app.layer(Identity::new())),
         "nothing" => return Ok(app.layer(ObserveLayer::new((Nothing,)))),
         "metrics" => {
@@ -35,7 +35,7 @@ pub(crate) fn observed(app: Router, row: &str, collector: &str) -> Result<Router
     Ok(app.layer(ops_layer::init(config)?.http()))
 }
 
-/// An observer that looks at nothing.
+/// Observer that does nothing.
 #[derive(Clone, Copy)]
 struct Nothing;
 

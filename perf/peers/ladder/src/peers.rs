@@ -1,4 +1,4 @@
-//! The telemetry of other projects, each set up as its documentation does it, on the same handler.
+//! Telemetry of other projects on the same handler, each set up according to its documentation.
 
 use std::net::UdpSocket;
 use std::sync::{Arc, LazyLock};
@@ -30,8 +30,8 @@ use tracing_subscriber::prelude::*;
 
 use crate::{Result, user};
 
-/// tower-http, tracing-subscriber's JSON, tracing-opentelemetry with the batch exporter over HTTP, and axum-prometheus: a span,
-/// a line, a counter, a histogram and a gauge. With a ratio of 0 without tracing-opentelemetry.
+/// tower-http, tracing-subscriber's JSON, tracing-opentelemetry with the batch exporter over HTTP, and axum-prometheus:
+/// a span, a line, a counter, a histogram and a gauge. With a ratio of 0 without tracing-opentelemetry.
 pub(crate) fn assembled(app: Router, ratio: f64, collector: &str) -> Result<Router> {
     let exported = match ratio {
         0.0 => None,
@@ -65,7 +65,7 @@ pub(crate) fn tower(app: Router, ratio: f64, collector: &str) -> Result<Router> 
     Ok(app.layer(server::Layer::new()))
 }
 
-/// The SDK of OpenTelemetry as it is by default, but for its sampler and the address of its exporter.
+/// Returns the OpenTelemetry SDK with its defaults, except for the sampler and the address of the exporter.
 fn provider(ratio: f64, collector: &str) -> Result<SdkTracerProvider> {
     cryptography()?;
     let exporter = SpanExporter::builder()
@@ -82,8 +82,8 @@ fn provider(ratio: f64, collector: &str) -> Result<SdkTracerProvider> {
     Ok(provider)
 }
 
-/// logfire with the layers of its example for axum: a span and the metrics of HTTP; no line, as its console is off by default. It
-/// samples all.
+/// logfire with the layers of its axum example: a span and the HTTP metrics; no line, as its console is off by default.
+/// It samples every request.
 pub(crate) fn logfire(app: Router, collector: &str) -> Result<Router> {
     cryptography()?;
     let collector = AdvancedOptions::default().with_base_url(collector);
@@ -99,7 +99,7 @@ pub(crate) fn logfire(app: Router, collector: &str) -> Result<Router> {
         .layer(HttpMetricsLayerBuilder::new().build()))
 }
 
-/// Chooses the cryptography of reqwest, which it asks for though nothing here is encrypted.
+/// Chooses the cryptography of reqwest, which requires one although nothing here is encrypted.
 fn cryptography() -> Result<()> {
     let chosen = rustls::crypto::ring::default_provider().install_default();
     Ok(chosen.map_err(|_| "cryptography is chosen already")?)
@@ -113,9 +113,10 @@ mod http_server {
 
 static ENDPOINT: LazyLock<Arc<String>> = LazyLock::new(|| Arc::new("users".to_owned()));
 
-/// foundations, in the handler as its example of an HTTP server has it: a log, a span with a tag, a line and a counter of each
-/// request. Lines are JSON. Its exporter without a compiler of protobuf is a datagram to an agent of Jaeger for each span; the
-/// socket of the agent is here and is never read, which is the cheapest that it can be. With a ratio of 0 its tracing is off.
+/// foundations, used in the handler as in its HTTP server example: a log, a span with a tag, a line and a counter for
+/// each request. Lines are JSON. Its exporter that needs no protobuf compiler sends each span as a datagram to a Jaeger
+/// agent; the agent's socket is here and is never read, the cheapest possible case. With a ratio of 0 its tracing is
+/// off.
 pub(crate) fn foundations(ratio: f64) -> Result<Router> {
     let agent = UdpSocket::bind("127.0.0.1:0")?;
     let mut settings = TelemetrySettings::default();

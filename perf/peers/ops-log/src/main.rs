@@ -1,7 +1,8 @@
-//! The same event by structlog, with json and with orjson, and by zerolog and zap: `cargo xtask bench --package ops-log --peers`.
+//! Compares the same event with structlog, with json and with orjson, and with zerolog and zap: `cargo xtask bench
+//! --package ops-log --peers`.
 //!
-//! All write to memory, with a timestamp and two fields of context; they take turns in blocks, on the processor's time
-//! of the thread, of the process for those of another language. With `--check` a ratio that is missed by 25 % is a failure.
+//! All write to memory, with a timestamp and two context fields. They alternate in blocks, measured by the processor
+//! time of the thread, or of the process for other languages. With `--check`, missing a ratio by 25 % is a failure.
 
 use std::env;
 use std::error::Error;
@@ -40,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Measures beside zerolog and zap, unless there is no compiler of Go.
+/// Compares with zerolog and zap, if a Go compiler is installed.
 fn beside_go(
     tools: &Path,
     ratios: &mut Ratios,
@@ -74,7 +75,7 @@ fn beside_go(
     Ok(())
 }
 
-/// Compiles the program that writes lines with zerolog and zap, from the packages of the distribution alone.
+/// Compiles the program that writes lines with zerolog and zap, only from packages of the distribution.
 fn go_lines(go: &Path) -> Result<Option<PathBuf>, Box<dyn Error>> {
     let root = go.join("usr/lib/go-1.19");
     let compiler = root.join("bin/go");

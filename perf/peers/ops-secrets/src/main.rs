@@ -1,4 +1,4 @@
-//! A warm read of the same secret of the same server, beside AWS's own caching client:
+//! Compares a warm read of the same secret from the same server with AWS's own caching client:
 //! `cargo run --release --manifest-path perf/peers/Cargo.toml -p ops-secrets-peers [-- --check]`.
 
 
@@ -89,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A process cannot set its own variables safely, so this one starts itself with them.
+/// Restarts this process with the variables, since a process cannot set its own variables safely.
 fn again_with_credentials() -> Result<i32, Box<dyn Error>> {
     let mut again = Command::new(std::env::current_exe()?);
     again.args(std::env::args_os().skip(1));
@@ -100,7 +100,7 @@ fn again_with_credentials() -> Result<i32, Box<dyn Error>> {
     Ok(again.status()?.code().unwrap_or(1))
 }
 
-/// Both have the answer at hand, so that one poll is the whole of it and no runtime is in the figures.
+/// Polls once: both have the value cached, so no runtime is measured.
 fn ready<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -120,7 +120,7 @@ fn ours(url: &str) -> Result<Secrets, Box<dyn Error>> {
     Ok(Secrets::new(config)?)
 }
 
-/// The client of AWS, after it created the secret.
+/// Returns the AWS client, after creating the secret.
 async fn theirs(url: &str) -> Result<SecretsManagerCachingClient, Box<dyn Error>> {
     let credentials = Credentials::new("test", "test", None, None, "test");
     let config = || {

@@ -1,9 +1,10 @@
-//! Cost of making a span and sending it, beside the SDK of OpenTelemetry with its batch exporter:
+//! Compares the cost of creating and exporting a span with that of the OpenTelemetry SDK with its batch exporter:
 //! `cargo xtask bench --package ops-trace --peers`.
 //!
-//! Both send over HTTP to one collector, which is another process and throws away what it gets. They take turns in rounds, at whose
-//! end everything is sent. Counted is the time that all threads of this process spend on a processor, and how much of it the thread
-//! does not that makes the spans: the rest is the export. With `--check` a ratio that is missed by 25 % is a failure.
+//! Both send over HTTP to one collector, a separate process that discards all data. They alternate in rounds, and
+//! export everything at the end of each. Measured are the processor time of all threads of this process, and the part
+//! of it outside of the thread that creates the spans, which is the export. With `--check`, missing a ratio by 25 % is
+//! a failure.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -20,7 +21,7 @@ use ops_trace::{Config, Tracer, span};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Spans of one round: three batches of both, and fewer than fit into the queue of both.
+/// Spans of one round: three batches of either exporter, and fewer than the queue of either holds.
 const ROUND: usize = 1536;
 const ROUNDS: usize = 101;
 
@@ -51,7 +52,7 @@ fn measure(collector: &str) -> Result<()> {
     for round in 0..=ROUNDS {
         let our_times = times(|| our_span(&ours), || ours.flush());
         let their_times = times(|| raw_span(&theirs), || drop(provider.force_flush()));
-        // connections are made in the first one
+        // the first round opens the connections
         if round > 0 {
             whole.push(our_times.0, their_times.0);
             export.push(our_times.1, their_times.1);
@@ -71,7 +72,7 @@ fn measure(collector: &str) -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds of all threads for each span of a round, and of all but this one.
+/// Returns the nanoseconds per span of a round: of all threads, and of all threads except this one.
 fn times(work: impl Fn(), flush: impl FnOnce()) -> (f64, f64) {
     let (process, thread) = (ProcessTime::now(), ThreadTime::now());
     (0..ROUND).for_each(|_| work());
@@ -81,9 +82,9 @@ fn times(work: impl Fn(), flush: impl FnOnce()) -> (f64, f64) {
     (of_each(process), of_each(process.saturating_sub(thread)))
 }
 
-/// The SDK as it is by default, but for the address of its exporter.
+/// Returns the SDK with its defaults, except for the address of the exporter.
 fn raw(collector: &str) -> Result<SdkTracerProvider> {
-    // reqwest asks for it, though nothing here is encrypted
+    // reqwest requires a choice although nothing here is encrypted
     let chosen = rustls::crypto::ring::default_provider().install_default();
     chosen.map_err(|_| "cryptography is chosen already")?;
     let exporter = SpanExporter::builder()
