@@ -1,4 +1,4 @@
-//! Commands other than `serve` and `doctor`.
+//! Commands other than `serve`, `doctor` and `healthcheck`.
 
 pub mod black_box;
 pub mod cache;
