@@ -44,9 +44,9 @@ metrics::labels! {
         Network = "network",
         InvalidResponse = "invalid_response",
         CircuitOpen = "circuit_open",
-        /// The provider finds no area around this point, which is an answer.
+        /// The provider finds no area around this point, which is a valid result.
         NoArea = "no_area",
-        /// The platform asks as many questions as it may.
+        /// The limit of concurrent requests to the provider is reached.
         Busy = "busy",
         Cancelled = "cancelled",
     }

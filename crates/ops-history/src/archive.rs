@@ -36,7 +36,7 @@ pub struct Held {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Inventory {
-    /// Each table.
+    /// Content of each table.
     pub tables: Vec<Held>,
     /// Files that are ignored, each with the reason.
     pub skipped: Vec<String>,

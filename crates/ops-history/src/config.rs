@@ -98,7 +98,7 @@ impl Config {
         self
     }
 
-    /// Calls a function at each [`Step`](crate::Step) of writing, which may fail it or end the process.
+    /// Calls a function at each [`Step`](crate::Step) of writing; it can fail the step or end the process.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn on_step(

@@ -98,7 +98,7 @@ fn read(printer: &mut Printer, files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// A file that is followed.
+/// A followed file.
 struct Followed {
     file: PathBuf,
     tail: Tail,

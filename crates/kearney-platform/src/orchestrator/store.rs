@@ -12,7 +12,7 @@ use crate::files;
 
 /// Maximum number of stored runs, including queued and running ones; beyond it the oldest ended runs are deleted.
 pub const RUNS_KEPT: usize = 1000;
-/// Default and maximum number of runs on a page.
+/// Maximum number of runs on a page.
 pub const PAGE_MAX: usize = 100;
 /// Error of a run whose process was killed.
 const ITS_PROCESS_ENDED: &str = "its process ended before the run did";
