@@ -1,5 +1,5 @@
-//! Compares the same event with structlog, with json and with orjson, and with zerolog and zap: `cargo xtask bench
-//! --package ops-log --peers`.
+//! Compares the same event with structlog, with json and with orjson, and with zerolog and zap:
+//! `cargo xtask bench --package ops-log --peers`.
 //!
 //! All write to memory, with a timestamp and two context fields. They alternate in blocks, measured by the processor
 //! time of the thread, or of the process for other languages. With `--check`, missing a ratio by 25 % is a failure.
