@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the benchmarks of all crates, and optionally comparisons with other projects.
 
 use crate::metadata::{Metadata, Package};
+use crate::passed::Content;
 use crate::tools::{DATASETS, GO, LIBDUCKDB, PEERS, PYTHON};
 use crate::{Result, command, setup, workspace};
 use std::process::Command;
@@ -63,22 +64,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Builds the benchmarks of `check_ratios`, so that nothing is compiled during measurements.
-pub(crate) fn build_ratios(metadata: &Metadata) -> Result<()> {
+pub(crate) fn build_ratios(metadata: &Metadata, content: &Content) -> Result<()> {
     for package in with_ratios(metadata) {
-        command::run(ratios(package).arg("--no-run"))?;
+        if !content.has_passed(&content.of_benchmarks(package), &check_of_ratios(package)) {
+            command::run(ratios(package).arg("--no-run"))?;
+        }
     }
     Ok(())
 }
 
-/// Checks the ratios of all crates that have them, with as few features as each benchmark needs.
-pub(crate) fn check_ratios(metadata: &Metadata) -> Result<()> {
-    for (_, mut check) in checks_of_ratios(metadata) {
-        let mut attempts = (0..ATTEMPTS).map(|_| command::run(&mut check));
+/// Checks the ratios of all crates that have them, with as few features as each benchmark needs. Ratios that passed
+/// before with the same content are measured again only with `ci --full`.
+pub(crate) fn check_ratios(metadata: &Metadata, content: &Content) -> Result<()> {
+    for package in with_ratios(metadata) {
+        let (of_benchmarks, mut check) = (content.of_benchmarks(package), check_of_ratios(package));
+        let mut attempts = (0..ATTEMPTS).map(|_| content.check(&of_benchmarks, &mut check));
         // the first of several failures is reported
-        if let Some(Err(failed)) = attempts.next()
-            && !attempts.any(|again| again.is_ok())
-        {
-            return Err(failed);
+        match attempts.next() {
+            Some(Ok(false)) => println!("{}: passed before with the same content", package.name),
+            Some(Err(failed)) if !attempts.any(|again| again.is_ok()) => return Err(failed),
+            _ => {}
         }
     }
     Ok(())
@@ -87,12 +92,15 @@ pub(crate) fn check_ratios(metadata: &Metadata) -> Result<()> {
 /// Returns the ratio bench of each crate that has one, with the crate's name, as checked by `ci`.
 pub(crate) fn checks_of_ratios(metadata: &Metadata) -> Vec<(String, Command)> {
     let crates = with_ratios(metadata).into_iter();
-    let checks = crates.map(|package| {
-        let mut check = ratios(package);
-        check.args(["--", "--check"]);
-        (package.name.clone(), check)
-    });
-    checks.collect()
+    crates
+        .map(|package| (package.name.clone(), check_of_ratios(package)))
+        .collect()
+}
+
+fn check_of_ratios(package: &Package) -> Command {
+    let mut check = ratios(package);
+    check.args(["--", "--check"]);
+    check
 }
 
 fn with_ratios(metadata: &Metadata) -> Vec<&Package> {

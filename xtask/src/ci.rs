@@ -47,7 +47,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     })?;
     steps.take("tidy", tidy::run)?;
     steps.take("alerts", check_alerts)?;
-    steps.take("lint", || command::run(&mut lint(&features)))?;
+    let content = Content::read(&metadata, args.full)?;
+    let of_workspace = |check: &mut Command| {
+        if !content.check(content.of_workspace(), check)? {
+            println!("passed before with the same content");
+        }
+        Ok(())
+    };
+    steps.take("lint", || of_workspace(&mut lint(&features)))?;
     let binary = steps.take("build", || {
         platform::build(Build::WithTests {
             features: &features,
@@ -67,14 +74,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // consecutive checks of single crates leave a core idle; benchmarks use another profile, so both run in parallel
     steps.take("each crate alone, benchmarks built", || {
         thread::scope(|scope| {
-            let built = scope.spawn(|| bench::build_ratios(&metadata));
-            each_alone(&metadata, args.full)?;
+            let built = scope.spawn(|| bench::build_ratios(&metadata, &content));
+            each_alone(&metadata, &content, args.full)?;
             let ended = built.join();
             ended.map_err(|_| "a panic while benchmarks were built".to_owned())?
         })
     })?;
-    steps.take("ratios", || bench::check_ratios(&metadata))?;
-    steps.take("document", || command::run(&mut document(&features)))?;
+    steps.take("ratios", || bench::check_ratios(&metadata, &content))?;
+    steps.take("document", || of_workspace(&mut document(&features)))?;
     steps.take("serve", || serve_and_look(&binary, args.full))?;
     if args.full {
         steps.take("three services", three_services)?;
@@ -132,8 +139,7 @@ fn test(features: &str, full: bool, absent: &Absent) -> Command {
 /// Checks each crate without features and with each single feature, so that no crate relies on features enabled by a
 /// sibling. Features that occur in no source of the crate only enable features of other crates, which are checked
 /// there; `--full` checks them too. Checks that passed before with the same content are repeated only with `--full`.
-fn each_alone(metadata: &Metadata, full: bool) -> Result<()> {
-    let content = Content::read(metadata)?;
+fn each_alone(metadata: &Metadata, content: &Content, full: bool) -> Result<()> {
     let (mut checks, mut known) = (0, 0);
     for package in metadata.crates() {
         let sources = sources(package)?;
@@ -144,9 +150,7 @@ fn each_alone(metadata: &Metadata, full: bool) -> Result<()> {
             let mut check = command::cargo(["check", "--quiet", "--package", &package.name]);
             check.args(["--no-default-features", "--features", feature]);
             checks += 1;
-            if full {
-                command::run(&mut check)?;
-            } else if !content.check(package, &mut check)? {
+            if !content.check(&content.of_library(package), &mut check)? {
                 known += 1;
             }
         }

@@ -14,6 +14,7 @@ pub(crate) mod soak;
 pub(crate) mod tables;
 
 use crate::metadata::Metadata;
+use crate::passed::Content;
 use crate::platform::{self, Build, Served};
 use crate::tools::{DATASETS, GO, LIBDUCKDB, PEERS, PYTHON};
 use crate::workspace::Scratch;
@@ -106,7 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let metadata = Metadata::read()?;
     if wants(Kind::Bench) {
-        bench::build_ratios(&metadata)?;
+        bench::build_ratios(&metadata, &Content::read(&metadata, true)?)?;
         for (name, check) in bench::checks_of_ratios(&metadata) {
             progress(&format!("ratios of {name}"));
             let name = format!("ratios of {name}");

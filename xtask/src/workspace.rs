@@ -1,6 +1,6 @@
 //! Paths of the workspace.
 
-use crate::Result;
+use crate::{Result, command};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -57,7 +57,30 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A unique folder, removed on drop.
+/// Files that git tracks or would add, relative to the checkout.
+pub(crate) fn tracked_files() -> Result<Vec<PathBuf>> {
+    let output = command::output(command::program("git").args([
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]))?;
+    if !output.status.success() {
+        return Err(format!(
+            "git ls-files: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        ));
+    }
+    let names = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(names
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .map(PathBuf::from)
+        .collect())
+}
+
+/// A folder of this value alone, removed when it goes.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {

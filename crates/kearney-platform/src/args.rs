@@ -29,7 +29,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Reads the command line of this process. A variable that is empty counts as unset.
+    /// Parses the command line of this process. Empty variables count as unset.
     pub fn of_process() -> Self {
         let matches = without_empty_variables(Self::command()).try_get_matches();
         let matches = matches.unwrap_or_else(|error| refuse(&error));
@@ -59,7 +59,7 @@ impl Cli {
     }
 }
 
-/// Variables whose value `off`, in any case, is that of none; so is white space alone, and some around it changes nothing.
+/// Variables for which `off` (in any case) and white space count as unset; white space around a value is ignored.
 const MAY_BE_OFF: [&str; 2] = ["OPS_BLACK_BOX", "OPS_HISTORY_DIR"];
 
 fn without_empty_variables(command: clap::Command) -> clap::Command {
@@ -327,7 +327,7 @@ fn instant(text: &str) -> Result<SystemTime, Refused> {
         let then = SystemTime::now().checked_sub(ago);
         return then.ok_or(Refused("the duration is too long"));
     }
-    // without an offset it is UTC
+    // times without an offset are in UTC
     parse_instant(text)
         .or_else(|_| parse_instant(&format!("{text}Z")))
         .map_err(|_| {
@@ -368,8 +368,8 @@ pub struct Serve {
     pub work: Work,
 }
 
-/// Options of `serve` that stood on the command line; of the others the service reads the variable itself, and knows it as their
-/// origin.
+/// Options of `serve` given on the command line. The service reads the variables of the others itself, so that it can
+/// report the variable as their source.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Said {
     pub host: bool,
@@ -422,7 +422,7 @@ pub struct Runs {
     pub data_dir: PathBuf,
 }
 
-/// Reason why a value is refused.
+/// Reason why a value is rejected.
 #[derive(Debug)]
 struct Refused(&'static str);
 

@@ -19,7 +19,7 @@ mod words;
 
 use crate::metadata::Metadata;
 use crate::perf::tables;
-use crate::{Result, command, workspace};
+use crate::{Result, workspace};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -54,7 +54,7 @@ impl fmt::Display for Finding {
 pub(crate) fn run() -> Result<()> {
     let metadata = Metadata::read()?;
     let root = workspace::root();
-    let files = tracked_files()?;
+    let files = workspace::tracked_files()?;
     let checks = [
         ("dependency law", law::check(&metadata)),
         ("circles", circles::check(&metadata)),
@@ -103,30 +103,7 @@ fn performance(root: &Path) -> Vec<Finding> {
         .collect()
 }
 
-/// Returns the files that git tracks or would add, relative to the checkout.
-fn tracked_files() -> Result<Vec<PathBuf>> {
-    let output = command::output(command::program("git").args([
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ]))?;
-    if !output.status.success() {
-        return Err(format!(
-            "git ls-files: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        ));
-    }
-    let names = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(names
-        .split('\0')
-        .filter(|name| !name.is_empty())
-        .map(PathBuf::from)
-        .collect())
-}
-
-/// Returns the numbered lines of a file; none if it is missing or not text.
+/// The text of a file with its lines counted from one; nothing if it is absent or not text.
 fn lines_of(path: &Path) -> Vec<(usize, String)> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines()
