@@ -1,4 +1,4 @@
-//! Stopping what nobody waits for.
+//! Cancellation of work that no caller waits for.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::sync::Mutex;
 
 type Stop = Box<dyn FnOnce() + Send>;
 
-/// Tells an engine that nobody waits for an answer any more.
+/// Notifies an engine that no caller waits for the result any more.
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<Mutex<State>>);
 
@@ -20,13 +20,13 @@ enum State {
 }
 
 impl Cancel {
-    /// Returns `true` if nobody waits any more.
+    /// Returns `true` if no caller waits any more.
     pub fn is_cancelled(&self) -> bool {
         matches!(*self.0.lock(), State::Cancelled)
     }
 
-    /// Runs `work`, during which `stop` may be called once, from another thread. `None` if it is too late to begin.
-    /// After this returns `stop` is not called, nor is it running.
+    /// Runs `work`, during which `stop` may be called once, from another thread. Returns `None` without running `work`
+    /// if already cancelled. After this returns, `stop` is neither running nor called later.
     pub fn while_running<T>(
         &self,
         stop: impl FnOnce() + Send + 'static,
@@ -50,12 +50,12 @@ impl Cancel {
     pub(crate) fn cancel(&self) {
         let mut state = self.0.lock();
         if let State::Running(stop) = std::mem::replace(&mut *state, State::Cancelled) {
-            // under the lock, so that the engine has not gone on to somebody else's work
+            // under the lock, so that the engine has not moved on to other work
             stop();
         }
     }
 
-    /// Returns `true` while an engine is at work for it.
+    /// Returns `true` while an engine works on it.
     #[cfg(feature = "testing")]
     pub(crate) fn is_running(&self) -> bool {
         matches!(*self.0.lock(), State::Running(_))

@@ -1,10 +1,10 @@
-//! The time of day, which tests may set.
+//! The wall clock, which tests may set.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-/// Source of the time of day.
+/// Source of the wall-clock time.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Clock {
     #[default]

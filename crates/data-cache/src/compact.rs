@@ -1,16 +1,16 @@
-//! Small results in memory of their own.
+//! Copies of small results.
 //!
-//! An engine hands out its results in allocations that it frees itself, with 0.7 KiB of its own for each column. Of a result
-//! with a few rows these are most of what it takes, and nothing counts them.
+//! An engine returns results in allocations that it frees itself, with an overhead of 0.7 KiB per column. For a result
+//! of a few rows this overhead is most of the memory, and it is not counted.
 
 use arrow::array::{Array, ArrayData, RecordBatch, RecordBatchOptions, make_array};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::error::ArrowError;
 
-/// Bytes of a column above which what the engine adds is less than a twentieth.
+/// Size of a column in bytes above which the engine's overhead is less than a twentieth.
 const SMALL_BYTES: usize = 16 << 10;
 
-/// Copies the batches whose columns are small; the others are shared.
+/// Copies batches whose columns are small and shares the others.
 pub(crate) fn small_ones(batches: &[RecordBatch]) -> Vec<RecordBatch> {
     batches.iter().map(owned).collect()
 }
@@ -21,7 +21,6 @@ fn owned(batch: &RecordBatch) -> RecordBatch {
     if bytes > SMALL_BYTES * batch.num_columns() {
         return batch.clone();
     }
-    // a batch that cannot be copied is kept as it is
     copied(batch).unwrap_or_else(|_| batch.clone())
 }
 
@@ -33,14 +32,14 @@ fn copied(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new_with_options(batch.schema(), columns, &options)
 }
 
-/// Bytes that the buffers show of their allocations.
+/// Returns the number of bytes of the allocations that the buffers cover.
 fn shown_bytes(data: &ArrayData) -> usize {
     let buffers = data.buffers().iter().map(Buffer::len).sum::<usize>();
     let nulls = data.nulls().map_or(0, |nulls| nulls.buffer().len());
     buffers + nulls + data.child_data().iter().map(shown_bytes).sum::<usize>()
 }
 
-/// Copies what the buffers show, and leaves what else their allocations hold.
+/// Copies the bytes that the buffers cover, without the rest of their allocations.
 fn data_of(data: ArrayData) -> Result<ArrayData, ArrowError> {
     let buffers = data.buffers().iter().map(bytes_of).collect();
     let nulls = data.nulls().map(|nulls| {
@@ -53,8 +52,8 @@ fn data_of(data: ArrayData) -> Result<ArrayData, ArrowError> {
     builder.child_data(children).build()
 }
 
-/// A copy as aligned as any type needs, and no more: blocks of a larger alignment are not taken again by the C library's
-/// allocator once they are free, and memory grew to twice its limit.
+/// Copies a buffer with the largest alignment that any type needs, and no larger one: the C library's allocator does
+/// not reuse freed blocks of a larger alignment, and memory grew to twice its limit.
 fn bytes_of(buffer: &Buffer) -> Buffer {
     let word = |bytes: &[u8]| {
         let mut word = [0; 16];

@@ -1,4 +1,4 @@
-//! Engines that answer a query when the cache does not.
+//! Query engines behind the cache.
 
 use std::time::Duration;
 
@@ -11,33 +11,35 @@ use crate::profile::Profile;
 use crate::sql::Dialect;
 use crate::stats::Bypass;
 
-/// A database that a cache can stand in front of. `Warehouse` is one, `FlightSql` another.
+/// A database whose results can be cached. `Warehouse` and `FlightSql` implement it.
 pub trait QueryEngine: Send + Sync + 'static {
-    /// Names the database: two that could answer differently have different names.
+    /// Returns the identity of the database: two databases that
+    /// could return different results have different identities.
     fn identity(&self) -> String;
 
-    /// Name of the database system in telemetry, as OpenTelemetry has it (`db.system.name`).
+    /// Name of the database system in telemetry, as in OpenTelemetry (`db.system.name`).
     fn system(&self) -> &'static str {
         "other_sql"
     }
 
-    /// Language of its statements: it says which spaces mean nothing.
+    /// SQL dialect of the statements; it determines which whitespace is insignificant.
     fn dialect(&self) -> Dialect {
         Dialect::Unknown
     }
 
-    /// Returns `true` if [`state`](Self::state) answers for this statement within microseconds. Otherwise it is asked on a
-    /// thread that may block.
+    /// Returns `true` if [`state`](Self::state) returns within microseconds
+    /// for this statement. Otherwise it is called on a thread that may block.
     fn knows(&self, sql: &str) -> bool {
         let _ = sql;
         true
     }
 
-    /// The state of everything, for a result that may be kept if each name that its volatility comes from is permitted.
+    /// Returns the state of all data, for a volatile statement whose result
+    /// may be stored if every name that makes it volatile is permitted.
     ///
     /// # Errors
     ///
-    /// Fails with the reason why the result must not be kept.
+    /// Fails with the reason why the result must not be stored.
     fn state_if_permitted(
         &self,
         sql: &str,
@@ -47,75 +49,75 @@ pub trait QueryEngine: Send + Sync + 'static {
         self.state(sql)
     }
 
-    /// Seconds for which the current date stays the same, counted from 1970-01-01 00:00 UTC on: a result that is kept by
-    /// permission is kept until the next multiple of them at most. The default is 900, which holds in every time zone whose
-    /// offset is a multiple of 15 minutes; in UTC it may be 86 400.
+    /// Number of seconds for which the current date stays the same, counted from 1970-01-01 00:00 UTC: a result that is
+    /// stored by permission expires at the next multiple of it at the latest. The default is 900, which holds in every
+    /// time zone whose offset is a multiple of 15 minutes; in UTC it may be 86 400.
     fn date_seconds(&self) -> u64 {
         900
     }
 
-    /// The state of what a query reads, or why its result must not be kept.
+    /// Returns the state of the data that a query reads.
     ///
-    /// It is asked before a run, and [`is_current`](Self::is_current) after it. An engine that writes
-    /// changes its answer before a write can be seen, and answers [`Bypass::WriteRunning`] until all of it can.
-    /// It is called for each query: for a statement that it [`knows`](Self::knows) it should take microseconds.
+    /// Called for each query before the run, with [`is_current`](Self::is_current) after it. An engine that writes
+    /// changes its state before a write becomes visible, and returns [`Bypass::WriteRunning`] until the whole write is
+    /// visible. For a statement that the engine [`knows`](Self::knows), it should take microseconds.
     ///
     /// # Errors
     ///
-    /// Fails with the reason why the result must not be kept; the query runs all the same.
+    /// Fails with the reason why the result must not be stored; the query runs nevertheless.
     fn state(&self, sql: &str) -> Result<State, Bypass>;
 
-    /// The state for a statement that this engine does not classify ([`Bypass::Unclassified`]), of a query that asks for its
-    /// result to be cached by [`Query::ttl`](crate::Query::ttl).
+    /// Returns the state for a statement that this engine does not classify ([`Bypass::Unclassified`]), for a query
+    /// that requests caching by [`Query::ttl`](crate::Query::ttl).
     ///
     /// # Errors
     ///
-    /// Fails with the reason why the result must not be kept all the same.
+    /// Fails with the reason why the result must not be stored nevertheless.
     fn state_if_asked(&self, sql: &str) -> Result<State, Bypass> {
         self.state(sql)
     }
 
-    /// Returns `true` if nothing moved since `state` was asked for; asked after a run. Engines may have a cheaper answer.
+    /// Returns `true` if `state` is unchanged; called after a run. Engines may override it with a cheaper check.
     fn is_current(&self, sql: &str, state: &State) -> bool {
         self.state(sql).as_ref() == Ok(state)
     }
 
-    /// Counts changes after which a state may come back, as that of a setting that is set back: a result whose run one of them
-    /// came into is not kept, whatever [`is_current`](Self::is_current) says. The default is 0, for an engine whose states never
-    /// come back.
+    /// Counts changes after which an earlier state may recur, such as a setting that is changed and changed back. A
+    /// result is not stored if the count moved during its run, whatever [`is_current`](Self::is_current) returns. The
+    /// default is 0, for an engine whose states never recur.
     fn changes(&self) -> u64 {
         0
     }
 
-    /// Names the content that every result follows from: the data, the engine's version and settings. The same text on any
-    /// machine, the same answers. `None` if nobody can name it, as of a database that is written: its results stay on this
-    /// machine. It is asked before a run and after it.
+    /// Returns an identifier of everything that determines results: the data, the engine's version and settings. The
+    /// same identifier on any machine means the same results. `None` if there is none, as for a database that is
+    /// written to: its results stay on this machine. Called before and after a run.
     fn content(&self) -> Option<String> {
         None
     }
 
-    /// Checks that this is a statement that may run as a query.
+    /// Checks that the statement may run as a query.
     ///
     /// # Errors
     ///
-    /// Fails for a write and for several statements.
+    /// Fails for a write and for multiple statements.
     fn check(&self, sql: &str) -> Result<(), Error> {
         let _ = sql;
         Ok(())
     }
 
-    /// Runs one statement and waits for all of its result: at least one batch, which carries the schema.
+    /// Runs one statement and waits for its complete result: at least one batch, which carries the schema.
     ///
     /// # Errors
     ///
-    /// Fails with the engine's error, and if `cancel` came first.
+    /// Fails with the engine's error, or if `cancel` was called before the run.
     fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error>;
 
-    /// [`run`](Self::run), with the engine's own account of where the time went if it took longer than `slow`.
+    /// [`run`](Self::run) with the engine's profile of the run if it took longer than `slow`.
     ///
     /// # Errors
     ///
-    /// Fails as [`run`](Self::run) does.
+    /// Fails like [`run`](Self::run).
     fn run_profiled(
         &self,
         sql: &str,
@@ -128,11 +130,11 @@ pub trait QueryEngine: Send + Sync + 'static {
     }
 }
 
-/// The state of what a query reads.
+/// State of the data that a query reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Changes with data, search path and every setting that changes results; the same text, the same answer.
+    /// Changes with the data, the search path and every setting that affects results; equal tokens mean equal results.
     pub token: String,
-    /// The tables that the query may read, in lower case; empty where nobody knows.
+    /// Tables that the query may read, in lower case; empty if unknown.
     pub tables: Vec<String>,
 }

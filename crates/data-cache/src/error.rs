@@ -2,25 +2,25 @@
 
 use std::fmt;
 
-/// An error of a call to this crate.
+/// Error returned by this crate.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
 }
 
-/// Family of an [`Error`].
+/// Category of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An argument or configuration value is refused.
+    /// An argument or configuration value is invalid.
     Input,
     /// A file or directory could not be prepared.
     Io,
-    /// The engine refused or failed the statement.
+    /// The engine rejected the statement, or the statement failed.
     Engine,
-    /// The engine could not be asked: no connection, a login that it does not accept, no answer in time, no room for the
-    /// query at the moment. The same query may succeed later.
+    /// The engine is unavailable: no connection, login rejected, no response in time, or no capacity for the query at
+    /// the moment. The same query may succeed later.
     Unavailable,
 }
 
@@ -47,7 +47,8 @@ impl Error {
         }
     }
 
-    /// Error of an engine that cannot be asked at the moment, for implementations of [`QueryEngine`](crate::QueryEngine).
+    /// Error of an engine that is unavailable at the moment, for
+    /// implementations of [`QueryEngine`](crate::QueryEngine).
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self {
             kind: ErrorKind::Unavailable,
@@ -55,7 +56,7 @@ impl Error {
         }
     }
 
-    /// Family of the error.
+    /// Returns the category of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -1,4 +1,4 @@
-//! Entity tags that follow from content.
+//! Entity tags derived from content.
 
 use std::hash::{Hash as _, Hasher};
 use std::sync::{Arc, OnceLock};
@@ -16,17 +16,17 @@ use sha2::{Digest, Sha256};
 
 use crate::key::hex;
 
-/// Rows that are converted at a time.
+/// Number of rows converted at a time.
 const CHUNK_ROWS: usize = 8192;
 
-/// Computes the weak entity tag (RFC 9110 section 8.8.3) of a body: equal bytes have equal tags, on every machine.
+/// Computes the weak entity tag (RFC 9110 section 8.8.3) of a body. Equal bytes have equal tags on every machine.
 ///
 /// ```
 /// assert_eq!(data_cache::compute_etag("{}"), data_cache::compute_etag(b"{}"));
 /// assert!(data_cache::compute_etag("{}").starts_with("W/\""));
 /// ```
 pub fn compute_etag(body: impl AsRef<[u8]>) -> String {
-    // weak, since a proxy may compress what it stands for (section 8.8.1)
+    // weak, since a proxy may compress the body (section 8.8.1)
     weak(&Sha256::digest(body))
 }
 
@@ -34,12 +34,13 @@ fn weak(digest: &[u8]) -> String {
     format!("W/\"{}\"", hex(&digest[..16]))
 }
 
-/// Digest of the rows of a result, computed when it is asked for; shared by a stored result and its answers.
+/// Digest of the rows of a result, computed on first use and
+/// shared by the stored result and the results returned from it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ContentDigest(Arc<OnceLock<[u8; 32]>>);
 
 impl ContentDigest {
-    /// The tag of these rows in a representation. How they are cut into batches does not matter.
+    /// Returns the tag of these rows in a representation. The division into batches does not matter.
     pub(crate) fn etag(&self, batches: &[RecordBatch], representation: &str) -> String {
         let content = self.0.get_or_init(|| content_digest(batches));
         let mut digest = Sha256::new_with_prefix(content);
@@ -62,7 +63,7 @@ fn content_digest(batches: &[RecordBatch]) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// Takes what is hashed into a digest.
+/// Hasher that writes into a digest.
 struct Hashed<'a>(&'a mut Sha256);
 
 impl Hasher for Hashed<'_> {
@@ -70,13 +71,13 @@ impl Hasher for Hashed<'_> {
         self.0.update(bytes);
     }
 
-    /// Nobody asks.
+    /// Unused.
     fn finish(&self) -> u64 {
         0
     }
 }
 
-/// Rows in a form that follows from their values alone; `None` for types that have none.
+/// Digests rows in a form that depends only on their values; `None` for types without such a form.
 fn digest_rows(batches: &[RecordBatch], digest: &mut Sha256) -> Option<()> {
     let columns = batches.first()?.columns().iter();
     let sorted = columns.map(|column| {
@@ -101,8 +102,8 @@ fn digest_rows(batches: &[RecordBatch], digest: &mut Sha256) -> Option<()> {
     Some(())
 }
 
-/// Maps, also those within, as lists of their entries: rows of maps have no form. What they point to is neither copied nor looked
-/// at, since a part of a batch points to that of all of it.
+/// Converts maps, including nested ones, to lists of their entries, since the row format does not support maps. Values
+/// are neither copied nor read, since a slice of a batch points to the values of the whole batch.
 fn without_map(column: &ArrayRef) -> ArrayRef {
     let as_it_is = SortField::new(column.data_type().clone());
     if RowConverter::supports_fields(&[as_it_is]) {
@@ -190,7 +191,7 @@ fn digest_stream(batches: &[RecordBatch], digest: &mut Sha256) {
     });
     match written {
         Ok(bytes) => digest.update(bytes),
-        // nothing else is known of it: no two results share this tag
+        // nothing else identifies the content: the tag is unique
         Err(_) => digest.update(crate::disk::unique_id()),
     }
 }
@@ -205,7 +206,7 @@ mod tests {
     use super::*;
 
     fn tag(comment: &str) -> String {
-        // each map has an order of its own
+        // each map has a different iteration order
         let metadata = |name: &str| -> HashMap<String, String> {
             let more = ('a'..='h').map(|key| (key.to_string(), format!("{name} {key}")));
             more.chain([("comment".to_owned(), comment.to_owned())])

@@ -11,18 +11,18 @@ use crate::stats::Bypass;
 pub enum Status {
     /// From the cache.
     Hit(Tier),
-    /// From the cache though its time is over, while it is computed anew.
+    /// From the cache, although expired; it is recomputed in the background.
     Stale,
-    /// Computed, and kept where possible.
+    /// Computed, and stored where possible.
     Miss,
-    /// Computed, and not to be kept: the reason.
+    /// Computed and must not be stored, for the given reason.
     Bypass(Bypass),
     /// Computed, since the cache is off (`enabled: false`).
     Off,
 }
 
 impl Status {
-    /// The value of an `x-cache` header: `hit`, `stale`, `miss`, `bypass` or `off`.
+    /// Returns the value of an `x-cache` header: `hit`, `stale`, `miss`, `bypass` or `off`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hit(_) => "hit",
@@ -34,7 +34,7 @@ impl Status {
     }
 }
 
-/// Which tier answered.
+/// Tier that returned the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Tier {
@@ -46,7 +46,8 @@ pub enum Tier {
     Shared,
 }
 
-/// A query that ran or was answered from the cache. Those who waited for somebody else's run have no event of their own.
+/// A query that ran, or whose result came from the cache. Callers
+/// that waited for another caller's run get no event of their own.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct QueryEvent {
@@ -54,21 +55,21 @@ pub struct QueryEvent {
     pub sql: String,
     /// Name of the database system: `duckdb`, or `other_sql` for an engine that names none.
     pub system: &'static str,
-    /// Its first word: `SELECT`, `WITH`, …
+    /// First word of the statement: `SELECT`, `WITH`, …
     pub query_type: String,
-    /// Time of its start.
+    /// Time at which the query started.
     pub start: SystemTime,
-    /// From the question to the answer, all that it waited for included: a connection, other machines, other processes.
+    /// Time from call to result, including all waiting: for a connection, other machines, other processes.
     pub duration: Duration,
-    /// Time at the engine, the queue for a connection included; `None` if the engine was not asked.
+    /// Time in the engine, including the queue for a connection; `None` if the engine was not called.
     pub ran: Option<Duration>,
-    /// Rows of the result, 0 on error.
+    /// Rows of the result; 0 on error.
     pub rows: usize,
-    /// `true` if the engine failed it.
+    /// `true` if the query failed.
     pub failed: bool,
     /// Origin of the result.
     pub status: Status,
-    /// The engine's account of a run that took longer than `slow_query_ms`; `None` for others, and for an engine that has
-    /// none.
+    /// The engine's profile of a run that took longer than `slow_query_ms`;
+    /// `None` for faster runs and for engines without profiles.
     pub profile: Option<Profile>,
 }

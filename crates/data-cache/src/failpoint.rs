@@ -1,6 +1,6 @@
-//! The steps of a write at which tests may make it fail or stop.
+//! Steps of a write at which tests can inject a failure or a crash.
 
-/// A step of storing an entry, in the order in which they happen.
+/// Steps of storing and removing entries, in the order in which they happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[cfg_attr(
@@ -16,23 +16,23 @@ pub enum Step {
     DataNamed,
     /// The metadata is in its temporary file.
     MetadataWritten,
-    /// The metadata has its final name: the entry is there.
+    /// The metadata has its final name: the entry exists.
     Committed,
-    /// A change is in the journal, and does not count yet.
+    /// A change is in the journal but not yet in effect.
     Journaled,
-    /// A journal that was written anew has its name, and does not count yet.
+    /// A rewritten journal has its final name but is not yet in effect.
     JournalRenamed,
-    /// The data of the entry that was replaced is gone.
+    /// The data of the replaced entry is removed.
     OldDataRemoved,
-    /// An invalidation is written down, and does not count yet.
+    /// An invalidation is written but not yet in effect.
     OrderWritten,
-    /// An invalidation, or the removal of its files, is about to be on the disk for good (`durability: full`).
+    /// An invalidation, or the removal of its files, is about to be fsynced (`durability: full`).
     Synced,
-    /// An invalidation is announced: nobody serves what it means. Nothing is deleted yet.
+    /// An invalidation is announced: no process serves its entries. Nothing is deleted yet.
     InvalidationAnnounced,
     /// An entry is about to be deleted.
     RemovalBegun,
-    /// The metadata of an entry is deleted, its data not yet.
+    /// The metadata of an entry is deleted, its data is not.
     MetadataRemoved,
 }
 

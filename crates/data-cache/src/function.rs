@@ -1,4 +1,4 @@
-//! Calls that `#[cached_query]` expands to.
+//! Expansion of `#[cached_query]`.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,19 +21,20 @@ pub struct FunctionSite {
     pub label: &'static str,
     /// File, line and column.
     pub place: &'static str,
-    /// Type name of a closure in it: the function or impl block around it, with its types, is a part of this path.
+    /// Type name of a closure in the function: the path includes the enclosing function or impl block with its types.
     pub path: &'static str,
-    /// Digest of its text.
+    /// Digest of its source text.
     pub digest: u64,
 }
 
 impl FunctionSite {
-    /// Path of an item in the function: keys of functions without generics are those of earlier versions.
+    /// Returns the path of an item in the function, so that keys of
+    /// functions without generics equal those of earlier versions.
     fn outer_path(&self) -> &'static str {
         self.path.strip_suffix("{{closure}}").unwrap_or(self.path)
     }
 
-    /// Returns `false` if a type of the path is a closure: all closures of one function have the same name.
+    /// Returns `false` if a type in the path is a closure, since all closures of one function share a name.
     fn is_distinct(&self) -> bool {
         let mut behind_closures = self.outer_path().split("{{closure}}").skip(1);
         behind_closures.all(|rest| rest.starts_with("::"))
@@ -54,19 +55,20 @@ impl FunctionSite {
 /// One call of a cached function.
 #[doc(hidden)]
 pub struct FunctionCall {
-    /// `None`: there is no cache, what it reads is being written, or its types cannot be told apart; the function runs.
+    /// `None` if there is no cache, its data is being written, or
+    /// its types cannot be distinguished; the function then runs.
     target: Option<(Cache, Key)>,
     label: &'static str,
     tables: &'static [&'static str],
     ttl_seconds: u64,
-    /// Other machines mean the same by it.
+    /// `true` if the key means the same result on other machines.
     is_shareable: bool,
-    /// Says if the settings of its engine were the same since the key was made.
+    /// Returns `true` if the engine's settings are unchanged since the key was made.
     is_unchanged: Option<IsUnchanged>,
 }
 
 impl FunctionCall {
-    /// Asks the process-wide cache.
+    /// Creates a call that uses the process-wide cache.
     pub fn new(
         site: FunctionSite,
         ttl_seconds: u64,
@@ -86,8 +88,8 @@ impl FunctionCall {
         }
     }
 
-    /// The same for a function that reads this warehouse: its writes make the result unreachable. Of an engine that classifies no
-    /// statements the result obeys its time alone.
+    /// Creates a call of a function that reads this warehouse: writes through the warehouse make its result
+    /// unreachable. For an engine that does not classify statements, only the TTL limits the result.
     pub fn on<E: QueryEngine>(
         warehouse: &CachedEngine<E>,
         site: FunctionSite,
@@ -98,7 +100,8 @@ impl FunctionCall {
         let engine = warehouse.engine();
         let changes = engine.changes();
         let state = match engine.state("") {
-            // a cached function asks to be kept; an engine that asks a server for its state has no statement to ask about here
+            // a cached function requests caching; an engine that queries
+            // a server for its state has no statement to do that with
             Err(Bypass::Unclassified) if engine.knows("") => engine.state_if_asked(""),
             judged => judged,
         };
@@ -113,13 +116,13 @@ impl FunctionCall {
             label: site.label,
             tables,
             ttl_seconds,
-            // the state of a warehouse is that of one machine
+            // the state of a warehouse is specific to one machine
             is_shareable: false,
             is_unchanged: Some(warehouse.is_unchanged_since(changes)),
         }
     }
 
-    /// Age up to which a result is taken: an earlier build may have kept it for longer.
+    /// Maximum age of a usable result: an earlier build may have stored it with a longer TTL.
     fn limits(&self) -> Limits {
         Limits::within(self.ttl_seconds)
     }
@@ -128,7 +131,7 @@ impl FunctionCall {
         Plan {
             key,
             label: self.label.into(),
-            // as an invalidation names them: the last part counts
+            // as in an invalidation: only the last part of the name counts
             tables: self
                 .tables
                 .iter()
@@ -141,7 +144,7 @@ impl FunctionCall {
         }
     }
 
-    /// Returns the kept result, or that of `compute`.
+    /// Returns the stored result, or that of `compute`.
     ///
     /// # Errors
     ///
@@ -160,7 +163,7 @@ impl FunctionCall {
         }
     }
 
-    /// Returns the kept result, or that of `compute`.
+    /// Returns the stored result, or that of `compute`.
     ///
     /// # Errors
     ///
@@ -182,7 +185,7 @@ impl FunctionCall {
     }
 }
 
-/// The process-wide cache. That there is none is logged once.
+/// Returns the process-wide cache. If it cannot be opened, that is logged once.
 fn process_cache() -> Option<Cache> {
     static IS_REPORTED: AtomicBool = AtomicBool::new(false);
     let cache = get_cache();

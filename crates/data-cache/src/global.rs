@@ -9,11 +9,12 @@ use crate::error::Error;
 
 static CACHE: OnceLock<Cache> = OnceLock::new();
 
-/// Opens a cache in `$OPS_CACHE_DIR`, else `data/cache`, and makes it the one that [`get_cache`] returns.
+/// Opens a cache in `$OPS_CACHE_DIR` (default `data/cache`) and makes it the one that [`get_cache`] returns.
 ///
 /// # Errors
 ///
-/// Fails if a setting is refused, the directory cannot be used, or there is a process-wide cache already, which stays.
+/// Fails if a setting is invalid, the directory cannot be used, or
+/// a process-wide cache exists already, which remains installed.
 pub fn init(config: &Config) -> Result<Cache, Error> {
     if CACHE.get().is_some() {
         return Err(already());
@@ -23,11 +24,11 @@ pub fn init(config: &Config) -> Result<Cache, Error> {
     Ok(cache)
 }
 
-/// Makes `cache` the one that [`get_cache`] returns.
+/// Installs `cache` as the one that [`get_cache`] returns.
 ///
 /// # Errors
 ///
-/// Fails if there is one already, whose configuration would go on to hold.
+/// Fails if a process-wide cache exists already; it remains installed.
 pub fn install(cache: Cache) -> Result<(), Error> {
     CACHE.set(cache).map_err(|_| already())
 }
@@ -41,7 +42,8 @@ fn directory() -> PathBuf {
     named.map_or_else(|| "data/cache".into(), PathBuf::from)
 }
 
-/// The process-wide cache. Without [`init`] and [`install`] the first call opens `$OPS_CACHE_DIR`, else `data/cache`.
+/// Returns the process-wide cache. Without [`init`] or [`install`],
+/// the first call opens `$OPS_CACHE_DIR` (default `data/cache`).
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
-//! Counters of HTTP answers, of the whole process.
+//! Counters of HTTP responses, process-wide.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Requests that were answered 304.
+/// Requests answered with 304.
 static HITS: AtomicU64 = AtomicU64::new(0);
 /// Conditional requests whose condition did not match.
 static MISSES: AtomicU64 = AtomicU64::new(0);
@@ -15,7 +15,7 @@ pub(crate) fn count_miss() {
     MISSES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Sets `cache_type="http"`: hits are 304; the clients keep the bytes, so there are none here.
+/// Sets the metrics with `cache_type="http"`: hits are 304 responses. The size is 0, since clients hold the bytes.
 #[cfg(feature = "metrics")]
 pub(crate) fn publish_metrics() {
     use metrics::{counter, gauge};

@@ -1,4 +1,4 @@
-//! Contents of the cache, by name: for patterns, sizes and the order of last use.
+//! Index of the entries: for patterns, sizes and the order of last use.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use crate::etag::ContentDigest;
 use crate::key::{BuildKeyHasher, Key};
 use crate::memory::{Entry, Usage};
 
-/// One entry, without its data.
+/// An entry without its data.
 #[derive(Clone)]
 pub(crate) struct Indexed {
     pub(crate) label: Arc<str>,
     pub(crate) tables: Arc<[String]>,
     pub(crate) created_at: u64,
     pub(crate) ttl_seconds: u64,
-    /// Time it took to compute; 0 if unknown.
+    /// Compute time in milliseconds; 0 if unknown.
     pub(crate) compute_ms: u64,
-    /// Count of invalidations before it was computed.
+    /// Invalidation count before it was computed.
     pub(crate) generation: u64,
-    /// Bytes of the blocks of its files; 0 for one that is in memory only.
+    /// Bytes of the blocks of its files; 0 if in memory only.
     pub(crate) bytes: u64,
     pub(crate) usage: Arc<Usage>,
 }
@@ -42,7 +42,8 @@ impl Indexed {
         }
     }
 
-    /// Returns the entry with its data, as one that is on disk; `looked_at` is the time of the last look at its file.
+    /// Returns the entry with its data, marked as stored on disk;
+    /// `looked_at` is the time of the last check of its file.
     pub(crate) fn with_data(
         &self,
         metadata: &Metadata,
@@ -66,7 +67,7 @@ impl Indexed {
         }
     }
 
-    /// The time of its last use is unknown.
+    /// Creates an entry whose time of last use is unknown.
     pub(crate) fn listed(listed: Listed) -> Self {
         Self {
             label: listed.label,
@@ -92,7 +93,7 @@ impl Indexed {
         }
     }
 
-    /// Bytes of memory that it takes here.
+    /// Bytes of memory used by this index entry.
     fn memory_bytes(&self) -> u64 {
         let tables: usize = self.tables.iter().map(|table| 40 + table.len()).sum();
         ENTRY_BYTES + (self.label.len() + tables) as u64
@@ -103,23 +104,23 @@ impl Indexed {
     }
 }
 
-/// Parts of the index: whoever looks at all entries keeps others from a few of them only.
+/// Number of index shards: an iteration over all entries blocks only one shard at a time.
 const SHARDS: usize = 64;
 
 pub(crate) struct Index {
     shards: [Mutex<Shard>; SHARDS],
     /// Bytes of the files of all entries.
     bytes: AtomicU64,
-    /// Bytes of memory that the index takes.
+    /// Bytes of memory used by the index.
     memory_bytes: AtomicU64,
 }
 
-/// Bytes of an entry beside its texts: key, numbers, count of uses, and what the table and the allocator add.
+/// Bytes of an entry without its texts: key, numbers, use count, and the overhead of table and allocator.
 const ENTRY_BYTES: u64 = 280;
 
 type Shard = HashMap<Key, Indexed, BuildKeyHasher>;
 
-/// The place of one key, which nobody else sees or changes meanwhile.
+/// The index slot of one key, locked against access by other threads.
 pub(crate) struct Place<'a> {
     index: &'a Index,
     shard: MutexGuard<'a, Shard>,
@@ -138,7 +139,7 @@ impl Place<'_> {
         }
     }
 
-    /// Empties it; returns `true` if something was there.
+    /// Empties the slot; returns `true` if it held an entry.
     pub(crate) fn remove(&mut self) -> bool {
         let old = self.shard.remove(&self.key);
         old.inspect(|old| self.index.subtract(old)).is_some()
@@ -168,10 +169,10 @@ impl Index {
         }
     }
 
-    /// Makes room for so many entries at once.
+    /// Reserves space for `entries` entries.
     pub(crate) fn reserve(&self, entries: usize) {
         for shard in &self.shards {
-            // shards are never quite equal
+            // shards are never quite equal in size
             shard
                 .lock()
                 .reserve(entries / SHARDS + entries / SHARDS / 8);
@@ -190,7 +191,7 @@ impl Index {
             .fetch_sub(entry.memory_bytes(), Ordering::Relaxed);
     }
 
-    /// Inserts an entry unless there is one.
+    /// Inserts an entry if the slot is empty.
     pub(crate) fn insert_new(&self, key: Key, entry: Indexed) {
         let mut place = self.place(&key);
         if place.get().is_none() {
@@ -198,7 +199,7 @@ impl Index {
         }
     }
 
-    /// Removes an entry if it is meant; returns `true` if it was there.
+    /// Removes an entry if `is_meant` returns `true` for it; returns `true` if it was removed.
     pub(crate) fn remove_if(&self, key: &Key, is_meant: impl Fn(&Indexed) -> bool) -> bool {
         let mut place = self.place(key);
         place.get().is_some_and(is_meant) && place.remove()
@@ -245,8 +246,8 @@ impl Index {
         all
     }
 
-    /// The keys of the entries that are picked and match, with what they were picked as. `matches` is asked with count of
-    /// invalidations, label and tables, of copies: nobody waits for it.
+    /// Returns the keys of the entries that are picked and match, with the value returned by `pick`. `matches` gets
+    /// invalidation count, label and tables; it runs on copies, without holding a lock.
     pub(crate) fn matching<P>(
         &self,
         pick: impl Fn(&Indexed) -> Option<P>,
@@ -272,7 +273,7 @@ impl Index {
         self.shard(key).get(key).cloned()
     }
 
-    /// Entries that are not expired.
+    /// Number of unexpired entries.
     pub(crate) fn live(&self, now: u64) -> u64 {
         let live = self.shards.iter().map(|shard| {
             let shard = shard.lock();
@@ -284,7 +285,7 @@ impl Index {
         live.sum::<usize>() as u64
     }
 
-    /// The `count` entries with most hits.
+    /// Returns the `count` entries with the most hits.
     pub(crate) fn top(&self, count: usize, now: u64) -> Vec<Indexed> {
         let mut live = Vec::new();
         for shard in &self.shards {

@@ -1,4 +1,4 @@
-//! The last invalidations of this process, for a cache without files.
+//! The latest invalidations of this process, for a cache without files.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::stats::Invalidation;
 
-/// Calls kept.
+/// Number of invalidations kept.
 const KEPT: usize = 100;
 
 #[derive(Default)]

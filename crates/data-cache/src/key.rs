@@ -1,4 +1,4 @@
-//! Inputs of a key: everything that a result depends on.
+//! Keys of entries: everything that a result depends on.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -9,23 +9,24 @@ use crate::params::Params;
 use crate::scope::Scope;
 use crate::sql::Dialect;
 
-/// The name of an entry: SHA-256 over scope, database, its state, normal SQL and parameters.
+/// Key of an entry: SHA-256 over scope, database, its state, normalized SQL and parameters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key([u8; 32]);
 
-/// Everything besides the parameters that a result depends on.
+/// Everything but the parameters that a result depends on.
 pub(crate) struct KeyInputs<'a> {
     pub(crate) scope: &'a Scope,
-    /// Which database, or `default` for what users put in themselves.
+    /// Identity of the database, or `default` for results stored by [`Cache::set`](crate::Cache::set) and the like.
     pub(crate) database: &'a str,
-    /// The state of its data, its search path and the settings that change results.
+    /// State of the data, the search path and the settings that affect results.
     pub(crate) state: &'a str,
     pub(crate) dialect: Dialect,
     pub(crate) normal_sql: &'a str,
 }
 
 impl Key {
-    /// Fields are prefixed with a tag and their length, so that none can run into its neighbor.
+    /// Digests the inputs. Each field is prefixed with a tag and
+    /// its length, so that adjacent fields cannot be confused.
     pub(crate) fn of(inputs: &KeyInputs<'_>, params: &Params) -> Self {
         let mut bytes = Vec::with_capacity(256 + inputs.normal_sql.len());
         let mut field = |tag: u8, value: &[u8]| {
@@ -46,7 +47,7 @@ impl Key {
         Self(Sha256::digest(&bytes).into())
     }
 
-    /// The key of the same result under an epoch.
+    /// Returns the key of the same result under an epoch.
     #[cfg(feature = "shared")]
     pub(crate) fn under(&self, epoch: &str) -> Self {
         let mut digest = Sha256::new_with_prefix(b"data-cache/epoch/1");
@@ -63,12 +64,12 @@ impl Key {
         Self(bytes)
     }
 
-    /// A number by which keys are spread over parts of a table.
+    /// Returns a number by which keys are distributed over shards.
     pub(crate) fn shard(&self) -> usize {
         usize::from(self.0[8])
     }
 
-    /// The key whose name this is: 64 lower-case hexadecimal digits.
+    /// Parses a key of 64 lower-case hexadecimal digits.
     pub(crate) fn from_hex(text: &str) -> Option<Self> {
         if text.bytes().any(|digit| digit.is_ascii_uppercase()) {
             return None;
@@ -79,7 +80,7 @@ impl Key {
     }
 }
 
-/// Lower-case hexadecimal digits.
+/// Encodes bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     ::hex::encode(bytes)
 }
@@ -103,7 +104,7 @@ impl Hash for Key {
     }
 }
 
-/// A key is a digest already: eight bytes of it are its hash.
+/// Hasher of keys: a key is a digest already, so eight of its bytes are its hash.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct KeyHasher(u64);
 

@@ -1,4 +1,4 @@
-//! The tier in memory.
+//! The memory tier.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,28 +19,28 @@ pub(crate) struct Entry {
     /// Seconds since 1970.
     pub(crate) created_at: u64,
     pub(crate) ttl_seconds: u64,
-    /// Time it took to compute; 0 if unknown.
+    /// Compute time in milliseconds; 0 if unknown.
     pub(crate) compute_ms: u64,
-    /// Names that invalidations look at.
+    /// Normalized SQL or function label, matched by invalidations.
     pub(crate) label: Arc<str>,
     pub(crate) tables: Arc<[String]>,
-    /// Count of invalidations before it was computed.
+    /// Invalidation count before it was computed.
     pub(crate) generation: u64,
-    /// `true` if there is a file below it, which another process may replace or remove.
+    /// `true` if it has a file, which another process may replace or remove.
     pub(crate) on_disk: bool,
-    /// Time of the last look at the file, in milliseconds of the process, or [`NOT_LOOKED_FOR`].
+    /// Time of the last check of the file, in milliseconds since the cache was opened, or [`NOT_LOOKED_FOR`].
     pub(crate) checked: AtomicU64,
     pub(crate) usage: Arc<Usage>,
     pub(crate) digest: ContentDigest,
 }
 
-/// Stands for the time of a look if no file is looked for.
+/// Marks an entry whose file is never checked.
 pub(crate) const NOT_LOOKED_FOR: u64 = u64::MAX;
 
-/// Use of an entry; shared by memory and index.
+/// Usage of an entry, shared by memory and index.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
-    /// Milliseconds since 1970.
+    /// Time of last use, in milliseconds since 1970.
     pub(crate) last: AtomicU64,
     pub(crate) hits: AtomicU64,
 }
@@ -58,8 +58,8 @@ impl Usage {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Bytes held for how long, for each millisecond of computing that its uses would save. Of two results that cost and
-    /// take the same, and are used as often, the one that was used longer ago goes first.
+    /// Rank for eviction, highest first: bytes × idle time, per millisecond of computing that its uses would save. Of
+    /// two results with equal cost, size and number of uses, the one that was used longer ago is evicted first.
     pub(crate) fn waste(&self, now: u64, bytes: u64, compute_ms: u64) -> u64 {
         let idle_ms = now.saturating_sub(self.last.load(Ordering::Relaxed));
         let uses = self.hits.load(Ordering::Relaxed).saturating_add(1);
@@ -69,27 +69,27 @@ impl Usage {
 
 /// See [`Usage::waste`].
 pub(crate) fn waste(idle_ms: u64, bytes: u64, compute_ms: u64, uses: u64) -> u64 {
-    // a result of unknown cost is worth 10 ms, and one that was just used counts as idle for a second; uses beyond the limit add nothing,
-    // so that a result that was popular once ages
+    // a result of unknown cost counts as 10 ms, and one that was just used as idle for a second; uses beyond the limit
+    // add nothing, so that a result that was popular once ages
     let saved_ms = u128::from(compute_ms.saturating_add(10)) * u128::from(uses.min(MOST_USES));
     let held = u128::from(idle_ms.saturating_add(1000)) * u128::from(bytes.max(1));
     // shifted before the division, so that small results do not all become 0
     u64::try_from((held << 10) / saved_ms).unwrap_or(u64::MAX)
 }
 
-/// Uses that count.
+/// Maximum number of uses that count.
 const MOST_USES: u64 = 100;
 
-/// The entries in memory, and which of them goes.
+/// The entries in memory, with eviction.
 ///
-/// Readers ask the map alone, and keep nobody from it for longer than one entry takes. A full memory evicts by what a use of
-/// each entry would save. What is taken out is freed at once, unless somebody reads it still: maps that free behind their
-/// readers held half as much again as a small limit allows.
+/// Readers lock only one shard of the map, and only for the time one lookup takes. When memory is full, the entries
+/// whose next use would save least are evicted. A removed entry is freed at once, unless a reader still holds it: with
+/// concurrent maps that free entries only after all readers, memory exceeded a small limit by half.
 pub(crate) struct Memory {
     entries: [RwLock<Shard>; SHARDS],
-    /// Bytes of all entries at most.
+    /// Maximum total bytes of all entries.
     capacity: u64,
-    /// The same entries, for those who insert and remove.
+    /// The same entries, for insertion and removal.
     residents: Mutex<Residents>,
 }
 
@@ -99,15 +99,15 @@ type Shard = HashMap<Key, Arc<Entry>, BuildKeyHasher>;
 #[derive(Default)]
 pub(crate) struct Inserted {
     pub(crate) is_kept: bool,
-    /// Entries that went to make room.
+    /// Entries evicted to make room.
     pub(crate) evicted: Vec<(Key, Arc<Entry>)>,
 }
 
-/// Parts of the map, each with a lock of its own.
+/// Number of map shards, each with its own lock.
 const SHARDS: usize = 64;
 
 impl Memory {
-    /// Room for `mib` MiB of results; 0 keeps none.
+    /// Creates room for `mib` MiB of results; 0 stores none.
     pub(crate) fn new(mib: u64) -> Self {
         Self {
             entries: std::array::from_fn(|_| RwLock::default()),
@@ -124,8 +124,8 @@ impl Memory {
         &self.entries[key.shard() % SHARDS]
     }
 
-    /// Keeps an entry, unless it would take more than an eighth of the room, of which `index_bytes` are taken already, up
-    /// to a half. `now` is in milliseconds since 1970.
+    /// Inserts an entry, unless it would take more than an eighth of the capacity. `index_bytes` reduce the capacity by
+    /// at most half. `now` is in milliseconds since 1970.
     pub(crate) fn insert(
         &self,
         key: Key,
@@ -142,7 +142,7 @@ impl Memory {
         let mut residents = self.residents.lock();
         if bytes > capacity / 8 {
             let replaced = self.take_out(&mut residents, &key);
-            // what goes is freed when no lock is held any more
+            // freed after the lock is released
             drop(residents);
             drop(replaced);
             return inserted;
@@ -173,7 +173,7 @@ impl Memory {
         drop(gone);
     }
 
-    /// Removes the entries that are meant. Readers are not kept waiting.
+    /// Removes the entries for which `is_meant` returns `true`, in chunks so that readers are not blocked.
     pub(crate) fn remove_all(&self, keys: &[Key], is_meant: impl Fn(&Entry) -> bool) {
         for keys in keys.chunks(REMOVED_AT_ONCE) {
             let mut gone = Vec::new();
@@ -188,7 +188,7 @@ impl Memory {
         }
     }
 
-    /// Removes those of all entries that are meant.
+    /// Removes every entry for which `is_meant` returns `true`.
     pub(crate) fn clear(&self, is_meant: impl Fn(&Entry) -> bool) {
         let keys: Vec<Key> = self.residents.lock().places.keys().copied().collect();
         self.remove_all(&keys, is_meant);
@@ -199,25 +199,25 @@ impl Memory {
         self.shard(key).write().remove(key)
     }
 
-    /// Bytes of the results that are held, and their number.
+    /// Returns the total bytes of the results, and their number.
     pub(crate) fn size(&self) -> (u64, u64) {
         let residents = self.residents.lock();
         (residents.bytes, residents.list.len() as u64)
     }
 }
 
-/// Bytes of the limit that are left for what holds no result: encoders, buffers, and what the allocator keeps of them.
-/// Measured: 4 to 9 MiB, however large the limit is.
+/// Bytes of the limit that are reserved for other memory: encoders, buffers, and freed memory that the allocator
+/// retains. Measured: 4 to 9 MiB, independent of the limit.
 fn machinery(mib: u64) -> u64 {
     mib.saturating_mul(1 << 19).min(8 << 20)
 }
 
-/// Entries that are removed under one lock.
+/// Number of entries removed under one lock.
 const REMOVED_AT_ONCE: usize = 64;
-/// Entries that are compared before one is evicted.
+/// Number of entries compared for each eviction.
 const COMPARED: usize = 16;
 
-/// One entry in memory, without its data.
+/// An entry in memory, without its data.
 struct Resident {
     key: Key,
     bytes: u64,
@@ -228,10 +228,10 @@ struct Resident {
 #[derive(Default)]
 struct Residents {
     list: Vec<Resident>,
-    /// Places in the list.
+    /// Positions in the list.
     places: HashMap<Key, usize, BuildKeyHasher>,
     bytes: u64,
-    /// State of the generator by which entries are drawn.
+    /// State of the random generator that draws the entries.
     random: u64,
 }
 
@@ -253,7 +253,7 @@ impl Residents {
         }
     }
 
-    /// The entry that is worth least, of some that are drawn; never `newest`.
+    /// Returns the least valuable entry of a random sample; never `newest`.
     fn victim(&mut self, newest: &Key, now: u64) -> Option<Key> {
         let count = self.list.len();
         let mut worst = None;
@@ -274,7 +274,7 @@ impl Residents {
             }
         }
         let mut keys = self.list.iter().map(|one| one.key);
-        // all that were drawn may be the newest one
+        // the sample may consist of the newest entry alone
         worst
             .map(|(_, key)| key)
             .or_else(|| keys.find(|key| key != newest))
@@ -290,21 +290,21 @@ impl Residents {
     }
 }
 
-/// Bytes of an entry beside its batches: itself, and the tables of this tier that it is in.
+/// Bytes of an entry without its batches: the struct itself and its slots in the tables of this tier.
 const ENTRY_BYTES: u64 = 450;
 
-/// Bytes of a batch beside its columns.
+/// Bytes of a batch without its columns.
 const BATCH_BYTES: u64 = 128;
-/// Bytes of an array beside its buffers: the array, its buffers' owners, and what the allocator adds.
+/// Bytes of an array without its buffers: the array, owners of the buffers, and allocator overhead.
 const ARRAY_BYTES: u64 = 400;
 
-/// Bytes of a schema beside its fields, of a field beside itself, and of a pair of metadata beside its texts: owners, tables,
-/// and what the allocator adds.
+/// Overhead in bytes of a schema without its fields, of a field, and of a
+/// metadata pair without its texts: owners, tables, and allocator overhead.
 const SCHEMA_BYTES: usize = 160;
 const FIELD_BYTES: usize = 48;
 const PAIR_BYTES: usize = 96;
 
-/// Bytes that the batches keep alive. An allocation that several columns or slices share counts once, and whole.
+/// Bytes that the batches keep alive. An allocation shared by several columns or slices counts once, in full.
 pub(crate) fn retained_bytes(batches: &[RecordBatch]) -> u64 {
     let mut seen = HashSet::new();
     let mut bytes = (batches.len() as u64) * BATCH_BYTES;
@@ -317,7 +317,7 @@ pub(crate) fn retained_bytes(batches: &[RecordBatch]) -> u64 {
     bytes
 }
 
-/// Bytes of a schema, which the batches of a result share.
+/// Bytes of a schema, which all batches of a result share.
 fn schema_bytes(schema: &Schema) -> u64 {
     let pairs = |(key, value): (&String, &String)| PAIR_BYTES + key.len() + value.len();
     let metadata = schema.metadata().iter().map(pairs).sum::<usize>();

@@ -42,9 +42,10 @@ pub enum Value {
     Float(f32),
     /// TIME, in microseconds since midnight.
     Time(i64),
-    /// TIMESTAMP WITH TIME ZONE, in microseconds since 1970-01-01 00:00 UTC. DuckDB's driver has no such parameter: `Warehouse`
-    /// binds a text with the offset `+00`, which the engine casts to the type beside it. Write `$name::TIMESTAMPTZ` wherever that
-    /// is none, or another one: a TIMESTAMP would be compared with the time of day in UTC, whatever `TimeZone` says.
+    /// TIMESTAMP WITH TIME ZONE, in microseconds since 1970-01-01 00:00 UTC. DuckDB's driver has no such parameter:
+    /// `Warehouse` binds a text with the offset `+00`, which the engine casts to the type of the other operand. Write
+    /// `$name::TIMESTAMPTZ` wherever there is no other operand, or it has another type: a TIMESTAMP would be compared
+    /// with the time of day in UTC, whatever `TimeZone` is.
     TimestampTz(i64),
     /// INTERVAL.
     Interval {
@@ -59,7 +60,7 @@ pub enum Value {
     Decimal {
         /// The digits.
         unscaled: i128,
-        /// Digits behind the point, at most 38.
+        /// Digits after the decimal point, at most 38.
         scale: u8,
     },
 }
@@ -101,7 +102,8 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 impl Value {
-    /// Hands `field` a tag and the bytes that stand for this value in a key. All NaN are one; `-0.0` is not `0.0`.
+    /// Passes `field` a tag and the bytes that represent this value
+    /// in a key. All NaNs are equal; `-0.0` differs from `0.0`.
     pub(crate) fn key_field(&self, field: impl FnOnce(u8, &[u8])) {
         match self {
             Self::Null => field(0, &[]),
@@ -157,12 +159,12 @@ impl Value {
 pub struct Params(pub(crate) BTreeMap<String, Value>);
 
 impl Params {
-    /// No parameters.
+    /// Returns an empty set of parameters.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The values of `?` or `$1`, `$2`, …, in this order.
+    /// Returns parameters for `?` or `$1`, `$2`, …, in this order.
     ///
     /// ```
     /// use data_cache::Params;
@@ -177,7 +179,7 @@ impl Params {
         )
     }
 
-    /// Sets the parameter that SQL calls `$name`.
+    /// Sets the parameter named `$name` in SQL.
     #[must_use]
     pub fn set(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.0.insert(name.into(), value.into());

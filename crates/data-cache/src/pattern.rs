@@ -1,13 +1,13 @@
-//! Patterns over SQL text: `*` is any run, `?` one character, everything else itself; case, kind of whitespace and semicolons
-//! at the ends do not matter.
+//! Patterns over SQL text: `*` matches any run of characters, `?` one character, anything else itself. Case, kind of
+//! whitespace and leading and trailing semicolons are ignored.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::sql::{lower_case, stands_in};
 
-/// The text in lower case, with one space for each run of whitespace and without semicolons at its ends: a pattern does not
-/// know where a statement had its line breaks, nor how it ended.
+/// Returns the text in lower case, with one space per run of whitespace and without leading and trailing semicolons, so
+/// that patterns match whatever line breaks and terminators a statement has.
 pub(crate) fn folded(text: &str) -> String {
     let text = text.trim_matches(|c: char| c == ';' || c.is_whitespace());
     let mut folded = String::with_capacity(text.len());
@@ -20,7 +20,8 @@ pub(crate) fn folded(text: &str) -> String {
     lower_case(&folded)
 }
 
-/// Returns `true` for ASCII without whitespace but single spaces between words, nor semicolons at its ends.
+/// Returns `true` for printable ASCII whose only whitespace is
+/// single spaces between words, and without semicolons at its ends.
 fn is_plain(text: &str) -> bool {
     if text.starts_with(';') || text.ends_with(';') {
         return false;
@@ -36,7 +37,7 @@ fn is_plain(text: &str) -> bool {
     !after_space
 }
 
-/// A pattern for the whole of a text.
+/// A pattern that must match a whole text.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Pattern(String);
@@ -50,12 +51,12 @@ impl Pattern {
         Ok(Self(folded))
     }
 
-    /// The pattern as it is compared.
+    /// Returns the pattern in the [`folded`] form that is compared.
     pub(crate) fn text(&self) -> &str {
         &self.0
     }
 
-    /// Returns `true` if the pattern spells this name out, as a word of its own.
+    /// Returns `true` if the pattern contains this name as a separate word.
     pub(crate) fn spells(&self, name: &str) -> bool {
         stands_in(&self.0, &lower_case(name))
     }
@@ -64,7 +65,7 @@ impl Pattern {
         self.0.chars().filter(|c| !matches!(c, '*' | '?')).count()
     }
 
-    /// Returns `true` if the pattern matches the whole text, [`folded`].
+    /// Returns `true` if the pattern matches the whole text after folding.
     pub(crate) fn matches(&self, text: &str) -> bool {
         match is_plain(text) {
             true => self.matches_plain(text.as_bytes()),
@@ -72,8 +73,8 @@ impl Pattern {
         }
     }
 
-    /// [`matches_folded`](Self::matches_folded) for a text of which nothing is to be folded but the case of its letters:
-    /// an invalidation asks it of every entry.
+    /// [`matches_folded`](Self::matches_folded) for a text that needs no
+    /// folding except of case: an invalidation checks every entry with it.
     fn matches_plain(&self, text: &[u8]) -> bool {
         let pattern = self.0.as_bytes();
         let (mut at, mut of_text, mut star) = (0, 0, None);
@@ -99,7 +100,7 @@ impl Pattern {
         pattern[at..].iter().all(|c| *c == b'*')
     }
 
-    /// Greedy with one place to come back to: time is at most pattern × text. `text` is [`folded`].
+    /// Greedy, with a single backtracking point: time is at most pattern × text. `text` must be [`folded`].
     pub(crate) fn matches_folded(&self, text: &str) -> bool {
         let (mut pattern, mut text) = (self.0.chars(), text.chars());
         let mut star = None;

@@ -1,4 +1,4 @@
-//! Threads for work that blocks: files, and waiting for an engine. They come when needed and go when idle.
+//! Threads for blocking work: files, and waiting for an engine. They are started on demand and end when idle.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// Threads that work at most; more work waits its turn.
+/// Maximum number of working threads; further work is queued.
 const THREADS: usize = 32;
-/// Threads that are lent at most.
+/// Maximum number of threads marked as waiting.
 const MAX_LENT: usize = 224;
-/// A thread without work for this long ends.
+/// Time without work after which a thread ends.
 const IDLE: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -32,15 +32,15 @@ struct State {
     threads: usize,
     idle: usize,
     running: usize,
-    /// Threads that wait for something else than processor and disk, and are not counted as working.
+    /// Threads that wait for something other than CPU and disk; not counted against `THREADS`.
     lent: usize,
 }
 
-/// A thread that waits, and in whose place another one may work until this is dropped.
+/// Marks a pool thread as waiting: until this is dropped, one more thread may work.
 pub(crate) struct Lent(Option<Pool>);
 
 impl Lent {
-    /// One that is no pool's.
+    /// Returns a mark that belongs to no pool.
     pub(crate) fn of_nobody() -> Self {
         Self(None)
     }
@@ -55,7 +55,7 @@ impl Drop for Lent {
 }
 
 impl Pool {
-    /// Runs `job` soon. Where no thread can be had, here and now.
+    /// Queues `job`. If no thread can be started, the calling thread runs a queued job.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
         let mut state = self.0.state.lock();
         state.queue.push_back(Box::new(job));
@@ -69,7 +69,7 @@ impl Pool {
         }
     }
 
-    /// Tells that the calling thread, one of the pool's, is about to wait; `None` if too many do.
+    /// Marks the calling pool thread as waiting; `None` if [`MAX_LENT`] threads are marked already.
     pub(crate) fn lend(&self) -> Option<Lent> {
         let mut state = self.0.state.lock();
         if state.lent >= MAX_LENT {
@@ -77,13 +77,13 @@ impl Pool {
         }
         state.lent += 1;
         if state.queue.len() > state.idle && state.threads < THREADS + state.lent {
-            // without another thread the work waits, as it did
+            // if no thread can be started, the work stays queued as before
             self.grow(state);
         }
         Some(Lent(Some(self.clone())))
     }
 
-    /// Starts one more thread; `false` if none can be had.
+    /// Starts one more thread; returns `false` on failure.
     fn grow(&self, mut state: MutexGuard<'_, State>) -> bool {
         state.threads += 1;
         drop(state);
@@ -96,7 +96,7 @@ impl Pool {
         is_started
     }
 
-    /// Waits until nothing is queued and nothing runs, or the time is over; says which.
+    /// Waits until nothing is queued or running, or until `deadline`; returns `true` if idle.
     pub(crate) fn wait_idle(&self, deadline: Instant) -> bool {
         let mut state = self.0.state.lock();
         while !state.is_idle() {
@@ -124,7 +124,7 @@ impl Shared {
             let has_run = self.run_one();
             let mut state = self.state.lock();
             if state.threads > THREADS + state.lent {
-                // those that were lent are back
+                // threads marked as waiting work again
                 state.threads -= 1;
                 return;
             }

@@ -1,26 +1,26 @@
-//! An engine's own account of one run.
+//! Profile of one run, measured by the engine.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Operators of a profile at most; further ones are left out and counted.
+/// Maximum number of operators in a profile; further ones are dropped and counted in [`Profile::left_out`].
 pub const MAX_OPERATORS: usize = 64;
 
-/// Account of the time of one run, as the engine measured it in that very run.
+/// Where the time of one run went, measured by the engine during that run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Profile {
-    /// Time from the text to a plan that can run.
+    /// Time from the text to an executable plan.
     pub planning: Duration,
-    /// Time of all threads together that ran operators.
+    /// Time that all threads together spent in operators.
     pub cpu: Duration,
-    /// Bytes that were in temporary files at most, since memory did not suffice.
+    /// Peak size of temporary files in bytes, written because memory did not suffice.
     pub spilled_bytes: u64,
-    /// Bytes of buffers at most.
+    /// Peak size of buffers in bytes.
     pub peak_memory_bytes: u64,
-    /// Operators of the plan, each before those that it reads from. At most [`MAX_OPERATORS`].
+    /// Operators of the plan, each before its inputs. At most [`MAX_OPERATORS`].
     pub operators: Vec<Operator>,
-    /// Number of operators that were left out.
+    /// Number of dropped operators.
     pub left_out: usize,
 }
 
@@ -28,23 +28,23 @@ pub struct Profile {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operator {
-    /// The engine's name of it, such as `HASH_JOIN`.
+    /// Name of the operator in the engine, such as `HASH_JOIN`.
     pub name: String,
     /// Kind of its work.
     pub kind: OperatorKind,
-    /// Depth in the plan; 0 for the one whose rows are the result.
+    /// Depth in the plan; 0 for the operator that returns the result.
     pub depth: usize,
-    /// Time of all threads together, without the operators that it reads from.
+    /// Time of all threads together, without the operator's inputs.
     pub time: Duration,
-    /// Rows that it handed on.
+    /// Number of rows returned.
     pub rows: u64,
-    /// Rows that it read from storage; 0 for one that is no scan.
+    /// Number of rows read from storage; 0 if the operator is not a scan.
     pub rows_scanned: u64,
-    /// Table that a scan reads, if it has a name.
+    /// Table read by a scan, if it has a name.
     pub table: Option<String>,
 }
 
-/// Kind of work of an operator, whatever its engine calls it.
+/// Kind of work of an operator, independent of the engine's name for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OperatorKind {
@@ -54,9 +54,9 @@ pub enum OperatorKind {
     Join,
     /// Groups or counts.
     Aggregate,
-    /// Sorts, or takes the first of an order.
+    /// Sorts, or takes the first rows of an order.
     Sort,
-    /// Computes over windows.
+    /// Computes window functions.
     Window,
     /// Anything else: projections, filters, limits.
     #[default]
@@ -64,7 +64,7 @@ pub enum OperatorKind {
 }
 
 impl OperatorKind {
-    /// `scan`, `join`, `aggregate`, `sort`, `window` or `other`.
+    /// Returns `scan`, `join`, `aggregate`, `sort`, `window` or `other`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scan => "scan",
@@ -78,14 +78,14 @@ impl OperatorKind {
 }
 
 impl Profile {
-    /// Time of all operators of a kind.
+    /// Returns the total time of all operators of a kind.
     pub fn time_of(&self, kind: OperatorKind) -> Duration {
         let meant = self.operators.iter().filter(|one| one.kind == kind);
         meant.map(|one| one.time).sum()
     }
 }
 
-/// The operators, those that took longest first: `HASH_JOIN 40.1 ms 500 rows, SEQ_SCAN orders 12.0 ms 90000 rows`.
+/// Lists the operators, slowest first: `HASH_JOIN 40.1 ms 500 rows, SEQ_SCAN orders 12.0 ms 90000 rows`.
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut operators: Vec<_> = self.operators.iter().collect();

@@ -1,6 +1,6 @@
-//! Owners of results.
+//! Scopes of results: who may receive them.
 
-/// Callers that may be given a result. Two scopes never share an entry.
+/// Callers that may receive a result. Two scopes never share an entry.
 ///
 /// ```
 /// use data_cache::{Cache, Params, Scope};
@@ -22,11 +22,11 @@ pub enum Scope {
     Shared,
     /// One tenant.
     Tenant(String),
-    /// One principal, as long as the fingerprint of the policy that holds for it stays the same.
+    /// One principal, for as long as the fingerprint of its policy stays the same.
     Principal {
         /// Name of the principal.
         id: String,
-        /// Fingerprint of its permissions: another policy is another scope.
+        /// Fingerprint of its permissions; a different policy is a different scope.
         policy: String,
     },
 }

@@ -9,18 +9,18 @@ use std::time::{Duration, SystemTime};
 pub enum Miss {
     /// There is no entry.
     Absent,
-    /// Its time is over, or its creation lies ahead of the clock.
+    /// The entry is expired, or its creation time is in the future.
     Expired,
-    /// Its files are damaged; they are removed.
+    /// The files of the entry are damaged; they are removed.
     Corrupt,
-    /// Its files cannot be read.
+    /// The files of the entry cannot be read.
     Io,
     /// The cache is disabled.
     Disabled,
 }
 
 impl Miss {
-    /// Every reason.
+    /// All reasons.
     pub const ALL: &'static [Self] = &[
         Self::Absent,
         Self::Expired,
@@ -29,7 +29,7 @@ impl Miss {
         Self::Disabled,
     ];
 
-    /// The label value of `cache_miss_reason_total`.
+    /// Returns the label value of `cache_miss_reason_total`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Absent => "absent",
@@ -41,32 +41,32 @@ impl Miss {
     }
 }
 
-/// Reason why a query goes past the cache.
+/// Reason why a query bypasses the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bypass {
-    /// It asks for the time, for chance, or for the state of a session.
+    /// It depends on the time, on random values, or on session state.
     Nondeterministic,
-    /// It reads files or other sources whose changes nobody sees.
+    /// It reads files or other sources whose changes cannot be detected.
     Outside,
     /// It reads catalogs of the engine.
     Catalog,
-    /// Its text is not understood well enough.
+    /// Its text is not understood well enough to classify it.
     UnusualText,
     /// A table that it may read is being written.
     WriteRunning,
-    /// The engine cannot tell the state of its data.
+    /// The engine cannot determine the state of its data.
     UnknownState,
     /// It is a PIVOT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN.
     Statement,
-    /// It is asked while its own answer is computed.
+    /// It was issued during the computation of its own result.
     Reentrant,
-    /// The engine does not classify statements, and the query did not ask for a time by `ttl`.
+    /// The engine does not classify statements, and the query did not set a TTL by `ttl`.
     Unclassified,
 }
 
 impl Bypass {
-    /// Every reason.
+    /// All reasons.
     pub const ALL: &'static [Self] = &[
         Self::Nondeterministic,
         Self::Outside,
@@ -79,7 +79,7 @@ impl Bypass {
         Self::Unclassified,
     ];
 
-    /// The label value of `cache_bypass_total`.
+    /// Returns the label value of `cache_bypass_total`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Nondeterministic => "nondeterministic",
@@ -132,21 +132,21 @@ impl Counters {
     }
 }
 
-/// The state of a cache at one moment.
+/// State of a cache at one moment.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Entries whose time is not over.
+    /// Number of unexpired entries.
     pub entries: u64,
     /// Bytes of data files.
     pub total_size_bytes: u64,
-    /// The same in MiB.
+    /// `total_size_bytes` in MiB.
     pub total_size_mb: f64,
     /// Bytes of the results in memory.
     pub memory_bytes: u64,
     /// Hits ÷ (hits + misses); 0.0 before the first lookup.
     pub hit_ratio: f64,
-    /// Lookups answered.
+    /// Lookups that returned a result.
     pub hits: u64,
     /// Hits from memory.
     pub memory_hits: u64,
@@ -154,27 +154,27 @@ pub struct Stats {
     pub disk_hits: u64,
     /// Hits from the bucket that machines share.
     pub shared_hits: u64,
-    /// Hits whose time was over, by queries with `stale_while`.
+    /// Expired results returned to queries with `stale_while`.
     pub stale_hits: u64,
-    /// Lookups not answered.
+    /// Lookups that found nothing.
     pub misses: u64,
-    /// Lookups that waited for the answer of another caller; each is a hit or a miss as that one is.
+    /// Lookups that waited for another caller's run; each also counts as a hit or a miss, as that run does.
     pub coalesced: u64,
-    /// Queries that went past the cache: neither hit nor miss.
+    /// Queries that bypassed the cache; counted neither as hits nor as misses.
     pub bypasses: u64,
-    /// Damaged entries met and removed.
+    /// Damaged entries found and removed.
     pub corrupt: u64,
-    /// Results that were not stored: no space, too large, invalidated meanwhile, …
+    /// Results that were not stored: no space, too large, invalidated while they were computed, …
     pub not_stored: u64,
-    /// Files are not written for 30 s, since the disk was full or failed.
+    /// `true` while writes of files are paused for 30 s because the disk was full or failed.
     pub writes_paused: bool,
-    /// Entries removed for space.
+    /// Entries evicted for space.
     pub evicted_size: u64,
-    /// Entries removed because their time was over.
+    /// Entries removed because they expired.
     pub evicted_expired: u64,
     /// Entries removed by `invalidate`, `invalidate_table` or `clear`.
     pub evicted_invalidated: u64,
-    /// Time that computing would have taken where the cache answered, as far as it was measured.
+    /// Compute time saved by hits, as far as it was measured.
     pub compute_saved: Duration,
 }
 
@@ -186,17 +186,17 @@ pub struct Invalidation {
     pub at: SystemTime,
     /// The pattern, `table:name`, or `*` for `clear`.
     pub pattern: String,
-    /// Entries removed.
+    /// Number of entries removed.
     pub removed: usize,
 }
 
-/// An entry, for a page that shows what is asked most.
+/// An entry, for a page that shows the most frequent queries.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TopEntry {
     /// The statement without literals, or `fn:module::name`.
     pub label: String,
-    /// Hits of this result since it was stored, or since the process began if that is later.
+    /// Hits of this result since it was stored, or since the process started if that is later.
     pub hits: u64,
     /// Bytes of its data file.
     pub bytes: u64,

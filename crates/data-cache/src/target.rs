@@ -1,18 +1,18 @@
-//! Entries that an invalidation means.
+//! Selection of the entries to invalidate.
 
 use serde::{Deserialize, Serialize};
 
 use crate::pattern::Pattern;
 use crate::sql::could_name;
 
-/// Entries by their text or tables.
+/// Selects entries by text or table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Target {
     All,
-    /// Those whose text or label matches.
+    /// Entries whose text or label matches.
     Text(Pattern),
-    /// Those that depend on this table, or could, for all that their text tells; in lower case.
+    /// Entries that depend on this table (in lower case), or whose text does not rule it out.
     Table(String),
 }
 
@@ -21,7 +21,7 @@ impl Target {
         matches!(self, Self::All)
     }
 
-    /// The pattern, or the name.
+    /// Returns the pattern or the table name.
     pub(crate) fn text(&self) -> &str {
         match self {
             Self::All => "",

@@ -4,7 +4,7 @@ use crate::config::{MAX_SECONDS, QueryCache};
 use crate::error::Error;
 use crate::pattern::{Pattern, folded};
 
-/// The times of `cache.yaml`.
+/// The TTLs of `cache.yaml`.
 pub(crate) struct Ttls {
     default_seconds: u64,
     patterns: Vec<(Pattern, u64)>,
@@ -25,12 +25,13 @@ impl Ttls {
         })
     }
 
-    /// Returns the configured time for this SQL or label.
+    /// Returns the configured TTL for this SQL or label.
     pub(crate) fn configured(&self, label: &str) -> Option<u64> {
         self.pattern(label).map(|(_, seconds)| *seconds)
     }
 
-    /// Returns `true` if the pattern of this SQL permits to keep what follows from the given name: it has to spell it out.
+    /// Returns `true` if the pattern that matches this SQL spells
+    /// out `name`, which permits storing results that depend on it.
     pub(crate) fn permits(&self, label: &str, name: &str) -> bool {
         self.pattern(label)
             .is_some_and(|(pattern, _)| pattern.spells(name))
@@ -45,7 +46,7 @@ impl Ttls {
         matching.find(|(pattern, _)| pattern.matches_folded(&label))
     }
 
-    /// Returns the caller's time, else the configured one, else the default.
+    /// Returns the caller's TTL, else the configured one, else the default.
     pub(crate) fn effective(&self, asked: Option<u64>, label: &str) -> Result<u64, Error> {
         match asked {
             Some(seconds) if seconds > MAX_SECONDS => Err(Error::input(format!(

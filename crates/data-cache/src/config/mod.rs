@@ -18,44 +18,46 @@ pub(crate) use shared::check_bucket;
 #[cfg(any(feature = "shared", feature = "flight-sql"))]
 pub(crate) use shared::without_secrets;
 
-/// The whole of `cache.yaml`; each key may be left out, an unknown one is refused.
+/// Contents of `cache.yaml`. Each key may be left out; unknown keys are errors.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Results of queries.
+    /// Query results.
     pub query_cache: QueryCache,
-    /// Headers of HTTP responses.
+    /// HTTP response headers.
     pub http_cache: HttpCache,
-    /// Bucket that machines share results through; `None` shares nothing. [`Cache::open_with`](crate::Cache::open_with) does not
-    /// look at it: whoever has the key calls `Cache::share` with [`SharedSettings`]`::config`, as ops-layer does.
+    /// Bucket through which machines share results; `None` shares nothing.
+    /// [`Cache::open_with`](crate::Cache::open_with) ignores it: the holder of the key calls `Cache::share` with
+    /// [`SharedSettings`]`::config`, as ops-layer does.
     pub shared: Option<SharedSettings>,
 }
 
-/// Options for results of queries.
+/// Options for query results.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueryCache {
-    /// `false`: every lookup misses, nothing is stored, and no directory is made.
+    /// `false`: every lookup misses, nothing is stored, and no directory is created.
     pub enabled: bool,
-    /// Seconds an entry lives when nothing else says so; 0 stores nothing of its own accord.
+    /// TTL in seconds if nothing else sets one; 0 stores nothing without an explicit TTL.
     pub default_ttl_seconds: u64,
-    /// MiB of files of entries that may be kept; those go first that save least time for their bytes. 0: no files.
+    /// Maximum size of the files in MiB; entries that save least time for their size are evicted first. 0: no files.
     pub max_size_mb: u64,
-    /// MiB of memory for results that are kept there as well. Half of it, 8 MiB at most, is left for encoding and reading; the
-    /// index of what is kept, in files too, takes some 400 bytes of it for each entry, up to half. 0: none are kept.
+    /// Memory limit in MiB for results. Half of it, at most 8 MiB, is reserved for encoding and reading; the index of
+    /// all entries, including those in files, takes some 400 bytes per entry, at most half. 0: no results in memory.
     pub memory_mb: u64,
     /// Format of the files.
     pub codec: Codec,
     /// Durability of the files.
     pub durability: Durability,
-    /// Queries that take longer than this are logged as `slow_query`.
+    /// Queries whose run in the engine takes longer than this many milliseconds are logged as `slow_query`.
     pub slow_query_ms: u64,
-    /// Pattern of SQL or label → seconds. The pattern with most literal characters wins, then the shorter time.
+    /// TTL in seconds by pattern of SQL or label. The pattern with
+    /// the most literal characters wins, then the shorter TTL.
     #[serde(deserialize_with = "each_once")]
     pub ttls: BTreeMap<String, u64>,
 }
 
-/// Reads a map and refuses a key that is there twice, of which the last one would count silently.
+/// Parses a map and rejects duplicate keys, of which the last would win silently.
 fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, u64>, D::Error> {
     struct EachOnce;
 
@@ -91,10 +93,10 @@ fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, u64>
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Codec {
-    /// Parquet (zstd), and Arrow IPC for what Parquet cannot hold: unions, intervals, empty structs.
+    /// Parquet (zstd); Arrow IPC for types that Parquet cannot store: unions, intervals, empty structs.
     #[default]
     Parquet,
-    /// Arrow IPC: two to three times larger, several times quicker to read.
+    /// Arrow IPC: two to three times larger, several times faster to read.
     Ipc,
 }
 
@@ -106,37 +108,37 @@ pub enum Durability {
     /// Files are not fsynced. An entry torn by a power cut fails its digest check and counts as a miss.
     #[default]
     None,
-    /// Files, folders and invalidations are fsynced, which takes about a hundred times as long: what was kept survives a power
-    /// cut, and nothing that was invalidated comes back after one.
+    /// Files, directories and invalidations are fsynced, which takes about a hundred times as long: stored results
+    /// survive a power cut, and invalidated results do not reappear after one.
     Full,
 }
 
-/// Which responses get which `Cache-Control`.
+/// `Cache-Control` of responses.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpCache {
-    /// `false`: responses pass untouched.
+    /// `false`: responses are not changed.
     pub enabled: bool,
-    /// Seconds for paths below `/static/` and `/assets/`.
+    /// `max-age` in seconds for paths below `/static/` and `/assets/`.
     pub static_max_age: u64,
-    /// Endpoints whose answer rarely changes.
+    /// Endpoints whose response rarely changes.
     pub stable_endpoints: Vec<StableEndpoint>,
-    /// The cookies that make a request somebody's own, by their exact names, so that the answer is `private`. Empty: every
-    /// cookie does.
+    /// Exact names of the cookies that identify a user or session,
+    /// so that the response is `private`. Empty: every cookie does.
     pub session_cookies: Vec<String>,
-    /// Request headers beside `Authorization` that make a request somebody's own, in any case. Left out, or without a value: the
-    /// usual ones.
+    /// Request headers besides `Authorization` that carry credentials,
+    /// in any case. Unset or without a value: the usual ones.
     #[serde(deserialize_with = "headers_or_usual")]
     pub credential_headers: Vec<String>,
 }
 
-/// One endpoint whose answer rarely changes.
+/// An endpoint whose response rarely changes.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StableEndpoint {
-    /// The exact path, as requests have it: percent-encoded. A pattern is refused.
+    /// The exact path as in requests: percent-encoded. Patterns are rejected.
     pub path: String,
-    /// Seconds a client may reuse the answer.
+    /// Seconds for which a client may reuse the response.
     pub max_age: u64,
 }
 
@@ -167,7 +169,7 @@ impl Default for HttpCache {
     }
 }
 
-/// Headers that carry credentials in common use.
+/// Commonly used headers that carry credentials.
 const CREDENTIAL_HEADERS: [&str; 8] = [
     "proxy-authorization",
     "x-api-key",
@@ -183,16 +185,17 @@ fn usual_headers() -> Vec<String> {
     CREDENTIAL_HEADERS.map(str::to_owned).to_vec()
 }
 
-/// Reads a list: a key without a value would be an empty one, and answers to those who sent a credential `public`.
+/// Parses a list. A key without a value means the usual headers: as an empty
+/// list it would make responses to requests with credentials `public`.
 fn headers_or_usual<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     Option::deserialize(from).map(|headers| headers.unwrap_or_else(usual_headers))
 }
 
-/// Longest time to live that may be configured or asked for: ten years.
+/// Maximum configurable TTL: ten years.
 pub(crate) const MAX_SECONDS: u64 = 315_360_000;
 
 impl Config {
-    /// Reads the text of a `cache.yaml`; `name` is what messages call it.
+    /// Parses the text of a `cache.yaml`; `name` is used in error messages.
     ///
     /// ```
     /// let config = data_cache::Config::from_yaml("cache.yaml", "query_cache: {max_size_mb: 10}")?;
@@ -203,7 +206,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Fails if the text cannot be understood; the error names the line, and for an unknown key the nearest one.
+    /// Fails if the text is invalid; the error names the line and, for an unknown key, the closest known one.
     pub fn from_yaml(name: &str, text: &str) -> Result<Self, Error> {
         if text.trim().is_empty() {
             return Ok(Self::default());
@@ -290,8 +293,8 @@ impl HttpCache {
             }
         }
         for name in &self.session_cookies {
-            // one that never matches would have the answers of a session `public`; many that are no tokens exist, such as
-            // `user[id]`; an asterisk is allowed, and meant as a pattern
+            // a name that never matches would make responses of a session `public`. Many names in use are not tokens,
+            // such as `user[id]`. An asterisk is a valid character, but would be meant as a pattern.
             let is_sent = |c: char| !c.is_whitespace() && !c.is_control() && !";=*".contains(c);
             if name.is_empty() || !name.chars().all(is_sent) {
                 return Err(format!(

@@ -2,42 +2,44 @@
 
 use serde::Deserialize;
 
-/// The shortest and the longest lease in seconds.
+/// Accepted range of a lease in seconds.
 const LEASES: std::ops::RangeInclusive<u64> = 1..=60;
-/// Longest time to compute that may be asked for: an hour.
+/// Maximum of `min_compute_ms`: one hour.
 const MAX_COMPUTE_MS: u64 = 3_600_000;
 
-/// Options for the bucket of S3 that machines share results through (feature `shared`). Region, endpoint and credentials that
-/// are not set are those of `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and the like, or of the machine's role.
+/// Options for the S3 bucket through which machines share results (feature `shared`).
+/// Region, endpoint and credentials that are unset come from `AWS_REGION`,
+/// `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and the like, or from the machine's role.
 ///
-/// A file never holds the key that seals what is shared: it names the secret that does, and the program gets it.
+/// The file never contains the key that authenticates shared results: it
+/// names the secret that holds the key, and the program reads that secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharedSettings {
     /// Name of the bucket.
     pub bucket: String,
-    /// First part of the names of objects; `data-cache` unless set.
+    /// First part of object names; default `data-cache`.
     #[serde(default)]
     pub prefix: Option<String>,
-    /// URL of a server that speaks S3's protocol.
+    /// URL of an S3-compatible server.
     #[serde(default)]
     pub endpoint: Option<String>,
     /// Region of the bucket.
     #[serde(default)]
     pub region: Option<String>,
-    /// Name of the secret with the key of the seal, at least 16 bytes, the same on all machines.
+    /// Name of the secret with the authentication key: at least 16 bytes, the same on all machines.
     #[serde(default)]
     pub key_secret: Option<String>,
-    /// Takes objects that anybody who can write to the bucket may have written: they decide what is answered.
+    /// Accepts objects without authentication: anyone who can write to the bucket decides which results are returned.
     #[serde(default)]
     pub unauthenticated: bool,
-    /// Milliseconds that computing must take for the result to be shared; 200 unless set.
+    /// Minimum compute time in milliseconds of a shared result; default 200.
     #[serde(default)]
     pub min_compute_ms: Option<u64>,
-    /// Seconds for which a machine that died while it computed keeps others waiting; 5 unless set.
+    /// Seconds that other machines wait for a machine that died during a computation; default 5.
     #[serde(default)]
     pub lease_seconds: Option<u64>,
-    /// Shares also what `set`, `get_or_compute` and cached functions keep.
+    /// Also shares results of `set`, `get_or_compute` and cached functions.
     #[serde(default)]
     pub computed: bool,
 }
@@ -87,7 +89,8 @@ impl SharedSettings {
     }
 }
 
-/// Refuses what can stand in no address of a bucket. Servers other than AWS take capitals, underscores and `TENANT:BUCKET`.
+/// Rejects names that cannot be part of a bucket's address. Servers
+/// other than AWS accept capitals, underscores and `TENANT:BUCKET`.
 pub(crate) fn check_bucket(name: &str) -> Result<(), String> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
     if name.is_empty() {
@@ -101,11 +104,11 @@ pub(crate) fn check_bucket(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Removes user, password, query and fragment of a URL, for messages.
+/// Redacts user, password, query and fragment of a URL, for messages.
 pub(crate) fn without_secrets(url: &str) -> String {
     let scheme = url.find("://").map_or("", |at| &url[..at + 3]);
     let (before, more) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
-    // a password may have a mark of queries in it
+    // a password may contain `?` or `#`
     if more.contains('@') {
         return format!("{scheme}[REDACTED]");
     }

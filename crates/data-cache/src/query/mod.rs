@@ -1,4 +1,4 @@
-//! Asking an engine through a cache.
+//! Queries through a cache.
 
 mod prepared;
 mod result;
@@ -31,12 +31,12 @@ use crate::scope::Scope;
 use crate::sql;
 use crate::stats::{Bypass, Miss};
 
-/// Callers wait for the run of another one for this long.
+/// Maximum time that a caller waits for another caller's run.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
 type Answer = Result<QueryResult, Error>;
-/// The key, the invalidations of this process and the changes of the engine, since who asks after one does not get an answer
-/// from before, and the age up to which an answer is taken.
+/// Key; invalidation count of this process and change count of the engine, so that a query after an invalidation or
+/// change does not join an earlier run; maximum accepted age.
 type QueryId = (Key, u64, u64, Limits);
 
 impl FlightId for QueryId {
@@ -45,7 +45,7 @@ impl FlightId for QueryId {
     }
 }
 
-/// An engine that is asked through a [`Cache`] where it may.
+/// An engine queried through a [`Cache`] where possible.
 pub struct CachedEngine<E> {
     engine: Arc<E>,
     cache: Cache,
@@ -63,7 +63,7 @@ impl<E> Clone for CachedEngine<E> {
 }
 
 impl<E: QueryEngine> CachedEngine<E> {
-    /// Asks `engine` through `cache`.
+    /// Wraps `engine` with `cache`.
     pub fn new(engine: E, cache: Cache) -> Self {
         Self {
             engine: Arc::new(engine),
@@ -72,7 +72,7 @@ impl<E: QueryEngine> CachedEngine<E> {
         }
     }
 
-    /// Asks; equal questions with the same time to live that are asked at one time run once.
+    /// Creates a query. Concurrent equal queries with the same TTL run once.
     pub fn query(&self, sql: impl Into<String>, params: Params) -> Query<E> {
         Query {
             target: self.clone(),
@@ -85,17 +85,17 @@ impl<E: QueryEngine> CachedEngine<E> {
         }
     }
 
-    /// The cache in front.
+    /// Returns the cache.
     pub fn cache(&self) -> &Cache {
         &self.cache
     }
 
-    /// The engine behind.
+    /// Returns the engine.
     pub fn engine(&self) -> &E {
         &self.engine
     }
 
-    /// Says later if the engine's count of changes is still this one.
+    /// Returns a function that checks if the engine's change count still equals `changes`.
     pub(crate) fn is_unchanged_since(&self, changes: u64) -> IsUnchanged {
         let engine = self.engine.clone();
         Arc::new(move || engine.changes() == changes)
@@ -109,7 +109,7 @@ pub struct Query<E> {
     sql: String,
     params: Params,
     ttl: Option<u64>,
-    /// Seconds for which a stale answer is taken.
+    /// Seconds after expiry for which a stale result is accepted.
     stale_while: u64,
     is_kept: bool,
     scope: Scope,
@@ -122,41 +122,41 @@ enum Route<E> {
 }
 
 impl<E: QueryEngine> Query<E> {
-    /// Sets how long the result may be reused, in whole seconds, a part of one counted as one, instead of what `cache.yaml` says;
-    /// implies [`keep`](Self::keep). A result that another query keeps for longer is computed anew once it is older than this,
-    /// and kept for as long as before. Zero takes no result, keeps none, and leaves that of others where it is. More than ten years
-    /// are ten years.
+    /// Sets the maximum age of the result in whole seconds, rounded up, instead of the TTL in
+    /// `cache.yaml`; implies [`keep`](Self::keep). A result that another query stored for longer is
+    /// recomputed once it is older than this, and stored for as long as before. Zero accepts no
+    /// stored result, stores none, and leaves those of other queries in place. Capped at ten years.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         let begun = u64::from(ttl.subsec_nanos() > 0);
         self.ttl = Some(ttl.as_secs().saturating_add(begun).min(MAX_SECONDS));
         self.keep()
     }
 
-    /// Takes a result whose time is over by less than `limit`, in whole seconds, and has it computed anew in the background,
-    /// once however many ask: [`Status::Stale`]. A result that was invalidated, or whose data changed, is never taken.
+    /// Accepts a result that expired less than `limit` ago, in whole seconds, and recomputes it in the background, once
+    /// for all callers: [`Status::Stale`]. A result that was invalidated, or whose data changed, is never returned.
     pub fn stale_while(mut self, limit: Duration) -> Self {
         self.stale_while = limit.as_secs();
         self
     }
 
-    /// The result is always written to a file. Otherwise it is where computing it took at least three times as long as
-    /// reading it back would.
+    /// Always writes the result to a file. Otherwise a file is written only if
+    /// computing took at least three times as long as reading it back would.
     pub fn keep(mut self) -> Self {
         self.is_kept = true;
         self
     }
 
-    /// Sets the scope of the result, in place of the one that the cache has.
+    /// Sets the scope of the result, instead of the cache's scope.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
     }
 
-    /// Waits for the answer on this thread.
+    /// Runs the query and waits for the result on this thread.
     ///
     /// # Errors
     ///
-    /// Fails with the engine's error, and for statements that are no queries.
+    /// Fails with the engine's error, and for statements that are not queries.
     pub fn blocking(self) -> Result<QueryResult, Error> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let started = self.start(move |answer| {
@@ -179,8 +179,8 @@ impl<E: QueryEngine> Query<E> {
         }
     }
 
-    /// Answers from memory, or joins the flight of this question, or starts it. A statement that the engine does not know
-    /// yet is judged on another thread.
+    /// Returns a result from memory, or joins the flight of this query, or starts it. A statement that the engine does
+    /// not know yet is classified on another thread.
     fn start(self, waiter: impl FnOnce(Option<Answer>) + Send + 'static) -> Result<Started, Error> {
         let engine = &self.target.engine;
         engine.check(&self.sql)?;
@@ -220,7 +220,7 @@ impl<E: QueryEngine> Query<E> {
         guard
     }
 
-    /// Memory is asked here and now.
+    /// Classifies the statement and looks it up in memory, on the calling thread.
     fn choose(self, normal: String) -> Route<E> {
         let (start, clock) = (SystemTime::now(), Instant::now());
         let inner = self.target.cache.inner().clone();
@@ -279,7 +279,7 @@ impl<E: QueryEngine> Query<E> {
         }
     }
 
-    /// The age up to which an answer is taken.
+    /// Maximum accepted age of a result.
     fn limits(&self) -> Limits {
         Limits {
             overdue: self.stale_while,
@@ -287,13 +287,13 @@ impl<E: QueryEngine> Query<E> {
         }
     }
 
-    /// The same for an answer whose time is not over.
+    /// Maximum accepted age of an unexpired result.
     fn fresh(&self) -> Limits {
         self.ttl.map_or(Limits::OF_ENTRY, Limits::within)
     }
 
-    /// The operator configured a time for what would not be kept, in a pattern that spells out what it follows from: the
-    /// date is in its key, and every write makes it unreachable.
+    /// Returns the state for a result that is stored only because the operator configured a TTL for it, in a pattern
+    /// that spells out what makes it volatile. The date is part of its key, and every write makes it unreachable.
     fn permitted(&self, normal: &str, reason: Bypass) -> Option<State> {
         let may = matches!(
             reason,
@@ -338,7 +338,7 @@ impl<E: QueryEngine> Query<E> {
         answer
     }
 
-    /// Asks the engine; a slow run has its profile.
+    /// Runs the query in the engine, with a profile if the run was slow.
     fn run(&self, cancel: &Cancel) -> (Result<Vec<RecordBatch>, Error>, Option<Profile>) {
         let engine = &self.target.engine;
         let ran = engine.run_profiled(&self.sql, &self.params, cancel, self.slow());
@@ -409,13 +409,13 @@ enum Started {
     Waiting(WaitGuard),
 }
 
-/// The same, with the waiter where nobody called it.
+/// [`Started`], with the waiter if it was not called.
 enum Routed {
     Answered(QueryResult, Waiter<Answer>),
     Waiting(WaitGuard),
 }
 
-/// The guard of a question that another thread routes, once it is there.
+/// Guard of a query that is routed by another thread, once that thread returns it.
 #[derive(Default)]
 struct Pending(Mutex<PendingState>);
 
@@ -424,7 +424,7 @@ enum PendingState {
     #[default]
     Routing,
     Waiting(#[expect(dead_code, reason = "held for its drop")] WaitGuard),
-    /// Nobody waits any more.
+    /// The caller no longer waits.
     Abandoned,
 }
 
@@ -442,7 +442,7 @@ impl Pending {
     }
 }
 
-/// Held while one waits. Dropped, the engine is interrupted where nobody else waits.
+/// Held while a caller waits. Dropping it interrupts the engine unless other callers wait.
 enum WaitGuard {
     Flight(#[expect(dead_code, reason = "held for its drop")] Ticket<QueryId, Answer>),
     Alone(Cancel),
@@ -459,7 +459,7 @@ impl Drop for WaitGuard {
     }
 }
 
-/// The answer, or an error where its run was lost or waited for too long.
+/// Returns the result, or an error if its run was lost or the wait timed out.
 fn answered(received: Option<Option<Answer>>) -> Answer {
     match received {
         Some(Some(answer)) => answer,

@@ -1,4 +1,4 @@
-//! A question whose key is known: asked of files and of the engine, and its answer kept.
+//! A query whose key is known: looked up in files, run in the engine, and stored.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -23,17 +23,17 @@ pub(super) struct Prepared<E> {
     pub(super) normal: String,
     pub(super) key: Key,
     pub(super) state: State,
-    /// The engine's count of changes before that.
+    /// The engine's change count, read before the state.
     pub(super) changes: u64,
-    /// The operator permits to keep what may differ from one moment to the next.
+    /// `true` if the operator permits storing a result that may differ from one moment to the next.
     pub(super) is_permitted: bool,
-    /// Reason why memory had no answer.
+    /// Reason for the miss in memory.
     pub(super) missed: Miss,
     pub(super) start: SystemTime,
     pub(super) clock: Instant,
 }
 
-/// The waiter, counted as what its answer is.
+/// Wraps the waiter so that its lookup counts as a hit or a miss, according to the result.
 fn counted(awaited: Awaited, waiter: Waiter<Answer>) -> Waiter<Answer> {
     Box::new(move |answer| {
         match &answer {
@@ -51,7 +51,7 @@ fn counted(awaited: Awaited, waiter: Waiter<Answer>) -> Waiter<Answer> {
 }
 
 impl<E: QueryEngine> Prepared<E> {
-    /// Joins the flight of this question, or starts it. `landed` is of before memory was asked.
+    /// Joins the flight of this query, or starts it. `landed` must be read before the lookup in memory.
     pub(super) fn start(self: Box<Self>, landed: u64, waiter: Waiter<Answer>) -> WaitGuard {
         let inner = self.query.target.cache.inner().clone();
         let flights = self.query.target.flights.clone();
@@ -76,8 +76,8 @@ impl<E: QueryEngine> Prepared<E> {
         }
     }
 
-    /// Asks the files, and memory again if an answer came since; hands the question on to a thread that may wait for
-    /// the engine.
+    /// Looks in the files, and again in memory if a flight landed since;
+    /// then passes the query to a thread that may wait for the engine.
     fn look_up(self: Box<Self>, leader: Leader<QueryId, Answer>, is_stale: bool) {
         let inner = self.query.target.cache.inner().clone();
         let stamp = inner.stamp();
@@ -96,7 +96,7 @@ impl<E: QueryEngine> Prepared<E> {
                 }
             }
             Err(miss) => {
-                // memory let go of it, files and all
+                // evicted from memory, together with its files
                 let miss = match miss {
                     Miss::Absent => self.missed,
                     miss => miss,
@@ -109,12 +109,12 @@ impl<E: QueryEngine> Prepared<E> {
         }
     }
 
-    /// Computes anew in the background what was served though its time was over, unless another machine did.
+    /// Recomputes in the background a result that was served stale, unless another machine did so.
     pub(super) fn revalidate(self: Box<Self>) {
         let inner = self.query.target.cache.inner().clone();
         let fresh = self.query.fresh();
         inner.revalidate(self.key, fresh.ttl, move |duty| {
-            // the place in the flight, given up once the answer is there
+            // the seat in the flight, dropped once the result has arrived
             let seat = Arc::new(Mutex::new(None));
             let taken = seat.clone();
             let waiter = Box::new(move |_| drop(taken.lock().take()));
@@ -136,7 +136,7 @@ impl<E: QueryEngine> Prepared<E> {
         });
     }
 
-    /// Waits for another process that computes the same.
+    /// Waits for another process that computes the same result.
     fn take_turn(
         self: Box<Self>,
         leader: &Leader<QueryId, Answer>,
@@ -165,12 +165,12 @@ impl<E: QueryEngine> Prepared<E> {
         }
     }
 
-    /// Asks the engine. The answer is handed out before it is written to a file; returns `true` if it was written. A lease is let
-    /// go of once the answer is in the bucket, or will not be.
+    /// Runs the query in the engine. The result is returned to waiters before it is written to a file; returns `true`
+    /// if it was written. A lease is released once the result is in the bucket, or will not be.
     fn compute(self: Box<Self>, leader: &Leader<QueryId, Answer>, miss: Miss, duty: Duty) -> bool {
         let mut is_in_file = false;
         let inner = self.query.target.cache.inner().clone();
-        // what was invalidated while others were waited for is not meant: it is computed from here on
+        // computation starts here: invalidations during the wait for others do not affect it
         let stamp = inner.stamp();
         let cancel = leader.cancel();
         let shared_key = self.shared_key();
@@ -226,7 +226,7 @@ impl<E: QueryEngine> Prepared<E> {
         is_in_file
     }
 
-    /// The name of the result on every machine; `None` if it stays on this one.
+    /// Name of the result on all machines; `None` if it is not shared.
     fn shared_key(&self) -> Option<Key> {
         let inner = self.query.target.cache.inner();
         if self.is_permitted || !inner.shares() {
@@ -247,7 +247,7 @@ impl<E: QueryEngine> Prepared<E> {
         Some(Key::of(&inputs, &self.query.params))
     }
 
-    /// Asks the tier that machines share; what it has is kept here too.
+    /// Looks the result up in the shared tier; a result found there is also stored here.
     fn join_shared(&self, stamp: GenerationStamp, is_wanted: &dyn Fn() -> bool) -> SharedTurn {
         let Some(shared_key) = self.shared_key() else {
             return SharedTurn::Compute(Duty::default());
@@ -257,7 +257,7 @@ impl<E: QueryEngine> Prepared<E> {
         let request = self.request(&[], digest, Duration::ZERO, stamp);
         let limits = self.query.fresh();
         match inner.join_shared(shared_key, request, limits, is_wanted, Waits::Worker) {
-            // the content that was asked for is no longer the one that is queried
+            // the content that was looked up is no longer the content of the engine
             SharedTurn::Found(..) if self.shared_key() != Some(shared_key) => {
                 SharedTurn::Compute(Duty::default())
             }
@@ -286,7 +286,7 @@ impl<E: QueryEngine> Prepared<E> {
         }
     }
 
-    /// Nobody asked for a file when it was computed; now somebody does.
+    /// Writes a result from memory to a file, since this query requests it and earlier ones did not.
     pub(super) fn keep_later(self, hit: Hit) {
         let inner = self.query.target.cache.inner().clone();
         let Some(stamp) = inner.stamp_of_hit(&self.key, &hit) else {
@@ -304,7 +304,7 @@ impl<E: QueryEngine> Prepared<E> {
         });
     }
 
-    /// Returns `true` if nobody wrote while the query ran.
+    /// Returns `true` if nothing was written while the query ran.
     fn is_unchanged(&self) -> bool {
         if self.query.target.engine.changes() != self.changes {
             return false;
@@ -322,7 +322,7 @@ impl<E: QueryEngine> Prepared<E> {
         self.answer_of(hit)
     }
 
-    /// The same for those who wait, which are counted themselves.
+    /// [`answer_with`](Self::answer_with) without counting a hit, for waiters, which count themselves.
     fn answer_of(&self, hit: Hit) -> QueryResult {
         let status = match hit.is_stale() {
             true => Status::Stale,

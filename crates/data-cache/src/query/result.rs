@@ -1,4 +1,4 @@
-//! Answer to a query.
+//! Results of queries.
 
 use std::time::Duration;
 
@@ -8,48 +8,48 @@ use crate::etag::ContentDigest;
 use crate::event::{Status, Tier};
 use crate::stats::Miss;
 
-/// More about the status, for headers.
+/// Details of the status, for headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Kept: where, for how many seconds more, negative for a stale one, and what computing took.
+    /// Stored: tier, remaining TTL in seconds (negative if stale), and compute time.
     Kept {
         tier: Tier,
         fresh_for: i64,
         compute_ms: u64,
     },
-    /// Computed: why there was no hit.
+    /// Computed: reason for the miss.
     Missed(Miss),
     Bypassed,
 }
 
-/// The answer to a query.
+/// Result of a query.
 #[derive(Clone, Debug)]
 pub struct QueryResult {
     pub(super) batches: Vec<RecordBatch>,
     pub(super) status: Status,
     pub(super) age: Duration,
     pub(super) origin: Origin,
-    /// `None` if the result must not be kept.
+    /// `None` if the result must not be stored.
     pub(super) digest: Option<ContentDigest>,
 }
 
 impl QueryResult {
-    /// The batches; at least one, which carries the schema.
+    /// Returns the batches: at least one, which carries the schema.
     pub fn batches(&self) -> &[RecordBatch] {
         &self.batches
     }
 
-    /// The batches, by value.
+    /// Returns the batches by value.
     pub fn into_batches(self) -> Vec<RecordBatch> {
         self.batches
     }
 
-    /// Origin of the batches.
+    /// Returns the origin of the batches.
     pub fn status(&self) -> Status {
         self.status
     }
 
-    /// Time since they were computed, in whole seconds: 0 unless they came from the cache.
+    /// Returns the time since the result was computed, in whole seconds: 0 unless it came from the cache.
     pub fn age(&self) -> Duration {
         self.age
     }
@@ -59,11 +59,12 @@ impl QueryResult {
         self.origin
     }
 
-    /// A weak entity tag (RFC 9110 section 8.8.3) for this result in the given representation, known before a body is
-    /// built. It follows from the rows: equal results have equal tags, over restarts and on every machine. `None` if the
-    /// result is not cacheable. The first call for a result reads all of its rows; later ones, of other hits too, do not.
+    /// Returns a weak entity tag (RFC 9110 section 8.8.3) for this result in the given
+    /// representation, before a body is built. The tag depends on the rows: equal results have
+    /// equal tags, across restarts and on every machine. `None` if the result is not cacheable.
+    /// The first call for a result reads all of its rows; later calls do not, even for other hits.
     ///
-    /// `representation` names whatever else the body depends on, such as `json/2`.
+    /// `representation` names everything else that the body depends on, such as `json/2`.
     pub fn etag(&self, representation: &str) -> Option<String> {
         let digest = self.digest.as_ref()?;
         Some(digest.etag(&self.batches, representation))
