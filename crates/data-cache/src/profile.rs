@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Maximum number of operators in a profile; further ones are dropped and counted in [`Profile::left_out`].
 pub const MAX_OPERATORS: usize = 64;
 
-/// Where the time of one run went, measured by the engine during that run.
+/// Time spent in one run, measured by the engine during that run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Profile {

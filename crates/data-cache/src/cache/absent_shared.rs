@@ -1,4 +1,4 @@
-//! The tier that machines share, compiled out.
+//! Stand-in for the shared tier if it is compiled out.
 
 use super::coalesce::Plan;
 use super::hit::Hit;
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::stats::Miss;
 
-/// Name and place of a result without a content id.
+/// Key and place of a result without a content id.
 #[derive(Clone, Copy)]
 pub(crate) struct Placed {
     pub(crate) key: Key,
@@ -18,11 +18,11 @@ pub(crate) struct Placed {
     pub(crate) is_kept: bool,
 }
 
-/// Duty to compute a result for this machine alone.
+/// Duty to compute a result for this machine only.
 #[derive(Default)]
 pub(crate) struct Duty {}
 
-/// End of a lookup in the tier that machines share.
+/// Outcome of a lookup in the shared tier.
 pub(crate) enum SharedTurn {
     #[expect(dead_code, reason = "nothing is found without the tier")]
     Found(Hit, bool),

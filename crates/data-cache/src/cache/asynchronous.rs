@@ -1,4 +1,4 @@
-//! The face of the loop for async callers: memory is asked at once, files on threads of the cache. No runtime is needed.
+//! The loop for async callers: memory is searched at once, files on threads of the cache. No runtime is needed.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Cache {
 
     /// [`get_or_compute`](Self::get_or_compute) for async callers.
     ///
-    /// Inside of a tokio runtime the computation is a task of its own: it goes on when its caller is dropped.
+    /// Inside a tokio runtime, the computation is a separate task that continues if its caller is dropped.
     ///
     /// # Errors
     ///
@@ -102,7 +102,8 @@ impl Cache {
 }
 
 impl Inner {
-    /// The kept result, or that of `compute`, which is part of its caller: dropped with it, the next one computes.
+    /// Returns the stored result, or that of `compute`, which is
+    /// dropped with its caller; the next caller then computes.
     pub(crate) async fn get_or_await<E>(
         self: &Arc<Self>,
         key: Key,
@@ -124,7 +125,7 @@ impl Inner {
         }
     }
 
-    /// Asks memory here, and files elsewhere.
+    /// Looks in memory on this thread, and in files on another.
     async fn find_async(self: &Arc<Self>, key: Key, limits: Limits) -> Result<Hit, Miss> {
         if !self.config.enabled {
             return Err(Miss::Disabled);
@@ -138,7 +139,7 @@ impl Inner {
         self.on_readers(find).await.unwrap_or(Err(Miss::Io))
     }
 
-    /// Name and place of a result; the first look at the epoch is waited for elsewhere.
+    /// Returns key and place of a result; the first read of the epoch is awaited on another thread.
     async fn placed_async(self: &Arc<Self>, key: Key, is_shareable: bool) -> Placed {
         if !self.shares_computed() {
             return self.placed_for(key, is_shareable);
@@ -175,7 +176,7 @@ impl Inner {
     }
 }
 
-/// Files are read and written on threads of the cache.
+/// Reads and writes files on threads of the cache.
 struct OnThreads;
 
 impl Face for OnThreads {
@@ -208,8 +209,8 @@ impl Face for OnThreads {
     }
 }
 
-/// Runs a future as a task if there is a runtime, so that it goes on when its caller is dropped. It belongs to its caller: see
-/// [`Cache::carry_context`].
+/// Runs a future as a task if there is a runtime, so that it continues if its
+/// caller is dropped. It keeps its caller's context: see [`Cache::carry_context`].
 async fn detached<T: Send + 'static>(
     inner: &Arc<Inner>,
     work: impl Future<Output = T> + Send + 'static,
@@ -221,7 +222,7 @@ async fn detached<T: Send + 'static>(
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // the runtime is shutting down: nobody will ask for the answer
+            // the runtime is shutting down: the caller is not polled any more
             Err(_) => std::future::pending().await,
         },
     }

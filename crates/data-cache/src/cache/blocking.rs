@@ -1,4 +1,4 @@
-//! The face of the loop for callers that block: files are read and written on the calling thread.
+//! The loop for blocking callers: files are read and written on the calling thread.
 
 use std::future::Future;
 use std::pin::pin;
@@ -20,12 +20,12 @@ use crate::params::Params;
 use crate::stats::Miss;
 
 impl Cache {
-    /// Returns the kept result, or that of `compute`, which is then kept for `ttl_seconds`, ten years at most. One that is kept
-    /// already has a time of its own.
+    /// Returns the stored result, or that of `compute`, which is then stored for `ttl_seconds`, ten years at most. A
+    /// result that is stored already keeps its own TTL.
     ///
-    /// One of the callers that miss at the same time computes, on its own thread; the others wait for it. If it fails the
-    /// next one tries, so that each caller gets its own error. A computation that asks for its own result computes once
-    /// more, without the cache; so does a caller that waited for 60 s.
+    /// One of the callers that miss at the same time computes, on its own thread; the others wait for it. If it fails,
+    /// the next one tries, so that each caller gets its own error. A computation that requests its own result computes
+    /// once more, without the cache, and so does a caller that has waited for 60 s.
     ///
     /// ```
     /// use data_cache::{Cache, arrow::array::{ArrayRef, Int64Array, RecordBatch}, params};
@@ -66,7 +66,7 @@ impl Cache {
 }
 
 impl Inner {
-    /// The kept result, or that of `compute`. The plan has the key as it is on this machine.
+    /// Returns the stored result, or that of `compute`. The plan has the key before placement.
     pub(crate) fn get_or_run<E>(
         self: &Arc<Self>,
         key: Key,
@@ -89,7 +89,7 @@ impl Inner {
     }
 }
 
-/// Files are read and written here and now.
+/// Reads and writes files on the calling thread.
 struct OnThread;
 
 impl Face for OnThread {
@@ -112,7 +112,7 @@ impl Face for OnThread {
     }
 }
 
-/// Polls on this thread, which sleeps while there is nothing to do. No runtime is needed, nor in the way.
+/// Polls on this thread, which parks while there is nothing to do. Works with and without a runtime.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
 

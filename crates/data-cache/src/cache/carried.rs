@@ -1,4 +1,4 @@
-//! A future that is polled under the context of whoever made it, on any thread.
+//! A future that is polled in the context of its creator, on any thread.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,17 +10,17 @@ use parking_lot::Mutex;
 use super::hooks::Job;
 use super::inner::Inner;
 
-/// Polls a future as work that [`carry_context`](super::Cache::carry_context) wraps: the first time under the context in which this
-/// was made, later under the one that the poll before left.
+/// Polls a future as work that [`carry_context`](super::Cache::carry_context) wraps: the first time in the context in
+/// which this was created, later in the context that the previous poll left.
 pub(super) struct Carried<F: Future> {
     shared: Arc<Mutex<Polled<F>>>,
-    /// The next poll; `None` if nobody carries a context.
+    /// The next poll; `None` without a context carrier.
     next: Option<Job>,
 }
 
 struct Polled<F: Future> {
     future: Pin<Box<F>>,
-    /// Taken by the poll that is due.
+    /// Taken by the next poll.
     waker: Option<Waker>,
     output: Option<F::Output>,
     next: Option<Job>,
@@ -61,7 +61,8 @@ where
 }
 
 impl<F: Future> Drop for Carried<F> {
-    /// Lets go of the next poll, which owns what it polls: it is left there where the wrapper of the last one panicked.
+    /// Drops the next poll, which owns what it polls: it is left in
+    /// the shared state if the wrapper of the last poll panicked.
     fn drop(&mut self) {
         let next = self
             .shared
@@ -85,7 +86,7 @@ impl<F: Future> Future for Carried<F> {
         match polled.output.take() {
             Some(output) => Poll::Ready(output),
             None if self.next.is_some() => Poll::Pending,
-            // nobody carries a context, or whoever does panicked
+            // no context carrier is set, or it panicked
             None => polled.future.as_mut().poll(context),
         }
     }

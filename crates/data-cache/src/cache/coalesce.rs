@@ -1,4 +1,4 @@
-//! Computing what is not there, once however many ask: the loop of blocking and of async callers.
+//! Computation of missing results, once for all concurrent callers: the loop of blocking and async callers.
 
 use std::future::Future;
 use std::hash::Hash;
@@ -23,32 +23,32 @@ use crate::key::Key;
 use crate::sql::shown_label;
 use crate::stats::Miss;
 
-/// A result to be computed, for the cache's own book.
+/// Metadata of a result to be computed.
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) key: Key,
     pub(crate) label: Arc<str>,
     pub(crate) tables: Arc<[String]>,
     pub(crate) ttl: Option<u64>,
-    /// Age up to which a kept result is taken.
+    /// Maximum accepted age of a stored result.
     pub(crate) limits: Limits,
-    /// Other machines have it under the same key.
+    /// `true` if other machines store it under the same key.
     pub(crate) is_shared: bool,
-    /// Says if what the key stands for was the same since it was made; `None` if it always is.
+    /// Checks that the inputs named by the key are unchanged since it was made; `None` if they never change.
     pub(crate) is_unchanged: Option<IsUnchanged>,
 }
 
 pub(crate) type IsUnchanged = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Plan {
-    /// The same result, at its place.
+    /// Returns the plan with the key of its place.
     pub(super) fn at(self, placed: Placed) -> Self {
         Self {
             key: placed.key,
             is_shared: placed.is_shared,
-            // without a place it is computed once for all who ask now, and forgotten
+            // without a place, it is computed once for all current callers and not stored
             ttl: match placed.is_kept {
-                // nobody could be told of the error
+                // capped, since an error could not be returned
                 true => self.ttl.map(|ttl| ttl.min(MAX_SECONDS)),
                 false => Some(0),
             },
@@ -63,31 +63,31 @@ impl FlightId for Key {
     }
 }
 
-/// The difference between callers that block and callers that await: the thread that reads and writes files.
+/// Difference between blocking and async callers: the threads that read and write files.
 pub(super) trait Face {
     /// `true` if a computation needs its thread for other tasks too.
     const IS_TASK: bool;
 
-    /// Asks both tiers.
+    /// Looks in memory and files.
     async fn find(&self, inner: &Arc<Inner>, plan: &Plan) -> Result<Hit, Miss>;
 
     /// Waits for other processes that compute the key.
     async fn take_turn(&self, inner: &Arc<Inner>, plan: &Plan) -> Turn;
 
-    /// Asks other machines, and waits for one that computes it.
+    /// Looks in the shared tier, and waits for another machine that computes the key.
     async fn join_shared(&self, inner: &Arc<Inner>, plan: &Plan) -> SharedTurn;
 
     async fn store(&self, inner: &Arc<Inner>, computed: Computed) -> Outcome;
 }
 
-/// A result that was computed.
+/// A computed result.
 pub(super) struct Computed {
     plan: Plan,
     batches: Vec<RecordBatch>,
     compute: Duration,
     begun: u64,
     stamp: GenerationStamp,
-    /// Other machines may wait for it.
+    /// Duty towards other machines that may wait for the result.
     duty: Duty,
 }
 
@@ -115,7 +115,7 @@ impl Computed {
         }
         match stored {
             Ok(Stored::Kept { .. }) => Outcome::Stored,
-            // the newer one is there
+            // a newer result is stored already
             Ok(Stored::Skipped(Skip::Outdated)) => Outcome::Stored,
             Ok(Stored::Skipped(_)) => Outcome::NotStored,
             Err(error) => {
@@ -127,22 +127,22 @@ impl Computed {
     }
 }
 
-/// Part of a caller whose first lookup missed.
+/// Role of a caller whose first lookup missed.
 pub(super) enum FlightRole {
     Hit(Hit),
-    /// Computes beside others: results of this question are not stored, or waiting would have no end.
+    /// Computes independently of others: results of this query are not stored, so that waiting would never end.
     Uncoalesced,
     Leader(Leading),
 }
 
-/// Duty to compute; the ticket is a seat of one's own, so that the flight goes on if nobody else waits.
+/// Duty to compute. The ticket is the leader's own seat, so that the flight continues if no other caller waits.
 pub(super) struct Leading {
     leader: Leader<Key, Outcome>,
     _ticket: Ticket<Key, Outcome>,
 }
 
 impl Inner {
-    /// Name and place of a result that is kept for this machine, or for all.
+    /// Returns key and place of a result that is stored for this machine only, or for all.
     pub(super) fn placed_for(&self, key: Key, is_shareable: bool) -> Placed {
         match is_shareable {
             true => self.placed(key),
@@ -154,8 +154,8 @@ impl Inner {
         }
     }
 
-    /// The result of a computation that one of all callers runs. Called after a lookup that missed; `landed` is of before
-    /// that lookup.
+    /// Returns the result of a computation that one of all callers runs. Called
+    /// after a lookup that missed; `landed` must be read before that lookup.
     pub(super) async fn fly<E>(
         self: &Arc<Self>,
         face: impl Face,
@@ -170,7 +170,7 @@ impl Inner {
         }
     }
 
-    /// Waits for those who compute already, until the result is there or it is the caller's turn.
+    /// Waits for current computations until the result is there or it is this caller's turn.
     pub(super) async fn flight_role(
         self: &Arc<Self>,
         face: &impl Face,
@@ -181,7 +181,7 @@ impl Inner {
         loop {
             match self.board(face, plan) {
                 Boarded::Leader(leading) => {
-                    // the one before may have landed between the lookup and now
+                    // the previous flight may have landed between the lookup and now
                     if self.flights.landed() != landed
                         && let Ok(hit) = face.find(self, plan).await
                     {

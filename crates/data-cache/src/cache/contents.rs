@@ -1,4 +1,4 @@
-//! Knowledge of what the directory holds.
+//! Synchronization of the index with the directory.
 
 use std::collections::HashSet;
 use std::io;
@@ -10,11 +10,11 @@ use crate::index::Indexed;
 use crate::key::{BuildKeyHasher, Key};
 use crate::memory::Usage;
 
-/// Changes of a whole journal that are worth a second thread.
+/// Number of changes in a whole journal above which a second thread pays off.
 const MANY: usize = 10_000;
 
 impl Inner {
-    /// Brings the index up to date, once, from the journal, or from the files of earlier runs.
+    /// Brings the index up to date once, from the journal or from the files of earlier runs.
     pub(super) fn index_files(&self) {
         let mut indexed = self.indexed.lock();
         if *indexed {
@@ -31,8 +31,8 @@ impl Inner {
         self.sweep_if_due(0);
     }
 
-    /// Takes over what other processes stored and removed. Returns `false` if the directory may hold entries that the index
-    /// does not know.
+    /// Applies what other processes stored and removed. Returns `false`
+    /// if the directory may hold entries that are missing from the index.
     pub(super) fn follow(&self, disk: &Disk) -> bool {
         if disk.follow(|tail| self.apply(tail)).is_none() {
             return self
@@ -51,7 +51,8 @@ impl Inner {
         true
     }
 
-    /// [`follow`](Self::follow) for those who ask every second: without a journal the directory is listed now and then.
+    /// [`follow`](Self::follow) for callers that poll every second:
+    /// without a journal, the directory is listed at most every 10 s.
     pub(super) fn follow_at_leisure(&self, disk: &Disk) {
         let has_journal = disk.follow(|tail| self.apply(tail)).is_some();
         if has_journal || self.disk_health.is_listing_due(self.time.elapsed_millis()) {
@@ -60,10 +61,10 @@ impl Inner {
     }
 
     fn apply(&self, tail: Tail<'_>) {
-        // this process may not have noticed yet what other processes invalidated: the journal is read with their count
+        // this process may not have noticed invalidations of other processes yet: the journal is read with their count
         let count = tail.generation.count();
         if tail.is_whole && self.index.len() > 0 {
-            // the tail is the whole journal: an entry of the index that it does not list is gone
+            // the tail is the whole journal: entries of the index that it does not list are gone
             let mut known = HashSet::default();
             for change in tail.changes(|_| true) {
                 match &change {
@@ -82,7 +83,7 @@ impl Inner {
         }
     }
 
-    /// Applies the changes to one half of the keys on a second thread: 100 000 of them 80 ms in place of 100.
+    /// Applies the changes to half of the keys on a second thread: 100 000 changes take 80 ms instead of 100.
     fn apply_halves(&self, tail: &Tail<'_>, count: u64) {
         self.index.reserve(tail.len());
         let apply = |half| {
@@ -113,13 +114,13 @@ impl Inner {
                 });
                 if !is_younger && !place.get().is_some_and(is_same) {
                     place.insert(Indexed::listed(entry));
-                    // it was replaced, and may have been invalidated before
+                    // the entry in memory was replaced, and may have been invalidated before
                     self.memory.remove(&key);
                 }
             }
             Change::Remove(key) => {
                 let mut place = self.index.place(&key);
-                // a newer result in memory alone stays
+                // a newer result that is only in memory stays
                 let Some(entry) = place.get().filter(|entry| entry.bytes > 0) else {
                     return;
                 };
@@ -133,7 +134,7 @@ impl Inner {
         }
     }
 
-    /// Forgets those whose file is not there any more.
+    /// Drops entries whose file no longer exists.
     fn keep_known(&self, known: &HashSet<Key, BuildKeyHasher>) {
         self.index.retain(|key, entry| {
             let is_there = entry.bytes == 0 || known.contains(key);
@@ -144,21 +145,21 @@ impl Inner {
         });
     }
 
-    /// Lists the directory, and writes a journal of it if it can be written. Fails in the end unless every entry could be read:
-    /// others believe the journal.
+    /// Lists the directory, and writes a journal of it if possible. Fails in the end unless every entry could be read,
+    /// since other processes trust the journal.
     fn list(&self, disk: &Disk) -> io::Result<()> {
         self.index_listed(disk)?;
         let Ok(exclusive) = disk.exclusive(LOCK_LIMIT) else {
             return Ok(());
         };
-        // under the lock nothing changes any more
+        // the directory does not change under the lock
         let there = self.index_listed(disk)?;
         self.keep_known(&there);
         self.write_journal(disk, &exclusive);
         Ok(())
     }
 
-    /// Takes every entry into the index that can be listed and read.
+    /// Adds to the index every entry that can be listed and read.
     fn index_listed(&self, disk: &Disk) -> io::Result<HashSet<Key, BuildKeyHasher>> {
         let (keys, mut listed) = disk.keys();
         for key in &keys {
@@ -194,7 +195,7 @@ impl Inner {
         }
     }
 
-    /// Removes what dead writers left, long ago.
+    /// Removes old leftovers of writers that died.
     pub(super) fn remove_orphans(&self) {
         if let Some(disk) = &self.disk {
             disk.remove_orphans();

@@ -1,4 +1,4 @@
-//! State of the directory, as far as this process met it.
+//! Health of the directory as observed by this process.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,16 +8,16 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::disk::Which;
 use crate::key::{BuildKeyHasher, Key};
 
-/// Writes pause for this long after a full or failing disk.
+/// Pause of writes after the disk was full or failed.
 pub(super) const PAUSE_MILLIS: u64 = 30_000;
 
-/// A directory whose journal cannot be written is listed for statistics this often.
+/// Interval at which a directory without a writable journal is listed for statistics.
 const LISTING_MILLIS: u64 = 10_000;
 
-/// With more files that could not be removed no file is read until the directory is cleared.
+/// Maximum number of files that could not be removed; beyond it, no file is read until the directory is cleared.
 const MOST_OWED: usize = 1024;
 
-/// Entry whose file is to be removed: its id, if that could be read.
+/// An entry whose file must be removed: its id, if it could be read.
 #[derive(Clone)]
 pub(super) struct Owed(pub(super) Option<String>);
 
@@ -27,22 +27,22 @@ impl Owed {
     }
 }
 
-/// Permission to read files, and to write them.
+/// Permissions to read and write files.
 #[derive(Default)]
 pub(super) struct DiskHealth {
-    /// Files could not be removed when they had to be: they are not read any more.
+    /// `true` after files could not be removed when required: no file is read any more.
     distrusted: AtomicBool,
-    /// Files that are to be removed before they may be read.
+    /// Keys whose files must be removed before they may be read.
     owed: Mutex<HashMap<Key, Owed, BuildKeyHasher>>,
-    /// No file is written before this moment, in milliseconds since 1970.
+    /// Time before which no file is written, in milliseconds since 1970.
     paused_until: AtomicU64,
-    /// Moment from which the directory may be listed for statistics again, in milliseconds of the process.
+    /// Time from which the directory may be listed for statistics again, in milliseconds since the cache was opened.
     listing_due: AtomicU64,
     /// Bytes stored since the directory was last swept.
     unswept: AtomicU64,
     /// Held by the thread that sweeps.
     sweeping: Mutex<()>,
-    /// Held by the thread that makes the count anew.
+    /// Held by the thread that recreates the count.
     renewing: Mutex<()>,
 }
 
@@ -58,7 +58,7 @@ impl DiskHealth {
         }
     }
 
-    /// Notes a file that could not be removed; returns `false` if there are too many.
+    /// Records a file that could not be removed; returns `false` if there are too many.
     pub(super) fn owe(&self, key: &Key, entry: Owed) -> bool {
         let mut owed = self.owed.lock();
         let has_room = owed.len() < MOST_OWED || owed.contains_key(key);
@@ -68,7 +68,7 @@ impl DiskHealth {
         has_room
     }
 
-    /// Notes that the file is removed, or replaced.
+    /// Records that the file is removed or replaced.
     pub(super) fn pay(&self, key: &Key) {
         self.owed.lock().remove(key);
     }
@@ -78,12 +78,13 @@ impl DiskHealth {
         self.owed.lock().contains_key(key)
     }
 
-    /// The entry whose file must not be read, if there is one.
+    /// Returns the entry whose file must not be read, if any.
     pub(super) fn owed(&self, key: &Key) -> Option<Owed> {
         self.owed.lock().get(key).cloned()
     }
 
-    /// A clock that went back meanwhile ends the pause, which would last until it caught up.
+    /// Returns `true` while writes are paused. A clock that was set back
+    /// ends the pause, which would otherwise last until the clock caught up.
     pub(super) fn is_paused(&self, now_millis: u64) -> bool {
         let until = self.paused_until.load(Ordering::Relaxed);
         now_millis < until && until - now_millis <= PAUSE_MILLIS
@@ -119,7 +120,7 @@ impl DiskHealth {
         self.sweeping.lock()
     }
 
-    /// The turn to make the count anew, unless another thread does: it waits for the directory's lock.
+    /// Returns the turn to recreate the count, unless another thread has it, which may wait for the directory lock.
     pub(super) fn try_turn_to_renew(&self) -> Option<MutexGuard<'_, ()>> {
         self.renewing.try_lock()
     }

@@ -1,4 +1,4 @@
-//! Counts of invalidations: a result is kept only if none moved while it was computed.
+//! Invalidation counts: a result is stored only if none changed while it was computed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,13 +8,13 @@ use crate::disk::{Disk, Generation};
 
 /// The counts of this process and of all processes.
 pub(super) struct Generations {
-    /// Count of this process. Whoever invalidates holds it alone.
+    /// Count of this process. An invalidation locks it exclusively.
     own: RwLock<u64>,
-    /// Number of times that entries were taken out of memory; moves under the lock of `own`.
+    /// Number of times that entries were removed from memory; changes under the lock of `own`.
     purges: AtomicU64,
-    /// Count of all processes, as last seen.
+    /// Count of all processes, as last read.
     seen: Mutex<Option<Generation>>,
-    /// Moment of the last look at it, in milliseconds of the process.
+    /// Time of the last check, in milliseconds since the cache was opened.
     looked_at: AtomicU64,
 }
 
@@ -42,17 +42,17 @@ impl Generations {
         }
     }
 
-    /// Nobody of this process invalidates while the count is borrowed.
+    /// Borrows the count; nothing in this process invalidates meanwhile.
     pub(super) fn own(&self) -> RwLockReadGuard<'_, u64> {
         self.own.read()
     }
 
-    /// Nobody of this process keeps a result while the count is borrowed.
+    /// Borrows the count mutably; nothing in this process stores a result meanwhile.
     pub(super) fn own_mut(&self) -> RwLockWriteGuard<'_, u64> {
         self.own.write()
     }
 
-    /// From here on nobody takes into memory what was read from a file before.
+    /// Prevents what was read from files before from being taken into memory.
     pub(super) fn purge(&self) {
         let _own = self.own.write();
         self.purges.fetch_add(1, Ordering::AcqRel);
@@ -63,7 +63,8 @@ impl Generations {
         self.purges.load(Ordering::Acquire)
     }
 
-    /// Changes with each invalidation of this process and with each purge; to be compared while `own` is borrowed.
+    /// Returns a value that changes with each invalidation by this
+    /// process and with each purge; compare it while `own` is borrowed.
     pub(super) fn before_read(&self, own: u64) -> (u64, u64) {
         (own, self.purges())
     }
@@ -72,7 +73,7 @@ impl Generations {
         *self.seen.lock()
     }
 
-    /// Remembers the shared count; returns the one before.
+    /// Records the shared count; returns the previous one.
     pub(super) fn see(&self, shared: Generation) -> Option<Generation> {
         self.seen.lock().replace(shared)
     }

@@ -8,23 +8,23 @@ use crate::event::Tier;
 use crate::memory::Entry;
 use crate::stats::Miss;
 
-/// A result that the cache had.
+/// A result found in the cache.
 #[derive(Clone)]
 pub struct Hit {
     pub(super) entry: Arc<Entry>,
-    /// Seconds that it may be taken for: its own time, or that of the caller if it is shorter.
+    /// Seconds for which it may be used: its own TTL, or the caller's if that is shorter.
     pub(super) ttl: u64,
     pub(super) tier: Tier,
     pub(super) age: Duration,
 }
 
 impl Hit {
-    /// The batches; at least one, which carries the schema. They are shared with the cache, not copied.
+    /// Returns the batches: at least one, which carries the schema. They are shared with the cache, not copied.
     pub fn batches(&self) -> &[RecordBatch] {
         &self.entry.batches
     }
 
-    /// The batches, by value.
+    /// Returns the batches by value.
     pub fn into_batches(self) -> Vec<RecordBatch> {
         match Arc::try_unwrap(self.entry) {
             Ok(entry) => entry.batches,
@@ -32,22 +32,22 @@ impl Hit {
         }
     }
 
-    /// Which tier had it.
+    /// Returns the tier that held the result.
     pub fn tier(&self) -> Tier {
         self.tier
     }
 
-    /// Time since it was stored, in whole seconds.
+    /// Returns the time since the result was stored, in whole seconds.
     pub fn age(&self) -> Duration {
         self.age
     }
 
-    /// Returns `true` if its time is over, and the caller takes it nevertheless.
+    /// Returns `true` if the result is expired and the caller accepts it nevertheless.
     pub(crate) fn is_stale(&self) -> bool {
         self.age.as_secs() >= self.ttl
     }
 
-    /// Seconds until its time is over; negative for one that is stale.
+    /// Returns the seconds until the result expires; negative if it is stale.
     pub(crate) fn fresh_for(&self) -> i64 {
         let seconds = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         seconds(self.ttl) - seconds(self.age.as_secs())
@@ -61,12 +61,12 @@ impl Hit {
         self.entry.on_disk
     }
 
-    /// Milliseconds that it took to compute; 0 if unknown.
+    /// Compute time in milliseconds; 0 if unknown.
     pub(crate) fn compute_ms(&self) -> u64 {
         self.entry.compute_ms
     }
 
-    /// Names this stored result: another result under the same key has another.
+    /// Returns the id of this stored result; another result under the same key has another id.
     pub fn entry_id(&self) -> &str {
         &self.entry.id
     }
@@ -87,8 +87,8 @@ impl std::fmt::Debug for Hit {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Lookup {
-    /// The cache had it.
+    /// Found.
     Hit(Hit),
-    /// It had not: the reason.
+    /// Not found, for the given reason.
     Miss(Miss),
 }

@@ -1,4 +1,4 @@
-//! Calls of the application's own code.
+//! Calls into the application's code.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -7,12 +7,12 @@ use parking_lot::RwLock;
 
 use crate::event::QueryEvent;
 
-/// Work on its way to another thread.
+/// Work to be run on another thread.
 pub type Job = Box<dyn FnOnce() + Send>;
 type ContextCarrier = Box<dyn Fn(Job) -> Job + Send + Sync>;
 type QueryHook = Arc<dyn Fn(&QueryEvent) + Send + Sync>;
 
-/// Callbacks that were registered with a cache.
+/// Callbacks registered with a cache.
 #[derive(Default)]
 pub(super) struct Hooks {
     on_query: RwLock<Vec<QueryHook>>,
@@ -24,12 +24,12 @@ impl Hooks {
         self.on_query.write().push(Arc::new(hook));
     }
 
-    /// The first carrier counts.
+    /// Sets the context carrier; later calls are ignored.
     pub(super) fn set_carry(&self, carry: impl Fn(Job) -> Job + Send + Sync + 'static) {
         let _first = self.carry.set(Box::new(carry));
     }
 
-    /// Calls each hook; a panic of one is logged, and is nobody else's.
+    /// Calls each hook; a panic in one is logged and does not affect the others.
     pub(super) fn notify(&self, event: &QueryEvent) {
         let hooks = self.on_query.read().clone();
         for hook in &hooks {
@@ -39,12 +39,12 @@ impl Hooks {
         }
     }
 
-    /// Returns `true` if somebody carries contexts.
+    /// Returns `true` if a context carrier is set.
     pub(super) fn carries(&self) -> bool {
         self.carry.get().is_some()
     }
 
-    /// The job under the context of this thread. If the carrier panics the job is dropped, which fails its query.
+    /// Wraps the job in the context of this thread. If the carrier panics, the job is dropped, which fails its query.
     pub(super) fn carried(&self, job: Job) -> Job {
         let Some(carry) = self.carry.get() else {
             return job;

@@ -1,4 +1,4 @@
-//! Parts of a cache, shared by its clones.
+//! State of a cache, shared by its clones.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,26 +28,26 @@ use crate::shared_tier::Attached;
 use crate::stats::Counters;
 use crate::ttl::Ttls;
 
-/// Buffers for reading files that are kept: an eighth of `memory_mb`, and at most this.
+/// Maximum bytes of idle buffers for reading files; also limited to an eighth of `memory_mb`.
 const MOST_IDLE_BYTES: usize = 64 << 20;
-/// Callers wait for the computation of another one for this long; then they compute too.
+/// Maximum time that a caller waits for another caller's computation; then it computes too.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
 const YEAR: Duration = Duration::from_secs(31_536_000);
 
-/// End of a computation, for those who waited for it.
+/// Outcome of a computation, for the callers that waited for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
-    /// Look again.
+    /// Stored: waiters look it up again.
     Stored,
-    /// It cannot be stored: compute for yourselves, all at once.
+    /// Not stored: all waiters compute on their own, concurrently.
     NotStored,
-    /// It failed: the next one tries.
+    /// Failed: the next waiter tries.
     Failed,
 }
 
 pub(crate) struct Inner {
-    /// For work on other threads.
+    /// Reference to itself, for work on other threads.
     pub(super) me: Weak<Self>,
     pub(super) config: QueryCache,
     pub(super) ttls: Ttls,
@@ -61,7 +61,7 @@ pub(crate) struct Inner {
     pub(super) flights: Flights<Key, Outcome>,
     pub(super) pending: PendingOrders,
     pub(super) revalidations: Revalidations,
-    /// Callers that wait until no work is left.
+    /// Number of callers in [`wait_idle`](Self::wait_idle).
     flushes: AtomicUsize,
     pub(super) counters: Counters,
     pub(super) invalidations: Invalidations,
@@ -70,7 +70,7 @@ pub(crate) struct Inner {
     pub(super) failpoints: Failpoints,
     /// The tier that machines share.
     pub(super) shared: Attached,
-    /// Threads that read files: a hit never waits for a computation.
+    /// Threads that read files, separate so that a hit never waits for a computation.
     pub(super) readers: Pool,
     /// Threads that wait for engines and write files.
     pub(super) workers: Pool,
@@ -129,19 +129,19 @@ impl Inner {
         Ok(opened)
     }
 
-    /// Runs a lookup on another thread, under the context of this one.
+    /// Runs a lookup on another thread, in the context of this one.
     pub(crate) fn run_lookup(&self, work: impl FnOnce() + Send + 'static) {
         self.readers
             .run(self.hooks.carried(Led::current().carried(work)));
     }
 
-    /// Runs a query on another thread, under the context of this one.
+    /// Runs a query on another thread, in the context of this one.
     pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) {
         self.workers
             .run(self.hooks.carried(Led::current().carried(work)));
     }
 
-    /// Flights of queries whose results are in this cache.
+    /// Creates flights of queries whose results are in this cache.
     pub(crate) fn flights_of_queries<I: FlightId, T: Clone + Send + 'static>(
         &self,
         limit: Duration,
@@ -149,10 +149,10 @@ impl Inner {
         self.flights.beside(limit)
     }
 
-    /// Waits until no work is left; a lookup may hand work to the other threads.
+    /// Waits until no work is left; lookups may pass work on to the workers.
     pub(super) fn wait_idle(&self, limit: Duration) -> bool {
         let now = Instant::now();
-        // a limit beyond what the clock can hold; nobody waits for a year
+        // `limit` may exceed what the clock can represent; a year is long enough
         let deadline = now.checked_add(limit).unwrap_or(now + YEAR);
         self.flushes.fetch_add(1, Ordering::Relaxed);
         let is_idle = loop {
@@ -165,7 +165,8 @@ impl Inner {
         is_idle
     }
 
-    /// Returns `true` while somebody waits until no work is left: what nobody asked for waits for no other machine then.
+    /// Returns `true` while a caller is in [`wait_idle`](Self::wait_idle):
+    /// background work then does not wait for other machines.
     pub(crate) fn is_flushed(&self) -> bool {
         self.flushes.load(Ordering::Relaxed) > 0
     }
@@ -182,17 +183,17 @@ impl Inner {
         &self.config
     }
 
-    /// Returns `true` if the operator's pattern for this query permits to keep what follows from `name`.
+    /// Returns `true` if the operator's pattern for this query permits storing a result that depends on `name`.
     pub(crate) fn permits(&self, normal_sql: &str, name: &str) -> bool {
         self.ttls.permits(normal_sql, name)
     }
 
-    /// Returns `true` if the operator configured a time for this query.
+    /// Returns `true` if the operator configured a TTL for this query.
     pub(crate) fn has_configured_ttl(&self, normal_sql: &str) -> bool {
         self.ttls.configured(normal_sql).is_some()
     }
 
-    /// The counts now; taken before a computation starts.
+    /// Returns the current invalidation counts; called before a computation starts.
     pub(crate) fn stamp(&self) -> GenerationStamp {
         let stamp = self.generations.stamp(self.disk.as_ref());
         match &self.disk {
@@ -204,17 +205,17 @@ impl Inner {
         }
     }
 
-    /// Makes a directory anew that somebody removed, and means that it is empty; or its count, where that is damaged: nobody knows
-    /// what was invalidated before.
+    /// Recreates a directory that was removed, which counts as cleared,
+    /// or a damaged count; earlier invalidations are then unknown.
     pub(super) fn renew(&self, disk: &Disk) {
-        // the directory's lock comes before that of the count
+        // lock order: the directory before the count
         if disk.generation_or_new().is_none() {
             return;
         }
         let Some(sheet) = disk.sheet() else { return };
         let mut own = self.generations.own_mut();
         let seen = self.generations.seen();
-        // an older copy of the directory came meanwhile: the next look clears it
+        // the directory was replaced by an older copy meanwhile: the next check clears it
         let is_older = seen.is_some_and(|seen| sheet.generation.is_before(seen));
         if is_older || seen == Some(sheet.generation) {
             return;
@@ -234,7 +235,7 @@ impl Inner {
         self.time.seconds()
     }
 
-    /// Seconds by the clock that does not step, as entries are stamped with.
+    /// Seconds since 1970 by the steady clock, with which entries are stamped.
     pub(crate) fn steady_seconds(&self) -> u64 {
         self.time.steady_seconds()
     }
@@ -243,7 +244,7 @@ impl Inner {
         self.time.millis()
     }
 
-    /// The files, unless they may not be read.
+    /// Returns the files, unless they must not be read.
     pub(super) fn readable_disk(&self) -> Option<&Disk> {
         let is_trusted = self.disk_health.is_trusted();
         self.disk.as_ref().filter(|_| is_trusted)
@@ -271,7 +272,7 @@ impl Inner {
         self.flights.set_limit(limit);
     }
 
-    /// The next lookup looks at what other processes did.
+    /// Makes the next lookup check for changes by other processes.
     #[cfg(feature = "testing")]
     pub(crate) fn look_at_others_now(&self) {
         self.recheck_now();

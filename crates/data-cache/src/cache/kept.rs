@@ -1,4 +1,4 @@
-//! Memory and index, which change together: an invalidation finds in the index what it takes out of memory.
+//! Memory and index, which change together: an invalidation uses the index to find entries in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,8 +9,8 @@ use crate::key::Key;
 use crate::memory::{Entry, Usage};
 
 impl Inner {
-    /// Takes an entry into memory and index; returns `true` if it is in memory then. Those that go to make room, and are in
-    /// no file, are forgotten.
+    /// Adds an entry to memory and index; returns `true` if it is in memory
+    /// then. Evicted entries without a file are removed from the index.
     pub(super) fn take_in(&self, key: Key, entry: Arc<Entry>, indexed: Indexed) -> bool {
         let (now, index_bytes) = (self.now_millis(), self.index.memory_bytes());
         let (on_disk, usage) = (entry.on_disk, entry.usage.clone());
@@ -29,8 +29,8 @@ impl Inner {
         inserted.is_kept
     }
 
-    /// Takes an entry that left memory, and was nowhere else, out of the index, unless another one is listed by now. If an
-    /// earlier result has a file, it stays: the next invalidation has to find that file.
+    /// Removes from the index an entry that left memory and was nowhere else, unless another one is listed by now. If
+    /// an earlier result has a file, it stays listed: the next invalidation must find that file.
     fn unlist(&self, key: &Key, usage: &Arc<Usage>) {
         if !self.has_file(key) {
             self.index.remove_if(key, |indexed| {
@@ -39,8 +39,8 @@ impl Inner {
         }
     }
 
-    /// Takes an entry out of memory, and out of the index unless it has a file: the next invalidation has to find that one.
-    /// With an id, only if memory has no other one. Returns `true` if it was listed.
+    /// Removes an entry from memory, and from the index unless it has a file, which the next invalidation must find.
+    /// With an id, only if memory holds no other entry. Returns `true` if it was listed.
     pub(super) fn take_out(&self, key: &Key, entry_id: Option<&str>) -> bool {
         let mut place = self.index.place(key);
         let is_other = |id| self.memory.get(key).is_some_and(|entry| entry.id != id);
@@ -49,7 +49,7 @@ impl Inner {
         }
         self.memory.remove(key);
         let was_listed = place.get().is_some();
-        // who writes a file lists it after that, and waits for this place
+        // a writer lists the entry after writing its file, and waits for this slot
         if was_listed && !self.has_file(key) {
             place.remove();
         }

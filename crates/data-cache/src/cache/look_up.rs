@@ -1,4 +1,4 @@
-//! Finding an entry: memory, then files, each checked for freshness.
+//! Lookup of entries: in memory, then in files, with freshness checks.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,38 +20,39 @@ use crate::params::Params;
 use crate::stats::Miss;
 use crate::target::Target;
 
-/// Time that the removal of a damaged file waits for the directory's lock, so that it is not read and found damaged twice.
+/// Maximum time that the removal of a damaged file waits for the
+/// directory lock, so that the file is not read and found damaged twice.
 const DAMAGED_PATIENCE: Duration = Duration::from_millis(200);
-/// Removals by other processes, of what they replaced or evicted, are noticed within this time.
+/// Maximum time until replacements and evictions by other processes are noticed.
 const RECHECK_MILLIS: u64 = 1000;
-/// Invalidations of other processes are noticed within this time.
+/// Maximum time until invalidations by other processes are noticed.
 const NOTICE_MILLIS: u64 = 20;
 /// Interval at which the time of last use is written for other processes.
 const MARK_MILLIS: u64 = 60_000;
 
-/// Age up to which a caller takes an entry.
+/// Maximum age of an entry that a caller accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Limits {
-    /// Seconds that the caller asks for; the time of the entry holds if it is shorter.
+    /// Seconds accepted by the caller; the TTL of the entry applies if it is shorter.
     pub(crate) ttl: u64,
-    /// Seconds for which it is served though its time is over.
+    /// Seconds after expiry for which the entry is still accepted.
     pub(crate) overdue: u64,
 }
 
 impl Limits {
-    /// The time of the entry alone.
+    /// Accepts entries until their own TTL.
     pub(crate) const OF_ENTRY: Self = Self {
         ttl: u64::MAX,
         overdue: 0,
     };
 
-    /// The shorter of the entry's time and this one.
+    /// Accepts entries until `ttl` or their own TTL, whichever is shorter.
     pub(crate) fn within(ttl: u64) -> Self {
         Self { ttl, overdue: 0 }
     }
 }
 
-/// A lookup that waits for the answer of another one, and is counted as that one is; a miss if it gives up.
+/// A lookup that waits for another one and counts as a hit or a miss as that one does; a miss if it gives up.
 pub(crate) struct Awaited {
     inner: Arc<Inner>,
     is_counted: bool,
@@ -78,7 +79,7 @@ impl Drop for Awaited {
 }
 
 impl Cache {
-    /// Looks a result up. Everything that goes wrong is a miss.
+    /// Looks up a result. Any failure is a miss.
     pub fn get(&self, sql: &str, params: &Params) -> Option<Hit> {
         let (key, label) = self.key_and_label(sql, params);
         let found = self.inner.find_placed(self.inner.placed(key), &label);
@@ -86,14 +87,14 @@ impl Cache {
         found.ok()
     }
 
-    /// [`get`](Self::get), with the key at hand; other machines are not asked.
+    /// [`get`](Self::get) with a known key, on this machine only.
     pub fn get_by_key(&self, key: &Key) -> Option<Hit> {
         let found = self.inner.find(&self.inner.placed(*key).key);
         self.inner.count(&found);
         found.ok()
     }
 
-    /// [`get`](Self::get), with the reason where there is none.
+    /// [`get`](Self::get) with the reason for a miss.
     pub fn look_up(&self, sql: &str, params: &Params) -> Lookup {
         let (key, label) = self.key_and_label(sql, params);
         let found = self.inner.find_placed(self.inner.placed(key), &label);
@@ -106,11 +107,11 @@ impl Cache {
 }
 
 impl Inner {
-    /// One lookup is one hit or one miss, however many tiers were asked.
+    /// Counts a lookup as one hit or one miss, however many tiers were searched.
     pub(crate) fn count(&self, found: &Result<Hit, Miss>) {
         match found {
             Ok(hit) => self.count_hit(hit),
-            // a tier that is not there has nothing
+            // a disabled cache has no tiers: any miss counts as `Disabled`
             Err(_) if !self.config.enabled => self.counters.miss(Miss::Disabled),
             Err(miss) => self.counters.miss(*miss),
         }
@@ -135,7 +136,7 @@ impl Inner {
             .fetch_add(compute_ms, Ordering::Relaxed);
     }
 
-    /// Somebody waits for an answer that another one looks up or computes.
+    /// Counts a lookup that waits for another caller's lookup or computation.
     pub(crate) fn await_another(self: &Arc<Self>) -> Awaited {
         self.counters.coalesced.fetch_add(1, Ordering::Relaxed);
         Awaited {
@@ -144,7 +145,7 @@ impl Inner {
         }
     }
 
-    /// Asks both tiers.
+    /// Looks in memory and files.
     pub(crate) fn find(&self, key: &Key) -> Result<Hit, Miss> {
         self.find_within(key, Limits::OF_ENTRY)
     }
@@ -156,7 +157,7 @@ impl Inner {
         }
     }
 
-    /// Asks the files for what memory does not have: in place of one that is over there another process may have put a newer one.
+    /// Looks in the files after a miss in memory: another process may have replaced an expired entry.
     pub(super) fn find_in_file(&self, key: &Key, limits: Limits, miss: Miss) -> Result<Hit, Miss> {
         match self.find_on_disk(key, limits) {
             Err(Miss::Absent) => Err(miss),
@@ -164,7 +165,7 @@ impl Inner {
         }
     }
 
-    /// Asks memory alone; reads no data file.
+    /// Looks in memory only; reads no data file.
     pub(crate) fn find_in_memory(&self, key: &Key, limits: Limits) -> Result<Hit, Miss> {
         if !self.config.enabled {
             return Err(Miss::Disabled);
@@ -189,7 +190,8 @@ impl Inner {
         Err(Miss::Absent)
     }
 
-    /// The counts now, if the hit is still in memory and nobody invalidated what it was found under.
+    /// Returns the current counts if the hit is still in memory and
+    /// valid, and no invalidation by another process is unnoticed.
     pub(crate) fn stamp_of_hit(&self, key: &Key, hit: &Hit) -> Option<GenerationStamp> {
         let stamp = self.stamp();
         let entry = self.memory.get(key)?;
@@ -198,19 +200,19 @@ impl Inner {
         (is_there && is_current).then_some(stamp)
     }
 
-    /// Returns `true` if an invalidation that is under way means this entry.
+    /// Returns `true` if a pending invalidation covers this entry.
     fn is_refused(&self, entry: &Entry) -> bool {
         self.pending
             .refuse(entry.generation, &entry.label, &entry.tables)
     }
 
-    /// Asks the files alone.
+    /// Looks in the files only.
     pub(crate) fn find_on_disk(&self, key: &Key, limits: Limits) -> Result<Hit, Miss> {
         let disk = self.readable_disk().ok_or(Miss::Absent)?;
         if self.is_file_refused(disk, key) {
             return Err(Miss::Absent);
         }
-        // what the index knows may be out of date: the file decides
+        // the index may be outdated: the file decides
         let now = self.now();
         let is_young = self.index.get(key).is_some_and(|known| {
             now.saturating_sub(known.created_at) < limits.ttl.saturating_add(limits.overdue)
@@ -220,7 +222,7 @@ impl Inner {
         }
         let mut before = self.before_read();
         let mut read = disk.read(key);
-        // an order may have been forgotten since it was read
+        // an order may have been dropped since the file was read
         while let Ok(found) = &read {
             let metadata = &found.metadata;
             let (label, tables) = (&metadata.label, &metadata.tables);
@@ -248,7 +250,7 @@ impl Inner {
         }
     }
 
-    /// Returns `true` if a file is too old for this caller, and not by its own time: its data need not be read.
+    /// Returns `true` if a file is too old for this caller but not expired: its data need not be read.
     fn is_for_others(&self, disk: &Disk, key: &Key, limits: Limits) -> bool {
         let Ok(found) = disk.metadata(key) else {
             return false;
@@ -263,7 +265,7 @@ impl Inner {
         self.generations.before_read(*own)
     }
 
-    /// Takes what was read into memory, unless somebody invalidated meanwhile.
+    /// Takes the entry read from a file into memory, unless there was an invalidation meanwhile.
     fn entry_of(&self, key: &Key, found: Found, before: (u64, u64)) -> Arc<Entry> {
         let metadata = &found.metadata;
         let used = self.index.usage(key);
@@ -291,7 +293,7 @@ impl Inner {
         let age = now.saturating_sub(entry.created_at);
         let is_over = |ttl: u64| age >= ttl.saturating_add(limits.overdue);
         if is_over(entry.ttl_seconds) || entry.created_at > now + CLOCK_SLACK_SECONDS {
-            // an expired entry may be found in memory, where nobody waits
+            // an expired entry may be found in memory, where lookups must not wait
             let removed = self.forget(key, Some(&entry.id), Duration::ZERO);
             let is_gone = if entry.on_disk {
                 removed.from_disk
@@ -303,7 +305,7 @@ impl Inner {
                 .fetch_add(is_gone.into(), Ordering::Relaxed);
             return Err(Miss::Expired);
         }
-        // others may take it still
+        // other callers may still accept it
         if is_over(limits.ttl) {
             return Err(Miss::Expired);
         }
@@ -316,8 +318,8 @@ impl Inner {
         })
     }
 
-    /// Returns `true` if the file below is still the one that was read, or none was put in place of what somebody keeps in memory alone;
-    /// looked at once a second.
+    /// Returns `true` if the file of the entry is still the one that was read or, for an entry that is only in memory,
+    /// if no newer file exists; checked once a second.
     fn is_still_there(&self, key: &Key, entry: &Entry) -> bool {
         let checked = entry.checked.load(Ordering::Relaxed);
         if self.disk.is_none() || checked == NOT_LOOKED_FOR {
@@ -335,10 +337,10 @@ impl Inner {
             return !entry.on_disk;
         };
         if !entry.on_disk {
-            // ids begin with the moment at which they were given out; a file that is just written has that of the result in memory
+            // ids begin with their creation time; a file that was just written has the id of the result in memory
             let put = (metadata.created_at, &*metadata.entry_id);
             let is_older = put <= (entry.created_at, &*entry.id);
-            // one that cannot be read would be computed anew, and removed, each time
+            // because of an unreadable file, the result would be recomputed and removed each time
             return is_older || disk.is_too_large(&metadata) || self.disk_health.is_owed(key);
         }
         if metadata.entry_id == entry.id && now / MARK_MILLIS != checked / MARK_MILLIS {
@@ -347,7 +349,7 @@ impl Inner {
         metadata.entry_id == entry.id
     }
 
-    /// Another process invalidated: what is in memory may be meant.
+    /// Checks for invalidations by other processes, which may affect entries in memory.
     pub(super) fn notice_other_processes(&self) {
         let Some(disk) = &self.disk else { return };
         if !self
@@ -356,7 +358,7 @@ impl Inner {
         {
             return;
         }
-        // a count that cannot be read may have moved
+        // a count that cannot be read may have changed
         if disk
             .generation()
             .is_none_or(|found| Some(found) != self.generations.seen())
@@ -368,16 +370,16 @@ impl Inner {
         }
     }
 
-    /// Learns of invalidations whose files may be there still.
+    /// Loads invalidations whose files may still exist.
     pub(super) fn learn_pending(&self) {
         let Some(disk) = &self.disk else { return };
         let Some(sheet) = disk.sheet() else { return };
         self.learn(disk, &sheet, sheet.settled);
-        // those who announced them may have died
+        // the processes that announced them may have died
         self.pending.own_all();
     }
 
-    /// Takes the orders after a count; returns `false` if they are not known.
+    /// Loads the orders after a count; returns `false` if they cannot be read.
     pub(super) fn learn(&self, disk: &Disk, sheet: &Sheet, after: u64) -> bool {
         let known = disk.orders_between(after, sheet.generation);
         let is_known = known.is_some();
@@ -391,7 +393,7 @@ impl Inner {
         });
         for order in orders {
             self.pending.push(Pending {
-                // nobody else removes what nobody knows
+                // no other process removes the files of orders that cannot be read
                 is_own: (!is_known).into(),
                 is_held: false.into(),
                 since: self.time.elapsed_millis(),
@@ -423,12 +425,12 @@ impl Inner {
             self.index.retain(|_, entry| entry.bytes > 0 && !is_gone);
         }
         if went_back {
-            // what was invalidated since may lie there again
+            // entries invalidated since the copy was made may be back
             self.disk_health.set_trusted(false);
         } else if let Some(found) = found {
             self.generations.see(found);
         }
-        // where no thread can be had this one does the work
+        // released first: if no thread can be started, this one does the work
         drop(own);
         let Some(inner) = self.me.upgrade() else {
             return;
@@ -440,14 +442,14 @@ impl Inner {
         });
     }
 
-    /// Takes entries out of the index that another process removed.
+    /// Removes from the index entries that another process removed.
     fn follow_other_processes(&self) {
         let Some(disk) = &self.disk else { return };
         self.remove_pending_later();
         self.follow(disk);
     }
 
-    /// Makes a count anew that is damaged: without one nothing stays in memory.
+    /// Recreates a damaged count: without a count, nothing stays in memory.
     fn renew_count(&self) {
         if let Some(disk) = self.disk.as_ref().filter(|disk| !disk.is_gone())
             && let Some(_turn) = self.disk_health.try_turn_to_renew()

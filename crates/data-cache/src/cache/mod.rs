@@ -1,4 +1,4 @@
-//! The cache: memory above files.
+//! The cache: a memory tier above files.
 
 mod asynchronous;
 mod blocking;
@@ -50,7 +50,7 @@ use crate::params::Params;
 use crate::scope::Scope;
 use crate::sql::{self, Dialect};
 
-/// Results of queries in memory and in files; clones share one cache.
+/// Query results in memory and in files; clones share one cache.
 ///
 /// The methods without `async` in their name read and write files on the calling thread.
 #[derive(Clone)]
@@ -65,16 +65,16 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Fails if the directory cannot be made, or holds something else than a cache.
+    /// Fails if the directory cannot be created, or contains anything other than a cache.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_with(dir, &Config::default())
     }
 
-    /// Opens the cache in `dir`, creating it where missing. A directory that holds something else is refused.
+    /// Opens the cache in `dir`, which is created if missing.
     ///
     /// # Errors
     ///
-    /// Fails if the directory cannot be made, or holds something else than a cache.
+    /// Fails if the directory cannot be created, or contains anything other than a cache.
     pub fn open_with(dir: impl AsRef<Path>, config: &Config) -> Result<Self, Error> {
         let inner = Inner::open(dir.as_ref(), config)?;
         let cache = Self {
@@ -90,7 +90,7 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The same cache, for results of this scope.
+    /// Returns a handle to this cache for results of the given scope.
     #[must_use]
     pub fn scope(&self, scope: Scope) -> Self {
         Self {
@@ -100,8 +100,8 @@ impl Cache {
         }
     }
 
-    /// The same cache, for texts in this dialect that are put in with [`set`](Self::set). Without it spaces are taken out
-    /// of texts alone that every common dialect reads alike.
+    /// Returns a handle to this cache for SQL in the given dialect, stored with [`set`](Self::set). Without a dialect,
+    /// whitespace is normalized only in texts that all common dialects read alike.
     #[must_use]
     pub fn dialect(&self, dialect: Dialect) -> Self {
         Self {
@@ -110,7 +110,7 @@ impl Cache {
         }
     }
 
-    /// The key of a question that was put in with [`set`](Self::set), for many lookups of it.
+    /// Returns the key of a result stored with [`set`](Self::set), for repeated lookups.
     pub fn key(&self, sql: &str, params: &Params) -> Key {
         self.key_and_label(sql, params).0
     }
@@ -127,19 +127,20 @@ impl Cache {
         (Key::of(&inputs, params), normal_sql)
     }
 
-    /// Calls `hook` after each query of a warehouse that uses this cache, on the thread that answered it.
+    /// Calls `hook` after each query of a warehouse that uses this cache, on the thread that produced the result.
     pub fn on_query(&self, hook: impl Fn(&QueryEvent) + Send + Sync + 'static) {
         self.inner.hooks.add_on_query(hook);
     }
 
-    /// Wraps the work of each query before another thread takes it, where it was asked: whoever has a span or a log context
-    /// takes it along, so that hooks and log lines there belong to the question. Each poll of a computation that is a task of its
-    /// own ([`get_or_compute_async`](Self::get_or_compute_async)) is wrapped too. The first call counts.
+    /// Sets a wrapper for work that moves to another thread, called where the query was issued: it can carry
+    /// a span or a log context along, so that hooks and log lines on that thread belong to the query. Each
+    /// poll of a computation that is a separate task ([`get_or_compute_async`](Self::get_or_compute_async))
+    /// is wrapped too. Only the first call has an effect.
     pub fn carry_context(&self, carry: impl Fn(Job) -> Job + Send + Sync + 'static) {
         self.inner.hooks.set_carry(carry);
     }
 
-    /// Waits until results that were computed are written to files, at most this long; says whether they are.
+    /// Waits up to `limit` until computed results are written to files; returns `false` on timeout.
     pub fn flush(&self, limit: Duration) -> bool {
         self.inner.wait_idle(limit)
     }

@@ -1,4 +1,4 @@
-//! Invalidations whose entries are not all removed yet: each lookup asks them.
+//! Invalidations whose entries are not all removed yet; each lookup checks them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,35 +8,35 @@ use parking_lot::RwLock;
 use crate::disk::{MOST_ORDER_BYTES, Order};
 use crate::target::Target;
 
-/// Time after which a removal that failed, or that other processes do, is looked at again.
+/// Time after which a removal that failed, or that another process runs, is checked again.
 const RETRY_MILLIS: u64 = 5000;
 
-/// An invalidation that is under way.
+/// An invalidation in progress.
 pub(super) struct Pending {
     pub(super) order: Order,
-    /// Time at which this process learned of it, in its own milliseconds.
+    /// Time at which this process learned of it, in milliseconds since the cache was opened.
     pub(super) since: u64,
     /// `true` if this process removes the files.
     pub(super) is_own: AtomicBool,
-    /// `true` while the call that announced it works on it.
+    /// `true` while the call that announced it is running.
     pub(super) is_held: AtomicBool,
 }
 
 #[derive(Default)]
 pub(super) struct PendingOrders {
-    /// `false` most of the time.
+    /// `true` if the list is not empty, which is rare.
     any: AtomicBool,
     list: RwLock<Vec<Arc<Pending>>>,
-    /// `true` if a thread is removing.
+    /// `true` while a thread removes files.
     is_removing: AtomicBool,
-    /// Moment of the last removal, in milliseconds of the process.
+    /// Time of the last removal, in milliseconds since the cache was opened.
     removed_at: AtomicU64,
-    /// `true` once a removal failed, until one succeeds.
+    /// `true` after a removal failed, until one succeeds.
     has_failed: AtomicBool,
 }
 
 impl PendingOrders {
-    /// Adds an order. If they are too many, one that means everything stands for those that are free.
+    /// Adds an order. If the orders exceed [`MOST_ORDER_BYTES`], one that covers everything replaces the free ones.
     pub(super) fn push(&self, pending: Pending) {
         let mut list = self.list.write();
         if list.iter().map(|p| p.order.bytes()).sum::<usize>() > MOST_ORDER_BYTES {
@@ -70,19 +70,19 @@ impl PendingOrders {
             && self.removed_at.swap(now, Ordering::Relaxed) != now
     }
 
-    /// Returns `true` for one thread at a time, which then removes.
+    /// Returns `true` for one thread at a time, which then removes files.
     pub(super) fn begin(&self) -> bool {
         !self.is_removing.swap(true, Ordering::AcqRel)
     }
 
-    /// Ends what `begin` began; returns `true` if it is to be done again for what came since `last`.
+    /// Ends the removal; returns `true` if it must run again for orders added since `last`.
     pub(super) fn end(&self, last: u64) -> bool {
         self.is_removing.store(false, Ordering::Release);
         let is_new = |p: &Arc<Pending>| p.is_own.load(Ordering::Relaxed) && p.order.count > last;
         self.free().iter().any(is_new) && self.begin()
     }
 
-    /// Those that come before any that is held.
+    /// Returns the orders that precede any held one.
     pub(super) fn free(&self) -> Vec<Arc<Pending>> {
         let list = self.list.read();
         let first_held = first_held(&list);
@@ -92,26 +92,26 @@ impl PendingOrders {
         free.cloned().collect()
     }
 
-    /// Notes how a removal ended; returns `true` for the first of several failures.
+    /// Records the result of a removal; returns `true` for the first of several failures.
     pub(super) fn has_newly_failed(&self, has_failed: bool) -> bool {
         !self.has_failed.swap(has_failed, Ordering::Relaxed) && has_failed
     }
 
-    /// Leaves an order to the background.
+    /// Leaves an order to background removal.
     pub(super) fn release(&self, count: u64) {
         let list = self.list.read();
         let meant = list.iter().filter(|p| p.order.count == count);
         meant.for_each(|p| p.is_held.store(false, Ordering::Release));
     }
 
-    /// Makes this process remove the files of all of them.
+    /// Makes this process remove the files of all orders.
     pub(super) fn own_all(&self) {
         for pending in self.list.read().iter() {
             pending.is_own.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Forgets those that are done.
+    /// Drops the orders for which `keep` returns `false`.
     pub(super) fn retain(&self, keep: impl Fn(&Pending) -> bool) {
         let mut list = self.list.write();
         list.retain(|pending| keep(pending));
@@ -125,7 +125,7 @@ fn first_held(list: &[Arc<Pending>]) -> Option<u64> {
 }
 
 fn merge_free(list: &mut Vec<Arc<Pending>>) {
-    // one that other processes could not be told of has the last count of all
+    // an order that could not be announced has the highest count, `u64::MAX`, and is not free
     let first_held = first_held(list).unwrap_or(u64::MAX);
     let is_free = |p: &mut Arc<Pending>| p.order.count < first_held;
     let free: Vec<_> = list.extract_if(.., is_free).collect();

@@ -1,4 +1,4 @@
-//! Making entries unreachable.
+//! Invalidation of entries.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -19,21 +19,21 @@ use crate::sql;
 use crate::stats::Invalidation;
 use crate::target::Target;
 
-/// An invalidation waits for the directory's lock this long.
+/// Maximum time that an invalidation waits for the directory lock.
 const INVALIDATION_LIMIT: Duration = Duration::from_secs(5);
 
-/// At most this many files are removed before an invalidation returns.
+/// Maximum number of files removed before an invalidation returns; more are removed in the background.
 const FOREGROUND_VICTIMS: usize = 256;
-/// In a cache of more entries files that nobody can read are removed in the background.
+/// Number of entries above which `clear` removes files with unreadable metadata in the background.
 const FOREGROUND_ENTRIES: usize = 4096;
-/// Files that are removed under one lock.
+/// Number of files removed under one lock.
 const BATCH: usize = 64;
-/// Removal in the background pauses for as long as it held the directory's lock, and at most this long.
+/// Maximum pause of background removal, which pauses for as long as it held the directory lock.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-/// Files of another process's invalidation that are there for longer than this are removed by whoever notices.
+/// Time after which any process that notices another process's unfinished invalidation removes its files.
 const TAKE_OVER_MILLIS: u64 = 5000;
 
-/// The directory's lock, the count, and why other processes do not know of the invalidation, if so.
+/// The directory lock, the invalidation count, and the error if other processes could not be notified.
 struct Announced {
     exclusive: Option<Exclusive>,
     count: Option<u64>,
@@ -41,10 +41,10 @@ struct Announced {
 }
 
 impl Cache {
-    /// Removes the entries whose SQL text or label matches, in every scope and database; returns how many.
+    /// Removes the entries whose SQL text or label matches, in every scope and database; returns their number.
     ///
-    /// The pattern is normalized like SQL and matches the whole text, whatever its case: `*` stands for any run, `?`
-    /// for one character, everything else for itself.
+    /// The pattern is normalized like SQL and must match the whole text, ignoring case: `*` matches any run of
+    /// characters, `?` one character, everything else itself.
     ///
     /// ```
     /// # use data_cache::{Cache, Params, arrow::array::{ArrayRef, Int64Array, RecordBatch}};
@@ -67,23 +67,23 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Fails for an empty pattern, and if an entry that matches could still be served, by this process or another one: the
-    /// directory is read-only, the disk is full, or another process holds its lock for more than 5 s. This process does
-    /// not read files then until a `clear` succeeds.
+    /// Fails for an empty pattern, and if a matching entry could still be served, by this process or another one: the
+    /// directory is read-only, the disk is full, or another process holds the directory lock for more than 5 s. This
+    /// process then reads no files until a `clear` succeeds.
     pub fn invalidate(&self, pattern: &str) -> Result<usize, Error> {
         let target = Target::Text(Pattern::new(pattern)?);
         self.inner.remove_everywhere(pattern, target)
     }
 
-    /// Removes the entries that depend on this table, or may depend on it by the words of their SQL; returns how many.
+    /// Removes the entries that depend on this table, or may do so according to their SQL; returns their number.
     ///
-    /// Results of a warehouse and of `#[cached_query(tables(..))]` know their tables, those behind views included. For
-    /// others the table has to be named in the text. The name may be quoted or qualified; its last part counts, in any
-    /// case.
+    /// Results of a warehouse and of `#[cached_query(tables(..))]` record their tables,
+    /// including those behind views. Other results match if their text names the table. The
+    /// name may be quoted or qualified; only its last part counts, and case is ignored.
     ///
     /// # Errors
     ///
-    /// Fails for a text that is no name of a table, and if an entry could still be served, as [`invalidate`](Self::invalidate) does.
+    /// Fails for an invalid table name, and if an entry could still be served, like [`invalidate`](Self::invalidate).
     pub fn invalidate_table(&self, table: &str) -> Result<usize, Error> {
         let name = sql::table_name(table).ok_or_else(|| {
             Error::input(format!(
@@ -94,7 +94,7 @@ impl Cache {
         self.inner.remove_everywhere(&pattern, Target::Table(name))
     }
 
-    /// Removes every entry; returns how many.
+    /// Removes all entries; returns their number.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Cache {
         self.inner.remove_everywhere("*", Target::All)
     }
 
-    /// The last 100 calls of `invalidate`, `invalidate_table` and `clear` by any process, oldest first.
+    /// Returns the last 100 calls of `invalidate`, `invalidate_table` and `clear` by any process, oldest first.
     pub fn invalidations(&self) -> Vec<Invalidation> {
         match &self.inner.disk {
             Some(disk) => disk.invalidations(),
@@ -113,15 +113,15 @@ impl Cache {
 }
 
 impl Inner {
-    /// Removes what is meant here, and puts what machines share without a content id out of reach.
+    /// Removes the matching entries here, and makes shared results without a content id unreachable.
     fn remove_everywhere(&self, pattern: &str, target: Target) -> Result<usize, Error> {
         let removed = self.remove_where(pattern, target);
         let invalidated = self.invalidate_shared();
         removed.and_then(|removed| invalidated.map(|()| removed))
     }
 
-    /// Announces first: from then on nobody serves what is meant, and whatever is being computed is not kept. What is
-    /// removed then is space; many files are removed in the background.
+    /// Announces the invalidation first: from then on no process serves matching entries, and results being computed
+    /// are not stored. Removing files afterwards only frees space; many files are removed in the background.
     pub(super) fn remove_where(&self, pattern: &str, target: Target) -> Result<usize, Error> {
         let shown = match &target {
             Target::Text(_) => shown_pattern(pattern),
@@ -157,7 +157,7 @@ impl Inner {
         let found = self.index.matching(
             |entry| {
                 let is_older = entry.generation < count;
-                // a newer result in memory alone may hide an older file
+                // a newer result that is only in memory may hide an older file
                 (is_older || entry.bytes == 0).then_some(is_older)
             },
             |_, label, tables| target.matches(label, tables),
@@ -169,7 +169,7 @@ impl Inner {
         let mut victims: Vec<Key> = keys(true).collect();
         let is_small = self.index.len() <= FOREGROUND_ENTRIES;
         if let (true, true, Some(disk)) = (target.is_all(), is_small, &self.disk) {
-            // those whose metadata nobody can read, too
+            // including entries with unreadable metadata
             let known: HashSet<Key, BuildKeyHasher> = victims.iter().copied().collect();
             let (keys, listed) = disk.keys();
             is_listed &= listed.is_ok();
@@ -179,7 +179,7 @@ impl Inner {
         if removed <= FOREGROUND_VICTIMS && self.disk.is_some() {
             victims.extend(keys(false));
         }
-        // what is not listed now is refused until it is removed
+        // entries that are not listed now are refused until they are removed
         let is_now = is_listed && removed <= FOREGROUND_VICTIMS;
         let failed = match is_now || announced.count.is_none() {
             true => self.remove_now(&victims, count, &target, &mut announced),
@@ -199,7 +199,7 @@ impl Inner {
         Ok(removed)
     }
 
-    /// Removes what an order means on this thread; returns why entries could still be served.
+    /// Removes the entries of an order on this thread; returns the error if entries could still be served.
     fn remove_now(
         &self,
         victims: &[Key],
@@ -219,7 +219,7 @@ impl Inner {
         if target.is_all() {
             self.memory.clear(|entry| entry.generation < count);
         }
-        // a full disk may have room now
+        // a disk that was full may have space now
         if let (Some(disk), Some(_), Some(exclusive)) =
             (&self.disk, &announced.failed, announced.exclusive.take())
         {
@@ -236,7 +236,7 @@ impl Inner {
                 };
                 settle().unwrap_or(false)
             }
-            // files are not read any more
+            // files are no longer read
             Some(_) => count == u64::MAX,
             None => true,
         };
@@ -259,8 +259,7 @@ impl Inner {
         failed
     }
 
-    /// Takes entries out of memory and index that were computed before this count.
-    /// Returns the number of those that the index had.
+    /// Removes entries computed before this count from memory and index; returns the number removed from the index.
     fn drop_from_memory(&self, keys: &[Key], count: u64) -> u64 {
         let mut dropped = 0;
         // a thread that read a file before its removal has taken it into memory by now, or is refused from here on
@@ -271,12 +270,12 @@ impl Inner {
             let was_there = self.index.remove_if(key, |entry| entry.generation < count);
             dropped += u64::from(was_there);
         }
-        // a lookup that began before, and reads the orders once these are forgotten, has to look again
+        // a lookup that started earlier, and checks the orders after these are dropped, must look again
         self.generations.purge();
         dropped
     }
 
-    /// Removes what pending orders mean, on another thread.
+    /// Removes the entries of pending orders, on another thread.
     pub(super) fn remove_pending_later(&self) {
         let Some(inner) = self.me.upgrade() else {
             return;
@@ -291,8 +290,8 @@ impl Inner {
         }
     }
 
-    /// Removes what pending orders mean: those of this process, and those whose process seems to have died.
-    /// Returns the count of the last of them.
+    /// Removes the entries of pending orders: those of this process, and those
+    /// whose process seems to have died. Returns the count of the last order.
     fn remove_pending(&self) -> u64 {
         let Some(disk) = &self.disk else { return 0 };
         let now = self.time.elapsed_millis();
@@ -324,7 +323,7 @@ impl Inner {
             let is_news = self.pending.has_newly_failed(ended.is_err());
             match ended {
                 Ok(_) => done = last,
-                // it is tried again every few seconds
+                // retried every few seconds, and logged already
                 Err(_) if !is_news => {}
                 Err(error) => {
                     tracing::warn!(target: "data_cache", %error, effect = "the files stay on the disk and are not served", "invalidated_files_not_removed");
@@ -332,7 +331,7 @@ impl Inner {
             }
         }
         let dropped = self.drop_from_memory(&victims, last);
-        // calls of this process count for themselves
+        // calls of this process count their own removals
         if !pending.iter().any(|p| p.is_own.load(Ordering::Relaxed)) {
             self.counters
                 .evicted_invalidated
@@ -343,8 +342,8 @@ impl Inner {
         last
     }
 
-    /// Entries of the directory that are refused, those included that the index does not know, or that nobody can read; with them
-    /// an error unless all of the directory could be listed.
+    /// Returns the refused entries of the directory, including those missing from the index or unreadable, and an error
+    /// if the directory could not be listed completely.
     fn refused_files(
         &self,
         disk: &Disk,
@@ -360,14 +359,14 @@ impl Inner {
                 Ok(found) => refuses(found.generation, &found.label, &found.tables),
                 Err(NoMetadata::Damaged) => has_all,
                 Err(NoMetadata::Absent) => false,
-                // nobody can tell, and whoever removes them has to know
+                // undecidable here: `remove_refused` removes them or fails
                 Err(NoMetadata::Denied | NoMetadata::Unknown(_)) => true,
             },
         });
         (keys, listed)
     }
 
-    /// Removes what is refused, and as much as can be removed; fails in the end unless it is all.
+    /// Removes as many refused entries as possible; fails in the end unless all are removed.
     fn remove_refused(
         &self,
         disk: &Disk,
@@ -392,13 +391,13 @@ impl Inner {
                 failed = failed.and(removed);
             }
             drop(exclusive);
-            // it leaves the lock, the disk and a core to threads that somebody waits for
+            // leaves the lock, the disk and a core to threads that callers wait for
             std::thread::sleep(began.elapsed().min(LONGEST_PAUSE));
         }
         failed
     }
 
-    /// From here on no process keeps what it began to compute before, nor serves what is meant.
+    /// Announces an invalidation: from here on no process stores results computed earlier, or serves matching entries.
     fn announce(&self, target: &Target) -> Announced {
         let nothing = Announced {
             exclusive: None,
@@ -417,7 +416,7 @@ impl Inner {
                     exclusive: Some(exclusive),
                 }
             }
-            // a directory that is gone holds nothing
+            // a directory that no longer exists holds nothing
             Err(_) if disk.is_gone() => nothing,
             Err(error) => Announced {
                 failed: Some(error),
@@ -430,7 +429,7 @@ impl Inner {
         let (before, now) = disk.announce(target, exclusive)?;
         let seen = self.generations.see(now);
         if seen != Some(before) {
-            // somebody else invalidated as well, and it went unnoticed so far
+            // another process invalidated too, and this one has not noticed it yet
             let sheet = exclusive.sheet()?.at(before);
             let after = seen.filter(|seen| !before.went_back_from(*seen));
             let is_known = after.is_some_and(|seen| self.learn(disk, &sheet, seen.count()));
@@ -442,8 +441,8 @@ impl Inner {
         Ok(now.count())
     }
 
-    /// Files that could not be removed, or whose removal other processes do not know of, are not read any more, until a
-    /// `clear` succeeds.
+    /// Stops reading files if some could not be removed or other
+    /// processes could not be notified, until a `clear` succeeds.
     fn trust_disk(&self, all: bool, failed: Option<io::Error>) -> Result<(), Error> {
         match failed {
             Some(error) => {
@@ -462,7 +461,7 @@ impl Inner {
         }
     }
 
-    /// Reads no file, and clears the directory, after which those count that are stored from then on.
+    /// Stops reading files and clears the directory; files stored after that are read again.
     pub(super) fn distrust_files(&self) {
         let was_trusted = self.disk_health.is_trusted();
         self.disk_health.set_trusted(false);
@@ -472,7 +471,7 @@ impl Inner {
         }
     }
 
-    /// Clears a directory whose files are not read, and trusts it again.
+    /// Clears a directory whose files are not read, and reads files again on success.
     pub(super) fn clear_distrusted(&self, pattern: &str) {
         if let Err(error) = self.remove_where(pattern, Target::All) {
             tracing::error!(target: "data_cache", %error, effect = "files are not read", "cache_directory_not_cleared");
@@ -494,8 +493,8 @@ impl Inner {
         self.invalidations.push(removed);
     }
 
-    /// Removes one entry; with an id, only if it is still that one. Its files stay, and stay listed, if somebody else holds the
-    /// lock of the directory for longer than `patience`: they are found out again.
+    /// Removes one entry; with an id, only if it still has that id. If the directory lock is held by others for longer
+    /// than `patience`, the files stay, stay listed, and are detected again.
     pub(super) fn forget(&self, key: &Key, entry_id: Option<&str>, patience: Duration) -> Removed {
         let mut removed = Removed {
             from_memory: self.take_out(key, entry_id),
@@ -511,14 +510,14 @@ impl Inner {
                     tracing::debug!(target: "data_cache", %error, "entry_not_removed");
                 }
             }
-            // it was listed for its file
+            // it was listed because of its file
             self.take_out(key, entry_id);
         }
         removed
     }
 }
 
-/// Places that an entry was removed from.
+/// Places from which an entry was removed.
 pub(super) struct Removed {
     /// Memory and index.
     pub(super) from_memory: bool,
@@ -526,8 +525,8 @@ pub(super) struct Removed {
     pub(super) from_disk: bool,
 }
 
-/// Pattern for logs: a statement without its literals, a label, or letters alone. A piece of a statement, or one that is cut by a
-/// wildcard, does not tell what of it is a literal, and is `?`.
+/// Returns the pattern for logs: a statement without its literals, a label, or letters only. In a part of a statement,
+/// or one cut by a wildcard, literals cannot be recognized; it becomes `?`.
 fn shown_pattern(pattern: &str) -> Cow<'_, str> {
     const STATEMENTS: [&str; 4] = ["SELECT", "WITH", "FROM", "VALUES"];
     let is_sign = |c: char| c.is_ascii_alphabetic() || "_*?".contains(c);
@@ -545,8 +544,8 @@ fn shown_pattern(pattern: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns `true` unless a wildcard may stand for a part of a literal, or for its quote. SQL itself has `SELECT * FROM`, `(*)` and `?`
-/// for a parameter; for a `*` at the end see [`ends_whole`].
+/// Returns `true` unless a wildcard may stand for part of a literal or for its quote. SQL itself contains `SELECT *
+/// FROM`, `(*)` and `?` for a parameter; for a trailing `*` see [`ends_whole`].
 fn is_whole(statement: &str) -> bool {
     let before = statement.trim_end_matches('*');
     let text = before.replace("(*)", "()");
@@ -565,8 +564,8 @@ fn is_whole(statement: &str) -> bool {
     (0..words.len()).all(|at| is_star(at) || is_parameter(words[at]))
 }
 
-/// Returns `true` if what stands before a `*` at the end does not end within a literal: behind a sign, a quote that was opened, or a word
-/// of SQL. Behind FROM and JOIN it may be a part of a name.
+/// Returns `true` if the text before a trailing `*` does not end within a literal: it ends with an operator,
+/// punctuation, a closed quote or an SQL keyword. After FROM and JOIN it may end within a name.
 fn ends_whole(text: &str) -> bool {
     const WORDS: [&str; 8] = ["SELECT", "FROM", "JOIN", "ON", "WHERE", "AND", "OR", "BY"];
     let is_even = |quote: char| text.matches(quote).count().is_multiple_of(2);

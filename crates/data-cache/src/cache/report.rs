@@ -8,7 +8,7 @@ use crate::sql;
 use crate::stats::{Miss, Stats, TopEntry};
 
 impl Cache {
-    /// Returns counts of what the cache holds and has done.
+    /// Returns statistics of the cache's contents and activity.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -27,7 +27,7 @@ impl Cache {
         let counters = &inner.counters;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (memory_hits, disk_hits) = (load(&counters.memory_hits), load(&counters.disk_hits));
-        // a cache that is off has no misses
+        // a disabled cache has no misses
         let asked = counters
             .by_miss()
             .filter(|(miss, _)| *miss != Miss::Disabled);
@@ -64,7 +64,7 @@ impl Cache {
         }
     }
 
-    /// The entries with most hits, at most `count`, most first.
+    /// Returns the `count` entries with the most hits, most first.
     pub fn top(&self, count: usize) -> Vec<TopEntry> {
         let now = self.inner.now();
         let entries = self.inner.index.top(count, now).into_iter();
@@ -78,7 +78,7 @@ impl Cache {
             .collect()
     }
 
-    /// Sets the totals of the overview's cache metrics; each label value is there from the start.
+    /// Publishes the totals of the overview's cache metrics; each label value is present from the start.
     #[cfg(feature = "metrics")]
     pub fn publish_metrics(&self) {
         use metrics::{counter, gauge};
@@ -87,7 +87,7 @@ impl Cache {
         counter!("cache_misses_total", "cache_type" => "query").absolute(stats.misses);
         let size = match self.inner.disk {
             Some(_) => stats.total_size_bytes,
-            // a cache in memory alone is as large as that
+            // without files, the size is that of memory
             None => stats.memory_bytes,
         };
         gauge!("cache_size_bytes", "cache_type" => "query").set(size as f64);

@@ -1,4 +1,4 @@
-//! Computing a stale result anew while it is served.
+//! Recomputation of stale results while they are served.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use super::look_up::Limits;
 use crate::disk::{KeyLock, KeyTurn};
 use crate::key::{BuildKeyHasher, Key};
 
-/// The keys whose results this process computes anew.
+/// Keys of the results that this process recomputes.
 #[derive(Default)]
 pub(super) struct Revalidations(Mutex<HashSet<Key, BuildKeyHasher>>);
 
-/// Duty to compute one result anew, until dropped.
+/// Duty to recompute one result, until dropped.
 pub(crate) struct Revalidation {
     inner: Arc<Inner>,
     key: Key,
-    /// Other processes leave it to this one.
+    /// Keeps other processes from recomputing the result.
     lock: Option<KeyLock>,
 }
 
 impl Inner {
-    /// Calls `work` on another thread, unless the result is being computed anew already, by any process, or is younger than
-    /// `ttl` by now. The work belongs to no caller.
+    /// Calls `work` on another thread, unless a process is recomputing the result already, or it is younger than `ttl`
+    /// by now. The work runs without a caller's context.
     pub(crate) fn revalidate(
         self: &Arc<Self>,
         key: Key,
@@ -47,7 +47,7 @@ impl Inner {
                 Some(Ok(KeyTurn::Mine(lock))) => duty.lock = Some(lock),
                 Some(Ok(KeyTurn::NotStored) | Err(_)) | None => {}
             }
-            // another one may have done it between the lookup and now
+            // it may have been recomputed between the lookup and now
             let found = duty.inner.find_within(
                 &key,
                 Limits {

@@ -1,4 +1,4 @@
-//! The tier that machines share, asked after the files.
+//! The tier that machines share, searched after the files.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -22,44 +22,45 @@ use crate::shared_tier::{
 use crate::sql::sanitize;
 use crate::stats::Miss;
 
-/// Name and place of a result without a content id.
+/// Key and place of a result without a content id.
 #[derive(Clone, Copy)]
 pub(crate) struct Placed {
     pub(crate) key: Key,
-    /// It is the same on all machines.
+    /// `true` if the key is the same on all machines.
     pub(crate) is_shared: bool,
-    /// `false` if nobody knows which results count.
+    /// `false` if the current epoch is unknown.
     pub(crate) is_kept: bool,
 }
 
-/// End of a lookup in the tier that machines share.
+/// Outcome of a lookup in the shared tier.
 pub(crate) enum SharedTurn {
-    /// The result, and if it is in a file of this machine now.
+    /// The result, and `true` if it is in a file of this machine now.
     Found(Hit, bool),
     Compute(Duty),
 }
 
-/// Duty to compute a result that is not shared, or too old for who asks.
+/// Duty to compute a result that is not shared, or too old for the caller.
 #[derive(Default)]
 pub(crate) struct Duty {
-    /// Other machines wait for it.
+    /// Lease that other machines wait for.
     lease: Option<Lease>,
-    /// Time to live of the result that it replaces, if others still take that, and who asks looks at the age; else 0.
+    /// TTL of the shared result to be replaced, if other callers
+    /// still accept it and this caller limits the age; else 0.
     living_ttl: u64,
 }
 
 impl Cache {
-    /// Shares results with other machines through a bucket, from now on: those of queries of engines that can name their
-    /// [`content`](crate::QueryEngine::content). Asks the bucket in the background if it takes writes and heeds their conditions;
-    /// one that is not there is a warning in the log, and no failure.
+    /// Shares results with other machines through a bucket, from now on: results of engines that identify their
+    /// [`content`](crate::QueryEngine::content). Checks in the background if the bucket accepts writes and evaluates
+    /// their conditions; an unavailable bucket is logged as a warning, and is not an error.
     ///
-    /// For these content alone decides. [`invalidate`](Self::invalidate) and its like remove them from memory and
-    /// files of this machine, not from the bucket: the next query may find the same result there. With
-    /// [`SharedConfig::computed`] other results are shared too, and invalidations hold on all machines.
+    /// These results depend on the content only. [`invalidate`](Self::invalidate) and the like remove them from memory
+    /// and files of this machine, not from the bucket: the next query may find the same result there. With
+    /// [`SharedConfig::computed`] other results are shared too, and invalidations apply to all machines.
     ///
     /// # Errors
     ///
-    /// Fails for settings that cannot be right, such as no key, and if the cache shares already.
+    /// Fails for invalid settings, such as a missing key, and if the cache shares already.
     pub fn share(&self, config: &SharedConfig) -> Result<(), Error> {
         let tier = SharedTier::open(config, self.inner.config().codec)?;
         if self.inner.shared.set(tier) {
@@ -68,15 +69,15 @@ impl Cache {
         Err(Error::input("shared tier: the cache shares already"))
     }
 
-    /// Counts of the tier that machines share; `None` without [`share`](Self::share).
+    /// Returns counters of the shared tier; `None` without [`share`](Self::share).
     pub fn shared_stats(&self) -> Option<SharedStats> {
         self.inner.shared.get().map(|tier| tier.stats())
     }
 }
 
 impl SharedSettings {
-    /// Returns the settings of the tier, as [`Cache::share`](crate::Cache::share) takes them. `key` is the value of the secret
-    /// [`key_secret`](Self::key_secret).
+    /// Returns the settings for [`Cache::share`](crate::Cache::share). `key`
+    /// is the value of the secret named by [`key_secret`](Self::key_secret).
     #[must_use]
     pub fn config(&self, key: Option<&[u8]>) -> SharedConfig {
         let mut config = SharedConfig::s3(&self.bucket);
@@ -109,7 +110,7 @@ impl SharedSettings {
 }
 
 impl Inner {
-    /// Returns `true` if results may come from other machines.
+    /// Returns `true` if results are shared with other machines.
     pub(crate) fn shares(&self) -> bool {
         self.config.enabled && self.shared.get().is_some()
     }
@@ -120,8 +121,8 @@ impl Inner {
         }
     }
 
-    /// Looks a result up, and keeps it here for the time that it has left; waits for another machine that computes it, for at
-    /// most 30 s and while `is_wanted`. The request has no batches. Blocks.
+    /// Looks up a shared result and stores it here for its remaining lifetime; waits for another machine that computes
+    /// it, for at most 30 s and as long as `is_wanted` returns `true`. The request has no batches. Blocks.
     pub(crate) fn join_shared(
         &self,
         name: Key,
@@ -137,11 +138,12 @@ impl Inner {
             return SharedTurn::Compute(Duty::default());
         };
         if asked == 0 {
-            // nothing is young enough, and what is computed is kept for nobody
+            // no result is fresh enough, and the computed one is not stored
             return SharedTurn::Compute(Duty::default());
         }
         let living_ttl = Cell::new(0);
-        // without limits of its own the new time counts: a longer one of before would never end
+        // without a limit of its own, the request's TTL applies:
+        // a longer earlier one would be inherited again and again
         let has_limits = limits != Limits::OF_ENTRY;
         let is_fresh = |created_at: u64, ttl: u64| {
             let is_living = self.is_fresh(created_at, ttl);
@@ -180,7 +182,7 @@ impl Inner {
         self.config.enabled && self.shared.get().is_some_and(|tier| tier.shares_computed())
     }
 
-    /// Name and place of a result without a content id. Waits for the first look at the epoch, at most 2 s.
+    /// Returns key and place of a result without a content id. Waits at most 2 s for the first read of the epoch.
     pub(super) fn placed(&self, key: Key) -> Placed {
         let standing = match self.shared.get() {
             Some(tier) if self.config.enabled => tier.standing(),
@@ -199,7 +201,7 @@ impl Inner {
         }
     }
 
-    /// Asks all tiers for a result without a content id.
+    /// Looks in all tiers for a result without a content id.
     pub(super) fn find_placed(&self, placed: Placed, label: &str) -> Result<Hit, Miss> {
         let found = self.find(&placed.key);
         let asks = placed.is_shared && found.is_err();
@@ -220,7 +222,7 @@ impl Inner {
         }
     }
 
-    /// A result without a content id as it was set, or is to be computed.
+    /// Returns a request without batches for a result without a content id.
     fn request_of<'a>(
         &self,
         key: Key,
@@ -242,7 +244,7 @@ impl Inner {
         }
     }
 
-    /// Looks a planned result up on other machines, or waits for one that computes it.
+    /// Looks up a planned result in the bucket, or waits for another machine that computes it.
     pub(super) fn join_planned(&self, plan: &Plan, waits: Waits) -> SharedTurn {
         if !plan.is_shared {
             return SharedTurn::Compute(Duty::default());
@@ -251,7 +253,7 @@ impl Inner {
         self.join_shared(plan.key, request, plan.limits, &|| true, waits)
     }
 
-    /// Has a result that was set written to the bucket, or those of before made unreachable if it is not kept.
+    /// Writes a result that was set to the bucket; if it is not stored, makes earlier shared results unreachable.
     pub(super) fn replace_shared(
         &self,
         placed: Placed,
@@ -276,7 +278,7 @@ impl Inner {
         }
     }
 
-    /// Puts results without a content id out of reach on every machine.
+    /// Makes results without a content id unreachable on every machine.
     pub(super) fn invalidate_shared(&self) -> Result<(), Error> {
         self.shared
             .get()
@@ -288,14 +290,14 @@ impl Inner {
         created_at <= now + CLOCK_SLACK_SECONDS && now.saturating_sub(created_at) < ttl
     }
 
-    /// Keeps what was found, as old as it is; says if it is in a file.
+    /// Stores a found result with its original creation time; returns `true` if it is in a file.
     fn keep_shared(&self, request: StoreRequest<'_>, offer: &Offer, ttl: u64) -> (Hit, bool) {
         let request = StoreRequest {
             batches: &offer.batches,
             compute: offer.compute,
             ..request
         };
-        // `ttl` is that of who asks: one that it replaces here may be for others, who take it for longer
+        // `ttl` is the caller's: a result that it replaces here may have a longer TTL for other callers
         let kept = ttl.max(self.living_ttl(&request.key));
         let (stored, entry) = self.store_found(&request, offer.created_at, kept);
         let hit = Hit {
@@ -309,7 +311,7 @@ impl Inner {
         (hit, is_in_file)
     }
 
-    /// Has a result written to the bucket, in the background; other machines that wait for it take it then.
+    /// Writes a result to the bucket in the background; other machines that wait for it then use it.
     pub(crate) fn offer(&self, name: Key, request: &StoreRequest<'_>, duty: Duty) {
         let (Some(tier), Ok(asked)) = (
             self.shared.get(),
@@ -320,7 +322,8 @@ impl Inner {
         if asked == 0 || request.batches.is_empty() {
             return;
         }
-        // callers with a shorter time look at the age: that of others is not cut, here or on other machines
+        // callers with a shorter TTL check the age, so the TTL of
+        // other callers is not shortened, here or on other machines
         let living_ttl = duty.living_ttl.max(self.living_ttl(&request.key));
         let offer = Offer {
             batches: request.batches.to_vec(),

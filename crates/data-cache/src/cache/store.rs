@@ -1,4 +1,4 @@
-//! Keeping a result.
+//! Storing of results.
 
 use std::fmt;
 use std::io;
@@ -24,47 +24,47 @@ use crate::memory::{Entry, NOT_LOOKED_FOR, Usage, retained_bytes};
 use crate::params::Params;
 use crate::sql::shown_label;
 
-/// SQL text longer than this is refused.
+/// Maximum length of SQL text; longer text is an error.
 const MAX_SQL_BYTES: usize = 1 << 20;
 
-/// Result of storing.
+/// Outcome of storing a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stored {
-    /// It is kept: where, and in a file of how many bytes.
+    /// Stored.
     Kept {
-        /// The lowest tier that has it.
+        /// Lowest tier that holds it.
         tier: Tier,
-        /// Bytes of its data file; 0 for one that is in memory only.
+        /// Size of the data file in bytes; 0 if in memory only.
         bytes: u64,
     },
-    /// It is not kept: why.
+    /// Not stored, for the given reason. If only the file could not be written, memory may hold the result.
     Skipped(Skip),
 }
 
-/// Reason why a result is not kept.
+/// Reason why a result was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Skip {
     /// The cache is disabled.
     Disabled,
-    /// A TTL of 0 stores nothing.
+    /// The TTL is 0.
     ZeroTtl,
-    /// There is no batch, so no schema: pass an empty batch.
+    /// There is no batch and thus no schema: pass an empty batch.
     NoSchema,
-    /// Somebody invalidated while it was computed.
+    /// There was an invalidation while it was computed.
     Invalidated,
-    /// It is larger than a quarter of `max_size_mb`, and too large for memory.
+    /// Its file would exceed a quarter of `max_size_mb`, or, if no file is written, it is too large for memory.
     TooLarge,
     /// The disk is full.
     NoSpace,
-    /// Files cannot be written.
+    /// The file cannot be written.
     Io,
-    /// No codec can hold it.
+    /// No codec can encode it.
     NoCodec,
-    /// A newer one was kept while it was written.
+    /// A newer result was stored while this one was written.
     Outdated,
-    /// It is for all machines, and this one has not seen for 30 s which results count.
+    /// It is to be shared, and this machine could not read the current epoch for 30 s.
     UnknownEpoch,
 }
 
@@ -85,31 +85,33 @@ impl fmt::Display for Skip {
     }
 }
 
-/// A result, and all that is to be known about it.
+/// A result with its metadata.
 pub(crate) struct StoreRequest<'a> {
     pub(crate) key: Key,
-    /// Normal SQL, or `fn:module::name`.
+    /// Normalized SQL, or `fn:module::name`.
     pub(crate) label: &'a str,
     pub(crate) tables: Vec<String>,
     pub(crate) batches: &'a [RecordBatch],
     pub(crate) ttl: Option<u64>,
     pub(crate) compute: Duration,
-    /// Second in which its computation began; `None` if it was there already.
+    /// Second in which the computation began; `None` if the result was not computed by this call.
     pub(crate) begun: Option<u64>,
-    /// Counts before the computation.
+    /// Invalidation counts before the computation.
     pub(crate) stamp: GenerationStamp,
     pub(crate) digest: ContentDigest,
-    /// Nobody asked to keep it: a file must be worth its while.
+    /// Not requested explicitly: a file is written only if computing
+    /// took at least three times as long as reading it would.
     pub(crate) automatic: bool,
 }
 
 impl Cache {
-    /// Keeps a result for `ttl_seconds`, else what `cache.yaml` says; replaces an older one. 0 stores nothing.
+    /// Stores a result for `ttl_seconds`, else for the TTL in `cache.yaml`,
+    /// and replaces an older one. A TTL of 0 only removes the older one.
     ///
     /// # Errors
     ///
-    /// Fails for wrong arguments: SQL that is empty or longer than 1 MiB, batches of different schemas, a TTL of more than ten
-    /// years.
+    /// Fails for invalid arguments: SQL that is empty or longer than 1
+    /// MiB, batches with different schemas, a TTL of more than ten years.
     pub fn set(
         &self,
         sql: &str,
@@ -145,7 +147,7 @@ impl Inner {
         self.store_with(request, || ())
     }
 
-    /// Calls `early` when the result is in memory, before it is written to a file.
+    /// Stores a result; calls `early` once it is in memory, before it is written to a file.
     pub(crate) fn store_with(
         &self,
         request: &StoreRequest<'_>,
@@ -155,7 +157,7 @@ impl Inner {
         let stored = match ttl {
             Err(skip) => {
                 if skip != Skip::Disabled {
-                    // whoever asks next must not get what this one was to replace
+                    // the next lookup must not return the result that this one was to replace
                     self.remove_replaced(&request.key);
                 }
                 Stored::Skipped(skip)
@@ -169,7 +171,7 @@ impl Inner {
         Ok(stored)
     }
 
-    /// The time to keep it, or why it is not kept; an error is the caller's.
+    /// Returns the TTL, or the reason for not storing; fails for the caller's mistakes.
     fn check(&self, request: &StoreRequest<'_>) -> Result<Result<u64, Skip>, Error> {
         if request.label.is_empty() {
             return Err(Error::input("empty SQL"));
@@ -204,14 +206,14 @@ impl Inner {
 
     fn store_for(&self, request: &StoreRequest<'_>, ttl: u64, early: impl FnOnce()) -> Stored {
         let ttl = match request.begun {
-            // callers with a shorter time look at the age: that of others is not cut
+            // callers with a shorter TTL check the age, so the TTL of other callers is not shortened
             Some(_) => ttl.max(self.living_ttl(&request.key)),
             None => ttl,
         };
         self.keep(request, self.metadata_of(request, ttl), early)
     }
 
-    /// Time to live of the entry that is there, if it is not over; else 0. One that must not be served has none.
+    /// Returns the TTL of the existing entry if it is unexpired and may be served, else 0.
     pub(super) fn living_ttl(&self, key: &Key) -> u64 {
         let known = self.index.get(key).or_else(|| {
             let disk = self.readable_disk().filter(|disk| disk.may_hold(key))?;
@@ -228,7 +230,7 @@ impl Inner {
         living.map_or(0, |entry| entry.ttl_seconds)
     }
 
-    /// Metadata of a result as of now, before it is written.
+    /// Returns the metadata of a result created now, before it is written.
     fn metadata_of(&self, request: &StoreRequest<'_>, ttl: u64) -> Metadata {
         Metadata {
             key: request.key,
@@ -253,7 +255,7 @@ impl Inner {
         self.readable_disk().is_some() && !self.disk_health.is_paused(self.now_millis())
     }
 
-    /// Writes a result that is in memory alone to a file, as old as it is.
+    /// Writes a result that is only in memory to a file, with its original creation time.
     pub(crate) fn keep_in_file(&self, request: &StoreRequest<'_>, hit: &Hit) -> Result<(), Error> {
         let ttl = match request.ttl {
             Some(_) => {
@@ -272,7 +274,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Keeps a result that was found elsewhere, as old as it is there; returns its entry, kept or not.
+    /// Stores a result found elsewhere with its original creation time; returns the entry, stored or not.
     #[cfg(feature = "shared")]
     pub(super) fn store_found(
         &self,
@@ -303,7 +305,7 @@ impl Inner {
         }
     }
 
-    /// The count that invalidations compare with their own.
+    /// Returns the invalidation count that invalidations compare with their own.
     fn generation_of(&self, stamp: &GenerationStamp) -> u64 {
         match self.disk {
             Some(_) => stamp.shared.map_or(0, Generation::count),
@@ -326,7 +328,7 @@ impl Inner {
         }
     }
 
-    /// Memory first, so that those who ask next need not wait for the file.
+    /// Stores in memory first, so that later lookups need not wait for the file.
     fn store_in_file(
         &self,
         disk: &Disk,
@@ -359,7 +361,7 @@ impl Inner {
             Skip::Invalidated => self.remove_replaced(key),
             _ => {
                 self.remove_file(disk, key, Which::Any, LOCK_LIMIT);
-                // too large for memory, too: it was listed for the older file
+                // too large for memory as well: the index lists the older file
                 if self.memory.get(key).is_none() {
                     self.take_out(key, None);
                 }
@@ -367,7 +369,7 @@ impl Inner {
         }
     }
 
-    /// Removes an entry that is not replaced, though it is out of date.
+    /// Removes an outdated entry that was not replaced.
     fn remove_replaced(&self, key: &Key) {
         self.take_out(key, None);
         if let Some(disk) = &self.disk {
@@ -376,7 +378,7 @@ impl Inner {
         }
     }
 
-    /// Removes the files of an entry; those that cannot be removed within `patience` are not read any more.
+    /// Removes the files of an entry. Files that cannot be removed within `patience` are no longer read.
     fn remove_file(&self, disk: &Disk, key: &Key, which: Which<'_>, patience: Duration) {
         if !disk.may_hold(key) {
             return self.disk_health.pay(key);
@@ -398,7 +400,7 @@ impl Inner {
         }
     }
 
-    /// Keeps a file from being read that could not be removed.
+    /// Prevents reads of a file that could not be removed.
     fn refuse_file(&self, key: &Key, owed: Owed, error: &io::Error) {
         let was_owed = self.disk_health.is_owed(key);
         let effect = match self.disk_health.owe(key, owed) {
@@ -412,8 +414,8 @@ impl Inner {
         tracing::error!(target: "data_cache", %error, effect, "entry_not_removed");
     }
 
-    /// Returns `true` if a file was to be removed and is still there; tries again, without waiting for the directory's lock. One
-    /// that was put in its place meanwhile is not meant.
+    /// Returns `true` if a file that must be removed still exists; retries the removal without waiting for the
+    /// directory lock. A file that replaced it meanwhile is not affected.
     pub(super) fn is_file_refused(&self, disk: &Disk, key: &Key) -> bool {
         let Some(owed) = self.disk_health.owed(key) else {
             return false;
@@ -421,7 +423,7 @@ impl Inner {
         self.remove_file(disk, key, owed.which(), Duration::ZERO);
         let is_refused = self.disk_health.is_owed(key);
         if !is_refused && !disk.may_hold(key) {
-            // a newer result in memory alone stays
+            // a newer result that is only in memory stays
             self.index.remove_if(key, |entry| entry.bytes > 0);
         }
         is_refused
@@ -450,7 +452,8 @@ impl Inner {
             .exclusive(LOCK_LIMIT)
             .map_err(|error| self.disk_failed(&error));
         let committed = exclusive.and_then(|exclusive| {
-            // Held over the commit: an invalidation either came before, and is noticed, or comes after, and removes the entry.
+            // held across the commit: an invalidation either came before
+            // and is detected here, or comes after and removes the entry
             let own = self.generations.own();
             let shared = exclusive.generation().ok();
             let went_back = match (shared, self.generations.seen()) {
@@ -476,7 +479,7 @@ impl Inner {
         committed
     }
 
-    /// Returns `true` if a slow write comes after that of a newer result.
+    /// Returns `true` if a newer result was stored during a slow write.
     fn is_outdated(
         &self,
         request: &StoreRequest<'_>,
@@ -501,8 +504,9 @@ impl Inner {
         is_newer.then_some(in_memory)
     }
 
-    /// Returns `true` if a result was kept since this one began to be computed, or later than this one; if it was in the very
-    /// second of the beginning, by the count of invalidations. One from the future is of a clock that went back.
+    /// Returns `true` if another result was stored since the computation of this one began, or after this one was
+    /// created; within the second in which the computation began, the invalidation count decides. Creation times in the
+    /// future are ignored: their clock was set back.
     fn is_newer(
         &self,
         request: &StoreRequest<'_>,
@@ -526,7 +530,7 @@ impl Inner {
         self.take_in(request.key, entry, indexed)
     }
 
-    /// The entry and what the index knows of it, which have label and tables in common.
+    /// Returns the entry and its index record, which share label and tables.
     fn entry_of_request(
         &self,
         request: &StoreRequest<'_>,
@@ -563,9 +567,9 @@ impl Inner {
     }
 }
 
-/// Reading it back must be three times as fast as computing it.
+/// Returns `true` if computing took at least three times as long as reading the file back would.
 fn is_worth_a_file(request: &StoreRequest<'_>) -> bool {
-    // measured: 0.2 ms, and 2 ms for each MiB
+    // measured: 0.2 ms plus 2 ms per MiB
     let decode_us = 200 + retained_bytes(request.batches) / 500;
     request.compute.as_micros() >= 3 * u128::from(decode_us)
 }

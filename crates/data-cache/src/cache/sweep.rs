@@ -1,4 +1,4 @@
-//! Keeping the directory within its size: what is expired goes, then what is worth least.
+//! Limits the size of the directory: evicts expired entries, then the least valuable ones.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -10,20 +10,21 @@ use crate::disk::{Disk, Exclusive, FileEntry, LOCK_LIMIT, NoMetadata, Which};
 use crate::key::{BuildKeyHasher, Key};
 use crate::memory::waste;
 
-/// Entries that are deleted under one lock.
+/// Number of entries deleted under one lock.
 const BATCH: usize = 64;
 
-/// Entry that is deleted if there is too much.
+/// Candidate for eviction.
 struct Victim {
     entry: FileEntry,
-    /// `true` if its time is over.
+    /// `true` if expired.
     expired: bool,
-    /// Rank: the higher, the less its bytes are worth.
+    /// Eviction rank: the higher, the less its bytes are worth.
     waste: u64,
 }
 
 impl Inner {
-    /// Called after each store. Other processes store too, so that the directory is looked at now and then.
+    /// Called after each store. Other processes store too, so the directory
+    /// is also listed whenever a sixteenth of the limit was stored.
     pub(super) fn sweep_if_due(&self, stored: u64) {
         let Some(disk) = &self.disk else { return };
         let limit = self.config.max_size_mb.saturating_mul(1 << 20);
@@ -31,7 +32,7 @@ impl Inner {
         if !is_due(self.disk_health.add_unswept(stored)) {
             return;
         }
-        // what another thread frees meanwhile is free for this one too
+        // space freed by another thread meanwhile counts
         let _turn = self.disk_health.turn_to_sweep();
         if is_due(self.disk_health.unswept()) {
             self.disk_health.swept();
@@ -43,7 +44,7 @@ impl Inner {
         let (entries, listed) = disk.entries();
         match listed {
             Ok(()) => self.keep_listed(disk, &entries),
-            // what is not listed is not gone
+            // entries missing from an incomplete list may exist
             Err(error) => {
                 tracing::warn!(target: "data_cache", %error, "cache_directory_not_listed");
             }
@@ -62,7 +63,7 @@ impl Inner {
             for victim in rest.by_ref().take(BATCH) {
                 match self.evict(disk, victim, &exclusive) {
                     Ok(()) => total = total.saturating_sub(victim.entry.bytes),
-                    // others are evicted in its place
+                    // others are evicted instead
                     Err(error) => failed = Some(error),
                 }
                 if total <= enough {
@@ -70,13 +71,13 @@ impl Inner {
                 }
             }
         }
-        // one line, however many they are: each store may sweep
+        // one log line for all failures: each store may sweep
         if let Some(error) = failed {
             tracing::warn!(target: "data_cache", %error, "entry_not_evicted");
         }
     }
 
-    /// Forgets what other processes removed, and what memory let go of; files may be newer than the list.
+    /// Drops from the index what other processes removed and what memory evicted; files may be newer than the list.
     fn keep_listed(&self, disk: &Disk, entries: &[FileEntry]) {
         let there: HashSet<Key, BuildKeyHasher> = entries.iter().map(|entry| entry.key).collect();
         self.index.retain(|key, entry| {
@@ -95,7 +96,7 @@ impl Inner {
         });
     }
 
-    /// Expired ones first, then those whose bytes save least time.
+    /// Sorts expired entries first, then those whose bytes save least time.
     fn in_order(&self, entries: Vec<FileEntry>) -> Vec<Victim> {
         let (now, now_millis) = (self.now(), self.now_millis());
         let mut ordered: Vec<_> = entries
@@ -121,7 +122,7 @@ impl Inner {
         ordered
     }
 
-    /// Removes an entry, and counts it if this process removed it. Returns the error of one that is still there.
+    /// Removes an entry, and counts it if this process removed it. Fails if the entry still exists.
     fn evict(&self, disk: &Disk, victim: &Victim, exclusive: &Exclusive) -> io::Result<()> {
         let key = &victim.entry.key;
         let removed = disk.remove(key, Which::Any, exclusive)?;

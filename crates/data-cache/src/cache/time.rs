@@ -1,4 +1,4 @@
-//! The two clocks of a cache: the time of day, and one that never steps.
+//! Clocks of a cache: the wall clock, and a monotonic one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -7,16 +7,16 @@ use parking_lot::RwLock;
 
 use crate::clock::Clock;
 
-/// A creation time further ahead than this is of a clock that went back since.
+/// Seconds by which a creation time may be in the future; a larger difference means that the clock was set back since.
 pub(super) const CLOCK_SLACK_SECONDS: u64 = 5;
 
-/// Time of day, and time since the cache was opened.
+/// Wall-clock time, and time since the cache was opened.
 pub(super) struct Time {
     clock: RwLock<Clock>,
-    /// Last answer of [`steady_seconds`](Self::steady_seconds).
+    /// Last value of [`steady_seconds`](Self::steady_seconds).
     steady: AtomicU64,
     started: Instant,
-    /// Added to the time since then; tests move it.
+    /// Added to the elapsed time; set by tests.
     offset: AtomicU64,
 }
 
@@ -37,8 +37,8 @@ impl Time {
         self.clock.read().seconds()
     }
 
-    /// Seconds since 1970 that stand still while the clock makes up for a step back of at most [`CLOCK_SLACK_SECONDS`]: of two
-    /// results, the later one is not older.
+    /// Seconds since 1970 that stand still after the clock was set back by at most [`CLOCK_SLACK_SECONDS`], until it
+    /// catches up: of two results, the later one is not older.
     pub(super) fn steady_seconds(&self) -> u64 {
         let now = self.seconds();
         let ahead = now..=now.saturating_add(CLOCK_SLACK_SECONDS);

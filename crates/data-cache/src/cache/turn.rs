@@ -9,30 +9,30 @@ use crate::disk::{KeyLock, KeyTurn};
 use crate::key::Key;
 use crate::pool::Lent;
 
-/// A process waits for the computation of another one for this long; then it computes too.
+/// Maximum time that a process waits for another one's computation; then it computes too.
 const MAX_WAIT: Duration = Duration::from_secs(30);
-/// Time between two looks, at most.
+/// Maximum interval between two checks.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// Next step of a process.
+/// Next step of the calling process.
 pub(crate) enum Turn {
-    /// Another process computed it meanwhile.
+    /// Another process has computed it meanwhile.
     Hit(Hit),
-    /// It computes; the lock is to be held until the result is stored.
+    /// The caller computes; the lock must be held until the result is stored.
     Compute(Option<KeyLock>),
 }
 
-/// The thread that waits for another process or machine.
+/// Kind of thread that waits for another process or machine.
 #[derive(Clone, Copy)]
 pub(crate) enum Waits {
-    /// One of the workers: another one works in its place.
+    /// A worker: another thread may work meanwhile.
     Worker,
     /// A thread of the caller.
     Caller,
 }
 
 impl Inner {
-    /// A place among those who wait; `None` if too many do.
+    /// Registers a waiting thread; `None` if too many wait.
     pub(super) fn wait_place(&self, waits: Waits) -> Option<Lent> {
         match waits {
             Waits::Worker => self.workers.lend(),
@@ -40,7 +40,7 @@ impl Inner {
         }
     }
 
-    /// Waits for other processes that compute this key, while `is_wanted`. Blocks.
+    /// Waits for other processes that compute this key, as long as `is_wanted` returns `true`. Blocks.
     pub(crate) fn take_turn(
         &self,
         key: &Key,
@@ -58,7 +58,7 @@ impl Inner {
             loop {
                 match queue.try_turn() {
                     Ok(KeyTurn::Mine(lock)) => {
-                        // the one before may have stored it between the lookup and now
+                        // the previous process may have stored it between the lookup and now
                         return match self.find_on_disk(key, limits) {
                             Ok(hit) => Turn::Hit(hit),
                             Err(_) => Turn::Compute(Some(lock)),

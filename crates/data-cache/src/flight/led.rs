@@ -1,4 +1,4 @@
-//! The flights that the code which runs now leads: whoever waits for one of them waits for itself.
+//! Flights led by the code that is currently running: waiting for one of them would be waiting for itself.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,17 +15,17 @@ thread_local! {
     static CURRENT: RefCell<Led> = RefCell::default();
 }
 
-/// Each result that a flight is led to, and the results that its work waits for, of the whole process.
+/// For each result that a flight is led to, the results that its work waits for, in the whole process.
 static WAITS: Mutex<Option<HashMap<u64, Vec<u64>>>> = Mutex::new(None);
 
-/// Serials of the results to which some work leads flights, itself or by its callers.
+/// Serials of the results to which some work leads flights, directly or through its callers.
 #[derive(Clone, Default)]
 pub(crate) struct Led(Option<Arc<[u64]>>);
 
 impl Led {
-    /// The flights that this thread, or the task that it polls, leads.
+    /// Returns the flights led by this thread, or by the task that it polls.
     pub(crate) fn current() -> Self {
-        // a thread that is about to end leads nothing
+        // a thread that is terminating leads nothing
         CURRENT
             .try_with(|current| current.borrow().clone())
             .unwrap_or_default()
@@ -40,7 +40,7 @@ impl Led {
         self.0.as_deref().unwrap_or_default()
     }
 
-    /// Runs `work` as a part of these flights.
+    /// Runs `work` as part of these flights.
     pub(crate) fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         struct Restore(Option<Led>);
         impl Drop for Restore {
@@ -54,7 +54,7 @@ impl Led {
         work()
     }
 
-    /// The work as a part of these flights, on another thread too.
+    /// Wraps `work` as part of these flights, for any thread.
     pub(crate) fn carried(self, work: impl FnOnce() + Send + 'static) -> Box<dyn FnOnce() + Send> {
         match self.0 {
             None => Box::new(work),
@@ -62,7 +62,7 @@ impl Led {
         }
     }
 
-    /// A future each of whose polls is a part of these flights.
+    /// Wraps a future so that each poll is part of these flights.
     pub(crate) fn scope<F: Future>(&self, future: F) -> Scoped<F> {
         Scoped {
             led: self.clone(),
@@ -70,7 +70,7 @@ impl Led {
         }
     }
 
-    /// Notes that these flights wait for one of a result; `None` if such a one waits for one of these.
+    /// Records that these flights wait for a flight to the given result; `None` if that flight waits for one of these.
     pub(super) fn wait_for(&self, serial: u64) -> Option<Wait> {
         let led = self.serials();
         if led.is_empty() {
@@ -96,7 +96,7 @@ impl Led {
     }
 }
 
-/// Some flights wait for another one, until this is dropped.
+/// Record that some flights wait for another one, until dropped.
 pub(super) struct Wait(Vec<u64>, u64);
 
 impl Drop for Wait {

@@ -1,4 +1,4 @@
-//! One flight per question: the first who asks leads it, those who ask meanwhile wait for the same answer.
+//! One flight per query: the first caller leads it, concurrent callers wait for its result.
 
 mod led;
 mod watch;
@@ -16,35 +16,35 @@ use self::led::Wait;
 use crate::cancel::Cancel;
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
 
-/// Gives each place, and each result of it, its serial.
+/// Hashes places and their results to serials.
 static SERIALS: OnceLock<RandomState> = OnceLock::new();
 
 fn serial_of(of: impl Hash) -> u64 {
     SERIALS.get_or_init(RandomState::new).hash_one(of)
 }
 
-/// Takes the answer; `None` if it did not come in time.
+/// Callback that takes the result; `None` on timeout.
 pub(crate) type Waiter<T> = Box<dyn FnOnce(Option<T>) + Send>;
 
-/// Name of a flight.
+/// Identity of a flight.
 pub(crate) trait FlightId: Eq + Hash + Clone + Send + 'static {
-    /// Name of the result. Flights of one result wait for each other where it is kept, so that none of them is waited for
-    /// from within another one.
+    /// Returns the identity of the result. Flights to one result wait for each other where it is stored, so none of
+    /// them may be waited for from within another one.
     fn result(&self) -> impl Hash;
 }
 
-/// The questions that are being answered.
+/// Flights in progress.
 pub(crate) struct Flights<I, T>(Arc<Shared<I, T>>);
 
 struct Shared<I, T> {
     open: Mutex<HashMap<I, Flight<T>>>,
-    /// Place of the results: those of one cache, or of all caches of one directory.
+    /// Serial of the place of the results: one cache, or all caches of one directory.
     place: u64,
-    /// Flights that landed so far.
+    /// Number of flights landed so far.
     landed: AtomicU64,
-    /// Milliseconds that a waiter waits at most.
+    /// Maximum time that a waiter waits, in milliseconds.
     limit: AtomicU64,
-    /// `true` if a thread looks after the limit.
+    /// `true` while a thread enforces the limit.
     is_watched: AtomicBool,
 }
 
@@ -61,13 +61,13 @@ struct Seat<T> {
     waiter: Waiter<T>,
 }
 
-/// Part of a caller in the flight of its question.
+/// Role of a caller in the flight of its query.
 pub(crate) enum Joined<I: Eq + Hash, T: Clone> {
-    /// The first: answers.
+    /// The first caller: produces the result.
     Leader(Leader<I, T>, Ticket<I, T>),
-    /// Waits.
+    /// Waits for the result.
     Waiter(Ticket<I, T>),
-    /// The answer would wait for this caller.
+    /// Waiting would deadlock: the flight waits for this caller.
     Reentrant(Waiter<T>),
 }
 
@@ -78,17 +78,17 @@ impl<I, T> Clone for Flights<I, T> {
 }
 
 impl<I: FlightId, T: Clone + Send + 'static> Flights<I, T> {
-    /// Flights to results that no other cache has.
+    /// Creates flights to results that no other cache has.
     pub(crate) fn new(limit: Duration) -> Self {
         Self::with(limit, RandomState::new().hash_one(()))
     }
 
-    /// Flights to the results of a directory. Those of other caches on it wait for the same files.
+    /// Creates flights to the results of a directory. Flights of other caches on it wait for the same files.
     pub(crate) fn to_directory(dir: &Path, limit: Duration) -> Self {
         Self::with(limit, serial_of(dir))
     }
 
-    /// Flights beside these, to the same results.
+    /// Creates further flights to the same results.
     pub(crate) fn beside<J: FlightId, U: Clone + Send + 'static>(
         &self,
         limit: Duration,
@@ -112,12 +112,12 @@ impl<I: FlightId, T: Clone + Send + 'static> Flights<I, T> {
         self.0.limit.store(millis, Ordering::Relaxed);
     }
 
-    /// Number of flights that landed. If it did not move, no answer came between two looks.
+    /// Returns the number of flights landed so far. If it is unchanged between two reads, no result arrived in between.
     pub(crate) fn landed(&self) -> u64 {
         self.0.landed.load(Ordering::Acquire)
     }
 
-    /// Joins the flight of `id`. `fallback` is the answer if the leader is dropped without one. A leader that `is_task`
+    /// Joins the flight of `id`. `fallback` is the result if the leader is dropped without one. A leader with `is_task`
     /// may need the thread of a caller that blocks.
     pub(crate) fn join(
         &self,
@@ -129,7 +129,7 @@ impl<I: FlightId, T: Clone + Send + 'static> Flights<I, T> {
         self.join_as(id, is_task, fallback, |_| waiter)
     }
 
-    /// [`join`](Self::join) with a waiter that is made once it is known if it waits for another caller.
+    /// [`join`](Self::join) with a waiter that is created once it is known if it waits for another caller.
     pub(crate) fn join_as(
         &self,
         id: I,
@@ -185,7 +185,7 @@ impl<I: FlightId, T: Clone + Send + 'static> Flights<I, T> {
     }
 }
 
-/// Duty to answer a flight. Dropped without an answer, it gives the fallback, even if the computation panicked.
+/// Duty to land a flight. Dropped without a result, also by a panic, it lands with the fallback.
 pub(crate) struct Leader<I: Eq + Hash, T: Clone> {
     flights: Flights<I, T>,
     id: I,
@@ -195,17 +195,17 @@ pub(crate) struct Leader<I: Eq + Hash, T: Clone> {
 }
 
 impl<I: Eq + Hash, T: Clone> Leader<I, T> {
-    /// Tells that nobody waits any more.
+    /// Returns the token that is cancelled once no caller waits any more.
     pub(crate) fn cancel(&self) -> &Cancel {
         &self.cancel
     }
 
-    /// The flights that the work for the answer leads: this one, and those of its callers.
+    /// Returns the flights that the computation leads: this one, and those of its callers.
     pub(crate) fn led(&self) -> &Led {
         &self.led
     }
 
-    /// Answers everybody who waits. Later answers are ignored.
+    /// Passes the result to all waiters. Later calls are ignored.
     pub(crate) fn land(&self, answer: &T) {
         let waiters = {
             let mut open = self.flights.0.open.lock();
@@ -229,7 +229,7 @@ impl<I: Eq + Hash, T: Clone> Drop for Leader<I, T> {
     }
 }
 
-/// A seat on a flight. Dropped, it is given up; a flight that nobody waits for is cancelled.
+/// A seat on a flight, given up on drop; a flight without seats is cancelled.
 pub(crate) struct Ticket<I: Eq + Hash, T> {
     flights: Flights<I, T>,
     id: I,

@@ -1,4 +1,4 @@
-//! The limit of waiting: a thread that is there while somebody waits.
+//! Timeout of waiters: a thread that runs while callers wait.
 
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use super::{FlightId, Flights, Shared};
 use crate::sync;
 
-/// The thread looks at those who wait this often, or four times within a shorter limit.
+/// Interval at which the thread checks the waiters; a quarter of the limit if that is shorter.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 impl<I: FlightId, T: Clone + Send + 'static> Flights<I, T> {
-    /// Sees to it that those who wait longer than the limit are released. Without a thread to be had there is no limit.
+    /// Starts a thread that releases waiters after the limit. If no thread can be started, there is no limit.
     pub(super) fn watch(&self) {
         if self.0.is_watched.swap(true, Ordering::AcqRel) {
             return;
@@ -40,7 +40,7 @@ fn watch<I: Eq + Hash, T>(shared: &Weak<Shared<I, T>>) {
             let mut open = shared.open.lock();
             let now = Instant::now();
             for flight in open.values_mut() {
-                // the first seat is that of the leader
+                // the first seat is the leader's
                 let is_late =
                     |number: u64, since: Instant| number > 0 && now.duration_since(since) >= limit;
                 let found = flight
