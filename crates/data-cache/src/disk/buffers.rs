@@ -1,32 +1,32 @@
-//! Buffers that files are read into.
+//! Buffers for reading files.
 
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// Smaller ones the allocator hands out again by itself.
+/// Minimum size of a kept buffer in bytes; the allocator itself reuses smaller ones.
 const WORTH_KEEPING_BYTES: usize = 1 << 20;
 
-/// Buffers of results that are gone. A result that is too large for memory is read at each hit, and most of that time
-/// would be the kernel's, which makes fresh pages for it.
+/// Buffers of dropped results, kept for reuse. A result that is too large for memory is read at each hit, and most of
+/// that time would be spent in the kernel, on fresh pages.
 pub(super) struct Buffers(Arc<Idle>);
 
 struct Idle {
     /// Oldest first.
     buffers: Mutex<Vec<Vec<u8>>>,
-    /// Bytes of buffers that are kept at most.
+    /// Maximum total size of the kept buffers in bytes.
     limit: usize,
 }
 
 impl Buffers {
-    /// Keeps buffers of at most `limit` bytes that nobody uses.
+    /// Keeps at most `limit` bytes of unused buffers.
     pub(super) fn new(limit: usize) -> Self {
         let buffers = Mutex::default();
         Self(Arc::new(Idle { buffers, limit }))
     }
 
-    /// An empty buffer of this capacity, or of a quarter more.
+    /// Returns an empty buffer of this capacity, or of up to a quarter more.
     pub(super) fn take(&self, capacity: usize) -> Vec<u8> {
         let fitting = capacity..=capacity + capacity / 4;
         let mut idle = self.0.buffers.lock();
@@ -42,7 +42,7 @@ impl Buffers {
         }
     }
 
-    /// The bytes, whose buffer comes back when nobody refers to them any more.
+    /// Wraps the bytes so that their buffer returns here once nothing refers to them any more.
     pub(super) fn lend(&self, bytes: Vec<u8>) -> Bytes {
         if bytes.capacity() < WORTH_KEEPING_BYTES {
             return bytes.into();

@@ -1,4 +1,4 @@
-//! Batches as bytes. Parquet where it gives back what it was given, else an Arrow IPC stream.
+//! Encoding of batches: Parquet if it reproduces its input, else an Arrow IPC stream.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::ipc::{self, Schemas};
 use crate::config::Codec;
 
-/// The format of a data file.
+/// Format of a data file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
@@ -41,25 +41,25 @@ pub(crate) struct Encoded {
 }
 
 pub(crate) struct Decoded {
-    /// At least one, which carries the schema.
+    /// At least one batch, which carries the schema.
     pub(crate) batches: Vec<RecordBatch>,
 }
 
-/// Rows of a decoded batch at most.
+/// Maximum number of rows of a decoded batch.
 pub(super) const BATCH_ROWS: usize = 65_536;
 
-/// Types within each other at most: readers of Arrow IPC, which is in Parquet too, take no schema of more, and a writer of Parquet
-/// takes so much of the stack for each that it would overflow.
+/// Maximum nesting depth of types: readers of Arrow IPC, which Parquet contains too, reject deeper schemas, and a
+/// Parquet writer uses so much stack per level that it would overflow.
 const MAX_LEVELS: usize = 60;
 
-/// Encodes batches of one schema; there is at least one. A panic of an encoder is an error.
+/// Encodes batches of one schema; at least one is required. A panic of an encoder is returned as an error.
 pub(crate) fn encode(batches: &[RecordBatch], codec: Codec) -> Result<Encoded, String> {
     let schema = batches.first().ok_or("no batch, so no schema")?.schema();
     let mut types = schema.fields().iter().map(|field| field.data_type());
     if types.any(|data_type| is_deeper(data_type, MAX_LEVELS)) {
         return Err(format!("more than {MAX_LEVELS} types within each other"));
     }
-    // without columns Parquet does not know how many rows there are
+    // without columns, Parquet does not store the number of rows
     let may_be_parquet = codec == Codec::Parquet && !schema.fields().is_empty();
     if may_be_parquet && schema.fields().iter().all(|f| parquet_holds(f.data_type())) {
         let tried = catch_unwind(AssertUnwindSafe(|| encode_parquet(&schema, batches)));
@@ -78,8 +78,9 @@ pub(crate) fn encode(batches: &[RecordBatch], codec: Codec) -> Result<Encoded, S
     })
 }
 
-/// Parquet 58 cannot hold unions and dictionaries of views (it panics), intervals, empty structs, run-end encoding and list views; it
-/// does not read back dictionaries of booleans, nulls and binaries of a fixed size, and binaries of no bytes.
+/// Returns `true` if Parquet can store this type. Parquet 58 cannot store unions and dictionaries of views (it panics),
+/// intervals, empty structs, run-end encoding and list views; it cannot read back dictionaries of booleans, nulls and
+/// fixed-size binaries, and fixed-size binaries of zero bytes.
 fn parquet_holds(data_type: &DataType) -> bool {
     !holds(data_type, &|part| match part {
         DataType::Union(..)
@@ -101,17 +102,17 @@ fn parquet_holds(data_type: &DataType) -> bool {
     })
 }
 
-/// Returns `true` if a type, or one within it, is meant.
+/// Returns `true` if `is_meant` returns `true` for a type or a type nested in it.
 pub(super) fn holds(data_type: &DataType, is_meant: &impl Fn(&DataType) -> bool) -> bool {
     is_meant(data_type) || any_part(data_type, |part| holds(part, is_meant))
 }
 
-/// Returns `true` if more types than this are within each other.
+/// Returns `true` if types are nested deeper than `levels`.
 fn is_deeper(data_type: &DataType, levels: usize) -> bool {
     levels == 0 || any_part(data_type, |part| is_deeper(part, levels - 1))
 }
 
-/// Returns `true` if one of the types of which this one consists is meant.
+/// Returns `true` if `is_meant` returns `true` for a direct component of this type.
 fn any_part(data_type: &DataType, is_meant: impl Fn(&DataType) -> bool) -> bool {
     let within = |field: &Field| is_meant(field.data_type());
     match data_type {
@@ -129,8 +130,8 @@ fn any_part(data_type: &DataType, is_meant: impl Fn(&DataType) -> bool) -> bool 
     }
 }
 
-/// Returns `true` unless a decimal has more digits than its precision, to which arrow does not hold it: Parquet writes as many
-/// bytes as the precision takes.
+/// Returns `false` if a decimal has more digits than its precision, which arrow
+/// does not enforce: Parquet writes as many bytes as the precision takes.
 fn fits_precision(data: &ArrayData) -> bool {
     let fits = match data.data_type() {
         DataType::Decimal64(precision, _) => {
@@ -147,7 +148,7 @@ fn fits_precision(data: &ArrayData) -> bool {
     fits.is_ok() && data.child_data().iter().all(fits_precision)
 }
 
-/// Decodes what [`encode`] made elsewhere, of this many rows.
+/// Decodes what [`encode`] produced elsewhere, with this number of rows.
 #[cfg(feature = "shared")]
 pub(crate) fn decode(format: Format, bytes: Bytes, rows: u64) -> Result<Vec<RecordBatch>, String> {
     let decoded = Decoded::from_bytes(format, bytes, &Schemas::default())?;
@@ -157,8 +158,8 @@ pub(crate) fn decode(format: Format, bytes: Bytes, rows: u64) -> Result<Vec<Reco
     }
 }
 
-/// Returns `true` if a type holds a dictionary with keys of 8 or 16 bits: the reader makes one dictionary of those of many
-/// batches, and may run out of keys.
+/// Returns `true` if a type contains a dictionary with 8-bit or 16-bit keys: the reader merges the dictionaries of many
+/// batches into one, and may run out of keys.
 fn has_short_keys(data_type: &DataType) -> bool {
     holds(data_type, &|part| match part {
         DataType::Dictionary(key, _) => key.primitive_width().is_some_and(|bytes| bytes < 4),
@@ -166,7 +167,7 @@ fn has_short_keys(data_type: &DataType) -> bool {
     })
 }
 
-/// `None` where Parquet would not give back the schema that it was given, or the rows.
+/// Encodes as Parquet; `None` if Parquet would not reproduce the schema or the rows.
 fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u8>> {
     let mut columns = batches.iter().flat_map(RecordBatch::columns);
     if !columns.all(|column| fits_precision(&column.to_data())) {
@@ -195,7 +196,7 @@ fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u
 }
 
 impl Decoded {
-    /// Decodes what [`encode`] made. A panic of a decoder is an error.
+    /// Decodes what [`encode`] produced. A panic of a decoder is returned as an error.
     pub(super) fn from_bytes(
         format: Format,
         bytes: Bytes,
@@ -214,7 +215,7 @@ impl Decoded {
         decoded.unwrap_or_else(|_| Err("the decoder panicked".to_owned()))
     }
 
-    /// `None` for more than there can be.
+    /// Number of rows; `None` on overflow.
     pub(super) fn rows(&self) -> Option<u64> {
         self.batches.iter().try_fold(0_u64, |rows, batch| {
             rows.checked_add(batch.num_rows() as u64)
@@ -232,7 +233,7 @@ fn decode_parquet(bytes: Bytes) -> Result<SchemaAndBatches, String> {
         .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(|error| error.to_string())?;
-    // the reader leaves the metadata of the schema out
+    // the reader drops the metadata of the schema
     let batches = reader
         .map(|batch| batch?.with_schema(schema.clone()))
         .collect::<Result<Vec<_>, _>>()

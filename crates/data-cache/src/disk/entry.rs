@@ -15,10 +15,10 @@ use super::{Decoded, Disk, Encoded, Exclusive, Listed, Metadata};
 use crate::failpoint::Step;
 use crate::key::{Key, hex};
 
-/// Number of times that a reader looks again if it lost a race against a writer.
+/// Number of attempts of a reader that loses races against writers.
 const READ_ATTEMPTS: usize = 3;
 
-/// An entry whose every byte is accounted for.
+/// An entry whose bytes are all verified.
 pub(crate) struct Found {
     pub(crate) metadata: Metadata,
     pub(crate) decoded: Decoded,
@@ -29,29 +29,29 @@ pub(crate) struct Found {
 pub(crate) enum ReadProblem {
     Absent,
     Damaged,
-    /// It is larger than all that this process may keep: one that may keep more wrote it.
+    /// Larger than the `max_size_mb` of this process: a process with a larger limit wrote it.
     TooLarge,
     Io,
 }
 
-/// The entry of a key that is to be removed.
+/// Selects the entry of a key to be removed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Which<'a> {
     Any,
-    /// The one with this id.
+    /// The entry with this id.
     Id(&'a str),
-    /// One that was computed before the count of invalidations reached this.
+    /// An entry that was computed before the invalidation count reached this.
     Before(u64),
 }
 
-/// An entry that is complete but for its commit.
+/// An entry that is complete except for its commit.
 pub(crate) struct Staged {
     metadata_file: std::path::PathBuf,
 }
 
 impl Disk {
-    /// Writes the data under its final name and the metadata beside, or a small entry into one file, so that only
-    /// [`commit`](Self::commit) is left.
+    /// Writes the data under its final name and the metadata to a temporary file, or a small entry into one temporary
+    /// file, so that only [`commit`](Self::commit) is left.
     pub(crate) fn stage(
         &self,
         metadata: &mut Metadata,
@@ -114,7 +114,7 @@ impl Disk {
         Ok(Staged { metadata_file })
     }
 
-    /// Makes a staged entry the one of its key; the `old` one, which it replaces, goes.
+    /// Makes a staged entry the current one of its key, and removes the `old` one that it replaces.
     pub(crate) fn commit(
         &self,
         staged: &Staged,
@@ -129,7 +129,7 @@ impl Disk {
             self.sync(&fs::File::open(parent)?)?;
         }
         let _ = self.failpoints.at(Step::Committed);
-        // without it the journal is not believed any more
+        // if this fails, the journal is no longer trusted
         let listed = Listed {
             label: metadata.label.as_str().into(),
             tables: metadata.tables.clone().into(),
@@ -147,7 +147,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Gives a staged entry up.
+    /// Discards a staged entry.
     pub(crate) fn abandon(&self, staged: &Staged, metadata: &Metadata) {
         let _ = fs::remove_file(&staged.metadata_file);
         self.remove_data(metadata);
@@ -159,7 +159,7 @@ impl Disk {
         }
     }
 
-    /// Reads an entry. Nothing reaches a decoder before length and digest agree.
+    /// Reads an entry. Data is decoded only after its length and digest are verified.
     pub(crate) fn read(&self, key: &Key) -> Result<Found, ReadProblem> {
         for _ in 0..READ_ATTEMPTS {
             let found = self.metadata_and_inline(key);
@@ -206,7 +206,7 @@ impl Disk {
         intact(self.buffers.lend(data), metadata)
     }
 
-    /// Returns `true` if its data is larger than all that this process may keep: it is not read.
+    /// Returns `true` if the data is larger than this process may store; it is then not read.
     pub(crate) fn is_too_large(&self, metadata: &Metadata) -> bool {
         !metadata.is_inline && metadata.data_len > self.max_entry_bytes
     }
@@ -218,8 +218,8 @@ impl Disk {
         }
     }
 
-    /// Removes an entry: metadata first, so that no reader is sent to data that is gone. One that is damaged, or may not be
-    /// read, is always meant. Returns whether there was one.
+    /// Removes an entry: metadata first, so that no reader is directed to removed data. A damaged or unreadable entry
+    /// always matches `which`. Returns `true` if an entry was removed.
     pub(crate) fn remove(
         &self,
         key: &Key,
@@ -238,7 +238,7 @@ impl Disk {
             return Ok(false);
         }
         self.failpoints.at(Step::RemovalBegun)?;
-        // a full disk does not keep it from being removed
+        // a full disk must not prevent the removal
         let _ = journal::begin(exclusive);
         match fs::remove_file(self.metadata_path(key)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -254,8 +254,8 @@ impl Disk {
 }
 
 impl Disk {
-    /// Waits until the removal of these entries is on the disk, so that a power cut brings none of them back. Returns at once
-    /// unless files are durable.
+    /// Waits until the removal of these entries is on disk, so that none
+    /// reappears after a power cut. Returns at once unless files are durable.
     pub(crate) fn sync_removed(&self, keys: &[Key]) -> io::Result<()> {
         if !self.is_durable() || keys.is_empty() {
             return Ok(());
@@ -269,7 +269,7 @@ impl Disk {
     }
 }
 
-/// The data, if length and digest agree.
+/// Returns the data if its length and digest match.
 fn intact(data: Bytes, metadata: &Metadata) -> Result<Bytes, ReadProblem> {
     match data.len() as u64 == metadata.data_len && digest(&data) == metadata.data_xxh3 {
         true => Ok(data),
@@ -277,8 +277,8 @@ fn intact(data: Bytes, metadata: &Metadata) -> Result<Bytes, ReadProblem> {
     }
 }
 
-/// XXH3, 128 bits: it has to notice rot and torn writes, which SHA-256 does no better; whoever forges a file can forge
-/// its digest as well. It is several times as fast.
+/// Digests data with XXH3, 128 bits: it must detect bit rot and torn writes, where SHA-256 is no better and several
+/// times slower. An attacker who forges a file can forge its digest as well.
 fn digest(bytes: &[u8]) -> String {
     hex(&XxHash3_128::oneshot(bytes).to_be_bytes())
 }

@@ -1,20 +1,20 @@
-//! Reading a file whose path may lead anywhere by now: to a link, a device, or a pipe that nobody writes to.
+//! Opening of files whose path may have been replaced by a link, a device, or a pipe without a writer.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Opens a regular file to read, and says how long it is; `None` where there is something else. A link is not followed.
+/// Opens a regular file for reading and returns its length; `None` for anything else. Links are not followed.
 #[cfg(unix)]
 pub(crate) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
     use rustix::fs::{Mode, OFlags, open};
     use rustix::io::{Errno, retry_on_intr};
 
-    // without NONBLOCK, to open a pipe waits for its other end
+    // without NONBLOCK, opening a pipe waits for its other end
     let careful = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     match retry_on_intr(|| open(path, OFlags::RDONLY | careful, Mode::empty())) {
         Ok(file) => regular(File::from(file)),
-        // a link (MLINK on FreeBSD), a socket, a device of no driver
+        // a link (MLINK on FreeBSD), a socket, a device without a driver
         Err(Errno::LOOP | Errno::MLINK | Errno::NXIO | Errno::NODEV) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -28,7 +28,8 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
     }
 }
 
-/// Opens a regular file to read and write, which is made for its owner alone if it is not there. A link is not followed.
+/// Opens a regular file for reading and writing; a missing file is
+/// created with access for its owner only. Links are not followed.
 #[cfg(unix)]
 pub(super) fn open_shared(path: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags, open};
@@ -60,13 +61,13 @@ fn regular(file: File) -> io::Result<Option<(File, u64)>> {
     Ok(found.is_file().then_some((file, found.len())))
 }
 
-/// Fills what the buffer has left of its capacity, or reads to the end of the file.
+/// Fills the remaining capacity of the buffer, or reads to the end of the file.
 #[cfg(unix)]
 pub(super) fn fill(buffer: &mut Vec<u8>, file: &File) -> io::Result<()> {
     use rustix::buffer::spare_capacity;
     use rustix::io::{Errno, read};
 
-    // what std reads within a bound, it reads in pieces, of 8 KiB at first
+    // std reads bounded input in pieces, the first of 8 KiB
     while buffer.len() < buffer.capacity() {
         match read(file, spare_capacity(buffer)) {
             Ok(0) => break,

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use super::codec::{BATCH_ROWS, SchemaAndBatches, holds};
 
 pub(super) fn encode(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<u8>, String> {
-    // a vector that grows is there twice while it moves
+    // a growing vector exists twice while it moves
     let columns = batches.iter().flat_map(RecordBatch::columns);
     let size = columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or(0));
     let sink = Vec::with_capacity(size.sum());
@@ -29,7 +29,7 @@ pub(super) fn encode(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Ve
         writer.write(&batch).map_err(|error| error.to_string())?;
     }
     let stream = writer.into_inner().map_err(|error| error.to_string())?;
-    // of run-end encoding without a value, within another column, the writer makes streams that no reader takes
+    // for run-end encoding without a value, within another column, the writer produces streams that no reader accepts
     let is_run = |part: &DataType| matches!(part, DataType::RunEndEncoded(..));
     let mut fields = schema.fields().iter();
     if !fields.any(|field| holds(field.data_type(), &is_run)) {
@@ -41,10 +41,10 @@ pub(super) fn encode(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Ve
     Ok(stream.unwrap_or_else(|shared| shared.to_vec()))
 }
 
-/// Batches of up to [`BATCH_ROWS`]: an engine may hand many small ones, and to decode one costs as much as some thousand
-/// rows. Those that are not [flat](is_flat) stay as they are: columns could come out of it in another shape.
+/// Joins batches up to [`BATCH_ROWS`]: an engine may return many small ones, and decoding one costs as much as some
+/// thousand rows. Batches that are not [flat](is_flat) are not joined: their columns could change shape.
 fn joined(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, String> {
-    // the writer makes streams of empty ones that no reader takes, of run-end encoding and others
+    // from empty batches with run-end encoding and other types, the writer produces streams that no reader accepts
     let batches = batches.iter().filter(|batch| batch.num_rows() > 0);
     if !is_flat(schema) {
         return batches.map(|batch| whole(schema, batch)).collect();
@@ -69,8 +69,8 @@ fn joined(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<RecordBat
     Ok(joined)
 }
 
-/// The batch, copied if it holds unions, as it may be a part of a larger one: of unions in lists the writer takes others than the
-/// part has.
+/// Returns the batch, copied if it contains unions, since it may be a slice of a larger one: for unions in lists, the
+/// writer takes other values than those of the slice.
 fn whole(schema: &Schema, batch: &RecordBatch) -> Result<RecordBatch, String> {
     let is_union = |part: &DataType| matches!(part, DataType::Union(..));
     let mut fields = schema.fields().iter();
@@ -81,7 +81,7 @@ fn whole(schema: &Schema, batch: &RecordBatch) -> Result<RecordBatch, String> {
     take_record_batch(batch, &UInt64Array::from(rows)).map_err(|error| error.to_string())
 }
 
-/// Returns `true` if each column is one array of values that may be null, whose buffers are those of its layout.
+/// Returns `true` if each column is a single nullable array of values whose buffers are those of its layout.
 fn is_flat(schema: &Schema) -> bool {
     schema.fields().iter().all(|field| match field.data_type() {
         DataType::Null | DataType::Utf8View | DataType::BinaryView => false,
@@ -90,7 +90,7 @@ fn is_flat(schema: &Schema) -> bool {
     })
 }
 
-/// Decodes what [`encode`] made. The batches point into `bytes`.
+/// Decodes what [`encode`] produced. The batches point into `bytes`.
 pub(super) fn decode(bytes: Bytes, schemas: &Schemas) -> Result<SchemaAndBatches, String> {
     let stream = Buffer::from(bytes);
     let mut rest = stream.clone();
@@ -113,8 +113,8 @@ pub(super) fn decode(bytes: Bytes, schemas: &Schemas) -> Result<SchemaAndBatches
     }
 }
 
-/// Schemas that were decoded lately, beside the messages that they were made from. To check and decode one again would
-/// cost as much as ten thousand strings.
+/// Recently decoded schemas, with the messages that they were decoded from.
+/// Checking and decoding one again would cost as much as ten thousand strings.
 #[derive(Default)]
 pub(super) struct Schemas(Mutex<VecDeque<MessageAndSchema>>);
 
@@ -122,7 +122,8 @@ type MessageAndSchema = (Box<[u8]>, Arc<Schema>);
 
 impl Schemas {
     const MAX: usize = 64;
-    /// Maximum size of a message, and of its schema, which may be far larger: its parts may be the same bytes of the message.
+    /// Maximum size of a message, and of its schema, which may be far
+    /// larger: its parts may refer to the same bytes of the message.
     const MAX_BYTES: usize = 256 << 10;
 
     fn of(&self, message: &[u8]) -> Result<Arc<Schema>, String> {
@@ -146,7 +147,7 @@ impl Schemas {
     }
 }
 
-/// Bytes of a schema.
+/// Size of a schema in bytes.
 fn size(schema: &Schema) -> usize {
     let of_metadata = schema
         .metadata()
@@ -155,7 +156,7 @@ fn size(schema: &Schema) -> usize {
     schema.fields().size() + of_metadata.sum::<usize>()
 }
 
-/// Any stream.
+/// Decodes any stream.
 fn decode_any(mut stream: Buffer) -> Result<SchemaAndBatches, String> {
     let mut decoder = StreamDecoder::new();
     let mut batches = Vec::new();
@@ -171,7 +172,7 @@ fn decode_any(mut stream: Buffer) -> Result<SchemaAndBatches, String> {
     Ok((schema, batches))
 }
 
-/// Takes a message off a stream, and leaves its body; `None` at the end mark.
+/// Takes a message off a stream, without its body; `None` at the end-of-stream marker.
 /// <https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format>
 fn next_message(stream: &mut Buffer) -> Result<Option<Buffer>, String> {
     let (head, _) = stream
@@ -200,8 +201,8 @@ fn part(whole: &Buffer, offset: i64, length: i64) -> Result<Buffer, String> {
     }
 }
 
-/// Decodes what [`StreamDecoder`] would make of a batch of [flat](is_flat) columns, or an error. With many short strings it takes
-/// a quarter of the time: [`StreamDecoder`] looks at one after the other.
+/// Decodes a batch of [flat](is_flat) columns with the result of [`StreamDecoder`], or fails. With many short strings
+/// it takes a quarter of the time: [`StreamDecoder`] checks them one by one.
 fn flat_batch(
     schema: &Arc<Schema>,
     header: Header<'_>,
@@ -259,8 +260,8 @@ fn validity(rows: usize, null_count: i64, bits: Buffer) -> Result<Option<NullBuf
     Ok(Some(nulls))
 }
 
-/// An array of strings, after every check that arrow makes, over all of them at once. Bytes that are of no string have to
-/// be UTF-8 too.
+/// Creates an array of strings after all checks that arrow makes, applied
+/// to all strings at once. Bytes outside of the strings must be UTF-8 too.
 fn strings<O: OffsetSizeTrait>(
     rows: usize,
     nulls: Option<NullBuffer>,
@@ -280,7 +281,7 @@ fn strings<O: OffsetSizeTrait>(
     } else {
         Buffer::from_slice_ref(offsets.as_slice())
     });
-    // without a way out of the loop, the compiler compares many at once
+    // without an early exit from the loop, the compiler compares many at once
     let ascend = offsets
         .windows(2)
         .fold(true, |ascend, pair| ascend & (pair[0] <= pair[1]));
@@ -297,15 +298,15 @@ fn strings<O: OffsetSizeTrait>(
         unsafe_code,
         reason = "the safe constructors look at one offset after the other: a third of a hit of 10,000 rows"
     )]
-    // SAFETY: the offsets are `rows + 1`, at least one, and were found to ascend from 0 or more to the end of the text or
-    // less; the text is UTF-8, and each offset a boundary of its characters; `nulls` has `rows` bits.
+    // SAFETY: the offsets are `rows + 1`, at least one, and were checked to ascend from 0 or more to at most the length
+    // of the text; the text is UTF-8, and each offset a character boundary; `nulls` has `rows` bits.
     let array = unsafe {
         GenericStringArray::<O>::new_unchecked(OffsetBuffer::new_unchecked(offsets), values, nulls)
     };
     Ok(Arc::new(array))
 }
 
-/// Returns `true` if the offsets cut text into texts.
+/// Returns `true` if the text is UTF-8 and each offset a character boundary.
 fn are_boundaries<O: OffsetSizeTrait>(offsets: &[O], text: &[u8]) -> bool {
     // each byte is a character
     text.is_ascii()

@@ -1,6 +1,6 @@
-//! Puts and removals of entries by all processes, so that nobody has to list the directory to know what it holds. It
-//! serves statistics and the choice of what to remove; what may be served is decided without it. One that is torn, lost or
-//! of another directory is rebuilt.
+//! Journal of entries stored and removed by all processes, so that the directory need not be listed to know its
+//! contents. It serves statistics and eviction; which entries may be served is decided without it. A journal that is
+//! torn, lost or from another directory is rebuilt.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use crate::failpoint::Step;
 use crate::key::Key;
 
 const MAGIC: &[u8; 8] = b"dcjournl";
-/// Bytes of a key.
+/// Size of a key in bytes.
 const KEY: usize = 32;
-/// Numbers of a put, before its texts.
+/// Number of integers of a put, before its texts.
 const NUMBERS: usize = 5;
 /// Bytes before the first record: magic and id.
 const HEADER: u64 = 16;
 /// Bytes of a record before its content: length and digest.
 const FRAME: usize = 12;
-/// A record longer than this is not ours.
+/// Maximum size of a record in bytes; a longer one is invalid.
 const MAX_RECORD: usize = 4 << 20;
-/// A journal that grew by this much, and to twice its size, is written anew.
+/// A journal is rewritten once it exceeds twice its size after the last rewrite by this many bytes.
 const MOST_GROWTH: u64 = 1 << 20;
 
-/// An entry as the journal knows it.
+/// An entry as recorded in the journal.
 pub(crate) struct Listed {
     pub(crate) label: Arc<str>,
     pub(crate) tables: Arc<[String]>,
@@ -40,7 +40,7 @@ pub(crate) struct Listed {
     pub(crate) bytes: u64,
 }
 
-/// Names that an entry and its index share; all those without any share one.
+/// Returns table names that an entry and its index share; all empty lists share one allocation.
 pub(crate) fn shared_tables(tables: Vec<String>) -> Arc<[String]> {
     match tables.is_empty() {
         true => Arc::default(),
@@ -48,7 +48,7 @@ pub(crate) fn shared_tables(tables: Vec<String>) -> Arc<[String]> {
     }
 }
 
-/// A change of what the directory holds.
+/// A change of the directory's contents.
 pub(crate) enum Change {
     Put(Key, Listed),
     Remove(Key),
@@ -59,25 +59,25 @@ pub(crate) enum Change {
 struct Position {
     id: u64,
     offset: u64,
-    /// Length of the journal when it was last written anew.
+    /// Length of the journal when it was last rewritten.
     base: u64,
 }
 
 #[derive(Default)]
 pub(super) struct Journal(Mutex<Position>);
 
-/// Changes since the last look.
+/// Changes since the last read.
 pub(crate) struct Tail<'a> {
-    /// Records that are intact.
+    /// Verified records.
     records: &'a [u8],
-    /// `true` if the changes are everything that there is.
+    /// `true` if the changes are the whole journal.
     pub(crate) is_whole: bool,
-    /// Count of invalidations that the removals among the changes may follow from.
+    /// Invalidation count that may have caused removals among the changes.
     pub(crate) generation: Generation,
 }
 
 impl<'a> Tail<'a> {
-    /// The contents of the records, oldest first.
+    /// Returns the contents of the records, oldest first.
     fn contents(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut rest = self.records;
         std::iter::from_fn(move || {
@@ -92,8 +92,8 @@ impl<'a> Tail<'a> {
         self.contents().count()
     }
 
-    /// The changes of the keys that are meant, oldest first. They are made one by one: together they would take more memory
-    /// than the index.
+    /// Returns the changes of the selected keys, oldest first. They are decoded
+    /// one by one: together they would take more memory than the index.
     pub(crate) fn changes(&self, is_meant: impl Fn(&Key) -> bool) -> impl Iterator<Item = Change> {
         let mut last = Names::default();
         self.contents()
@@ -103,8 +103,8 @@ impl<'a> Tail<'a> {
 }
 
 impl Disk {
-    /// Hands over the changes since the last look, for whoever applies them before the next one; `None` if there is no
-    /// journal that can be believed.
+    /// Calls `apply` with the changes since the last read, before any
+    /// other thread reads further; `None` if there is no valid journal.
     pub(crate) fn follow<R>(&self, apply: impl FnOnce(Tail<'_>) -> R) -> Option<R> {
         let mut position = self.journal.0.lock();
         let sheet = self.sheet().filter(|sheet| sheet.journal_len > 0)?;
@@ -129,7 +129,7 @@ impl Disk {
         }))
     }
 
-    /// The records from there on; `None` unless each of them is intact.
+    /// Reads the records from an offset on; `None` unless all of them are intact.
     fn records(&self, sheet: &Sheet, from: u64) -> Option<Vec<u8>> {
         let (mut file, length) = open_regular(&self.journal_path()).ok()??;
         if length < sheet.journal_len {
@@ -191,13 +191,13 @@ impl Disk {
         exclusive.write(sheet)
     }
 
-    /// Returns `true` if the journal should be written anew, since most of it is of the past.
+    /// Returns `true` if the journal should be rewritten because most of it is outdated.
     pub(crate) fn is_journal_long(&self) -> bool {
         let position = *self.journal.0.lock();
         position.offset > position.base.saturating_mul(2) + MOST_GROWTH
     }
 
-    /// Writes the journal anew, of everything that there is.
+    /// Rewrites the journal from all entries.
     pub(crate) fn write_journal(
         &self,
         entries: impl Iterator<Item = (Key, Listed)>,
@@ -232,12 +232,12 @@ fn header_of(id: u64) -> [u8; HEADER as usize] {
     header
 }
 
-/// A record of another directory, or of another time, has another digest.
+/// Returns the seed of record digests: records of another directory, or of an earlier journal, do not match.
 fn seed(sheet: &Sheet) -> u64 {
     digest_of(sheet.journal_id, &sheet.generation.lineage())
 }
 
-/// Half of a digest of 128 bits.
+/// Half of a 128-bit digest.
 fn digest_of(seed: u64, bytes: &[u8]) -> u64 {
     let digest = XxHash3_128::oneshot_with_seed(seed, bytes);
     u64::try_from(digest >> 64).unwrap_or_default()
@@ -252,7 +252,7 @@ fn framed(content: &[u8], seed: u64) -> io::Result<Vec<u8>> {
     Ok(record)
 }
 
-/// Digest and content of the first record, and what follows it.
+/// Splits records into digest and content of the first one, and the rest.
 fn split_record(records: &[u8]) -> Option<(u64, &[u8], &[u8])> {
     let length = usize::try_from(u32::from_le_bytes(*records.first_chunk()?)).ok()?;
     if length > MAX_RECORD {
@@ -290,7 +290,7 @@ fn encode_put(key: &Key, entry: &Listed) -> Vec<u8> {
     bytes
 }
 
-/// Returns `true` for what [`decode`] makes a change of.
+/// Returns `true` if [`decode`] can decode the content.
 fn is_readable(content: &[u8]) -> bool {
     let Some((kind, rest)) = content.split_first() else {
         return false;
@@ -311,7 +311,7 @@ fn is_readable(content: &[u8]) -> bool {
     has_label
 }
 
-/// The tables of the record before, as it has them: those of the next one are mostly the same.
+/// Tables of the previous record, encoded and decoded: those of the next one are mostly the same.
 #[derive(Default)]
 struct Names<'a> {
     written: &'a [u8],
@@ -369,7 +369,7 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     std::str::from_utf8(text).ok()
 }
 
-/// Marks the sheet before files change; a process that dies in between leaves a journal that nobody believes.
+/// Marks the sheet before files change; if a process dies in between, the journal is not trusted.
 pub(super) fn begin(exclusive: &Exclusive) -> io::Result<()> {
     let mut sheet = exclusive.sheet()?;
     sheet.is_writing = true;

@@ -1,4 +1,4 @@
-//! One computation of a key over all processes that share the directory.
+//! Lock of a key: one computation at a time over all processes that share the directory.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -8,7 +8,7 @@ use super::Disk;
 use super::file::{is_at, open_shared};
 use crate::key::Key;
 
-/// Held while a result is computed, until dropped; a process that dies lets go.
+/// Held while a result is computed, until dropped; released if the process dies.
 pub(crate) struct KeyLock {
     file: File,
     path: PathBuf,
@@ -17,15 +17,15 @@ pub(crate) struct KeyLock {
 /// State of a key's lock.
 pub(crate) enum KeyTurn {
     Mine(KeyLock),
-    /// Another one computes.
+    /// Another holder computes.
     Busy,
-    /// The one before could not store its result, so that waiting is in vain.
+    /// The previous holder could not store its result, so waiting is pointless.
     NotStored,
-    /// The one before ended: look for its result.
+    /// The previous holder finished: look up its result.
     Ended,
 }
 
-/// The lock of a key, taken or waited for.
+/// Lock file of a key, to take the lock or wait for it.
 pub(crate) struct KeyQueue {
     file: File,
     path: PathBuf,
@@ -53,7 +53,7 @@ impl KeyQueue {
                 path: self.path.clone(),
             }));
         }
-        // its holder removed it; what it wrote holds for everybody who waited
+        // the holder removed the file; its mark applies to everyone who waited
         let mut mark = Vec::new();
         (&self.file).take(1).read_to_end(&mut mark)?;
         self.file.unlock()?;
@@ -65,7 +65,7 @@ impl KeyQueue {
 }
 
 impl KeyLock {
-    /// Tells those who wait that there will be no result for them.
+    /// Notifies waiters that no result will be stored.
     pub(crate) fn give_up(&self) {
         let _ = (&self.file).write_all(b"n");
     }
@@ -73,7 +73,7 @@ impl KeyLock {
 
 impl Drop for KeyLock {
     fn drop(&mut self) {
-        // before the lock goes with the file
+        // before the lock is released with the file
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -11,12 +11,12 @@ use super::file::open_regular;
 use crate::key::Key;
 
 const FORMAT: &str = "data-cache 1\n";
-/// A longer FORMAT file is not ours.
+/// Maximum number of bytes read from FORMAT; a longer file was not written by this crate.
 const MAX_FORMAT_BYTES: u64 = 4096;
 /// <https://bford.info/cachedir/>: backup programs skip such directories.
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# kept by data-cache; may be deleted at any time\n";
 
-/// An id that no other process or moment gives out: lower-case hexadecimal digits.
+/// Returns an id that is unique across processes and time: lower-case hexadecimal digits.
 pub(crate) fn unique_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now()
@@ -26,20 +26,20 @@ pub(crate) fn unique_id() -> String {
     format!("{:x}{:08x}{next:08x}", now.as_nanos(), std::process::id())
 }
 
-/// A number that is hardly given out twice.
+/// Returns a number that is almost certainly unique.
 pub(super) fn unique_number() -> u64 {
     let digest = twox_hash::XxHash3_128::oneshot(unique_id().as_bytes());
     u64::try_from(digest >> 64).unwrap_or_default()
 }
 
-/// Opens a directory: see [`prepare`]. One that others may enter is reported.
+/// Opens a directory: see [`prepare`]. Logs a warning if other users may enter it.
 pub(super) fn open(dir: &Path) -> io::Result<()> {
     prepare(dir)?;
     report_open_to_others(dir);
     Ok(())
 }
 
-/// Makes the directories. One that holds something else is refused.
+/// Creates the directories. A directory with other contents is an error.
 pub(super) fn prepare(dir: &Path) -> io::Result<()> {
     match format_of(&dir.join("FORMAT"))?.as_deref() {
         Some(FORMAT) => {}
@@ -56,7 +56,7 @@ pub(super) fn prepare(dir: &Path) -> io::Result<()> {
             fs::rename(&temporary, dir.join(name))?;
         }
     }
-    // another version may have been quicker
+    // another version may have been faster
     match format_of(&dir.join("FORMAT"))?.as_deref() {
         Some(FORMAT) => Ok(()),
         text => Err(other_format(text.unwrap_or_default())),
@@ -70,18 +70,19 @@ fn other_format(text: &str) -> io::Error {
     ))
 }
 
-/// Returns `true` for a text that a loss of power may leave: none, or zeros.
+/// Returns `true` for a text that a power cut may leave: empty, or zeros.
 fn is_blank(text: &str) -> bool {
     text.trim_matches('\0').is_empty()
 }
 
-/// Returns `true` for a file in which something is written, by whomever; also if it cannot be read.
+/// Returns `true` for a file that has contents, or cannot be read.
 fn is_written(path: &Path) -> bool {
     let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
     is_file && format_of(path).map_or(true, |text| text.is_some_and(|text| !is_blank(&text)))
 }
 
-/// The start of a FORMAT file; `None` if there is none. What is no regular file is an error, and is not followed.
+/// Returns the start of a FORMAT file; `None` if there is none.
+/// Anything but a regular file is an error, and is not followed.
 fn format_of(path: &Path) -> io::Result<Option<String>> {
     let file = match open_regular(path) {
         Ok(Some((file, _))) => file,
@@ -94,7 +95,7 @@ fn format_of(path: &Path) -> io::Result<Option<String>> {
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// Reports a directory whose entries others than its owner could replace, or whose lock they could hold.
+/// Logs a warning for a directory in which users other than its owner could replace entries or hold the lock.
 #[cfg(unix)]
 fn report_open_to_others(dir: &Path) {
     use std::os::unix::fs::PermissionsExt;
@@ -113,7 +114,8 @@ fn report_open_to_others(dir: &Path) {
 #[cfg(not(unix))]
 fn report_open_to_others(_: &Path) {}
 
-/// Another process that opens the directory at the same time may have made its directories, and not yet its FORMAT.
+/// Fails if the directory contains foreign files. Another process that opens the directory at the same time may have
+/// created its directories, but not its FORMAT file yet.
 fn refuse_foreign(dir: &Path) -> io::Result<()> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Ok(());
@@ -129,7 +131,7 @@ fn refuse_foreign(dir: &Path) -> io::Result<()> {
             "orders",
             "journal",
             "invalidations.jsonl",
-            // of every file system of its own that is ext2, ext3 or ext4
+            // in the root of every ext2, ext3 or ext4 file system
             "lost+found",
         ];
         if !ours.iter().any(|ours| name == *ours) {
@@ -175,7 +177,7 @@ impl Disk {
         self.dir.join("generation")
     }
 
-    /// Writes a file under a name that is nobody's.
+    /// Writes a file under a unique temporary name.
     pub(super) fn write_temporary(
         &self,
         bytes: &[u8],
@@ -218,7 +220,7 @@ impl Disk {
         self.durability == crate::config::Durability::Full
     }
 
-    /// Waits until what was renamed in a folder, or removed from it, is on the disk.
+    /// Waits until renames and removals in a directory are on disk.
     pub(super) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         match fs::File::open(folder) {
             Ok(folder) => self.sync(&folder),
@@ -227,7 +229,7 @@ impl Disk {
         }
     }
 
-    /// Makes the directories anew, where somebody removed them.
+    /// Recreates directories that were removed.
     pub(super) fn repair(&self, key: &Key) -> io::Result<()> {
         prepare(&self.dir)?;
         match self.metadata_path(key).parent() {

@@ -1,4 +1,4 @@
-//! The last invalidations of all processes, one JSON object a line.
+//! The latest invalidations by all processes, one JSON object per line.
 
 use std::fs;
 use std::io::{self, Read};
@@ -10,11 +10,11 @@ use super::file::open_regular;
 use super::{Disk, Exclusive};
 use crate::stats::Invalidation;
 
-/// Lines kept.
+/// Number of lines kept.
 const KEPT: usize = 100;
-/// A file larger than this is not ours.
+/// Maximum number of bytes read; a larger file was not written by this crate.
 const MAX_BYTES: u64 = 4 << 20;
-/// Characters of a pattern that are logged.
+/// Maximum number of characters of a logged pattern.
 const PATTERN_CHARS: usize = 1000;
 
 #[derive(Serialize, Deserialize)]
@@ -26,7 +26,7 @@ struct Line {
 }
 
 impl Disk {
-    /// The last invalidations, oldest first; lines that are damaged are left out.
+    /// Returns the latest invalidations, oldest first; damaged lines are skipped.
     pub(crate) fn invalidations(&self) -> Vec<Invalidation> {
         let lines = self.lines().into_iter();
         lines

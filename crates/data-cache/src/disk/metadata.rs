@@ -10,17 +10,17 @@ use super::file::{fill, open_regular};
 use super::{Disk, MAX_INLINE_BYTES};
 use crate::key::{Key, hex};
 
-/// Metadata longer than this is not ours.
+/// Maximum size of metadata in bytes; longer metadata is invalid.
 const MAX_BYTES: usize = 1 << 20;
-/// The version of the layout.
+/// Version of the layout.
 const FORMAT: u32 = 1;
 
-/// The metadata of one entry.
+/// Metadata of one entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Metadata {
     pub(crate) key: Key,
     pub(crate) entry_id: String,
-    /// Normal SQL, or `fn:module::name`.
+    /// Normalized SQL, or `fn:module::name`.
     pub(crate) label: String,
     /// Tables that it is known to depend on, in lower case.
     pub(crate) tables: Vec<String>,
@@ -32,11 +32,11 @@ pub(crate) struct Metadata {
     pub(crate) data_xxh3: String,
     pub(crate) rows: u64,
     pub(crate) compute_ms: u64,
-    /// Count of invalidations before it was computed.
+    /// Invalidation count before it was computed.
     pub(crate) generation: u64,
     /// `true` if the data follows the metadata in its file.
     pub(crate) is_inline: bool,
-    /// Bytes of the metadata file, data that follows included; 0 before it is written.
+    /// Size of the metadata file in bytes, including inline data; 0 before it is written.
     pub(crate) file_len: u64,
 }
 
@@ -62,19 +62,20 @@ struct Written {
     inline: bool,
 }
 
-/// Reason why there is no metadata.
+/// Reason why metadata is unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoMetadata {
     Absent,
     Damaged,
-    /// Its file may not be opened, such as that of another user: it may be removed all the same.
+    /// The file may not be opened, such as one of another user; it may be removed nevertheless.
     Denied,
-    /// Its file cannot be opened now, such as by a process without a file descriptor left: the error of the system.
+    /// The file cannot be opened at the moment, for example without
+    /// a free file descriptor: the error code of the system.
     Unknown(i32),
 }
 
 impl Metadata {
-    /// Bytes of the blocks that the entry takes in most file systems; 0 before it is written.
+    /// Bytes of the blocks that the entry occupies in most file systems; 0 before it is written.
     pub(crate) fn blocks(&self) -> u64 {
         const BLOCK: u64 = 4096;
         let data = if self.is_inline { 0 } else { self.data_len };
@@ -137,12 +138,12 @@ impl Metadata {
 }
 
 impl Disk {
-    /// The metadata of a key, if every byte of it is as it was written.
+    /// Returns the metadata of a key if all of its bytes are intact.
     pub(crate) fn metadata(&self, key: &Key) -> Result<Metadata, NoMetadata> {
         self.metadata_and_inline(key).map(|(metadata, _)| metadata)
     }
 
-    /// The metadata, and the bytes that follow it: the data of a small entry, not checked yet.
+    /// Returns the metadata and the bytes that follow it: the data of a small entry, not verified yet.
     pub(super) fn metadata_and_inline(&self, key: &Key) -> Result<(Metadata, Vec<u8>), NoMetadata> {
         let path = self.metadata_path(key);
         let found = open_regular(&path).map_err(|error| match error.kind() {
@@ -168,7 +169,7 @@ impl Disk {
     }
 }
 
-/// The first line, and what follows it.
+/// Splits off the first line.
 fn split(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     match text.iter().position(|byte| *byte == b'\n') {
         Some(at) => (&text[..at], text.get(at + 1..)),
@@ -178,7 +179,7 @@ fn split(text: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 const SEAL: &[u8] = br#","seal":""#;
 
-/// Appends the digest of the object as its last member, so that a flipped bit in `created_at` or `sql` is not believed.
+/// Appends a digest of the object as its last member, so that a flipped bit in `created_at` or `sql` is detected.
 fn seal(mut json: Vec<u8>) -> Vec<u8> {
     let digest = hex(&Sha256::digest(&json));
     json.pop();
@@ -188,7 +189,7 @@ fn seal(mut json: Vec<u8>) -> Vec<u8> {
     json
 }
 
-/// The object as it was before it was sealed.
+/// Returns the object as it was before [`seal`]; `None` if the digest does not match.
 fn unseal(text: &[u8]) -> Option<Vec<u8>> {
     let rest = text.strip_suffix(b"\"}")?;
     let (rest, digest) = rest.split_at_checked(rest.len().checked_sub(64)?)?;

@@ -1,5 +1,5 @@
-//! The tier of files. An entry is a file of metadata, which makes it count once it has its name, and its data: behind the
-//! metadata in the same file if it is small, else in a file beside.
+//! The file tier. An entry consists of metadata, which is committed by renaming its file to the final name, and data:
+//! behind the metadata in the same file if it is small, else in a separate file.
 //!
 //! ```text
 //! dir/  CACHEDIR.TAG  FORMAT  generation  orders  journal  invalidations.jsonl
@@ -48,14 +48,14 @@ use self::journal::Journal;
 use crate::config::Durability;
 use crate::failpoint::Failpoints;
 
-/// Data of at most this many bytes follows its metadata in one file.
+/// Maximum size in bytes of data that is stored behind its metadata in one file.
 const MAX_INLINE_BYTES: usize = 16 << 10;
 
-/// Stores and lookups wait for the directory's lock this long.
+/// Maximum time that stores and lookups wait for the directory lock.
 pub(crate) const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// A directory of entries, which other processes may use at the same time. The cache knows nothing of files beyond these
-/// calls.
+/// A directory of entries, which other processes may use at the
+/// same time. The cache accesses files only through these calls.
 pub(crate) struct Disk {
     dir: PathBuf,
     durability: Durability,
@@ -78,7 +78,7 @@ impl Disk {
         idle_bytes: usize,
         failpoints: Failpoints,
     ) -> io::Result<Self> {
-        // the directory of the process may change
+        // the working directory of the process may change
         let dir = std::path::absolute(dir)?;
         layout::open(&dir)?;
         let disk = Self {
@@ -93,12 +93,12 @@ impl Disk {
             #[cfg(feature = "testing")]
             max_inline_bytes: MAX_INLINE_BYTES.into(),
         };
-        // a directory that cannot be written is a cache that is only read
+        // a directory that cannot be written is used read-only
         let _ = disk.exclusive(LOCK_LIMIT);
         Ok(disk)
     }
 
-    /// The count of invalidations, in a directory that is made anew where somebody removed it.
+    /// Returns the invalidation count; recreates the directory if it was removed.
     pub(crate) fn generation_or_new(&self) -> Option<Generation> {
         self.generation().or_else(|| {
             layout::prepare(&self.dir).ok()?;

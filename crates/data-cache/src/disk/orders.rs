@@ -1,4 +1,4 @@
-//! Invalidations that hold for all processes as soon as they are written down; files follow later.
+//! Invalidations that apply to all processes once they are written; files are removed later.
 
 use std::fs;
 use std::io::{self, Read};
@@ -12,15 +12,15 @@ use crate::failpoint::Step;
 use crate::key::hex;
 use crate::target::Target;
 
-/// Orders whose files are gone are kept, so that other processes learn what was meant.
+/// Number of completed orders that are kept, so that other processes learn their targets.
 const KEPT: usize = 16;
-/// Orders whose files may be there take this much; the oldest ones are given up for it. Whoever does not know of them takes nothing
-/// that is older than the last one.
+/// Maximum size of orders whose files may still exist; beyond it, the oldest ones are dropped. A process that has not
+/// read a dropped order serves nothing older than the latest one.
 pub(crate) const MOST_ORDER_BYTES: usize = 128 << 10;
-/// A file larger than this is not ours.
+/// Maximum number of bytes read; a larger file was not written by this crate.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// One invalidation: what it means was stored before the count reached this.
+/// An invalidation: it applies to matching entries that were stored before the count reached `count`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) count: u64,
@@ -28,12 +28,12 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// Returns `true` if an entry that was computed at this count must not be served.
+    /// Returns `true` if an entry computed at this count must not be served.
     pub(crate) fn refuses(&self, generation: u64, label: &str, tables: &[String]) -> bool {
         generation < self.count && self.target.matches(label, tables)
     }
 
-    /// Bytes that it takes, about.
+    /// Approximate size in bytes.
     pub(crate) fn bytes(&self) -> usize {
         128 + self.target.text().len()
     }
@@ -42,13 +42,13 @@ impl Order {
 #[derive(Serialize, Deserialize)]
 struct Line {
     order: Order,
-    /// Digest under the lineage of the directory: an order of another directory is not believed.
+    /// Digest that includes the lineage of the directory: orders of another directory are ignored.
     seal: String,
 }
 
 impl Disk {
-    /// Writes an invalidation down. From here on no process stores what it means, nor serves it once it looks.
-    /// Returns the counts before and after.
+    /// Writes an invalidation. From here on no process stores matching results computed before, or serves them once it
+    /// has read the order. Returns the counts before and after.
     pub(crate) fn announce(
         &self,
         target: &Target,
@@ -57,7 +57,7 @@ impl Disk {
         let sheet = exclusive.sheet()?;
         let before = sheet.generation;
         let mut orders = self.orders(before);
-        // a process died before it counted these: their numbers are used again
+        // written by a process that died before it advanced the count: their numbers are reused
         orders.retain(|order| order.count <= before.count());
         let settled = orders.partition_point(|order| order.count <= sheet.settled);
         orders.drain(..settled.saturating_sub(KEPT));
@@ -83,14 +83,14 @@ impl Disk {
         let now = exclusive.advance()?;
         if self.is_durable() {
             self.failpoints.at(Step::Synced)?;
-            // its order first: without it the count alone would put all out of reach
+            // the order first: without it, the count alone would make all entries unreachable
             self.sync_folder(&self.dir)?;
             exclusive.sync()?;
         }
         Ok((before, now))
     }
 
-    /// The orders after one count up to that of `now`; `None` unless each of them is known.
+    /// Returns the orders after one count up to that of `now`; `None` unless all of them are known.
     pub(crate) fn orders_between(&self, after: u64, now: Generation) -> Option<Vec<Order>> {
         let mut orders = self.orders(now);
         orders.retain(|order| (after + 1..=now.count()).contains(&order.count));
@@ -102,7 +102,7 @@ impl Disk {
         is_complete.then_some(orders)
     }
 
-    /// The orders that can be believed, oldest first.
+    /// Returns the valid orders, oldest first.
     fn orders(&self, generation: Generation) -> Vec<Order> {
         let Ok(Some((file, _))) = open_regular(&self.orders_path()) else {
             return Vec::new();

@@ -6,7 +6,7 @@ use super::{Disk, Metadata};
 use crate::key::Key;
 
 impl Disk {
-    /// The directory by its one path without links.
+    /// Returns the path of the directory without links.
     pub(crate) fn place(&self) -> PathBuf {
         self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone())
     }
@@ -15,13 +15,13 @@ impl Disk {
         self.entry_path(key, &["json"])
     }
 
-    /// Built from key and id, never taken from a file.
+    /// Returns the path of the data, built from key and id, never taken from a file.
     pub(super) fn data_path(&self, metadata: &Metadata) -> PathBuf {
         let extension = metadata.codec.extension();
         self.entry_path(&metadata.key, &[&metadata.entry_id, extension])
     }
 
-    /// `v1/ab/<key>.<endings>`, put together once: each hit needs two of them.
+    /// Returns the path `v1/ab/<key>.<endings>`, joined in one step: each hit needs two of them.
     fn entry_path(&self, key: &Key, endings: &[&str]) -> PathBuf {
         let name = key.to_string();
         let mut below = String::with_capacity(128);

@@ -1,4 +1,4 @@
-//! Agreement between processes that share a directory: a count of invalidations, and a lock for the moments that decide.
+//! Coordination of processes that share a directory: an invalidation count, and a lock for critical sections.
 
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
@@ -13,31 +13,31 @@ use super::Disk;
 use super::file::{is_at, open_regular, open_shared};
 use super::layout::unique_id;
 
-/// Bytes of the file.
+/// Length of the file in bytes.
 const LENGTH: usize = 56;
-/// Bytes of a file that knows nothing of files to be removed: all are.
+/// Length of a file that records no files to be removed: all were removed.
 const SHORT: usize = 24;
-/// Bytes before the number with flag and seal.
+/// Number of bytes before the number with flag and seal.
 const SEALED: usize = 48;
 
-/// Count of invalidations by all processes, since a directory was made.
+/// Invalidation count of all processes, since the directory was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Generation {
-    /// Drawn when the directory was made: counts of two lineages do not compare.
+    /// Drawn when the directory was created: counts of different lineages are not comparable.
     lineage: u128,
     count: u64,
 }
 
 impl Generation {
     fn first() -> Self {
-        // drawn by the system for each hasher
+        // the system draws keys for each hasher
         let draw = || u128::from(RandomState::new().hash_one(unique_id()));
         let since = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         Self {
             lineage: draw() << 64 | draw(),
-            // nanoseconds since 1970: above every count in entries of an earlier lineage
+            // nanoseconds since 1970: higher than every count in entries of an earlier lineage
             count: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2),
         }
     }
@@ -50,7 +50,7 @@ impl Generation {
         self.lineage.to_le_bytes()
     }
 
-    /// Returns `true` if this count cannot come after `seen`: the directory is another one, or an older copy of itself.
+    /// Returns `true` if this count cannot follow `seen`: the directory is a different one, or an older copy of itself.
     pub(crate) fn went_back_from(self, seen: Self) -> bool {
         self.lineage != seen.lineage || self.is_before(seen)
     }
@@ -61,21 +61,21 @@ impl Generation {
     }
 }
 
-/// Everything that processes agree on.
+/// State that all processes share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sheet {
     pub(crate) generation: Generation,
-    /// Invalidations up to this count left no file.
+    /// Count up to which invalidations left no file.
     pub(crate) settled: u64,
     pub(super) journal_id: u64,
-    /// Bytes of the journal that count; 0 if there is none that can be believed.
+    /// Valid bytes of the journal; 0 if there is no valid journal.
     pub(super) journal_len: u64,
-    /// `true` while files change that the journal does not know of yet.
+    /// `true` while files change that the journal does not list yet.
     pub(super) is_writing: bool,
 }
 
 impl Sheet {
-    /// The same, at another count.
+    /// Returns this sheet with another count.
     pub(crate) fn at(self, generation: Generation) -> Self {
         Self { generation, ..self }
     }
@@ -86,7 +86,7 @@ impl Sheet {
             lineage: u128::from_le_bytes(bytes.get(..16)?.try_into().ok()?),
             count: number(16)?,
         };
-        // a power cut may leave zeros: a count that begins anew means no entry that is there
+        // a power cut may leave zeros, and a count that restarts would invalidate no existing entry
         if generation.lineage == 0 {
             return None;
         }
@@ -125,27 +125,27 @@ impl Sheet {
     }
 }
 
-/// The last number of the file: a flag, and in the bits that earlier versions do not look at a digest, never 0, of the flag and what
-/// stands before.
+/// Returns the last number of the file: the flag, and in the bits that earlier
+/// versions ignore a digest, never 0, of the flag and the bytes before.
 fn seal(head: &[u8], is_writing: bool) -> u64 {
     let flag = u64::from(is_writing);
     XxHash3_128::oneshot_with_seed(flag, head) as u64 & !1 | 2 | flag
 }
 
-/// The file of the count as it was opened last. A process without a file descriptor left reads it still; it would forget its memory
-/// otherwise, at each look.
+/// The count file as opened last. A process without a free file descriptor
+/// can still read it; otherwise it would drop its memory at each check.
 #[derive(Default)]
 pub(super) struct CountFile(Mutex<Option<File>>);
 
 impl CountFile {
     fn keep(&self, file: File) {
-        // elsewhere a file that is open keeps its directory from being removed
+        // on other systems an open file prevents the removal of its directory
         if cfg!(unix) {
             *self.0.lock() = Some(file);
         }
     }
 
-    /// Reads it, if it is the file that has this name.
+    /// Reads the file if it is still the one at this path.
     fn read_if_at(&self, path: &Path) -> Option<Sheet> {
         let held = self.0.lock();
         let file = held.as_ref().filter(|file| is_at(file, path))?;
@@ -153,13 +153,13 @@ impl CountFile {
     }
 }
 
-/// Holds the directory for itself, among threads and processes, until dropped; a process that dies lets go.
+/// Exclusive lock of the directory among threads and processes, until dropped; released if the process dies.
 pub(crate) struct Exclusive {
     file: File,
 }
 
 impl Disk {
-    /// Waits for the directory, at most this long. The file of the count is made if it is not there.
+    /// Waits for the lock, at most `limit`. The count file is created if missing.
     pub(crate) fn exclusive(&self, limit: Duration) -> io::Result<Exclusive> {
         let deadline = Instant::now() + limit;
         let file = open_shared(&self.generation_path())?;
@@ -182,12 +182,12 @@ impl Disk {
         }
         let exclusive = Exclusive { file };
         if read(&exclusive.file)?.is_none() {
-            // what a damaged count leaves behind is not believed either
+            // the rest of a file with a damaged count is not trusted either
             exclusive.file.set_len(0)?;
             let generation = Generation::first();
             exclusive.write(Sheet {
                 generation,
-                // nobody knows what was invalidated before
+                // earlier invalidations are unknown
                 settled: generation.count - u64::from(!self.is_empty()),
                 journal_id: 0,
                 journal_len: 0,
@@ -196,7 +196,7 @@ impl Disk {
         }
         let mut sheet = exclusive.sheet()?;
         if sheet.is_writing {
-            // the process before died, or could not write
+            // the previous process died, or could not write
             sheet.is_writing = false;
             sheet.journal_len = 0;
             exclusive.write(sheet)?;
@@ -232,7 +232,7 @@ impl Exclusive {
         read(&self.file)?.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
     }
 
-    /// Counts one more, and says what the count is now.
+    /// Increments the count and returns it.
     pub(super) fn advance(&self) -> io::Result<Generation> {
         let mut next = self.sheet()?;
         next.generation.count = next.generation.count.wrapping_add(1);
@@ -240,7 +240,8 @@ impl Exclusive {
         Ok(next.generation)
     }
 
-    /// Notes that no file is left of what was invalidated up to this count. Without `all` the one before must be settled.
+    /// Records that no file is left of invalidations up to this count.
+    /// Without `all`, the previous one must be settled already.
     pub(crate) fn settle(&self, count: u64, all: bool) -> io::Result<bool> {
         let mut next = self.sheet()?;
         let follows = all || next.settled + 1 >= count;
@@ -251,7 +252,7 @@ impl Exclusive {
         Ok(follows)
     }
 
-    /// Waits until the count is on the disk.
+    /// Waits until the count is on disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
@@ -263,7 +264,7 @@ impl Exclusive {
     }
 }
 
-/// `None` for a file that holds no count. Looks twice, since a write may have been under way.
+/// Reads the sheet; `None` for a file that holds none. Reads twice, since a write may have been in progress.
 fn read(file: &File) -> io::Result<Option<Sheet>> {
     match read_once(file)? {
         None => read_once(file),

@@ -1,4 +1,4 @@
-//! Contents of the directory, and leftovers of a writer that died.
+//! Contents of the directory, and leftovers of writers that died.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,20 +10,20 @@ use super::file::open_regular;
 use super::{Disk, Metadata, NoMetadata};
 use crate::key::Key;
 
-/// Leftovers younger than this may belong to a living writer.
+/// Minimum age of leftovers to be removed; younger ones may belong to a living writer.
 const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 
-/// An entry as the directory shows it.
+/// An entry as listed in the directory.
 pub(crate) struct FileEntry {
     pub(crate) key: Key,
     /// Bytes of data and metadata.
     pub(crate) bytes: u64,
-    /// Time of last use as far as files tell, in milliseconds since 1970.
+    /// Time of last use according to the files, in milliseconds since 1970.
     pub(crate) used: u64,
 }
 
 impl Disk {
-    /// Returns `true` if somebody removed the directory.
+    /// Returns `true` if the directory was removed.
     pub(crate) fn is_gone(&self) -> bool {
         use std::io::ErrorKind::{NotADirectory, NotFound};
 
@@ -31,7 +31,7 @@ impl Disk {
         found.is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
     }
 
-    /// Returns `false` if there is no entry of this key for sure; asks for no open file, which may not be had.
+    /// Returns `false` if there certainly is no entry of this key; needs no file descriptor, which may be unavailable.
     pub(crate) fn may_hold(&self, key: &Key) -> bool {
         use std::io::ErrorKind::{NotADirectory, NotFound};
 
@@ -44,7 +44,7 @@ impl Disk {
         fs::read_dir(self.entries_dir()).is_ok_and(|mut folders| folders.next().is_none())
     }
 
-    /// The keys of which there is a metadata file, and an error unless all of the directory could be listed.
+    /// Returns the keys with a metadata file, and an error if the directory could not be listed completely.
     pub(crate) fn keys(&self) -> (Vec<Key>, io::Result<()>) {
         let key = |path: PathBuf| {
             let name = path.file_name()?.to_str()?;
@@ -60,7 +60,7 @@ impl Disk {
         (keys, listed)
     }
 
-    /// Time of last use as far as files tell, in milliseconds since 1970.
+    /// Time of last use according to the files, in milliseconds since 1970.
     pub(crate) fn last_used(&self, metadata: &Metadata) -> u64 {
         fs::symlink_metadata(self.data_file(metadata)).map_or(0, |file| modified_millis(&file))
     }
@@ -72,7 +72,7 @@ impl Disk {
         }
     }
 
-    /// Iterates over the files of entries: all their names at once would take more memory than the index.
+    /// Iterates over the files of entries: a list of their names would take more memory than the index.
     fn files(&self) -> impl Iterator<Item = io::Result<PathBuf>> {
         paths_in(self.entries_dir()).flat_map(|dir| {
             let (failed, dir) = match dir {
@@ -83,8 +83,8 @@ impl Disk {
         })
     }
 
-    /// The entries with their sizes, by name alone: no metadata is read. With them an error unless all of the directory could be
-    /// listed.
+    /// Returns the entries with their sizes, without reading metadata,
+    /// and an error if the directory could not be listed completely.
     pub(crate) fn entries(&self) -> (Vec<FileEntry>, io::Result<()>) {
         let mut found: HashMap<Key, FileEntry> = HashMap::new();
         let mut listed = Ok(());
@@ -114,7 +114,7 @@ impl Disk {
         (found.into_values().collect(), listed)
     }
 
-    /// Marks an entry as used for other processes, by the time of its data file.
+    /// Marks an entry as used for other processes, by the modification time of its data file.
     pub(crate) fn mark_used(&self, metadata: &Metadata, millis: u64) {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
         if let Ok(Some((file, _))) = open_regular(&self.data_file(metadata)) {
@@ -140,7 +140,7 @@ impl Disk {
         }
     }
 
-    /// Returns `true` for a data file to which no metadata leads.
+    /// Returns `true` for a data file that no metadata refers to.
     fn is_orphan(&self, path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str());
         let Some((key, rest)) = name.and_then(|name| name.split_once('.')) else {
@@ -157,7 +157,7 @@ impl Disk {
     }
 }
 
-/// The paths in a folder; none if it is not there, or is no folder.
+/// Returns the paths in a directory; none if it does not exist, or is not a directory.
 fn paths_in(folder: PathBuf) -> impl Iterator<Item = io::Result<PathBuf>> {
     use io::ErrorKind::{NotADirectory, NotFound};
 
@@ -175,7 +175,7 @@ fn paths_in(folder: PathBuf) -> impl Iterator<Item = io::Result<PathBuf>> {
         .chain(paths.map(|entry| entry.map(|entry| entry.path())))
 }
 
-/// Bytes of the blocks that a file takes.
+/// Bytes of the blocks allocated to a file.
 #[cfg(unix)]
 fn allocated(file: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::blocks(file) * 512
