@@ -1,4 +1,4 @@
-//! Judgement of statements: the tables that a query may read, or why its result must not be kept.
+//! Classification of statements: the tables that a query may read, or the reason why its result must not be stored.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,30 +16,30 @@ use super::tree::{self, Names, NoTree, Table};
 use crate::sql::Words;
 use crate::stats::Bypass;
 
-/// Statements that are remembered, and bytes of their texts: beyond either all are forgotten.
+/// Maximum number of remembered statements, and of bytes of their texts; beyond either, all are dropped.
 const MEMO: usize = 4096;
 const MEMO_BYTES: usize = 8 << 20;
 
-/// Meaning of one statement.
+/// Classification of one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
-    /// Its result follows from these tables.
+    /// The result depends on these tables only.
     Tables(Arc<[String]>),
-    /// Its result must not be kept.
+    /// The result must not be stored.
     Refused {
         reason: Bypass,
-        /// Names that make it so; empty if nobody can permit it.
+        /// Names that cause the refusal; empty if it cannot be permitted.
         names: Arc<[String]>,
-        /// Tables that it follows from besides.
+        /// Tables that the result depends on besides.
         tables: Arc<[String]>,
     },
 }
 
-/// The judgements that are remembered.
+/// Remembered judgements.
 #[derive(Default)]
 struct Judgements {
     by_text: HashMap<String, Judgement>,
-    /// Bytes of the texts.
+    /// Total bytes of the texts.
     bytes: usize,
 }
 
@@ -62,7 +62,7 @@ impl Judgements {
 }
 
 pub(super) struct Catalog {
-    /// Reads parse trees; nothing runs on it, so that a judgement never waits for a query.
+    /// Reads parse trees; no query runs on it, so that a judgement never waits for one.
     parser: Mutex<Connection>,
     functions: Functions,
     /// `None` if they could not be read.
@@ -82,7 +82,8 @@ impl Catalog {
         })
     }
 
-    /// Called after what may have changed it, before anybody may keep a result again. Returns what the connection holds for itself.
+    /// Reloads the definitions after a possible change, before any result may be
+    /// stored again. Returns the definitions that exist on this connection only.
     pub(super) fn reload(&self, connection: &Connection) -> Leftover {
         let found = Definitions::of(connection);
         let leftover = found.as_ref().map_or(Leftover::None, Definitions::leftover);
@@ -95,19 +96,19 @@ impl Catalog {
         leftover
     }
 
-    /// Returns `true` if every name stands for a base table alone.
+    /// Returns `true` if every name denotes base tables only.
     pub(super) fn are_tables<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> bool {
         let definitions = self.definitions.read();
         let definitions = definitions.as_ref();
         definitions.is_some_and(|known| names.into_iter().all(|name| known.is_table(name)))
     }
 
-    /// Returns `true` if the statement was judged before: then [`judge`](Self::judge) takes microseconds.
+    /// Returns `true` if the statement was judged before: [`judge`](Self::judge) then takes microseconds.
     pub(super) fn knows(&self, sql: &str) -> bool {
         self.judgements.lock().by_text.contains_key(sql)
     }
 
-    /// Asks the engine's parser once per text.
+    /// Classifies a statement; calls the engine's parser once per text.
     pub(super) fn judge(&self, sql: &str) -> Judgement {
         let definitions = self.definitions.read();
         if let Some(known) = self.judgements.lock().by_text.get(sql) {
@@ -154,7 +155,7 @@ impl Catalog {
         Err(refusal)
     }
 
-    /// The names of a statement, and of every view and macro behind it.
+    /// Returns the names of a statement, and of every view and macro that it uses.
     fn closure(&self, sql: &str, definitions: &Definitions) -> Result<Vec<Names>, Refusal> {
         let parser = self.parser.lock();
         let read = |text: &str| {
@@ -168,7 +169,7 @@ impl Catalog {
         let mut at = 0;
         while let Some(names) = all.get(at) {
             let tables = names.tables.iter().map(|table| (Kind::View, &table.name));
-            // `user` is the one function without a parenthesis that is not refused anyway
+            // of the functions called without a parenthesis, only `user` is not refused anyway
             let columns = names.columns.iter().filter(|name| *name == "user");
             let calls = names.calls.iter().chain(columns);
             let table_calls = names.table_calls.iter().map(|call| &call.name);
@@ -269,7 +270,7 @@ impl Catalog {
     ) -> Option<Bypass> {
         let name = table.name.as_str();
         let is_unqualified = table.schema.is_empty() && table.catalog.is_empty();
-        // the name of a file has an ending behind a dot, or a folder or a protocol before it
+        // the name of a file has an extension after a dot, or a directory or a protocol before it
         let is_no_file = is_unqualified && !name.contains(['.', '/', '\\', ':']);
         if is_catalog_schema(&table.schema) || is_catalog_schema(&table.catalog) {
             return Some(Bypass::Catalog);
@@ -285,9 +286,9 @@ impl Catalog {
     }
 }
 
-/// Returns `true` if a statement with these parts may ask for the offset from UTC that a zone has today: it names a type of
-/// TIMETZ, or reads a table whose definition does. A column of one is compared with texts, and a computed one is cast, by way
-/// of that offset, without a word of it in the statement.
+/// Returns `true` if a statement with these parts may depend on the current offset of a zone from UTC: it names a
+/// TIMETZ type, or reads a table whose definition does. A TIMETZ column is compared with texts, and a computed one is
+/// cast, by that offset, even if the statement does not mention it.
 fn follows_from_current_offset(closure: &[Names], definitions: &Definitions) -> bool {
     let mut types = closure.iter().flat_map(|part| &part.types);
     let mut tables = closure.iter().flat_map(|part| &part.tables);
@@ -295,7 +296,7 @@ fn follows_from_current_offset(closure: &[Names], definitions: &Definitions) -> 
         || tables.any(|table| definitions.has_zoned_times(&table.name))
 }
 
-/// Reason for a text of which there is no tree.
+/// Returns the reason for a text without a parse tree.
 fn not_understood(text: &str) -> Bypass {
     const STATEMENTS: [&str; 6] = [
         "pivot",
@@ -311,7 +312,7 @@ fn not_understood(text: &str) -> Bypass {
     }
 }
 
-/// Reason why a result must not be kept, and the names that make it so.
+/// Reason why a result must not be stored, and the names that cause it.
 struct Refusal {
     reason: Bypass,
     names: BTreeSet<String>,
@@ -327,7 +328,7 @@ impl Refusal {
         }
     }
 
-    /// The gravest reason stays: catalog before outside before chance.
+    /// Adds a name. The most severe reason is kept: catalog over outside over nondeterministic.
     fn add(&mut self, reason: Bypass, name: &str) {
         let rank = |reason: Bypass| match reason {
             Bypass::Catalog => 2,

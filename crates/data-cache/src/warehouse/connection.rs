@@ -14,7 +14,7 @@ use crate::params::{Params, Value};
 use crate::profile::Profile;
 use crate::sql;
 
-/// Runs one query, in a transaction that cannot write; a panic of the driver becomes an error. Ends `interrupt`.
+/// Runs one query in a read-only transaction; a panic of the driver becomes an error. Ends `interrupt`.
 pub(super) fn run(
     connection: &Connection,
     sql: &str,
@@ -31,7 +31,7 @@ pub(super) fn run(
         Ok::<_, duckdb::Error>((batches, timed.end(connection, planning)))
     });
     let result = catch_unwind(work);
-    // the rollback must not be interrupted; an interrupt that the query did not notice meets it
+    // the rollback must not be interrupted, but may receive an interrupt that the query did not notice
     interrupt.end();
     if connection.execute_batch("ROLLBACK").is_err() {
         let _ = connection.execute_batch("ROLLBACK");
@@ -42,13 +42,13 @@ pub(super) fn run(
     }
 }
 
-/// Runs statements that write. A transaction that they leave open is rolled back.
+/// Runs statements that write. If they leave a transaction open, it is rolled back and an error returned.
 pub(super) fn execute(connection: &Connection, batch: &str) -> Result<(), Error> {
     let work = AssertUnwindSafe(|| connection.execute_batch(batch));
     let done = catch_unwind(work)
         .map_err(|_| Error::engine("the DuckDB driver panicked on this batch"))?
         .map_err(|error| Error::engine(error.to_string()));
-    // the driver's `is_autocommit` says yes whatever happened; a rollback succeeds only where there is a transaction
+    // the driver's `is_autocommit` always returns true; a rollback succeeds only within a transaction
     if connection.execute_batch("ROLLBACK").is_err() {
         return done;
     }
@@ -59,8 +59,8 @@ pub(super) fn execute(connection: &Connection, batch: &str) -> Result<(), Error>
     })
 }
 
-/// The driver runs what stands before the last statement: of a text that the lexer does not vouch for, the engine says how
-/// many statements it holds.
+/// Fails unless the text holds one statement, since the driver runs everything before the last statement. If the lexer
+/// cannot separate the statements, the engine counts them.
 fn refuse_more_than_one(connection: &Connection, sql: &str) -> Result<(), Error> {
     if sql::statements(sql).is_ok() || tree::count_of_selects(connection, sql) == Some(1) {
         return Ok(());
@@ -70,7 +70,7 @@ fn refuse_more_than_one(connection: &Connection, sql: &str) -> Result<(), Error>
     ))
 }
 
-/// The result, and the time that it took to plan the statement.
+/// Returns the result, and the time that it took to plan the statement.
 fn fetch(
     connection: &Connection,
     sql: &str,
@@ -128,7 +128,7 @@ fn bound(value: &Value) -> duckdb::Result<duckdb::types::Value> {
         Value::Date(days) => Duck::Date32(*days),
         Value::Time(micros) => Duck::Time64(TimeUnit::Microsecond, *micros),
         Value::Timestamp(micros) => Duck::Timestamp(TimeUnit::Microsecond, *micros),
-        // the driver binds none; the engine casts a text with its offset from UTC
+        // the driver cannot bind it; the engine casts a text with its offset from UTC
         Value::TimestampTz(micros) => Duck::Text(utc_text(*micros)),
         Value::Interval {
             months,
@@ -151,7 +151,7 @@ fn unbindable(kind: &str) -> duckdb::Error {
     duckdb::Error::ToSqlConversionFailure(format!("a parameter is out of range for {kind}").into())
 }
 
-/// `2024-01-31 12:00:00.000000+00`, by the proleptic Gregorian calendar.
+/// Formats a timestamp as `2024-01-31 12:00:00.000000+00`, in the proleptic Gregorian calendar.
 fn utc_text(micros: i64) -> String {
     const DAY: i64 = 86_400_000_000;
     let (days, time) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));

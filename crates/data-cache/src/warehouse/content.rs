@@ -1,4 +1,4 @@
-//! The content of a database file that nobody writes, by which machines know that they have the same one.
+//! Content of a database file that is not written to, by which machines recognize identical files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 use super::sidecar::fingerprint;
 use crate::key::hex;
 
-/// Two changes within this time may have one time of change.
+/// Two changes within this time may have the same change time.
 const TICK: Duration = Duration::from_millis(50);
-/// Bytes read at a time.
+/// Number of bytes read at a time.
 const CHUNK: usize = 1 << 20;
 
-/// Digest of a file and of its log, as long as both are what they were.
+/// Digest of a file and its log, valid while both are unchanged.
 pub(super) struct Content {
     path: PathBuf,
     fingerprint: String,
@@ -23,7 +23,7 @@ pub(super) struct Content {
 }
 
 impl Content {
-    /// Reads the whole file. `before` is the fingerprint of before the engine opened it; `None` if it changed since.
+    /// Reads the whole file. `before` is its fingerprint from before the engine opened it; `None` if it changed since.
     pub(super) fn of(path: &Path, before: String) -> io::Result<Option<Self>> {
         let mut digest = Sha256::new();
         add(&mut digest, path)?;
@@ -31,7 +31,7 @@ impl Content {
         if log.exists() {
             add(&mut digest, &log)?;
         }
-        // the name is that of the catalog in the engine
+        // the file name is the name of the catalog in the engine
         let name = path.file_name().unwrap_or_default();
         let id = format!("sha256 {} {name:?}", hex(&digest.finalize()));
         let content = Self {
@@ -42,14 +42,14 @@ impl Content {
         Ok(content.id().is_some().then_some(content))
     }
 
-    /// The digest, if the file did not change since.
+    /// Returns the digest if the file has not changed.
     pub(super) fn id(&self) -> Option<&str> {
         let is_same = fingerprint(&self.path).as_ref() == Some(&self.fingerprint);
         is_same.then_some(&self.id)
     }
 }
 
-/// Waits until a change of the file would have another time than the last one.
+/// Waits until a further change of the file would have a later change time.
 pub(super) fn settle(path: &Path) {
     let changed = [path.to_owned(), log_of(path)].into_iter();
     let newest = changed.filter_map(|path| changed_at(&path)).max();
@@ -80,7 +80,7 @@ fn log_of(path: &Path) -> PathBuf {
     log.into()
 }
 
-/// Length, then bytes, so that a file and its log cannot be cut elsewhere.
+/// Digests length and bytes, so that the boundary between a file and its log is unambiguous.
 fn add(digest: &mut Sha256, path: &Path) -> io::Result<()> {
     let mut file = File::open(path)?;
     let mut chunk = vec![0; CHUNK];

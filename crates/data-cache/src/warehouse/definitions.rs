@@ -1,4 +1,4 @@
-//! Tables, views and macros that users made.
+//! Tables, views and macros created by users.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,45 +7,45 @@ use duckdb::Connection;
 use super::tree::Table;
 use crate::sql::{Lexer, Token, Words, stands_in};
 
-/// The definitions of one moment, by lower-case name without schema.
+/// Definitions at one moment, by lower-case name without schema.
 #[derive(Default)]
 pub(super) struct Definitions {
     /// Base tables.
     tables: HashSet<String>,
-    /// Names that are a view too, or only a view.
+    /// Names that denote a view, and possibly a table as well.
     views: HashSet<String>,
-    /// Names of tables and views (as of views), and of macros, behind the schema and the database of each.
+    /// Names of tables and views (both as views), and of table macros, with the schema and with the database of each.
     places: HashSet<(Kind, String, String)>,
-    /// Selects behind views and macros, the engine's own macros included.
+    /// Selects of views and macros, including the engine's own macros.
     selects: HashMap<(Kind, String), Vec<Text>>,
-    /// Calls in computed columns.
+    /// Calls in computed columns, by table.
     computed: HashMap<String, Vec<String>>,
-    /// Names of TIMETZ, those of users included, and the tables whose definition has one of them.
+    /// Names of TIMETZ, including user-defined ones, and the tables whose definition contains one of them.
     zoned_times: HashSet<String>,
     with_zoned_times: HashSet<String>,
-    /// Something holds for the connection that was asked alone.
+    /// `true` if something exists only on the connection that was queried.
     holds_temporary: bool,
-    /// Some of that is not what PIVOT leaves.
+    /// `true` if some of that was not left by PIVOT.
     was_asked_for: bool,
 }
 
-/// Beginning of the names of the types that PIVOT makes for the connection that it runs on.
+/// Prefix of the names of the types that PIVOT creates on its connection.
 const OF_PIVOT: &str = "__pivot_enum_";
 
 /// The type of a time of day whose offset from UTC may be that of the current date.
 const ZONED_TIME: &str = "time with time zone";
 
-/// Definitions of one connection alone.
+/// Definitions that exist on one connection only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leftover {
     None,
-    /// Those that PIVOT makes on the way, of no use to anybody afterwards.
+    /// Those that PIVOT creates internally; they are not used afterwards.
     OfPivot,
     /// Others.
     AskedFor,
 }
 
-/// Place in which a name stands for a definition: `histogram` is an aggregate, and a macro that stands for a table.
+/// Role of a name: `histogram`, for example, is an aggregate and also a table macro.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     View,
@@ -53,7 +53,7 @@ pub(super) enum Kind {
     TableMacro,
 }
 
-/// A definition as a text that the engine's parser reads; `None` if it could not be found.
+/// A definition as text for the engine's parser; `None` if it could not be found.
 pub(super) type Text = Option<String>;
 
 impl Definitions {
@@ -75,7 +75,7 @@ impl Definitions {
         while let Some(row) = rows.next()? {
             let (kind, name, text): (String, String, String) =
                 (row.get(0)?, row.get(1)?, row.get(2)?);
-            // like the names of a tree: the engine's lower() may differ beyond ASCII
+            // like the names in a tree: the engine's lower() may differ beyond ASCII
             let name = name.to_lowercase();
             if row.get(3)? {
                 found.holds_temporary = true;
@@ -129,7 +129,7 @@ impl Definitions {
         self.selects.entry((kind, name)).or_default().push(select);
     }
 
-    /// Returns what the connection that was asked holds for itself.
+    /// Returns the definitions that exist only on the connection that was queried.
     pub(super) fn leftover(&self) -> Leftover {
         match (self.holds_temporary, self.was_asked_for) {
             (false, _) => Leftover::None,
@@ -138,7 +138,7 @@ impl Definitions {
         }
     }
 
-    /// Returns `true` if the name stands for base tables alone.
+    /// Returns `true` if the name denotes base tables only.
     pub(super) fn is_table(&self, name: &str) -> bool {
         self.tables.contains(name) && !self.views.contains(name)
     }
@@ -147,8 +147,8 @@ impl Definitions {
         self.tables.contains(name) || self.views.contains(name)
     }
 
-    /// Returns `true` if a definition is meant by this whatever the search path is: the name is qualified by its schema or database,
-    /// or it stands alone and is of the schema `main`, which every search path has.
+    /// Returns `true` if this name denotes a definition under every search path: it is qualified by schema or database,
+    /// or it is unqualified and defined in the schema `main`, which is part of every search path.
     pub(super) fn is_at(&self, kind: Kind, table: &Table) -> bool {
         let is_in = |part: &str| {
             let place = (kind, part.to_owned(), table.name.clone());
@@ -175,18 +175,19 @@ impl Definitions {
         self.zoned_times.contains(type_name)
     }
 
-    /// Returns `true` if the definition of a table of this name names TIMETZ, for a column or in what computes one.
+    /// Returns `true` if the definition of a table of this name contains TIMETZ, in a column type or a computed column.
     pub(super) fn has_zoned_times(&self, table: &str) -> bool {
         self.with_zoned_times.contains(table)
     }
 
-    /// Calls in the computed columns of a table.
+    /// Returns the calls in the computed columns of a table.
     pub(super) fn computed(&self, name: &str) -> &[String] {
         self.computed.get(name).map_or(&[], Vec::as_slice)
     }
 }
 
-/// The select of a `CREATE VIEW` statement as the engine writes it: behind the first `AS` outside of parentheses.
+/// Returns the select of a `CREATE VIEW` statement as written
+/// by the engine: after the first `AS` outside of parentheses.
 fn select_of_view(create: &str) -> Option<&str> {
     let (mut at, mut depth) = (0, 0_u32);
     for token in Lexer::new(create) {

@@ -1,10 +1,10 @@
-//! Functions of the engine, by what their results follow from.
+//! Functions of the engine, by what their results depend on.
 
 use std::collections::HashSet;
 
 use duckdb::Connection;
 
-/// Words that mean the clock, chance or the session, with or without a parenthesis.
+/// Words that refer to the clock, random values or the session, with or without a parenthesis.
 const NONDETERMINISTIC_COLUMNS: &[&str] = &[
     "current_catalog",
     "current_database",
@@ -27,7 +27,7 @@ const NONDETERMINISTIC_COLUMNS: &[&str] = &[
     "session_user",
     "transaction_timestamp",
 ];
-/// Functions that the engine calls consistent, and that are not.
+/// Functions that the engine declares consistent although they are not.
 const NONDETERMINISTIC_CALLS: &[&str] = &[
     "age",
     "current_setting",
@@ -40,9 +40,9 @@ const NONDETERMINISTIC_CALLS: &[&str] = &[
     "vector_type",
     "version",
 ];
-/// Literals that some casts read as a time, or as the name of a column.
+/// Literals that some casts interpret as a time, or as the name of a column.
 const NONDETERMINISTIC_TEXTS: &[&str] = &["now", "rowid", "today", "tomorrow", "yesterday"];
-/// Table functions whose result follows from their arguments.
+/// Table functions whose result depends on their arguments only.
 const PURE_TABLE_FUNCTIONS: &[&str] = &[
     "generate_series",
     "json_each",
@@ -57,18 +57,19 @@ const CATALOG_PREFIXES: &[&str] = &["duckdb_", "pragma_", "pg_", "sqlite_"];
 
 /// The engine's own functions and views.
 pub(super) struct Functions {
-    /// Functions whose result follows from their arguments.
+    /// Functions whose result depends on their arguments only.
     consistent: HashSet<String>,
-    /// Functions with one form at least of which that is not sure.
+    /// Functions with at least one overload for which that is not certain.
     volatile: HashSet<String>,
-    /// Functions that stand for a table; macros are not among them.
+    /// Table functions; macros are not included.
     tables: HashSet<String>,
     /// Views of the catalog that are found without a schema.
     views: HashSet<String>,
 }
 
 impl Functions {
-    /// A function without a stability counts as volatile, unless it is a macro, which is judged by its text.
+    /// Reads the functions. A function without a stability counts as
+    /// volatile, except for a macro, which is judged by its text.
     pub(super) fn of(connection: &Connection) -> duckdb::Result<Self> {
         let mut found = Self {
             consistent: HashSet::new(),
@@ -97,7 +98,7 @@ impl Functions {
         Ok(found)
     }
 
-    /// Returns `true` if the engine knows a scalar function, an aggregate or an operator of this name.
+    /// Returns `true` if the engine has a scalar function, an aggregate or an operator of this name.
     pub(super) fn knows(&self, call: &str) -> bool {
         self.consistent.contains(call)
             || self.volatile.contains(call)
@@ -110,7 +111,7 @@ impl Functions {
             || is_volatile_column(call)
     }
 
-    /// Returns `true` if the engine has a function of its own of this name that stands for a table.
+    /// Returns `true` if the engine has a built-in table function of this name.
     pub(super) fn is_table_function(&self, name: &str) -> bool {
         self.tables.contains(name)
     }
@@ -120,7 +121,7 @@ impl Functions {
     }
 }
 
-/// The first column of what this selects, in lower case.
+/// Returns the first column of a select, in lower case.
 fn names(connection: &Connection, select: &str) -> duckdb::Result<HashSet<String>> {
     let mut statement = connection.prepare(select)?;
     let mut rows = statement.query([])?;

@@ -1,4 +1,4 @@
-//! Interrupts that are not lost: DuckDB forgets one that comes before the statement begins.
+//! Reliable interrupts: DuckDB ignores one that comes before the statement begins.
 
 use std::sync::Arc;
 use std::thread;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use duckdb::{Connection, InterruptHandle};
 use parking_lot::{Condvar, Mutex};
 
-/// Time between two interrupts.
+/// Interval between two interrupts.
 const PACE: Duration = Duration::from_millis(10);
 
-/// One run that can be interrupted, until it has ended.
+/// A run that can be interrupted until it has ended.
 #[derive(Clone)]
 pub(super) struct Interrupt(Arc<Run>);
 
@@ -29,7 +29,7 @@ impl Interrupt {
         }))
     }
 
-    /// Interrupts the run now, and on a thread again and again until it has ended.
+    /// Interrupts the run now, and repeatedly from another thread until it has ended.
     pub(super) fn stop(self) {
         {
             let has_ended = self.0.has_ended.lock();
@@ -46,11 +46,11 @@ impl Interrupt {
                 self.0.ended.wait_for(&mut has_ended, PACE);
             }
         });
-        // without a thread the first interrupt has to do
+        // if no thread can be started, the first interrupt has to suffice
         drop(again);
     }
 
-    /// From here on no interrupt reaches the connection, which goes on to other work.
+    /// Ends the run: from here on no interrupt reaches the connection, which is used for other work.
     pub(super) fn end(&self) {
         *self.0.has_ended.lock() = true;
         self.0.ended.notify_all();

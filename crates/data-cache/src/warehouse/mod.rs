@@ -1,4 +1,4 @@
-//! DuckDB as a [`QueryEngine`]: connections on threads of their own, and a book of what was written.
+//! DuckDB as a [`QueryEngine`]: connections on their own threads, and a record of writes.
 
 mod catalog;
 mod connection;
@@ -44,17 +44,17 @@ use crate::query::CachedEngine;
 use crate::sql::Dialect;
 use crate::stats::Bypass;
 
-/// Connections, and so statements at the same time.
+/// Number of connections, and thus of concurrent statements.
 const THREADS: usize = 4;
 
-/// A DuckDB database whose connections live on threads of their own. Clones share it; the last one closes it.
+/// A DuckDB database whose connections have their own threads. Clones share it; dropping the last one closes it.
 ///
-/// While it is open for writing no other process can open the file, and what this process writes is known: which
-/// tables, and when. Beside the file lies `<file>.version`, so that a restart without writes finds its results again.
+/// While it is open for writing, no other process can open the file, and writes of this process are recorded: which
+/// tables, and when. The file `<file>.version` beside it lets a restart without writes find its results again.
 #[derive(Clone)]
 pub struct Warehouse(Arc<Database>);
 
-/// A [`Warehouse`] that answers from a [`Cache`] where it may.
+/// A [`Warehouse`] that is queried through a [`Cache`] where possible.
 pub type CachedWarehouse = CachedEngine<Warehouse>;
 
 struct Database {
@@ -65,28 +65,28 @@ struct Database {
     settings: Arc<Settings>,
     catalog: Catalog,
     paces: Arc<profile::Paces>,
-    /// One write at a time.
+    /// Allows one write at a time.
     writing: Mutex<()>,
     is_read_only: bool,
-    /// The bytes of a file that nobody writes.
+    /// Content of a file that is not written to.
     content: OnceLock<Content>,
-    /// The last field: let go of once the connections above are closed.
+    /// The last field: dropped after the connections above are closed.
     opened: Option<Opened>,
 }
 
 impl Warehouse {
-    /// Opens or creates the database file. While it is open, no other process can write to it. Waits up to 5 s for one that
-    /// has it.
+    /// Opens or creates the database file. While it is open, no other process can write to it. If this process has the
+    /// file open, waits up to 5 s until it is closed.
     ///
     /// # Errors
     ///
-    /// Fails with the engine's error if the file is no database or another process has it, and if this process has it open
-    /// already: clone that one.
+    /// Fails with the engine's error if the file is not a database or another process has it open, and if this process
+    /// still has it open: clone that handle instead.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_file(path.as_ref(), false)
     }
 
-    /// Opens an existing file that is only read. A file that replaces it meanwhile is not seen: open it anew.
+    /// Opens an existing file for reading only. A file that replaces it is not noticed: open it anew.
     ///
     /// # Errors
     ///
@@ -95,12 +95,13 @@ impl Warehouse {
         Self::open_file(path.as_ref(), true)
     }
 
-    /// Opens an existing file that nobody writes, and digests all of it, at about 1 GB a second: machines that have the same
-    /// bytes share results (feature `shared`). Once the file is changed or replaced they are shared no longer: open it anew.
+    /// Opens an existing file that is not written to, and digests all of it, at about 1
+    /// GB per second: machines with the same bytes share results (feature `shared`).
+    /// Once the file changes or is replaced, results are no longer shared: open it anew.
     ///
     /// # Errors
     ///
-    /// Fails with the engine's error, and if the file cannot be read, or changes while it is.
+    /// Fails with the engine's error, and if the file cannot be read or changes meanwhile.
     pub fn open_snapshot(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         content::settle(path);
@@ -114,12 +115,12 @@ impl Warehouse {
         };
         let content = Content::of(path, before).map_err(|error| problem(&error))?;
         let content = content.ok_or_else(|| problem(&"it changed meanwhile"))?;
-        // nobody else has the handle yet
+        // no other thread has the handle yet
         let _ = opened.0.content.set(content);
         Ok(opened)
     }
 
-    /// An empty database in memory, whose results are of no use to anybody after it.
+    /// Opens an empty database in memory, whose results are not reused after it is closed.
     ///
     /// # Errors
     ///
@@ -140,14 +141,14 @@ impl Warehouse {
             &absolute(path).map_err(|error| problem(&error))?,
             is_read_only,
         )?;
-        // the file first: one that takes its place from here on is known for another one
+        // the file id first: a file that replaces it from here on is recognized as a different one
         let file = sidecar::file_id(path);
-        // taken before the engine touches the file: a write in between costs a miss, and gives no wrong answer
+        // taken before the engine touches the file: a write in between causes a miss, never a wrong result
         let before = sidecar::fingerprint(path);
         let config = engine_config(is_read_only).map_err(|error| problem(&error))?;
         let first = Connection::open_with_flags(path, config).map_err(|error| problem(&error))?;
         let path = path.canonicalize().map_err(|error| problem(&error))?;
-        // the engine may have made it
+        // the engine may have created it
         opened.file =
             sidecar::file_id(&path).filter(|now| file.is_none_or(|before| before == *now));
         let versions = if is_read_only {
@@ -192,30 +193,31 @@ impl Warehouse {
         })))
     }
 
-    /// Asks through `cache` from now on.
+    /// Wraps this warehouse with `cache`.
     pub fn cached(self, cache: Cache) -> CachedWarehouse {
         CachedEngine::new(self, cache)
     }
 
-    /// Runs a query without the cache, in a transaction that cannot write: `nextval` is refused too. Blocks.
+    /// Runs a query without the cache, in a read-only transaction, which rejects `nextval` too. Blocks.
     ///
     /// # Errors
     ///
-    /// Fails with the engine's error, and for statements that are no queries.
+    /// Fails with the engine's error, and for statements that are not queries.
     pub fn query(&self, sql: &str, params: &Params) -> Result<Vec<RecordBatch>, Error> {
         self.check(sql)?;
         self.run(sql, params, &Cancel::default())
     }
 
-    /// Runs statements that write. Older results of the tables that they may change are unreachable from before the
-    /// first of them runs. Blocks; one batch runs at a time.
+    /// Runs statements that write. Older results of the tables that they may change become unreachable before the first
+    /// one runs. Blocks; one batch runs at a time.
     ///
-    /// Transactions are allowed, if they end in the batch.
+    /// Transactions are allowed if they end within the batch.
     ///
     /// # Errors
     ///
-    /// Fails with the engine's error, and for statements that hold for one connection only (`SET`, `USE`, `ATTACH`, temporary
-    /// tables), text that is no SQL, a database that is only read, and a transaction that is left open, which is rolled back.
+    /// Fails with the engine's error, and for statements that affect one connection
+    /// only (`SET`, `USE`, `ATTACH`, temporary tables), text that is not SQL, a
+    /// read-only database, and a transaction that is left open, which is rolled back.
     pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
         let Effects { scope, defines } = writes::effects_of(batch)?;
         if self.0.is_read_only {
@@ -224,7 +226,7 @@ impl Warehouse {
         let _one_at_a_time = self.0.writing.lock();
         let scope = match scope {
             Scope::Tables(names) if self.0.catalog.are_tables(&names) => Scope::Tables(names),
-            // a target that the catalog does not know may be anything, such as a view
+            // a target that is not a table in the catalog may be anything, such as a view
             _ => Scope::Everything,
         };
         let database = self.0.clone();
@@ -252,12 +254,12 @@ impl Warehouse {
         done?
     }
 
-    /// Changes a setting of every connection, such as `TimeZone` or `search_path`. Results under other settings stay
-    /// apart from each other. Blocks.
+    /// Changes a setting of every connection, such as `TimeZone` or
+    /// `search_path`. Results under different settings are separate. Blocks.
     ///
     /// # Errors
     ///
-    /// Fails with the engine's error, and for names that are no words. Nothing changes then.
+    /// Fails with the engine's error, and for names that are not a single word. Nothing is changed then.
     pub fn set(&self, name: &str, value: &str) -> Result<(), Error> {
         let statement = settings::statement(name, value)?;
         let _one_at_a_time = self.0.writing.lock();
@@ -276,7 +278,7 @@ impl Warehouse {
                     first = Some(values);
                     Ok(())
                 }
-                // it may hold for all of them from the first on, and refuse to be set again
+                // the first connection may have set it for all of them, and the engine may reject setting it again
                 Some(first) if *first == values => Ok(()),
                 Some(_) => done.and(Err(Error::engine("this connection has a different value"))),
             }
@@ -285,12 +287,12 @@ impl Warehouse {
 }
 
 impl Database {
-    /// The file that was opened, whatever has its path now; `None` if it is not known.
+    /// Returns the id of the file that was opened, whatever is at its path now; `None` if unknown.
     fn file(&self) -> Option<FileId> {
         self.opened.as_ref().and_then(|opened| opened.file)
     }
 
-    /// Makes a connection anew, without what it held for itself.
+    /// Replaces a connection by a new one, without what existed on that connection only.
     fn replace(&self, connection: &mut Connection) -> Result<(), Error> {
         let fresh = connection.try_clone();
         let replaced = fresh.and_then(|fresh| {
@@ -303,7 +305,7 @@ impl Database {
     }
 }
 
-/// The path without links; the file itself need not be there yet.
+/// Returns the path without links; the file itself need not exist yet.
 fn absolute(path: &Path) -> std::io::Result<PathBuf> {
     if path.exists() {
         return path.canonicalize();
@@ -327,11 +329,11 @@ fn engine_config(is_read_only: bool) -> duckdb::Result<duckdb::Config> {
 }
 
 impl CachedWarehouse {
-    /// Runs statements that write, as [`Warehouse::execute_batch`] does.
+    /// Runs statements that write: see [`Warehouse::execute_batch`].
     ///
     /// # Errors
     ///
-    /// Fails as [`Warehouse::execute_batch`] does.
+    /// Fails like [`Warehouse::execute_batch`].
     pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
         self.engine().execute_batch(batch)
     }
@@ -378,7 +380,7 @@ impl QueryEngine for Warehouse {
             }
             Judgement::Refused { reason, .. } => return Err(reason),
         };
-        // the tables say what an invalidation of one of them means
+        // the tables are those by which an invalidation finds the result
         Ok(State {
             tables: tables.to_vec(),
             ..self.state_of(None)?
@@ -394,12 +396,12 @@ impl QueryEngine for Warehouse {
 
     fn content(&self) -> Option<String> {
         let id = self.0.content.get()?.id()?;
-        // the engine's version is among the settings
+        // the settings include the engine's version
         Some(format!("{id}\n{}", self.0.settings.fingerprint()))
     }
 
     fn is_current(&self, sql: &str, state: &State) -> bool {
-        // another definition of a view or macro is a write to everything: the tables are the same
+        // a change of a view or macro counts as a write to everything, so the tables are still the same
         let tables = (!sql.is_empty()).then_some(state.tables.as_slice());
         self.state_of(tables).as_ref() == Ok(state)
     }
@@ -425,7 +427,7 @@ impl QueryEngine for Warehouse {
         slow: Duration,
     ) -> Result<(Vec<RecordBatch>, Option<Profile>), Error> {
         let (sql, params, cancel) = (sql.to_owned(), params.clone(), cancel.clone());
-        // not the database: it ends with the last of its handles, and not on a thread of its own
+        // not the database: it must be dropped by the last of its handles, not on one of its own threads
         let paces = self.0.paces.clone();
         self.0.workers.on_connection(move |connection| {
             let interrupt = Interrupt::of(connection);
@@ -441,7 +443,7 @@ impl QueryEngine for Warehouse {
 }
 
 impl Warehouse {
-    /// The state of these tables, or of all.
+    /// Returns the state of these tables, or of all.
     fn state_of(&self, tables: Option<&[String]>) -> Result<State, Bypass> {
         let token = self.0.versions.token(tables);
         let token = token.ok_or(Bypass::WriteRunning)?;
@@ -461,7 +463,7 @@ impl std::fmt::Debug for Warehouse {
 }
 
 impl Drop for Database {
-    /// Checkpoints, so that closing the file changes nothing any more, and writes its state down.
+    /// Checkpoints, so that closing the file does not change it any more, and persists its state.
     fn drop(&mut self) {
         let Some(path) = self.path.clone().filter(|_| self.versions.were_written()) else {
             return;

@@ -1,5 +1,5 @@
-//! Which files this process has open: the engine's own lock does not hold inside of one process, and two engines on one
-//! file would not know of each other's writes.
+//! Files that this process has open: the engine's own lock does not work within one process, and two engines on one
+//! file would not notice each other's writes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use parking_lot::{Condvar, Mutex};
 use super::sidecar::FileId;
 use crate::error::Error;
 
-/// A handle that was just dropped may be held by work that is about to end.
+/// Maximum time to wait for a handle that was dropped, but is held by work that is about to end.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Readers of each file; `None` stands for one that writes.
+/// Number of readers of each file; `None` for a writer.
 static OPEN: Mutex<Option<HashMap<PathBuf, Option<usize>>>> = Mutex::new(None);
 static CLOSED: Condvar = Condvar::new();
 
-/// Holds a file, until dropped.
+/// Registration of an open file, until dropped.
 pub(super) struct Opened {
     path: PathBuf,
-    /// The file that the engine has; `None` until it is known.
+    /// Id of the file that the engine opened; `None` until it is known.
     pub(super) file: Option<FileId>,
 }
 

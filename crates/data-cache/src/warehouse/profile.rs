@@ -1,4 +1,4 @@
-//! DuckDB's profile of the statement that a connection ran last.
+//! DuckDB's profile of the last statement of a connection.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -23,22 +23,22 @@ const METRICS: &[&str] = &[
     "SYSTEM_PEAK_BUFFER_MEMORY",
     "SYSTEM_PEAK_TEMP_DIR_SIZE",
 ];
-/// A run that takes less than this part of the time from which on a query is slow was quick.
+/// A run is quick if it takes less than the slow-query threshold divided by this.
 const QUICK_PART: u32 = 20;
-/// A kind of statement of which so many runs were quick, and none slow, is not profiled.
+/// Number of consecutive quick runs after which a kind of statement is not profiled, unless it was slow before.
 const QUICK_RUNS: u8 = 3;
-/// Kinds of statement that are remembered.
+/// Maximum number of kinds of statements that are remembered.
 const MEMO: usize = 4096;
 
 thread_local! {
-    /// `true` if the connection of this thread measures what it runs.
+    /// `true` if the connection of this thread is profiling.
     static IS_ON: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs of statements, by their text without literals.
+/// Durations of runs, by statement text without literals.
 ///
-/// A profile costs about 0.2 ms, whatever the query takes: nothing beside one that is slow, and half of one that is quick.
-/// So kinds of statement that were quick so far are not profiled, until one of their runs is slow.
+/// A profile costs about 0.2 ms for any query: negligible for a slow one, and half of the time of a quick one. Kinds of
+/// statements that were quick so far are therefore not profiled, until one of their runs is slow.
 #[derive(Default)]
 pub(super) struct Paces(Mutex<HashMap<u128, Pace>>);
 
@@ -48,10 +48,10 @@ struct Pace {
     was_slow: bool,
 }
 
-/// One run: whether it is profiled, and what is noted of it.
+/// A run in progress, profiled or not, and what is recorded of it.
 pub(super) struct Timed<'a> {
     paces: &'a Paces,
-    /// `None` if nobody asks.
+    /// `None` without a slow-query threshold.
     kind: Option<u128>,
     slow: Duration,
     clock: Instant,
@@ -59,7 +59,8 @@ pub(super) struct Timed<'a> {
 }
 
 impl Paces {
-    /// Begins a run on the connection of this thread. Above `slow` the query is slow; at [`Duration::MAX`] none is.
+    /// Begins a run on the connection of this thread. A query that
+    /// takes longer than `slow` is slow; at [`Duration::MAX`] none is.
     pub(super) fn begin(&self, connection: &Connection, sql: &str, slow: Duration) -> Timed<'_> {
         let is_asked = slow < Duration::MAX;
         let kind = is_asked.then(|| XxHash3_128::oneshot(sanitize(sql).as_bytes()));
@@ -70,7 +71,7 @@ impl Paces {
             paces: self,
             kind,
             slow,
-            // nobody asks: the connection stays as it is
+            // without a threshold, profiling is left as it is
             is_profiled: is_asked && switch(connection, wanted),
             clock: Instant::now(),
         }
@@ -78,7 +79,7 @@ impl Paces {
 }
 
 impl Timed<'_> {
-    /// Ends the run, before the connection runs anything else; returns its profile if it was slow and has one.
+    /// Ends the run, before the connection runs anything else; returns its profile if it was slow and profiled.
     pub(super) fn end(self, connection: &Connection, planning: Duration) -> Option<Profile> {
         let kind = self.kind?;
         let took = self.clock.elapsed();
@@ -100,12 +101,12 @@ impl Timed<'_> {
     }
 }
 
-/// The connection of this thread is a new one.
+/// Resets the profiling state, since the connection of this thread was replaced.
 pub(super) fn forget() {
     IS_ON.set(false);
 }
 
-/// Has the connection of this thread measure what it runs from now on, or not. An engine without profiles runs as well.
+/// Enables or disables profiling on the connection of this thread. An engine without profiles works as well.
 fn switch(connection: &Connection, wanted: bool) -> bool {
     if IS_ON.get() == wanted {
         return wanted;
@@ -133,7 +134,8 @@ fn switch(connection: &Connection, wanted: bool) -> bool {
     }
 }
 
-/// The profile of the last statement, whose result was taken to its end. It was planned before the engine began to measure.
+/// Returns the profile of the last statement, whose result was read
+/// to its end. It was planned before the engine began to measure.
 fn of_last(connection: &Connection, planning: Duration) -> Option<Profile> {
     let root = connection.get_profiling_info()?;
     let mut profile = Profile {
@@ -143,7 +145,7 @@ fn of_last(connection: &Connection, planning: Duration) -> Option<Profile> {
         peak_memory_bytes: number(&root, "SYSTEM_PEAK_BUFFER_MEMORY"),
         ..Profile::default()
     };
-    // those deepest on the left come last: an own stack, since plans may be deep
+    // in the order of the plan, with an explicit stack, since plans may be deep
     let mut open: Vec<(&ProfilingInfo, usize)> =
         root.children.iter().rev().map(|one| (one, 0)).collect();
     while let Some((node, depth)) = open.pop() {
@@ -196,8 +198,8 @@ fn kind_of(name: &str) -> OperatorKind {
     }
 }
 
-/// The table of a scan: `{Table=memory.main.orders, ..}`, where it comes first. The rest of this text holds literals of the
-/// statement, and is not passed on.
+/// Returns the table of a scan: `{Table=memory.main.orders, ..}`, if it comes first. The rest of this text contains
+/// literals of the statement, and is not passed on.
 fn table_of(extra: &str) -> Option<String> {
     let rest = extra.strip_prefix("{Table=")?;
     let end = rest.find([',', '}', '\n']).unwrap_or(rest.len());

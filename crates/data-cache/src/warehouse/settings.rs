@@ -1,4 +1,4 @@
-//! The settings of the connections, as far as they change results.
+//! Settings of the connections that affect results.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use crate::error::Error;
 use crate::sql::{Lexer, Token};
 
-/// Settings that change rows, columns or types.
+/// Settings that affect rows, columns or types.
 const RESULT_SETTINGS: &[&str] = &[
     "arrow_large_buffer_size",
     "arrow_lossless_conversion",
@@ -36,13 +36,13 @@ const RESULT_SETTINGS: &[&str] = &[
 
 #[derive(Default)]
 pub(super) struct Settings {
-    /// Statements that hold on each connection, in order, each behind the name that it sets, in lower case.
+    /// Statements to run on each connection, in order, each with the name of its setting in lower case.
     statements: RwLock<Vec<(String, String)>>,
     fingerprint: RwLock<String>,
     changes: AtomicU64,
 }
 
-/// `SET name = 'value'`.
+/// Returns `SET name = 'value'`.
 pub(super) fn statement(name: &str, value: &str) -> Result<String, Error> {
     let mut tokens = Lexer::new(name);
     let word = tokens.next();
@@ -55,7 +55,7 @@ pub(super) fn statement(name: &str, value: &str) -> Result<String, Error> {
 }
 
 impl Settings {
-    /// Takes the statement of a setting, in place of an earlier one.
+    /// Adds the statement of a setting, replacing an earlier one.
     pub(super) fn add(&self, name: &str, statement: String) {
         let name = name.to_ascii_lowercase();
         let mut statements = self.statements.write();
@@ -63,7 +63,7 @@ impl Settings {
         statements.push((name, statement));
     }
 
-    /// Applies everything that was set to a connection that is new.
+    /// Applies all statements to a new connection.
     pub(super) fn apply(&self, connection: &Connection) -> duckdb::Result<()> {
         let statements = self.statements.read();
         statements
@@ -71,12 +71,13 @@ impl Settings {
             .try_for_each(|(_, statement)| connection.execute_batch(statement))
     }
 
-    /// Returns the number of changes that began. What ran between two looks at one number ran under the same settings.
+    /// Returns the number of changes started so far. What ran
+    /// between two reads of one number ran under the same settings.
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::SeqCst)
     }
 
-    /// Called while nothing is looked up, before a connection has a new value.
+    /// Counts a change; called while nothing is looked up, before a connection has a new value.
     pub(super) fn count_change(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
@@ -94,13 +95,13 @@ impl Settings {
         matches!(zone, Some("\"UTC\"" | "\"Etc/UTC\""))
     }
 
-    /// Asks the engine for the values that hold now, and for its version.
+    /// Reads the current values and the engine's version.
     pub(super) fn read(&self, connection: &Connection) -> duckdb::Result<()> {
         let mut values = values(connection)?;
-        // whatever else was set may matter too
+        // anything else that was set may matter too
         let statements = self.statements.read();
         let mut set: Vec<_> = statements.iter().map(|(_, set)| set.clone()).collect();
-        // in whatever order they were set
+        // independent of the order in which they were set
         set.sort_unstable();
         values.extend(set);
         *self.fingerprint.write() = values.join("\n");
@@ -108,8 +109,8 @@ impl Settings {
     }
 }
 
-/// The settings that hold on a connection, as far as they change results, and the engine's version: another one may
-/// answer otherwise.
+/// Returns the settings of a connection that affect results, and the
+/// engine's version, since another version may return other results.
 pub(super) fn values(connection: &Connection) -> duckdb::Result<Vec<String>> {
     let version = "SELECT library_version || ' ' || source_id FROM pragma_version()";
     let version: String = connection.query_row(version, [], |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! `<file>.version`: the ids of a database file, as long as the file is the one they were written for.
+//! `<file>.version`: the ids of a database file, valid while the file is the one they were written for.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,22 +12,22 @@ use super::versions::{Ids, Versions};
 use crate::disk::{open_regular, unique_id};
 use crate::key::hex;
 
-/// DuckDB's three header blocks; the count of checkpoints is among them.
+/// Bytes of DuckDB's three header blocks, which contain the number of checkpoints.
 const HEADERS: u64 = 3 * 4096;
-/// A sidecar larger than this is not ours.
+/// Maximum number of bytes read; a larger sidecar was not written by this crate.
 const MAX_BYTES: u64 = 4 << 20;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sidecar {
     format: u32,
-    /// The [`fingerprint`] of the file that the ids stand for.
+    /// [`fingerprint`] of the file that the ids belong to.
     file: String,
     data_version: String,
     tables: BTreeMap<String, String>,
 }
 
-/// Length, times, inode and headers of the file, and length, times and inode of its log. `None` where there is none.
+/// Returns length, times, inode and headers of the file, and length, times and inode of its log; `None` without a file.
 pub(super) fn fingerprint(path: &Path) -> Option<String> {
     let mut headers = Vec::new();
     let file = File::open(path).ok()?;
@@ -39,10 +39,10 @@ pub(super) fn fingerprint(path: &Path) -> Option<String> {
     Some(format!("{} {digest} / {log}", describe(path)?))
 }
 
-/// Device and inode of a file: another one has others, whatever its name.
+/// Device and inode of a file: a different file has different ones, whatever its name.
 pub(super) type FileId = (u64, u64);
 
-/// The file that has this path now. `None` where there is none.
+/// Returns the id of the file at this path; `None` without a file.
 pub(super) fn file_id(path: &Path) -> Option<FileId> {
     let metadata = fs::metadata(path).ok()?;
     #[cfg(unix)]
@@ -62,7 +62,7 @@ fn describe(path: &Path) -> Option<String> {
     #[cfg(unix)]
     let identity = {
         use std::os::unix::fs::MetadataExt;
-        // a copy over the file may bring a time of change with it, and none of this one
+        // a copy over the file may preserve the modification time, but not this change time
         format!(
             "{} {}.{}",
             metadata.ino(),
@@ -79,8 +79,8 @@ fn describe(path: &Path) -> Option<String> {
     ))
 }
 
-/// The ids of a file that this process has for itself from now on. `before` is of before it was opened, and of no use if it is not
-/// known which one that is.
+/// Returns the ids of a file that this process has exclusively from now on. `before` is its fingerprint from before it
+/// was opened, and is ignored if the opened file is unknown.
 pub(super) fn versions_of_own(
     path: &Path,
     before: Option<&str>,
@@ -89,7 +89,7 @@ pub(super) fn versions_of_own(
     let known = opened.and(before);
     let known = known.and_then(|before| known_ids(path, before));
     let versions = known.map_or_else(Versions::fresh, Versions::with);
-    // opening may replay a log, and nobody else can write
+    // opening may replay a log, and no other process can write
     let now = fingerprint(path);
     if read(path).is_none_or(|sidecar| Some(sidecar.file) != now) {
         persist(path, opened, &versions);
@@ -97,7 +97,8 @@ pub(super) fn versions_of_own(
     versions
 }
 
-/// The ids of a file that is only read: those of its owner, else its fingerprint, if it held still.
+/// Returns the ids of a file that is only read: those of its
+/// owner, else its fingerprint, if it has not changed meanwhile.
 pub(super) fn versions_of_foreign(path: &Path, before: Option<String>) -> Versions {
     match before.filter(|before| fingerprint(path).as_ref() == Some(before)) {
         Some(before) => match known_ids(path, &before) {
@@ -133,8 +134,8 @@ fn read(path: &Path) -> Option<Sidecar> {
     (sidecar.format == 1).then_some(sidecar)
 }
 
-/// Writes the ids down for the file as it is now, unless it is not the one that was opened: the ids of that one say nothing of another
-/// file that was put in its place. Where that fails, the next start begins anew.
+/// Writes the ids for the file as it is now, unless it is not the one that was opened: the ids do not apply to a file
+/// that replaced it. On failure, the next start begins with new ids.
 pub(super) fn persist(path: &Path, opened: Option<FileId>, versions: &Versions) {
     let Some(file) = fingerprint(path) else {
         return;

@@ -1,6 +1,6 @@
-//! The engine's own parse tree of a statement, read into the names that a result depends on.
+//! The engine's parse tree of a statement, reduced to the names that a result depends on.
 //!
-//! A list of accepted node kinds: a tree that holds another kind is not understood, and its result is not kept.
+//! Only listed node kinds are accepted: a tree with any other kind is not understood, and its result is not stored.
 
 use std::collections::BTreeSet;
 
@@ -10,31 +10,31 @@ use serde_json::{Map, Value};
 /// Names of a statement, in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
-    /// Names that stand for a table: a base table, a view, or something outside of the database.
+    /// Tables: base tables, views, or something outside of the database.
     pub(super) tables: BTreeSet<Table>,
-    /// Functions and operators; those that stand for a table are not among them.
+    /// Functions and operators, without table functions.
     pub(super) calls: BTreeSet<String>,
-    /// Functions that stand for a table.
+    /// Table functions.
     pub(super) table_calls: BTreeSet<Table>,
-    /// Columns, each part of a qualified one.
+    /// Columns; each part of a qualified name.
     pub(super) columns: BTreeSet<String>,
-    /// Types by their names.
+    /// Types by name.
     pub(super) types: BTreeSet<String>,
     /// Literals.
     pub(super) texts: BTreeSet<String>,
-    /// Calls of a text that is not read as a tree; types are among them.
+    /// Calls in a text that is not parsed as a tree; they include types.
     pub(super) loose_calls: BTreeSet<String>,
     /// Named subqueries.
     pub(super) subqueries: BTreeSet<String>,
-    /// Rows are drawn by lot.
+    /// `true` if rows are sampled.
     pub(super) is_sampled: bool,
-    /// The catalog is shown: DESCRIBE, SHOW, SUMMARIZE.
+    /// `true` for DESCRIBE, SHOW and SUMMARIZE, which show the catalog.
     pub(super) is_shown: bool,
-    /// PIVOT: its columns follow from rows.
+    /// `true` for PIVOT, whose columns depend on rows.
     pub(super) is_pivoted: bool,
 }
 
-/// A table, or a function that stands for one, as it is named; empty parts are not given.
+/// A table or table function as it is named; missing parts are empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Table {
     pub(super) catalog: String,
@@ -42,16 +42,16 @@ pub(super) struct Table {
     pub(super) name: String,
 }
 
-/// Reasons why there is no tree.
+/// Reason why there is no tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoTree {
     /// The engine has no `json_serialize_sql`.
     Unavailable,
-    /// It is no single SELECT, or holds something that is not on the list.
+    /// The text is not a single SELECT, or contains something that is not listed.
     NotUnderstood,
 }
 
-/// Classes of expressions whose meaning follows from their children.
+/// Classes of expressions whose meaning depends on their children only.
 const EXPRESSIONS: &[&str] = &[
     "BETWEEN",
     "CASE",
@@ -101,7 +101,7 @@ const KINDS: &[&str] = &[
     "UNBOUND_TYPE_INFO",
 ];
 
-/// Reads the names of one SELECT. Asks the engine's parser; nothing runs.
+/// Returns the names of one SELECT. Calls the engine's parser; nothing runs.
 pub(super) fn names(connection: &Connection, sql: &str) -> Result<Names, NoTree> {
     let text = serialize(connection, sql)?;
     let tree: Value = serde_json::from_str(&text).map_err(|_| NoTree::NotUnderstood)?;
@@ -114,7 +114,7 @@ pub(super) fn names(connection: &Connection, sql: &str) -> Result<Names, NoTree>
     Ok(names)
 }
 
-/// Number of statements of a text, if the engine can read all of them as SELECT.
+/// Returns the number of statements of a text, if the engine can parse all of them as SELECT.
 pub(super) fn count_of_selects(connection: &Connection, sql: &str) -> Option<usize> {
     let tree: Value = serde_json::from_str(&serialize(connection, sql).ok()?).ok()?;
     Some(tree.get("statements")?.as_array()?.len())
@@ -143,11 +143,11 @@ impl Names {
         let is_known = match (node.get("class"), node.get("type")) {
             (Some(class), _) => is_one_of(class, EXPRESSIONS),
             (None, Some(kind @ Value::String(_))) => is_one_of(kind, KINDS),
-            // a constant beside its type, a type, or a plain record
+            // a constant with its type, a type, or a plain record
             (None, _) => true,
         };
         let is_set = |name: &str| node.get(name).is_some_and(|value| !value.is_null());
-        // a state of the past
+        // `at_clause`: a past state of the data
         if !is_known || is_set("at_clause") {
             return Err(NoTree::NotUnderstood);
         }
@@ -160,7 +160,7 @@ impl Names {
             "constant" => add_texts(node.get("value"), &mut self.texts),
             _ => {}
         }
-        // its offset from UTC is that of the current date, in whatever it is cast from and to
+        // its offset from UTC is that of the current date, whatever it is cast from and to
         if ["id", "name"]
             .iter()
             .any(|part| ["time with time zone", "timetz"].contains(&text_of(node, part).as_str()))
@@ -184,7 +184,7 @@ impl Names {
                     schema: text_of(call, "schema"),
                     name: text_of(call, "function_name"),
                 });
-                // it is no call of the scalar function of that name
+                // not a call of the scalar function of that name
                 call.values().try_for_each(|value| self.read(value))?;
             }
             "join" => add_texts(node.get("using_columns"), &mut self.columns),
@@ -208,7 +208,7 @@ impl Names {
     }
 }
 
-/// Adds every text inside of a value.
+/// Adds every text inside a value.
 fn add_texts(value: Option<&Value>, texts: &mut BTreeSet<String>) {
     match value {
         Some(Value::String(text)) => {

@@ -1,4 +1,4 @@
-//! Which state the data is in: one id for everything, and one for each table that was written since.
+//! State of the data: one id for everything, and one for each table that was written since.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,14 +15,14 @@ pub(super) struct Versions {
     written: AtomicBool,
 }
 
-/// The ids. A table that is not named has the id of everything.
+/// Ids of the data. A table that is not listed has the id of everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ids {
     pub(super) everything: String,
     pub(super) tables: BTreeMap<String, String>,
 }
 
-/// While it lives, nothing that its scope covers is kept or looked up.
+/// Guard of a write: until dropped, nothing in its scope is stored or looked up.
 pub(super) struct Writing<'a> {
     versions: &'a Versions,
     seat: u64,
@@ -52,7 +52,7 @@ impl Versions {
         self.written.load(Ordering::Acquire)
     }
 
-    /// The text that stands for the state of these tables, or of all. `None` while one of them is written.
+    /// Returns the text that identifies the state of these tables, or of all; `None` while one of them is written.
     pub(super) fn token(&self, tables: Option<&[String]>) -> Option<String> {
         let writing = self.writing.lock();
         let touched = |(_, scope): &(u64, Scope)| match (scope, tables) {
@@ -73,7 +73,7 @@ impl Versions {
         Some(token)
     }
 
-    /// A write begins: what was computed before is out of reach from now on, and nothing is kept until it ends.
+    /// Begins a write: earlier results become unreachable, and nothing is stored until it ends.
     pub(super) fn begin(&self, scope: Scope) -> Writing<'_> {
         self.written.store(true, Ordering::Release);
         let writing = self.hold_scope(scope.clone());
@@ -92,7 +92,7 @@ impl Versions {
         writing
     }
 
-    /// Nothing is kept or looked up while this lives; the data stays as it is.
+    /// Prevents storing and lookups until the guard is dropped; the data does not change.
     pub(super) fn hold(&self) -> Writing<'_> {
         self.hold_scope(Scope::Everything)
     }

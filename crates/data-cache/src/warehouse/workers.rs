@@ -13,7 +13,7 @@ use crate::error::Error;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// Dropped, it waits until every connection is closed.
+/// Connections with their threads. Dropping it waits until every connection is closed.
 pub(super) struct Workers {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -22,14 +22,14 @@ pub(super) struct Workers {
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
-    /// One for each thread; empty once it is closed.
+    /// One per thread; `None` once it is closed.
     connections: Vec<Mutex<Option<Connection>>>,
 }
 
 struct Queue {
     jobs: VecDeque<Job>,
     is_closed: bool,
-    /// By thread: its connection takes no jobs any more.
+    /// By thread: `true` if its connection takes no more jobs.
     retired: Vec<bool>,
 }
 
@@ -87,7 +87,7 @@ impl Workers {
     }
 
     /// Runs `work` on every connection, one after the other, on this thread; waits for the jobs that run on them. An
-    /// error on the first one is the caller's; a later connection that fails takes no jobs any more.
+    /// error on the first connection is returned; a later connection that fails takes no more jobs.
     pub(super) fn on_every_connection(
         &self,
         mut work: impl FnMut(&Connection) -> Result<(), Error>,
@@ -142,7 +142,7 @@ impl Shared {
         drop(self.connections[index].lock().take());
     }
 
-    /// Waits for a job; `None` once there will be none for this thread.
+    /// Waits for a job; `None` once there are no more for this thread.
     fn next_job(&self, index: usize) -> Option<Job> {
         let mut queue = self.queue.lock();
         loop {

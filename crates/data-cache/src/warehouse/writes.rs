@@ -1,4 +1,4 @@
-//! Effects of statements on the data, as far as their text tells.
+//! Effects of statements on the data, as far as their text shows.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::sql::{self, Lexer, Token};
 /// Tables that a batch may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Rows of these tables; names in lower case, without schema.
+    /// Rows of these tables; lower-case names without schema.
     Tables(BTreeSet<String>),
     Everything,
 }
@@ -35,7 +35,7 @@ const READS: &[&str] = &[
     "SUMMARIZE",
     "EXPLAIN",
 ];
-/// First words of statements that hold for one connection only.
+/// First words of statements that affect one connection only.
 const SESSION: &[&str] = &[
     "SET",
     "RESET",
@@ -67,7 +67,7 @@ const HARMLESS: &[&str] = &[
 
 /// First words of statements that change rows, and no definition of a table, view or function.
 const CHANGES_ROWS: &[&str] = &["INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE"];
-/// Words between CREATE and the kind of what is made.
+/// Words between CREATE and the kind of object.
 const CREATE_OPTIONS: &[&str] = &[
     "or",
     "replace",
@@ -80,13 +80,13 @@ const CREATE_OPTIONS: &[&str] = &[
     "recursive",
     "unique",
 ];
-/// Words of statements that write: behind the first word of a statement, it may write more than its target.
+/// Words of statements that write: after its first word, a statement with one of them may write more than its target.
 const WRITES: &[&str] = &[
     "insert", "update", "delete", "merge", "truncate", "create", "drop", "alter", "copy", "attach",
 ];
 
-/// Queries are one statement that reads. The engine is held to it as well: they run in a transaction that cannot write.
-/// A text that the lexer does not vouch for is left to the engine's parser.
+/// Fails unless the text is one statement that reads. The engine enforces that too, since queries run in a read-only
+/// transaction. A text that the lexer cannot separate is left to the engine's parser.
 pub(super) fn refuse_writes(statement: &str) -> Result<(), Error> {
     let is_one = sql::statements(statement).map_or(true, |statements| statements.len() == 1);
     let first = sql::first_word(statement);
@@ -101,8 +101,8 @@ pub(super) fn refuse_writes(statement: &str) -> Result<(), Error> {
     ))
 }
 
-/// Returns `true` for an EXPLAIN that runs something else than a query or a write: a transaction that cannot write takes settings,
-/// temporary tables and the end of itself, each of which holds for one connection.
+/// Returns `true` for an EXPLAIN that runs anything other than a query or a write: a read-only transaction accepts
+/// settings, temporary tables and its own end, each of which affects one connection.
 fn runs_for_one_connection(explain: &str) -> bool {
     let tokens = meaningful(explain);
     let is_one_of =
@@ -141,13 +141,13 @@ fn runs_for_one_connection(explain: &str) -> bool {
     false
 }
 
-/// Returns `true` for the first token of a query in parentheses; others begin the options of EXPLAIN.
+/// Returns `true` for the first token of a query in parentheses; any other token begins the options of EXPLAIN.
 fn begins_query(token: &Token<'_>) -> bool {
     *token == Token::Symbol("(") || READS.iter().any(|word| is_word(Some(token), word))
 }
 
-/// Returns the tables that a batch may change, as far as its text tells; fails for statements that would hold for one
-/// connection only.
+/// Returns the tables that a batch may change, as far as its text
+/// shows; fails for statements that would affect one connection only.
 pub(super) fn effects_of(batch: &str) -> Result<Effects, Error> {
     let statements = sql::statements(batch)
         .map_err(|_| Error::input("cannot tell the statements of this batch apart"))?;
@@ -188,7 +188,7 @@ pub(super) fn connection_only(statement: &str) -> Error {
     ))
 }
 
-/// Tokens that mean something.
+/// Returns the tokens other than whitespace and comments.
 fn meaningful(statement: &str) -> Vec<Token<'_>> {
     let tokens = Lexer::new(statement).filter_map(Result::ok);
     tokens
@@ -217,8 +217,8 @@ fn makes_temporary(tokens: &[Token<'_>]) -> bool {
         })
 }
 
-/// The one table whose rows this statement changes, if its text proves it: the forms below, to the word that follows the
-/// name, and no word of another write behind. Whether the name is a table is for the catalog to say.
+/// Returns the one table whose rows this statement changes, if its text proves it: one of the forms below, up to the
+/// word that follows the name, and no word of another write after it. The catalog decides if the name is a table.
 fn target(tokens: &[Token<'_>]) -> Option<String> {
     let (first, rest) = tokens.split_first()?;
     let is_write = |token: &Token<'_>| WRITES.iter().any(|word| is_word(Some(token), word));
@@ -263,7 +263,7 @@ fn target(tokens: &[Token<'_>]) -> Option<String> {
     is_known.then_some(name)
 }
 
-/// The last part of a name, in lower case, and the token behind it.
+/// Returns the last part of a name, in lower case, and the token after it.
 fn qualified_name<'t, 's>(mut tokens: &'t [Token<'s>]) -> Option<(String, Option<&'t Token<'s>>)> {
     loop {
         let (part, rest) = tokens.split_first()?;
