@@ -1,4 +1,4 @@
-//! The tier that machines share, compiled out.
+//! Stand-in for the shared tier if it is compiled out.
 
 use std::time::Instant;
 

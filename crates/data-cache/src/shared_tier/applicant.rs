@@ -1,7 +1,8 @@
-//! The way to a lease: asking for it, and waiting while another machine has it.
+//! Acquisition of a lease: requesting it, and waiting while another machine holds it.
 //!
-//! A store may let those who want one lease wait for each other (SeaweedFS: a second for each one before), while reads are
-//! quick. So one that is neither given nor refused soon is looked at, and whoever sees that another machine has it wants it no more.
+//! A store may serialize requests for one lease (SeaweedFS: one second for each earlier
+//! request) while reads are fast. A request that is neither granted nor rejected soon
+//! is therefore followed by a read, and abandoned if another machine holds the lease.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,42 +18,42 @@ use super::tier::{Asked, SharedTier, Unanswered};
 use crate::key::Key;
 use crate::pool::Lent;
 
-/// Refusals of a lease that nobody has; after one more the store is believed to give none.
+/// Maximum number of rejections of a lease that no machine holds; after one more, the store is assumed to grant none.
 const MAX_REFUSALS: u32 = 3;
-/// Time after which a lease that is neither given nor refused is looked at.
+/// Time after which a lease that is neither granted nor rejected is read.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// Pauses between two looks at another one's lease.
+/// Pauses between two reads of another machine's lease.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// End of an application.
+/// Outcome of an application.
 pub(super) enum Turn {
-    /// The lease is this machine's.
+    /// This machine holds the lease.
     Mine(Lease),
-    /// Another machine held it, and let go of it: the result is there, or nobody's.
+    /// Another machine held it and released it: the result is stored, or no machine computes it.
     Released,
-    /// It was not to be had in time, or the store does not answer.
+    /// The lease was not acquired in time, or the store does not respond.
     Alone,
 }
 
-/// A machine that wants to compute a result, for all.
+/// A machine that applies for the lease of a result.
 pub(super) struct Applicant<'a> {
     tier: &'a Arc<SharedTier>,
     name: String,
     owner: String,
     watched: Option<Watched>,
-    /// The lease that the store neither gave nor refused yet.
+    /// Request that the store has neither granted nor rejected yet.
     asked: Option<Asked<Option<Tag>>>,
     pause: Duration,
-    /// Times that the lease was refused though nobody has it.
+    /// Number of rejections although no machine holds the lease.
     refusals: u32,
-    /// Until it waits for another machine, the store has this time for all that it is asked.
+    /// Deadline for all responses of the store until this machine waits for another one; `None` after that.
     answered_by: Option<Instant>,
-    /// Its place among those who wait.
+    /// Registration as a waiting thread.
     place: Option<Lent>,
 }
 
-/// The lease of another machine, and the moment since which it is the same.
+/// The lease of another machine, and the time since which it is unchanged.
 struct Watched {
     note: Bytes,
     tag: Tag,
@@ -63,14 +64,14 @@ enum Looked {
     Absent,
     Mine(Tag),
     Others,
-    /// The one that held it let go of it, or died: another one has it now.
+    /// Its holder released it or died: another machine holds it now.
     Passed,
 }
 
 enum Taken {
     Mine(Tag),
     Refused,
-    /// Neither is known yet.
+    /// Neither granted nor rejected yet.
     Open,
 }
 
@@ -89,7 +90,7 @@ impl<'a> Applicant<'a> {
         }
     }
 
-    /// Takes the lease, or waits until its holder lets go of it or dies, while somebody wants the result and until `deadline`.
+    /// Takes the lease, or waits until its holder releases it or dies, while the result is wanted and until `deadline`.
     pub(super) fn apply(&mut self, deadline: Instant, question: &Question<'_>) -> Turn {
         while (question.is_wanted)() && Instant::now() < deadline {
             let is_over =
@@ -104,13 +105,13 @@ impl<'a> Applicant<'a> {
                 return Turn::Alone;
             }
             match self.look() {
-                // the answer to the first try was lost, or is late
+                // the response to the first try was lost, or is late
                 Ok(Looked::Mine(tag)) => return Turn::Mine(self.hold(tag)),
                 Ok(Looked::Others) => {}
                 Ok(Looked::Passed) => return Turn::Released,
                 Ok(Looked::Absent) if self.asked.is_some() => {}
                 Ok(Looked::Absent) if self.watched.take().is_some() => return Turn::Released,
-                // a conflict of writes, or its holder was quick
+                // a conflict of writes, or its holder was fast
                 Ok(Looked::Absent) if self.refusals < MAX_REFUSALS => {
                     self.refusals += 1;
                     return Turn::Released;
@@ -122,7 +123,7 @@ impl<'a> Applicant<'a> {
         Turn::Alone
     }
 
-    /// Takes a lease that nobody has, or the one of another machine that is watched.
+    /// Takes a lease that no machine holds, or the watched lease of another machine.
     fn take(&mut self) -> Result<Taken, Unanswered> {
         let asked = match self.asked.take() {
             Some(asked) => asked,
@@ -138,7 +139,7 @@ impl<'a> Applicant<'a> {
         })
     }
 
-    /// Asks for it. If it is given when nobody wants it any more, it is given back.
+    /// Requests the lease. If it is granted when it is no longer wanted, it is released.
     fn ask(&self) -> Result<Asked<Option<Tag>>, Unanswered> {
         let expected = self.watched.as_ref().map(|lease| lease.tag.clone());
         let (name, unwanted) = (self.name.clone(), self.name.clone());
@@ -172,7 +173,8 @@ impl<'a> Applicant<'a> {
             Seen::Found(note, tag) if is_of(&note, &self.owner) => Looked::Mine(tag),
             Seen::Found(note, tag) => {
                 if self.asked.take().is_some() {
-                    // a write under way that still succeeds is given back, so it must not look like the next request's
+                    // a pending write that still succeeds is released, so
+                    // its owner must differ from that of the next request
                     self.owner = random_hex();
                 }
                 let since = self.tier.now();
@@ -189,7 +191,8 @@ impl<'a> Applicant<'a> {
         })
     }
 
-    /// Takes the answer to the lease that came while a look was not answered. If none came in time, the write failed as well.
+    /// Takes the response to the lease request that arrived while a read
+    /// got no response. If there is none, the request failed as well.
     fn last_answer(&mut self) -> Result<Looked, Unanswered> {
         let asked = self.asked.take().ok_or(Unanswered)?;
         match asked.answer_within(self.tier, Duration::ZERO)? {
@@ -198,13 +201,13 @@ impl<'a> Applicant<'a> {
         }
     }
 
-    /// Moment by which the store has to answer.
+    /// Deadline for the next response of the store.
     pub(super) fn answered_by(&self) -> Instant {
         self.answered_by
             .unwrap_or_else(|| Instant::now() + self.tier.patience)
     }
 
-    /// Sleeps for longer each time, and not as long as others do. Returns `false` if too many wait.
+    /// Sleeps, longer each time and with jitter. Returns `false` if too many threads wait.
     fn sleep(&mut self, deadline: Instant, question: &Question<'_>) -> bool {
         if self.place.is_none() {
             self.place = (question.wait)();

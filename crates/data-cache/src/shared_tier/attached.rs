@@ -1,4 +1,4 @@
-//! The tier of one cache, once it has one.
+//! The shared tier of one cache, once it is set.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -13,12 +13,12 @@ impl Attached {
         self.0.get()
     }
 
-    /// Returns `false` if there is one already.
+    /// Sets the tier; returns `false` if there is one already.
     pub(crate) fn set(&self, tier: Arc<SharedTier>) -> bool {
         self.0.set(tier).is_ok()
     }
 
-    /// Waits until nothing is to be written; says whether that is so.
+    /// Waits until no writes are pending; returns `false` on timeout.
     pub(crate) fn wait_idle(&self, deadline: Instant) -> bool {
         self.0.get().is_none_or(|tier| tier.wait_idle(deadline))
     }

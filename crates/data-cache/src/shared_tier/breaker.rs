@@ -1,23 +1,23 @@
-//! A store that fails is not waited for.
+//! Circuit breaker: a store that fails is not waited for.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Time between two probes of a store that failed.
+/// Interval between two probes of a store that failed.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
-/// A probe that did not end within this time is taken for lost.
+/// Time after which a probe without an outcome counts as lost.
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
 
-/// The moment at which a probe is due, while the store is not asked.
+/// Time at which the next probe is due; `None` while the store may be called.
 #[derive(Default)]
 pub(super) struct Breaker(Mutex<Option<Instant>>);
 
-/// Permission to ask the store.
+/// Permission to call the store.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Permit {
     Ask,
-    /// Do not ask, but have it probed in the background.
+    /// Do not call it, but probe it in the background.
     Probe,
     Refused,
 }
@@ -35,11 +35,11 @@ impl Breaker {
         }
     }
 
-    /// Returns `true` if the store was asked until now.
+    /// Opens the breaker; returns `true` if it was closed.
     pub(super) fn failed(&self, now: Instant, pause: Duration) -> bool {
         let mut due = self.0.lock();
         let was_closed = due.is_none();
-        // what was asked before the first failure fails later, and postpones nothing
+        // calls that began before the first failure fail later, and postpone nothing
         due.get_or_insert(now + pause);
         was_closed
     }
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(breaker.permit(start), Permit::Refused);
         assert_eq!(breaker.permit(start + PAUSE), Permit::Probe);
         assert_eq!(breaker.permit(start + PAUSE), Permit::Refused);
-        // a late failure of an earlier question starts no second probe
+        // a late failure of an earlier call starts no second probe
         assert!(!breaker.failed(start + PAUSE, PAUSE));
         assert_eq!(breaker.permit(start + 3 * PAUSE), Permit::Refused);
         breaker.probed(false, start + PAUSE, PAUSE);

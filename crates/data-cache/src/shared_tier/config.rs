@@ -1,4 +1,4 @@
-//! Settings of the tier.
+//! Settings of the shared tier.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use super::frame::Seal;
 use crate::config::{check_bucket, without_secrets};
 use crate::error::Error;
 
-/// The shortest key that is taken.
+/// Minimum length of a key.
 const MIN_KEY_BYTES: usize = 16;
-/// Results that took less time to compute than this are not written.
+/// Minimum compute time of results that are written.
 const MIN_COMPUTE: Duration = Duration::from_millis(200);
 
-/// Time for which a lease that nobody renews keeps others from computing.
+/// Time for which a lease that is not renewed keeps other machines from computing.
 const LEASE: Duration = Duration::from_secs(5);
-/// Interval between two looks at the epoch.
+/// Interval between two reads of the epoch.
 const POLL: Duration = Duration::from_secs(2);
-/// A lookup waits no longer for the store.
+/// Maximum time that a lookup waits for the store.
 const PATIENCE: Duration = Duration::from_secs(2);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 const LONGEST_LEASE: Duration = Duration::from_secs(60);
 
-/// The bucket that machines share results through, and the key that proves who wrote them.
+/// Options for the bucket through which machines share results, and the key that authenticates their writers.
 ///
 /// ```
 /// use data_cache::SharedConfig;
@@ -46,8 +46,8 @@ pub struct SharedConfig {
 }
 
 impl SharedConfig {
-    /// A bucket of S3. Region, endpoint and credentials that are not set are those of `AWS_REGION`, `AWS_ENDPOINT_URL`,
-    /// `AWS_ACCESS_KEY_ID` and the like, or of the machine's role.
+    /// Creates options for an S3 bucket. Region, endpoint and credentials that are unset come from `AWS_REGION`,
+    /// `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and the like, or from the machine's role.
     pub fn s3(bucket: impl Into<String>) -> Self {
         Self {
             bucket: bucket.into(),
@@ -65,14 +65,14 @@ impl SharedConfig {
         }
     }
 
-    /// Sets the first part of the names of objects; `data-cache` unless set.
+    /// Sets the first part of object names; default `data-cache`.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Sets the URL of a server that speaks S3's protocol.
+    /// Sets the URL of an S3-compatible server.
     #[must_use]
     pub fn endpoint(mut self, url: impl Into<String>) -> Self {
         self.endpoint = Some(url.into());
@@ -93,48 +93,49 @@ impl SharedConfig {
         self
     }
 
-    /// Sets the key of the seal, at least 16 bytes, the same on all machines. An object that was sealed with another one is a
-    /// miss.
+    /// Sets the authentication key: at least 16 bytes, the same on
+    /// all machines. An object sealed with another key is a miss.
     #[must_use]
     pub fn key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.key = Some(key.as_ref().to_vec());
         self
     }
 
-    /// Takes objects that anybody who can write to the bucket may have written: they decide what is answered.
+    /// Accepts objects without authentication: anyone who can write to the bucket decides which results are returned.
     #[must_use]
     pub fn unauthenticated(mut self) -> Self {
         self.is_unauthenticated = true;
         self
     }
 
-    /// Sets how long computing must take for the result to be shared; 200 ms unless set, since reading it takes 50 to 150.
-    /// Statements that took less of late, whatever their literals, are neither asked for nor written.
+    /// Sets the minimum compute time of shared results; default 200 ms, since reading one takes 50 to 150 ms.
+    /// Statements whose recent runs took less, whatever their literals, are neither looked up nor written.
     #[must_use]
     pub fn min_compute(mut self, min_compute: Duration) -> Self {
         self.min_compute = min_compute;
         self
     }
 
-    /// Sets for how long a machine that died while it computed keeps others waiting; 5 s unless set, 1 to 60 s are accepted.
+    /// Sets how long a machine that died during a computation
+    /// keeps others waiting; default 5 s, accepted are 1 to 60 s.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Shares also what `set`, `get_or_compute` and cached functions keep. Nothing but the application knows what such a result
-    /// follows from: all machines must mean the same by the same text or function and arguments. An invalidation on one machine
-    /// puts all of it out of reach on all, within 2 s and an answer of the bucket, 30 s at most; a machine that cannot see the
-    /// bucket for 30 s neither uses nor keeps such results. A `set` that replaces a result is seen by others once theirs expires
-    /// or is invalidated.
+    /// Also shares results of `set`, `get_or_compute` and cached functions. Only the application knows what such a
+    /// result depends on: the same text, or function and arguments, must mean the same on all machines. An invalidation
+    /// on one machine makes all of these results unreachable on all, within 2 s plus the response time of the bucket,
+    /// 30 s at most; a machine that cannot reach the bucket for 30 s neither uses nor stores such results. A `set` that
+    /// replaces a result is visible to other machines once their copy expires or is invalidated.
     #[must_use]
     pub fn computed(mut self) -> Self {
         self.is_computed_shared = true;
         self
     }
 
-    /// Sets the interval at which the epoch is looked at, so that tests need not wait.
+    /// Sets the interval between reads of the epoch, so that tests need not wait.
     #[cfg(feature = "testing")]
     #[doc(hidden)]
     #[must_use]
@@ -143,8 +144,8 @@ impl SharedConfig {
         self
     }
 
-    /// Sets how long a lookup waits for the bucket, and the time of each try in proportion, so that a busy machine decides nothing
-    /// in a test.
+    /// Sets how long a lookup waits for the bucket, and the time of each
+    /// try in proportion, so that a busy machine does not affect tests.
     #[cfg(feature = "testing")]
     #[doc(hidden)]
     #[must_use]

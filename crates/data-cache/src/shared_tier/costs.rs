@@ -1,4 +1,4 @@
-//! Time that computing took, for each kind of statement.
+//! Compute times by kind of statement.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,15 +6,16 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use twox_hash::XxHash3_128;
 
-/// Kinds that are remembered; at one more all are forgotten.
+/// Maximum number of kinds that are remembered; at one more, all are dropped.
 const MAX_KINDS: usize = 8192;
 
-/// The time of each kind: a statement without its literals, or a function. Tells what is worth asking other machines for.
+/// Compute time of each kind: a statement without its literals,
+/// or a function. Decides if asking other machines pays off.
 #[derive(Default)]
 pub(super) struct Costs(Mutex<HashMap<u128, Duration>>);
 
 impl Costs {
-    /// Remembers a run. Ten quick runs are forgotten over a slow one, and a slow one over ten quick ones.
+    /// Records a run. A slow run counts at once, and is forgotten over about ten quick ones.
     pub(super) fn learn(&self, kind: &str, compute: Duration) {
         let mut costs = self.0.lock();
         if costs.len() >= MAX_KINDS {
@@ -24,7 +25,7 @@ impl Costs {
         *cost = compute.max(*cost * 3 / 4);
     }
 
-    /// The time that runs of this kind took of late; `None` for one that is not known.
+    /// Returns the recent compute time of this kind; `None` if unknown.
     pub(super) fn of(&self, kind: &str) -> Option<Duration> {
         self.0.lock().get(&hash(kind)).copied()
     }

@@ -1,11 +1,11 @@
-//! The epoch: of results without a content id, those of the present one count.
+//! Epoch of results without a content id: only those of the current epoch are valid.
 //!
-//! A note in the bucket has a lineage, which is random, and a count. Both are part of the name of each such result, on every
-//! tier, so that whatever was computed under another lineage or count is out of reach at once, and nothing has to be found and
-//! removed. An invalidation adds one, on the condition that nobody did meanwhile. Machines look at the note every 2 s; one that
-//! has not seen it for 30 s uses and keeps no such result until it sees it again. So an invalidation holds on the machine that
-//! asked for it when the call returns, on others once they look: within 2 s and the time of an answer, and in any case within
-//! 30 s.
+//! A note in the bucket holds a random lineage and a count. Both are part of the key of each such result, on every
+//! tier, so that everything computed under another lineage or count is unreachable at once, and need not be found and
+//! removed. An invalidation increments the count, on the condition that no other machine did so meanwhile. Machines
+//! read the note every 2 s; one that has not read it for 30 s neither uses nor stores such results until it does. An
+//! invalidation thus takes effect on the machine that made it when the call returns, and on others once they read the
+//! note: within 2 s plus a response time, and in any case within 30 s.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -19,11 +19,11 @@ use super::store::{Failure, Operation, Seen, Store, Tag};
 use super::tier::{SharedTier, Unanswered};
 use crate::error::Error;
 
-/// A look that is older tells nothing.
+/// Maximum age of the last read of the epoch.
 const MAX_BLIND: Duration = Duration::from_secs(30);
-/// Lineages that are remembered.
+/// Number of past lineages that are remembered.
 const MAX_PAST: usize = 16;
-/// Tries of an invalidation, while other machines invalidate too.
+/// Number of tries of an invalidation while other machines invalidate too.
 const BUMPS: usize = 3;
 const NOTE: &str = "epoch";
 
@@ -31,7 +31,8 @@ const NOTE: &str = "epoch";
 struct Epoch {
     lineage: String,
     count: u64,
-    /// Another one after each invalidation, so that none counts up to an epoch that was there before a copy was restored.
+    /// Changes with each invalidation, so that counting never
+    /// arrives at an epoch that existed before a copy was restored.
     salt: String,
 }
 
@@ -68,13 +69,13 @@ impl Epoch {
     }
 }
 
-/// Use of results without a content id.
+/// Current use of results without a content id.
 pub(crate) enum Standing {
-    /// They are shared, under names with this text.
+    /// Shared, under keys that contain this text.
     Epoch(String),
-    /// None is used or kept.
+    /// Neither used nor stored.
     Unknown,
-    /// They stay on this machine: nobody asked for more, or the store cannot.
+    /// Kept on this machine: sharing them is not configured, or the store cannot do it.
     Local,
 }
 
@@ -82,24 +83,24 @@ pub(crate) enum Standing {
 #[derive(Default)]
 pub(super) struct Epochs {
     state: Mutex<State>,
-    /// A look ended.
+    /// Notified when a read has ended.
     looked: Condvar,
-    /// A look is due.
+    /// Notified when a read is due.
     due: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     known: Option<(Epoch, Tag)>,
-    /// Start of the last look that was answered.
+    /// Start of the last read that succeeded.
     seen_at: Option<Instant>,
-    /// Invalidations of this machine that were to be made up for, and how many of them were.
+    /// Number of invalidations that this machine has to write later, and how many of them are done.
     owed: u64,
     paid: u64,
-    /// Lineages that were left. One that comes back is of an older copy of the bucket.
+    /// Abandoned lineages. One that reappears comes from an older copy of the bucket.
     past: VecDeque<String>,
     has_looked: bool,
-    /// The store ignores conditions.
+    /// `true` if the store ignores conditions.
     is_refused: bool,
     is_reported: bool,
 }
@@ -109,7 +110,7 @@ impl State {
         self.owed > self.paid
     }
 
-    /// Takes what a look that began at that moment found, unless more is known by now.
+    /// Takes the result of a read that began at `at`, unless a later read found another lineage.
     fn see(&mut self, found: Epoch, tag: Tag, at: Instant) {
         let is_late = self.seen_at.is_some_and(|seen_at| at < seen_at);
         let is_other = |(known, _): &(Epoch, Tag)| known.lineage != found.lineage;
@@ -118,7 +119,8 @@ impl State {
         }
     }
 
-    /// Takes one that was there after that moment, unless a later one of its lineage is known, or that was left meanwhile.
+    /// Takes an epoch that existed after `at`, unless a later count
+    /// of its lineage is known, or its lineage was abandoned.
     fn take(&mut self, found: Epoch, tag: Tag, at: Instant) {
         if self.past.contains(&found.lineage) {
             return;
@@ -140,7 +142,7 @@ impl State {
         self.seen_at = self.seen_at.max(Some(at));
     }
 
-    /// Takes what is known of the store's conditions. What was invalidated while they were ignored is made up for.
+    /// Records if the store heeds conditions. An invalidation is owed for the time in which it ignored them.
     fn judge(&mut self, is_heeded: bool) {
         if self.is_refused && is_heeded {
             self.owed += 1;
@@ -155,7 +157,7 @@ impl State {
 }
 
 impl Epochs {
-    /// The state of things; waits for the first look, as long as a lookup may.
+    /// Returns the current use; waits for the first read, at most `patience`.
     pub(super) fn standing(&self, now: Instant, patience: Duration) -> Standing {
         let mut state = self.state.lock();
         let deadline = Instant::now() + patience;
@@ -174,13 +176,13 @@ impl Epochs {
         }
     }
 
-    /// The lineage and count, if they are known.
+    /// Returns lineage and count, if known.
     pub(super) fn text(&self) -> Option<String> {
         let state = self.state.lock();
         state.known.as_ref().map(|(epoch, _)| epoch.text())
     }
 
-    /// From here on nothing is used, until an invalidation is written.
+    /// Stops the use of shared results until an invalidation is written.
     pub(super) fn owe(&self) {
         self.state.lock().owed += 1;
         self.due.notify_all();
@@ -194,14 +196,14 @@ impl Epochs {
         self.state.lock().owed
     }
 
-    /// Takes an epoch that is younger than the invalidations that were owed.
+    /// Takes an epoch that is later than the owed invalidations.
     fn pay(&self, written: Epoch, tag: Tag, at: Instant, owed: u64) {
         let mut state = self.state.lock();
         state.take(written, tag, at);
         state.paid = state.paid.max(owed);
     }
 
-    /// Returns `true` if what was invalidated since may count under this epoch.
+    /// Returns `true` if results that were invalidated since may be valid under this epoch.
     fn went_back(&self, found: &Epoch) -> bool {
         let state = self.state.lock();
         let is_before = state
@@ -217,7 +219,7 @@ impl Epochs {
     }
 }
 
-/// Looks at the epoch for as long as there is the tier.
+/// Reads the epoch periodically, for as long as the tier exists.
 pub(super) fn follow(tier: &Arc<SharedTier>, interval: Duration) {
     let (tier, epochs) = (Arc::downgrade(tier), tier.epochs.clone());
     let named = std::thread::Builder::new().name("data-cache".to_owned());
@@ -236,13 +238,13 @@ pub(super) fn follow(tier: &Arc<SharedTier>, interval: Duration) {
 }
 
 impl SharedTier {
-    /// One look. The thread has nothing else to do, so that the store is asked though it failed a moment ago.
+    /// Reads the epoch once. The thread has nothing else to do, so the store is called even if it failed a moment ago.
     fn look_at_epoch(self: &Arc<Self>) {
         let is_conditional = self.is_conditional(Instant::now() + self.patience);
         if let Some(is_heeded) = is_conditional {
             self.epochs.state.lock().judge(is_heeded);
         }
-        // a machine that may not write sees what others write
+        // a machine that may not write uses what others write
         let may_look = is_conditional.unwrap_or_else(|| self.writes.are_denied());
         if may_look && let Err(failure) = self.try_look() {
             self.failed(&failure, Operation::Look);
@@ -268,7 +270,7 @@ impl SharedTier {
             Seen::Absent => self.begin(None, at)?,
             Seen::Found(note, tag) => match self.open_epoch(&note) {
                 None => self.refuse_epoch(),
-                // somebody put an older copy of the bucket in place
+                // an older copy of the bucket was restored
                 Some(found) if self.epochs.went_back(&found) => self.begin(Some(&tag), at)?,
                 Some(found) => self.epochs.see(found, tag, at),
             },
@@ -279,7 +281,7 @@ impl SharedTier {
         Ok(())
     }
 
-    /// Writes a lineage that nobody has used. Another machine may be first: the next look sees its own.
+    /// Writes a new lineage. If another machine was first, takes that machine's epoch.
     fn begin(&self, expected: Option<&Tag>, at: Instant) -> Result<(), Failure> {
         if self.writes.are_denied() {
             return Ok(());
@@ -296,7 +298,7 @@ impl SharedTier {
             None => match self.store.look(NOTE, None)? {
                 Seen::Found(note, tag) => match self.open_epoch(&note) {
                     None => self.refuse_epoch(),
-                    // an older copy once more: the next look finds it
+                    // an older copy again: the next read finds it
                     Some(found) if self.epochs.went_back(&found) => {}
                     Some(found) => self.epochs.see(found, tag, at),
                 },
@@ -306,7 +308,7 @@ impl SharedTier {
         Ok(())
     }
 
-    /// Puts all results without a content id out of reach of every machine; on this one when the call returns.
+    /// Makes all results without a content id unreachable on every machine; on this one when the call returns.
     pub(crate) fn invalidate_computed(self: &Arc<Self>) -> Result<(), Error> {
         if matches!(self.standing(), Standing::Local) {
             return Ok(());
@@ -337,12 +339,12 @@ impl SharedTier {
                         self.refuse_epoch();
                         return Err(Failure::new("the epoch is not ours"));
                     };
-                    // an older copy of the bucket: counts behind it were there before
+                    // an older copy of the bucket: the counts that follow existed before
                     if self.epochs.went_back(&found) {
                         first.get_or_insert(found);
                         (Epoch::first(), Some(tag))
                     } else if first.as_ref().is_some_and(|first| *first != found) {
-                        // another machine invalidated since this one looked first
+                        // another machine invalidated since the first read
                         self.epochs.pay(found, tag, at, owed);
                         return Ok(());
                     } else {

@@ -1,4 +1,4 @@
-//! Lookups with a limit, and the wait for a machine that computes.
+//! Lookups with a time limit, and the wait for a machine that computes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,17 +14,17 @@ use super::tier::{SharedTier, Unanswered};
 use crate::disk::decode;
 use crate::key::Key;
 
-/// A lookup waits no longer for another machine that computes; then it computes too.
+/// Maximum time that a lookup waits for another machine that computes; then this one computes too.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// End of a lookup.
+/// Outcome of a lookup.
 pub(crate) enum Joined {
     Found(Offer),
-    /// It is to be computed; with a lease, other machines wait for the result until that is dropped.
+    /// The caller has to compute it; with a lease, other machines wait for the result until the lease is dropped.
     Compute(Option<Lease>),
 }
 
-/// One lookup may look twice, and is counted once.
+/// Read within a lookup, which may read twice and is counted once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Look {
     First,
@@ -33,8 +33,8 @@ enum Look {
 }
 
 impl SharedTier {
-    /// Looks a result up. Where another machine computes it, waits for that one, for at most 30 s. The store itself is waited
-    /// for 2 s. Blocks.
+    /// Looks up a result. If another machine computes it, waits for that
+    /// machine, at most 30 s. Waits at most 2 s for the store itself. Blocks.
     pub(crate) fn join(self: &Arc<Self>, question: &Question<'_>) -> Joined {
         let cost = self.costs.of(question.kind);
         if cost.is_some_and(|cost| cost < self.min_compute) {
@@ -56,7 +56,7 @@ impl SharedTier {
         joined
     }
 
-    /// Looks a result up that nobody is to compute.
+    /// Looks up a result that is not computed on a miss.
     pub(crate) fn look_up(self: &Arc<Self>, question: &Question<'_>) -> Option<Offer> {
         if !self.may_ask() {
             count(&self.counters.skipped);
@@ -84,7 +84,7 @@ impl SharedTier {
         let mut applicant = Applicant::new(self, question.key, answered_by);
         loop {
             let (lease, by) = match applicant.apply(deadline, question) {
-                // it may have been computed since it was looked for
+                // the result may have been written since the lookup
                 Turn::Mine(lease) => (Some(lease), applicant.answered_by()),
                 Turn::Released => (None, applicant.answered_by()),
                 Turn::Alone => return Joined::Compute(None),

@@ -1,4 +1,4 @@
-//! One result as the bytes of one object.
+//! Encoding of a result as the bytes of an object.
 //!
 //! ```text
 //! 8 bytes   magic: format, and which kind of seal
@@ -22,24 +22,24 @@ const UNKEYED: &[u8; 8] = b"DCACHEu1";
 const LABEL: &[u8] = b"data-cache/shared/1";
 const HEAD: usize = 20;
 const SEAL: usize = 32;
-/// The name under which notes are sealed, which no result has.
+/// Name under which notes are sealed; no result has it.
 const NOTE: Key = Key::from_bytes([0; 32]);
-/// Metadata longer than this is not ours.
+/// Maximum size of metadata in bytes; longer metadata is invalid.
 const MAX_METADATA: usize = 4096;
 
-/// The proof that an object was written by one of us, under this name.
+/// Proof that an object was written by a machine with the key, under this name.
 pub(super) enum Seal {
     /// HMAC-SHA-256.
     Keyed(Box<Hmac<Sha256>>),
-    /// SHA-256: stops rot, not a forger.
+    /// SHA-256: detects bit rot, not forgery.
     Unkeyed,
 }
 
-/// A result's metadata. Neither its SQL nor its parameters leave the machine.
+/// Metadata of a result. Neither its SQL nor its parameters leave the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Head {
-    /// Seconds since 1970, by the clock of who computed it.
+    /// Seconds since 1970, by the clock of the machine that computed it.
     pub(super) created_at: u64,
     pub(super) ttl_seconds: u64,
     pub(super) compute_ms: u64,
@@ -48,7 +48,7 @@ pub(super) struct Head {
 }
 
 impl Seal {
-    /// A key of any length; callers check that it is long enough.
+    /// Creates a seal from a key of any length; callers check the minimum length.
     pub(super) fn keyed(key: &[u8]) -> Option<Self> {
         let mac = Hmac::new_from_slice(key).ok()?;
         Some(Self::Keyed(Box::new(mac)))
@@ -81,7 +81,7 @@ impl Seal {
         }
     }
 
-    /// The object of a result under this name; `None` if it cannot be written down.
+    /// Returns the object of a result under this name; `None` if it cannot be encoded.
     pub(super) fn close(&self, key: &Key, head: &Head, payload: &[u8]) -> Option<Vec<u8>> {
         let head = serde_json::to_vec(head).ok()?;
         let mut frame = Vec::with_capacity(HEAD + head.len() + payload.len() + SEAL);
@@ -95,18 +95,18 @@ impl Seal {
         Some(frame)
     }
 
-    /// A note with its seal behind it.
+    /// Returns a note followed by its seal.
     pub(super) fn close_note(&self, text: &[u8]) -> Vec<u8> {
         [text, &self.of(&NOTE, text)].concat()
     }
 
-    /// The text of a note that one of us wrote.
+    /// Returns the text of a note if its seal is valid.
     pub(super) fn open_note<'a>(&self, note: &'a [u8]) -> Option<&'a [u8]> {
         let (text, seal) = note.split_at_checked(note.len().checked_sub(SEAL)?)?;
         self.is_of(seal, &NOTE, text).then_some(text)
     }
 
-    /// The parts of an object that one of us wrote under this name, every byte of it as it was; `None` for any other.
+    /// Returns the parts of an object if it was sealed under this name and all of its bytes are unchanged.
     pub(super) fn open(&self, key: &Key, object: &Bytes) -> Option<(Head, Bytes)> {
         let frame_len = object.len().checked_sub(SEAL)?;
         let (frame, seal) = object.split_at_checked(frame_len)?;

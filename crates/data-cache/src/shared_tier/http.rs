@@ -1,4 +1,4 @@
-//! The HTTP client of the other crates as the one of `object_store`.
+//! Adapter of the HTTP client of the other crates, `ureq`, for `object_store`.
 
 use std::error::Error;
 use std::fmt;
@@ -16,14 +16,14 @@ use object_store::client::{
 
 use super::store::MAX_OBJECT_BYTES;
 
-/// Part of the limit of a lookup in which the head of an answer to a read is there, 900 ms: two tries fit into it.
+/// Fraction of a lookup's time limit in which the response head of a read must arrive: 900 ms, so that two tries fit.
 const READ: f64 = 0.45;
-/// Time for the whole of a try to write, as a multiple of it: 5 s.
+/// Time limit for one try to write, as a multiple of a lookup's time limit: 5 s.
 const WRITE: f64 = 2.5;
-/// Bytes of an object from which on its time is up to the network between, and says nothing about the store.
+/// Size of an object in bytes from which on its transfer time depends on the network, and says nothing about the store.
 const LARGE: u64 = 1 << 20;
 
-/// An object is too large for the time that it has.
+/// The object cannot be transferred within its timeout.
 #[derive(Debug)]
 struct TooLarge(u64, ureq::Error);
 
@@ -36,13 +36,13 @@ impl fmt::Display for TooLarge {
 
 impl Error for TooLarge {}
 
-/// Returns `true` if the store answers, but an object was too large for its time.
+/// Returns `true` if the store responds, but an object could not be transferred within its timeout.
 pub(super) fn is_too_large(error: &(dyn Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| (*error).source())
         .any(|error| error.is::<TooLarge>())
 }
 
-/// Makes clients for a store that a lookup waits for this long.
+/// Creates clients for a store; holds the time limit of a lookup.
 #[derive(Debug)]
 pub(super) struct Connector(pub(super) Duration);
 
@@ -61,7 +61,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Blocks: it runs on threads of the tier, each with a runtime that has nothing else to do.
+/// A blocking client. It runs on threads of the tier, each with a runtime that has no other work.
 #[derive(Debug)]
 struct Client {
     agent: ureq::Agent,
@@ -92,7 +92,7 @@ impl HttpService for Client {
             .run(request.build())
             .map_err(|error| failure(error, sent))?;
         let (parts, mut body) = answer.into_parts();
-        // the declared length is all that is asked of an object that is too large
+        // of an object that is too large, only the declared length is needed
         let length = body.content_length().unwrap_or(0);
         let is_too_large = length > MAX_OBJECT_BYTES;
         let bytes = match is_too_large {
@@ -107,11 +107,11 @@ impl HttpService for Client {
     }
 }
 
-/// The failure of a try with a body of this length.
+/// Converts the failure of a try with a body of this length.
 fn failure(error: ureq::Error, bytes: u64) -> HttpError {
     use ureq::Error as E;
     if bytes >= LARGE && matches!(error, E::Timeout(_)) {
-        // a kind that is not tried again
+        // a kind that is not retried
         return HttpError::new(HttpErrorKind::Unknown, TooLarge(bytes, error));
     }
     let kind = match &error {

@@ -1,8 +1,9 @@
-//! Leases: of machines that miss one result, one computes it.
+//! Leases: of the machines that miss one result, one computes it.
 //!
-//! A lease is a note beside the results, made only if there is none. Its holder changes it three times within its time; whoever
-//! watches it takes it over once it stayed the same for that time by the watcher's own clock, so that nobody compares clocks. It
-//! saves work and protects nothing: two that hold it compute the same result twice.
+//! A lease is a note beside the results, created only if there is none. Its holder changes it
+//! three times within its duration. A machine that watches it takes it over once it stayed
+//! unchanged for that duration by the watcher's own clock, so that clocks are never compared.
+//! A lease saves work and protects nothing: two holders compute the same result twice.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,12 +15,12 @@ use super::stats::count;
 use super::store::{Operation, Seen, Tag};
 use super::tier::{Asked, SharedTier, Unanswered};
 
-/// Changes within the time of a lease.
+/// Number of renewals within the duration of a lease.
 const BEATS: u32 = 3;
-/// A lease is not kept for longer; a query runs for ten minutes at most.
+/// Maximum time that a lease is held; a query runs for at most ten minutes.
 const MAX_HELD: Duration = Duration::from_secs(600);
 
-/// The duty to compute a result for all machines. Dropped once the result is written, or is not to be.
+/// Duty to compute a result for all machines. Dropped once the result is written, or will not be.
 pub(crate) struct Lease(Arc<Held>);
 
 struct Held {
@@ -27,12 +28,12 @@ struct Held {
     owner: String,
     is_dropped: Mutex<bool>,
     dropped: Condvar,
-    /// The answer that is not there yet, though the lease is: it is wanted.
+    /// Response that is pending although the lease was granted; kept so that the lease is not released as unwanted.
     _asked: Option<Mutex<Asked<Option<Tag>>>>,
 }
 
 impl Lease {
-    /// Holds a lease that the store gave, whose answer may be under way still.
+    /// Holds a lease that the store granted; the response to its request may be pending.
     pub(super) fn hold(
         tier: &Arc<SharedTier>,
         name: String,
@@ -63,7 +64,7 @@ impl Drop for Lease {
 }
 
 impl Held {
-    /// Waits until the lease is dropped, at most this long; says if it is.
+    /// Waits up to `limit` until the lease is dropped; returns `true` if it is.
     fn is_dropped_within(&self, limit: Duration) -> bool {
         let mut is_dropped = self.is_dropped.lock();
         let deadline = Instant::now() + limit;
@@ -80,7 +81,7 @@ impl Held {
     }
 }
 
-/// Keeps a lease until it is dropped, then removes it. One that is lost is left alone.
+/// Renews a lease until it is dropped, then removes it. A lost lease is left alone.
 fn keep(tier: &Arc<SharedTier>, held: &Held, mut tag: Tag) {
     let pause = tier.lease / BEATS;
     let beats = MAX_HELD.as_millis() / pause.as_millis().max(1);
@@ -96,7 +97,7 @@ fn keep(tier: &Arc<SharedTier>, held: &Held, mut tag: Tag) {
                 if let Some(tag) = store.write_if(&name, note(&owner, beat), Some(&known))? {
                     return Ok(Some(tag));
                 }
-                // either the answer to the first try was lost, or the lease is
+                // either the response to the first try was lost, or the lease was
                 Ok(match store.look(&name, None)? {
                     Seen::Found(note, tag) if is_of(&note, &owner) => Some(tag),
                     _ => None,
@@ -111,20 +112,20 @@ fn keep(tier: &Arc<SharedTier>, held: &Held, mut tag: Tag) {
                 tracing::debug!(target: "data_cache", name, effect = "another machine computes it too", "shared_lease_lost");
                 return;
             }
-            // the lease may still be ours: the next beat asks again
+            // the lease may still be held by this machine: the next beat tries again
             Err(Unanswered) => {}
         }
     }
 }
 
-/// Removes a lease. Others wait for it, so that a store that failed a moment ago is asked too.
+/// Removes a lease. Others wait for that, so the store is called even if it failed a moment ago.
 fn release(tier: &SharedTier, name: &str) {
     if let Err(failure) = tier.store.remove(name) {
         tier.failed(&failure, Operation::Lease);
     }
 }
 
-/// The bytes of a lease: its holder, and a number that makes each write another one.
+/// Returns the bytes of a lease: its holder, and a number that makes each write different.
 pub(super) fn note(owner: &str, beat: u128) -> Bytes {
     format!("{owner} {beat}").into()
 }
@@ -133,7 +134,7 @@ pub(super) fn is_of(note: &[u8], name: &str) -> bool {
     owner(note) == Some(name.as_bytes())
 }
 
-/// The holder that a lease names; `None` in what is no lease of ours.
+/// Returns the holder of a lease; `None` if the bytes are not a lease.
 pub(super) fn owner(note: &[u8]) -> Option<&[u8]> {
     let end = note.iter().position(|byte| *byte == b' ')?;
     note.get(..end)

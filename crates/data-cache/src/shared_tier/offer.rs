@@ -15,19 +15,20 @@ use crate::disk::encode;
 use crate::key::Key;
 use crate::memory::retained_bytes;
 
-/// Results that wait to be replaced or removed; beyond them all are put out of reach.
+/// Maximum number of results that wait to be replaced or removed; beyond it, all shared ones are made unreachable.
 const MAX_REPLACED: usize = 4096;
 
-/// End of a write.
+/// Outcome of a write.
 enum Written {
     Done,
-    /// It is too large, or has no codec.
+    /// The result is too large, or has no codec.
     Unfit,
     Failed,
 }
 
 impl SharedTier {
-    /// Writes a result in the background, if it is worth it and not too much waits. The lease is let go of after that.
+    /// Writes a result in the background, if computing took long
+    /// enough and there is a free place. Then releases the lease.
     pub(crate) fn offer(
         self: &Arc<Self>,
         key: Key,
@@ -52,8 +53,8 @@ impl SharedTier {
         });
     }
 
-    /// Writes a result without a content id in the background, in place of the one that was there. If it cannot be written,
-    /// the older one must not be found any more: it is removed, or else all of them are put out of reach.
+    /// Replaces a result without a content id, in the background. If the new one cannot be written, the old one must
+    /// not be found any more: it is removed, or else all of them are made unreachable.
     pub(crate) fn replace(self: &Arc<Self>, key: Key, offer: Offer) {
         let bytes = retained_bytes(&offer.batches);
         let replacement = match self.place_for(bytes) {
@@ -68,7 +69,7 @@ impl SharedTier {
         };
         let mut replacing = self.replacing.lock();
         if let Some(next) = replacing.get_mut(&key) {
-            // one that waited is dropped, after the lock
+            // a replacement that was waiting is dropped after the lock is released
             let _late = next.replace(replacement);
             drop(replacing);
             return;
@@ -93,7 +94,7 @@ impl SharedTier {
 
     fn write_in_turn(&self, key: Key, first: Replacement) {
         let mut next = Some(first);
-        // each of them was set while the one before was written
+        // each one was set while the previous one was written
         while let Some(replacement) = next {
             let is_done = match replacement {
                 Replacement::By(offer, _place) => match self.write(&key, &offer) {
@@ -132,7 +133,7 @@ impl SharedTier {
         }
     }
 
-    /// Removes the result that others have; returns `true` if it is gone.
+    /// Removes the shared result; returns `true` on success.
     fn forget(&self, key: &Key) -> bool {
         let removed = self.store.forget(key);
         if let Err(failure) = &removed {

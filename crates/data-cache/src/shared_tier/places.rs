@@ -1,4 +1,4 @@
-//! Places of the results that wait to be written: their number and bytes are bounded.
+//! Places for the results that wait to be written, limited by number and bytes.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use parking_lot::Mutex;
 
 use super::question::Offer;
 
-/// Writes that wait or run; more are dropped.
+/// Maximum number of writes that wait or run; further ones are dropped.
 const MAX_WRITES: usize = 16;
-/// Bytes of the results that wait or are written; more are dropped.
+/// Maximum total size of the results that wait or are being written, in bytes; further ones are dropped.
 const MAX_WRITE_BYTES: u64 = 64 << 20;
 
 #[derive(Clone, Default)]
@@ -33,7 +33,7 @@ impl Places {
     }
 }
 
-/// A place among the writes, left even if the write panics.
+/// A place among the writes, freed on drop, also if the write panics.
 pub(super) struct Place {
     places: Places,
     bytes: u64,
@@ -47,10 +47,10 @@ impl Drop for Place {
     }
 }
 
-/// Fate of the result that others have, since another one was set.
+/// Replacement of a shared result after another one was set.
 pub(super) enum Replacement {
-    /// It is replaced by the one that was set, which has a place.
+    /// The result that was set, with its place, replaces the shared one.
     By(Offer, Place),
-    /// It is removed: there was no place for the one that was set.
+    /// The shared one is removed, since there was no place for the result that was set.
     Nothing,
 }

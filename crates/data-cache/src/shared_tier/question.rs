@@ -1,4 +1,4 @@
-//! Questions to the tier, and their answers.
+//! Lookups in the tier, and results.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use arrow::array::RecordBatch;
 use crate::key::Key;
 use crate::pool::Lent;
 
-/// A lookup, of a result that may be another machine's.
+/// A lookup of a result that another machine may have.
 pub(crate) struct Question<'a> {
     pub(crate) key: &'a Key,
     /// The statement without its literals, or the function.
     pub(crate) kind: &'a str,
-    /// Says of a creation time and a lifetime if the result is taken.
+    /// Returns `true` if a result with this creation time and TTL is accepted.
     pub(crate) is_fresh: &'a dyn Fn(u64, u64) -> bool,
-    /// Somebody waits for the answer.
+    /// Returns `true` while a caller waits for the result.
     pub(crate) is_wanted: &'a dyn Fn() -> bool,
-    /// Takes a place among those who wait for other machines; `None` if there is none.
+    /// Registers a thread that waits for other machines; `None` if too many wait.
     pub(crate) wait: &'a dyn Fn() -> Option<Lent>,
 }
 
-/// A result that another machine computed, or that others may want.
+/// A result that another machine computed, or that other machines may use.
 pub(crate) struct Offer {
     pub(crate) batches: Vec<RecordBatch>,
     /// Seconds since 1970.

@@ -1,8 +1,8 @@
-//! Names that nobody else has.
+//! Random names.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// 128 bits that the system made up, as hexadecimal digits.
+/// Returns 128 random bits from the system, as hexadecimal digits.
 pub(super) fn random_hex() -> String {
     let number = || {
         let mut hasher = RandomState::new().build_hasher();

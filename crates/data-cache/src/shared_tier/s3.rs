@@ -1,4 +1,4 @@
-//! A bucket of S3, or of a server that speaks its protocol.
+//! A bucket of S3 or of an S3-compatible server.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -20,15 +20,15 @@ use crate::config::without_secrets;
 use crate::error::Error;
 use crate::key::Key;
 
-/// Shortest pause before the second try.
+/// Minimum pause before the second try.
 const PAUSE: Duration = Duration::from_millis(25);
-/// The words of the client before the status of an answer.
+/// Text of the client before the status of a response.
 const STATUS: &str = "Server returned non-2xx status code: ";
-/// Characters of an error that are told.
+/// Maximum number of characters of a reported error.
 const MAX_ERROR_CHARS: usize = 600;
-/// A note that is larger is not ours.
+/// Maximum size of a note in bytes; a larger one is invalid.
 const MAX_NOTE_BYTES: u64 = 16 << 10;
-/// Longest pause before it. `object_store` panics if it is not longer than the shortest one.
+/// Maximum pause before the second try. `object_store` panics unless it is longer than the minimum.
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct S3 {
@@ -52,7 +52,7 @@ impl S3 {
                 retry_timeout: 5 * config.patience,
             });
         if let Some(endpoint) = &config.endpoint {
-            // before that of either variable
+            // takes precedence over either variable
             builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
         }
         let endpoints = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
@@ -107,7 +107,7 @@ impl S3 {
         })
     }
 
-    /// Spreads names over prefixes, as they are hexadecimal digits of a digest.
+    /// Returns the path of a result. Keys are hexadecimal digits of a digest, which spreads names over prefixes.
     fn path(&self, key: &Key) -> Path {
         Path::from(format!("{}/v1/{key}", self.prefix))
     }
@@ -136,7 +136,7 @@ impl Store for S3 {
                 Err(error) => return Err(error),
             };
             if found.meta.size > MAX_OBJECT_BYTES {
-                // nothing of ours: it is refused as one
+                // not written by this crate: an empty object is refused
                 return Ok(Some(Bytes::new()));
             }
             found.bytes().await.map(Some)
@@ -222,20 +222,21 @@ impl Store for S3 {
     }
 }
 
-/// Settings that stand in the head of a request, over which the client panics if they cannot.
+/// Settings that are sent in request headers; the client panics if they are not valid there.
 const IN_HEADS: [(AmazonS3ConfigKey, &str); 3] = [
     (AmazonS3ConfigKey::AccessKeyId, "access key id"),
     (AmazonS3ConfigKey::Token, "session token"),
     (AmazonS3ConfigKey::Region, "region"),
 ];
 
-/// Settings of the variables of AWS. One that is empty counts as unset, and a session belongs to the credentials beside it.
+/// Reads the settings from AWS variables. An empty one counts as unset,
+/// and a session token applies only to the credentials beside it.
 fn of_variables(own_id: Option<&str>) -> AmazonS3Builder {
     let id = std::env::var("AWS_ACCESS_KEY_ID").unwrap_or_default();
     let has_others = own_id.is_some_and(|own| own != id.trim_end());
     let settings = std::env::vars_os().filter_map(|(name, value)| {
         let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
-        // as a file that it came from ends
+        // removes the line break of the file that it came from
         let value = value.trim_end().to_owned();
         let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase());
         let key: AmazonS3ConfigKey = key?.parse().ok()?;
@@ -247,9 +248,9 @@ fn of_variables(own_id: Option<&str>) -> AmazonS3Builder {
     })
 }
 
-/// Returns `true` for an address that requests can be made from; the client panics over others.
+/// Returns `true` for an address that requests can be built from; the client panics on others.
 fn is_url(endpoint: &str) -> bool {
-    // it parses by both
+    // both parsers must accept it
     let parsed = endpoint.parse::<http::Uri>();
     let is_http = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
     parsed.is_ok_and(|uri| is_http(&uri))
@@ -262,7 +263,8 @@ fn names_user(endpoint: &str) -> bool {
     parsed.is_ok_and(|uri| uri.authority().is_some_and(|at| at.as_str().contains('@')))
 }
 
-/// Returns `true` if `AWS_SKIP_SIGNATURE` says so: then the user of an endpoint is sent, as a server before the bucket may ask for.
+/// Returns `true` if `AWS_SKIP_SIGNATURE` is set: the user of an
+/// endpoint is then sent, as a server before the bucket may require.
 fn is_unsigned(builder: &AmazonS3Builder) -> bool {
     let skips = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature);
     let skips = skips.unwrap_or_default().to_ascii_lowercase();
@@ -276,7 +278,7 @@ fn no_tag<T>() -> Result<T, StoreError> {
     })
 }
 
-/// Waits on this thread, which is one of the tier's.
+/// Waits on this thread, which belongs to the tier.
 fn wait<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
     outcome(work)?.map_err(|error| Failure {
         is_denied: false,
@@ -284,7 +286,7 @@ fn wait<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failu
     })
 }
 
-/// The same for a write, which may be denied where reads are not.
+/// [`wait`] for a write, which may be denied although reads are not.
 fn wait_for_write<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
     outcome(work)?.map_err(|error| failure(&error))
 }
@@ -300,8 +302,8 @@ fn failure(error: &StoreError) -> Failure {
     }
 }
 
-/// The text of an error, the status of the answer first. No more of an XML document is in it than code and message: the rest
-/// repeats the request, down to the token of its session.
+/// Returns the text of an error, starting with the status of the response. Of an XML document it contains only code and
+/// message: the rest repeats the request, including the token of its session.
 fn told(error: &str) -> String {
     let (request, answer) = error.split_once(STATUS).unwrap_or(("", error));
     let mut told = match answer.split_once(": ") {

@@ -1,26 +1,26 @@
-//! Counts of the tier.
+//! Counters of the tier.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The state of the shared tier at one moment.
+/// State of the shared tier at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SharedStats {
-    /// Lookups that it answered.
+    /// Lookups that found a result.
     pub hits: u64,
-    /// Lookups that it was asked and could not answer; those below are among them.
+    /// Lookups that found no result, including `refused`, `expired` and `failed`.
     pub misses: u64,
-    /// Objects that were not read: truncated, damaged, foreign, or sealed for another name or with another key.
+    /// Objects that were refused: truncated, damaged, foreign, or sealed for another name or with another key.
     pub refused: u64,
-    /// Objects whose time was over, or whose creation lies ahead of this machine's clock.
+    /// Objects that were expired, or whose creation time is in the future by this machine's clock.
     pub expired: u64,
     /// Lookups that failed or took longer than 2 s.
     pub failed: u64,
-    /// Lookups that did not ask, since the store did not answer a moment ago; not among the misses.
+    /// Lookups that were skipped because the store failed a moment ago; not among the misses.
     pub skipped: u64,
-    /// Lookups that did not ask, since computing took less than `min_compute` of late; not among the misses.
+    /// Lookups that were skipped because recent runs took less than `min_compute`; not among the misses.
     pub quick: u64,
-    /// Lookups that waited for another machine, which computes the result.
+    /// Lookups that waited for another machine that computes the result.
     pub waited: u64,
     /// Leases that this machine held.
     pub leases: u64,
@@ -30,19 +30,19 @@ pub struct SharedStats {
     pub without_content: u64,
     /// Results written.
     pub written: u64,
-    /// Results dropped: 16 writes or 64 MiB waited, or the store did not answer a moment ago.
+    /// Results dropped because 16 writes or 64 MiB were pending, or the store failed a moment ago.
     pub dropped: u64,
     /// Results that are larger than 64 MiB, or have no codec.
     pub unfit: u64,
     /// Writes that failed.
     pub write_failed: u64,
-    /// The store is not asked, since it did not answer.
+    /// `true` while the store is not called because it failed.
     pub is_open: bool,
-    /// Nothing is written and no lease taken, since a write was denied or failed, until a probe is answered.
+    /// `true` after a write was denied or failed, until a probe succeeds: nothing is written and no lease taken.
     pub is_read_only: bool,
-    /// The store heeds conditions of writes; without, there are no leases. `None` until it has answered.
+    /// `true` if the store heeds conditions of writes; otherwise there are no leases. `None` until it has responded.
     pub is_conditional: Option<bool>,
-    /// Lineage and count of the epoch, which results without a content id obey; `None` if it is not known.
+    /// Lineage and count of the epoch of results without a content id; `None` if unknown.
     pub epoch: Option<String>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Counters {
     pub(super) write_failed: AtomicU64,
 }
 
-/// Adds one; returns the count before.
+/// Increments a counter; returns the previous value.
 pub(super) fn count(counter: &AtomicU64) -> u64 {
     counter.fetch_add(1, Ordering::Relaxed)
 }

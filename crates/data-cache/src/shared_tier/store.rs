@@ -1,30 +1,31 @@
-//! The calls that the tier needs of a store.
+//! Operations that the tier needs of a store.
 
 use bytes::Bytes;
 
 use crate::key::Key;
 
-/// An object that is larger is not ours, and a result that would be is not written.
+/// Maximum size of an object: a larger result is not written, and a larger object is refused.
 pub(super) const MAX_OBJECT_BYTES: u64 = 64 << 20;
 
-/// A place for objects that are written whole. Calls block, within a limit of their own.
+/// A store of objects that are written as a whole. Calls block, within their own time limit.
 pub(super) trait Store: Send + Sync + 'static {
-    /// The result of this name; `None` if there is none.
+    /// Returns the result of this name; `None` if there is none.
     fn get(&self, key: &Key) -> Result<Option<Bytes>, Failure>;
 
-    /// Writes the result of this name, whatever was there.
+    /// Writes the result of this name, replacing any other.
     fn put(&self, key: &Key, object: Bytes) -> Result<(), Failure>;
 
-    /// Removes the result of this name, if it is there.
+    /// Removes the result of this name, if it exists.
     fn forget(&self, key: &Key) -> Result<(), Failure>;
 
-    /// Asks for something that need not be there.
+    /// Requests an object that need not exist.
     fn probe(&self) -> Result<(), Failure>;
 
-    /// The note of this name, unless it is still the known one.
+    /// Reads the note of this name, unless it is still the known one.
     fn look(&self, name: &str, known: Option<&Tag>) -> Result<Seen, Failure>;
 
-    /// Writes a note if there is none, or if the one that is there is the expected one; `None` if it is not.
+    /// Writes a note if there is none, or if the existing one is
+    /// the expected one; `None` if that condition does not hold.
     fn write_if(
         &self,
         name: &str,
@@ -32,28 +33,28 @@ pub(super) trait Store: Send + Sync + 'static {
         expected: Option<&Tag>,
     ) -> Result<Option<Tag>, Failure>;
 
-    /// Removes a note, if it is there.
+    /// Removes a note, if it exists.
     fn remove(&self, name: &str) -> Result<(), Failure>;
 }
 
-/// The ETag of a note: another one after each write, as no two writes have the same bytes.
+/// ETag of a note; it changes with each write, since no two writes have the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tag(pub(super) String);
 
-/// A small object, by which machines agree.
+/// Result of reading a note, a small object by which machines coordinate.
 pub(super) enum Seen {
     Absent,
-    /// It is the known one.
+    /// Still the known one.
     Same,
     Found(Bytes, Tag),
 }
 
-/// The store did not do what it was asked for.
+/// Failure of a call to the store.
 pub(super) struct Failure {
     pub(super) text: String,
-    /// A write that these credentials do not permit.
+    /// `true` for a write that these credentials do not permit.
     pub(super) is_denied: bool,
-    /// The store answers, but the object was too large for the time that it had.
+    /// `true` if the store responds, but the object could not be transferred within its timeout.
     pub(super) is_too_large: bool,
 }
 
@@ -71,16 +72,16 @@ impl Failure {
     }
 }
 
-/// Kind of a request to the store.
+/// Kind of call to the store.
 #[derive(Clone, Copy)]
 pub(super) enum Operation {
     Get,
     Put,
-    /// A look at a note.
+    /// Read of a note.
     Look,
-    /// A change of a lease.
+    /// Change of a lease.
     Lease,
-    /// An invalidation.
+    /// Invalidation.
     Epoch,
     Probe,
 }

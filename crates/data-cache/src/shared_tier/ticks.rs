@@ -1,9 +1,9 @@
-//! The clock by which the store is judged: it never steps.
+//! Monotonic clock for the state of the store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Milliseconds by which tests let it run ahead.
+/// Milliseconds by which tests advance the clock.
 #[derive(Default)]
 pub(super) struct Ticks(AtomicU64);
 

@@ -1,4 +1,4 @@
-//! The tier of one cache: what it knows of the store, and how the store is asked.
+//! The shared tier of one cache: state of the store, and calls to it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,11 +28,12 @@ pub(crate) struct SharedTier {
     pub(super) seal: Seal,
     is_computed_shared: bool,
     pub(super) epochs: Arc<Epochs>,
-    /// Results without a content id that are written, and what replaces them then: of two, the later one stays.
+    /// Results without a content id that are being written, each
+    /// with its next replacement: of two, the later one stays.
     pub(super) replacing: Mutex<HashMap<Key, Option<Replacement>>>,
     pub(super) min_compute: Duration,
     pub(super) lease: Duration,
-    /// A lookup waits no longer for the store: 2 s.
+    /// Maximum time that a lookup waits for the store: 2 s.
     pub(super) patience: Duration,
     pub(super) codec: Codec,
     ticks: Ticks,
@@ -40,19 +41,19 @@ pub(crate) struct SharedTier {
     pub(super) writes: Writes,
     pub(super) counters: Counters,
     pub(super) costs: Costs,
-    /// Threads that ask the store.
+    /// Threads that call the store.
     pub(super) reads: Pool,
     /// Threads that write results.
     pub(super) writers: Pool,
-    /// Threads that keep leases while this machine computes.
+    /// Threads that renew leases while this machine computes.
     pub(super) leases: Pool,
     pub(super) places: Places,
 }
 
-/// The store was not asked, or did not answer: it is not asked for a while.
+/// The store was not called, or did not respond in time: it is not called for a while.
 pub(super) struct Unanswered;
 
-/// A question that the store has to answer by a moment.
+/// A call to the store, with a deadline for the response.
 pub(super) struct Asked<T> {
     answer: mpsc::Receiver<Result<T, Failure>>,
     by: Instant,
@@ -60,7 +61,7 @@ pub(super) struct Asked<T> {
 }
 
 impl<T> Asked<T> {
-    /// Waits for the answer, at most this long; `None` if it may come yet.
+    /// Waits up to `limit` for the response; `None` if it may still come.
     pub(super) fn answer_within(
         &self,
         tier: &SharedTier,
@@ -113,16 +114,16 @@ impl SharedTier {
         self.is_computed_shared
     }
 
-    /// Puts shared results without a content id out of reach, on this machine from here on.
+    /// Makes shared results without a content id unreachable, on this machine from here on.
     ///
-    /// A machine that may not write takes what others write, and what is kept on it is its own.
+    /// A machine that may not write goes on using what others write; what it stores is its own.
     pub(crate) fn disown(&self) {
         if !self.writes.are_denied() {
             self.epochs.owe();
         }
     }
 
-    /// Use of results without a content id; waits for the first look at the epoch, at most 2 s.
+    /// Returns the current use of results without a content id; waits for the first read of the epoch, at most 2 s.
     pub(crate) fn standing(&self) -> Standing {
         match self.is_computed_shared {
             true => self.epochs.standing(self.now(), self.patience),
@@ -140,7 +141,7 @@ impl SharedTier {
         }
     }
 
-    /// The moment by which the store is judged.
+    /// Current time of the tier's clock.
     pub(super) fn now(&self) -> Instant {
         self.ticks.now()
     }
@@ -161,7 +162,7 @@ impl SharedTier {
         }
     }
 
-    /// Returns `true` if the store answered of late; has it probed if that is due.
+    /// Returns `true` if the store may be called; starts a probe if one is due.
     pub(super) fn may_ask(self: &Arc<Self>) -> bool {
         match self.breaker.permit(self.now()) {
             Permit::Ask => return true,
@@ -171,7 +172,7 @@ impl SharedTier {
         false
     }
 
-    /// Asks the store. The thread that waits for it is another one, so that the limit holds whatever it does.
+    /// Calls the store, on another thread, so that the time limit holds whatever the store does.
     pub(super) fn call<T: Send + 'static>(
         self: &Arc<Self>,
         by: Instant,
@@ -183,7 +184,7 @@ impl SharedTier {
         answer.ok_or(Unanswered)
     }
 
-    /// Asks the store for what it has to answer by then. An answer that nobody waits for any more goes to `unwanted`.
+    /// Starts a call with a deadline. A response that is no longer waited for is passed to `unwanted`.
     pub(super) fn ask<T: Send + 'static>(
         self: &Arc<Self>,
         by: Instant,
@@ -208,8 +209,8 @@ impl SharedTier {
         })
     }
 
-    /// Notes that the store failed. A write that it denies stops writes, and an object that is too large for its time stops
-    /// nothing; anything else is a reason to ask for nothing at all.
+    /// Records a failure of the store. A denied write stops writes; an object that cannot be transferred within its
+    /// timeout stops nothing; any other failure stops all calls.
     pub(super) fn failed(&self, failure: &Failure, operation: Operation) {
         let now = self.now();
         if failure.is_too_large {
@@ -263,7 +264,7 @@ impl SharedTier {
         });
     }
 
-    /// Waits until nothing is to be written; says whether that is so.
+    /// Waits until no writes are pending; returns `false` on timeout.
     pub(super) fn wait_idle(&self, deadline: Instant) -> bool {
         self.writers.wait_idle(deadline) && self.leases.wait_idle(deadline)
     }

@@ -1,8 +1,8 @@
-//! Knowledge of writes: if the store takes them, and heeds their conditions.
+//! State of writes: if the store accepts them, and heeds their conditions.
 //!
-//! Both are asked in the background, at the start and after a write that failed or was denied, so that no lookup waits for the
-//! answer of a store that is known to be in trouble. A lookup that wants a lease while the first question is still open waits
-//! for it within its 2 s.
+//! Both are checked in the background, at the start and after a write that failed or
+//! was denied, so that no lookup waits for a store that is known to be in trouble. A
+//! lookup that wants a lease during the first check waits for it within its 2 s.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::conditional;
 use super::store::{Failure, Operation};
 use super::tier::SharedTier;
 
-/// Time between two probes of a store that denied a write: somebody has to change permissions.
+/// Interval between two probes of a store that denied a write: permissions have to be changed first.
 const DENIED_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
@@ -26,16 +26,16 @@ pub(super) struct Writes {
 
 #[derive(Default)]
 struct Known {
-    /// Conditions of writes are heeded.
+    /// `true` if conditions of writes are heeded; `None` if unknown.
     is_heeded: Option<bool>,
-    /// The store is being asked.
+    /// `true` while the store is being checked.
     is_asked: bool,
-    /// The last that is known: credentials do not suffice.
+    /// `true` if the credentials did not suffice at the last attempt.
     is_denied: bool,
 }
 
 impl Writes {
-    /// Nothing is written and no lease taken.
+    /// Returns `true` while nothing is written and no lease taken.
     pub(super) fn are_stopped(&self) -> bool {
         self.breaker.is_open()
     }
@@ -52,13 +52,13 @@ impl Writes {
         self.breaker.failed(now, PAUSE);
     }
 
-    /// Returns `true` if that is news.
+    /// Records a denied write; returns `true` if writes were not denied before.
     pub(super) fn denied(&self, now: Instant) -> bool {
         self.breaker.failed(now, DENIED_PAUSE);
         !std::mem::replace(&mut self.known.lock().is_denied, true)
     }
 
-    /// Waits for an answer that is on its way; `false` if it does not come in time.
+    /// Waits for a check in progress; returns `false` on timeout.
     fn wait_until(&self, by: Instant) -> bool {
         let mut known = self.known.lock();
         while known.is_asked && known.is_heeded.is_none() {
@@ -71,7 +71,7 @@ impl Writes {
 }
 
 impl SharedTier {
-    /// Returns `true` if the store took writes of late; has that probed if it is due.
+    /// Returns `true` if the store accepts writes; starts a probe if one is due.
     pub(super) fn may_write(self: &Arc<Self>) -> bool {
         match self.writes.breaker.permit(self.now()) {
             Permit::Ask => return true,
@@ -81,7 +81,7 @@ impl SharedTier {
         false
     }
 
-    /// Says if leases are to be had. The first answer of the store is waited for until then.
+    /// Returns `true` if leases are available. Waits for the first check of the store until `by`.
     pub(super) fn may_lease(self: &Arc<Self>, by: Instant) -> bool {
         if !self.may_write() {
             return false;
@@ -92,14 +92,14 @@ impl SharedTier {
         self.writes.are_conditional() == Some(true)
     }
 
-    /// Says if the store refuses writes whose condition does not hold; `None` if that is not known by then.
+    /// Returns `true` if the store refuses writes whose condition does not hold; `None` if that is unknown at `by`.
     pub(super) fn is_conditional(self: &Arc<Self>, by: Instant) -> Option<bool> {
         self.may_write();
         self.writes.wait_until(by);
         self.writes.are_conditional()
     }
 
-    /// Asks in the background if writes are taken, and their conditions heeded.
+    /// Checks in the background if writes are accepted, and their conditions heeded.
     pub(super) fn probe_writes(self: &Arc<Self>) {
         if std::mem::replace(&mut self.writes.known.lock().is_asked, true) {
             return;
@@ -112,7 +112,7 @@ impl SharedTier {
     }
 
     fn learn_of_writes(&self, found: Result<bool, Failure>) {
-        // a probe that fails once more is no reason to stop reads
+        // a probe that fails again is no reason to stop reads
         if let Err(failure) = &found
             && (failure.is_denied || !self.writes.are_stopped())
         {
