@@ -3,7 +3,7 @@
 use crate::config::without_secrets;
 use crate::error::Error;
 
-/// Schemes that are accepted, and whether they mean TLS.
+/// Accepted schemes; `true` for TLS.
 const SCHEMES: &[(&str, bool)] = &[
     ("flight-sql", false),
     ("flight-sql+tls", true),
@@ -40,7 +40,7 @@ impl Address {
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let shown = without_secrets(text);
         if authority.contains('@') {
-            // not shown: it holds a password
+            // not shown: it contains a password
             return Err(refused(
                 "it names a user; credentials come from FlightSqlConfig::basic or bearer",
             ));
@@ -60,13 +60,13 @@ impl Address {
         })
     }
 
-    /// The address as an HTTP URI.
+    /// Returns the address as an HTTP URI.
     pub(super) fn uri(&self) -> String {
         let scheme = if self.is_tls { "https" } else { "http" };
         format!("{scheme}://{}", self.authority)
     }
 
-    /// Returns `true` if a location that the server names is this address, or the connection that is there.
+    /// Returns `true` if a location named by the server is this address, or the current connection.
     pub(super) fn is_here(&self, location: &str) -> bool {
         location.is_empty()
             || location.starts_with("arrow-flight-reuse-connection:")

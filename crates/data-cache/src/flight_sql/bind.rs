@@ -1,4 +1,4 @@
-//! Parameters as the one row that a prepared statement is bound to.
+//! Binding of parameters, as the one row that a prepared statement takes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, Schema};
 use super::fault::Fault;
 use crate::params::{Params, Value};
 
-/// Digits of a decimal number.
+/// Maximum number of digits of a decimal number.
 const MAX_DIGITS: u8 = 38;
 
-/// One row with a column for each parameter, in the order that the server expects. `expected` is empty if the server does not
-/// say what it expects; then the parameters have to be positional.
+/// Returns one row with a column per parameter, in the order that the server expects. `expected` is empty if the server
+/// does not describe its parameters; they must be positional then.
 pub(super) fn batch(params: &Params, expected: &Schema) -> Result<RecordBatch, Fault> {
     let columns = match expected.fields().is_empty() {
         true => positional(params)?,
@@ -52,7 +52,7 @@ fn positional(params: &Params) -> Result<Vec<Column<'_>>, Fault> {
     })
 }
 
-/// By name where the server names it as the caller does, else by position.
+/// Matches parameters by name if the server uses the caller's name, else by position.
 fn as_expected<'a>(params: &'a Params, expected: &'a Schema) -> Result<Vec<Column<'a>>, Fault> {
     let mut used = BTreeSet::new();
     let mut columns = Vec::new();
@@ -86,7 +86,7 @@ fn as_expected<'a>(params: &'a Params, expected: &'a Schema) -> Result<Vec<Colum
     }
 }
 
-/// The value as an array of its own type; NULL has the type that the server names.
+/// Returns the value as an array of its own type; NULL has the type given by the server.
 fn array(value: &Value, wanted: Option<&DataType>) -> Result<ArrayRef, String> {
     Ok(match value {
         Value::Null => match wanted {

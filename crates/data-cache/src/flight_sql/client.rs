@@ -24,13 +24,13 @@ use super::fault::Fault;
 use super::login::{Credential, Login, ask};
 use crate::error::Error;
 
-/// A connection without a sign of life for this long, though it was asked for one, is dead.
+/// Interval of keep-alive pings, and time without a response to one after which the connection is dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const STREAM_WINDOW_BYTES: u32 = 2 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
-/// Bytes of the headers of an answer, its error included: servers put traces of calls into it.
+/// Maximum size of response headers in bytes, including an error: servers put stack traces into it.
 const MAX_HEADER_BYTES: u32 = 1 << 20;
-/// Bytes of a message beside the rows in it.
+/// Bytes of a message in addition to its rows.
 const MESSAGE_OVERHEAD_BYTES: usize = 64 << 10;
 
 /// Connection, settings and login.
@@ -39,12 +39,12 @@ pub(super) struct Client {
     pub(super) address: Address,
     headers: Vec<(MetadataKey<Ascii>, MetadataValue<Ascii>)>,
     channel: Channel,
-    /// The login that was accepted last, or will be tried.
+    /// Credential that was accepted last, or will be tried.
     credential: Mutex<Option<Credential>>,
 }
 
 impl Client {
-    /// Needs a runtime around it.
+    /// Creates a client; requires a runtime context.
     pub(super) fn new(config: FlightSqlConfig) -> Result<Self, Error> {
         let address = Address::parse(&config.address)?;
         let channel = channel_to(&address, &config)?;
@@ -70,11 +70,11 @@ impl Client {
         })
     }
 
-    /// The login to send; `refused` is the number of one that the server does not accept (any more).
+    /// Returns the login to send; `refused` is the number of one that the server does not accept, or no longer.
     pub(super) async fn login(&self, refused: Option<u64>) -> Result<Credential, Fault> {
         let mut held = self.credential.lock().await;
         let number = match &*held {
-            // somebody else was refused, and logged in again meanwhile
+            // another query was refused, and has logged in again meanwhile
             Some(credential) if refused.is_none_or(|number| number < credential.number) => {
                 return Ok(credential.clone());
             }
@@ -101,7 +101,7 @@ impl Client {
         Ok(credential)
     }
 
-    /// The login after a handshake: the token that came as a header or as a message, or user and password again.
+    /// Logs in by a handshake: returns the token from a header or a message, else user and password.
     async fn handshake(&self, user: &str, password: String) -> Result<Credential, Fault> {
         let encoded = BASE64.encode(format!("{user}:{password}"));
         let mut credential = Credential {
@@ -118,13 +118,13 @@ impl Client {
         Ok(credential)
     }
 
-    /// The token that the server hands out for user and password, if it does.
+    /// Returns the token that the server issues for user and password, if it does.
     async fn token_for(&self, credential: &Credential) -> Result<Option<String>, Fault> {
         let message = HandshakeRequest::default();
         let request = self.request(stream::iter([message]), credential)?;
         let response = match self.service().handshake(request).await {
             Ok(response) => response,
-            // it takes the header with each call
+            // the server takes the header with each call
             Err(status) if status.code() == tonic::Code::Unimplemented => return Ok(None),
             Err(status) => return Err(Fault::of_call(status)),
         };
@@ -151,7 +151,7 @@ impl Client {
         })
     }
 
-    /// Asks for the places where the result of a command is.
+    /// Requests the locations of a command's result.
     pub(super) async fn info(
         &self,
         command: &impl ProstMessageExt,
@@ -167,7 +167,7 @@ impl Client {
             .into_inner())
     }
 
-    /// Begins to receive a result.
+    /// Starts to receive a result.
     pub(super) async fn get(
         &self,
         ticket: Ticket,
@@ -182,7 +182,7 @@ impl Client {
             .into_inner())
     }
 
-    /// Sends messages, and returns the first answer's bytes.
+    /// Sends messages, and returns the bytes of the first response.
     pub(super) async fn put(
         &self,
         messages: Vec<FlightData>,
@@ -194,7 +194,7 @@ impl Client {
         first(answers, |answer| answer.app_metadata).await
     }
 
-    /// Has something done, and returns the first answer's bytes.
+    /// Runs an action, and returns the bytes of the first response.
     pub(super) async fn act(
         &self,
         kind: &str,
@@ -207,7 +207,7 @@ impl Client {
         first(answers, |answer| answer.body).await
     }
 
-    /// Asks the server to stop working on a result.
+    /// Asks the server to stop computing a result.
     pub(super) async fn cancel(
         &self,
         info: FlightInfo,
@@ -246,7 +246,7 @@ impl Client {
     }
 }
 
-/// Returns the bytes of the first answer, and reads all of them: an error may be the last one.
+/// Returns the bytes of the first response, and reads all of them: the last one may be an error.
 async fn first<T>(
     mut answers: Streaming<T>,
     bytes: impl Fn(T) -> Bytes,

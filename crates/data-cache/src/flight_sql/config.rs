@@ -30,8 +30,8 @@ pub struct FlightSqlConfig {
 }
 
 impl FlightSqlConfig {
-    /// Settings for the server at `flight-sql://HOST:PORT`, or `flight-sql+tls://HOST:PORT`: no login, 300 s for a query, 256 MiB
-    /// for a result, two retries, ten seconds for a connection.
+    /// Creates settings for the server at `flight-sql://HOST:PORT` or `flight-sql+tls://HOST:PORT`: no login, 300 s for
+    /// a query, 256 MiB for a result, two retries, 10 s for a connection.
     pub fn new(address: impl Into<String>) -> Self {
         Self {
             address: address.into(),
@@ -49,11 +49,12 @@ impl FlightSqlConfig {
         }
     }
 
-    /// Sends what `token` returns as a bearer token. It is called on a thread that may block: before the first query, and again
-    /// each time the server refuses the token that it returned last. A panic or an error of it fails the query.
+    /// Sends the string returned by `token` as a bearer token. `token` is called on a thread that may
+    /// block: before the first query, and again each time the server refuses the last token. If it
+    /// panics or returns an error, the query fails.
     ///
-    /// `principal` names for whom the token stands. It is a part of the engine's identity: results of one principal are not
-    /// served to another.
+    /// `principal` names the subject of the token. It is part of the engine's
+    /// identity: results of one principal are not served to another.
     #[must_use]
     pub fn bearer<F>(mut self, principal: impl Into<String>, token: F) -> Self
     where
@@ -63,9 +64,9 @@ impl FlightSqlConfig {
         self
     }
 
-    /// Logs in as `user` by the handshake of Flight, with what `password` returns, and sends the token that the server
-    /// hands out. If the server hands out none, it sends user and password with each call. `password` is called as
-    /// [`bearer`](Self::bearer)'s function is.
+    /// Logs in as `user` by the Flight handshake, with the password returned by `password`, and sends the token that
+    /// the server issues. If the server issues none, user and password are sent with each call. `password` is called
+    /// like the function of [`bearer`](Self::bearer).
     #[must_use]
     pub fn basic<F>(mut self, user: impl Into<String>, password: F) -> Self
     where
@@ -75,86 +76,86 @@ impl FlightSqlConfig {
         self
     }
 
-    /// Trusts these certificates (PEM) and no others. Without them those of the system are trusted.
+    /// Trusts only these certificates (PEM). By default, those of the system are trusted.
     #[must_use]
     pub fn certificate_authority(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.authority_pem = Some(pem.into());
         self
     }
 
-    /// Sets the name that the server's certificate has to bear, in place of the host in the address.
+    /// Sets the name that the server's certificate must contain, instead of the host in the address.
     #[must_use]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
     }
 
-    /// Sends a header with each call, such as `database` or `schema`. It is a part of the engine's identity, and no place for
-    /// secrets.
+    /// Sends a header with each call, such as `database` or `schema`.
+    /// It is part of the engine's identity: do not use it for secrets.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Sets the time from the start of a query to the last byte of its result, retries included. A query that is over it fails,
-    /// and the server is asked to stop.
+    /// Sets the maximum time from the start of a query to the last byte of its result, retries included. A query that
+    /// exceeds it fails, and the server is asked to stop.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// Sets the time for opening a connection.
+    /// Sets the timeout for opening a connection.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets the size of a result, as it is received or as it takes memory, whichever is more. A query with a larger one fails while it
-    /// is received: at most this much, and one message of the server, is in memory for each query that runs.
+    /// Sets the maximum size of a result, as received or in memory, whichever is larger. A query with a larger result
+    /// fails while it is received: at most this size and one message of the server are in memory per running query.
     #[must_use]
     pub fn max_result_bytes(mut self, bytes: usize) -> Self {
         self.max_result_bytes = bytes;
         self
     }
 
-    /// Sets how often a query is sent again after the connection failed before anything of its result was received. The server may
-    /// have run it already: only statements that read are sent at all.
+    /// Sets how often a query is retried after the connection failed before anything of its result was received. The
+    /// server may have run it already: only statements that read are sent at all.
     #[must_use]
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
     }
 
-    /// Reads every result from the configured address. Without it, a result that the server offers at other addresses only is an
-    /// error: the login is sent nowhere else.
+    /// Reads every result from the configured address. Otherwise a result that the server offers only at other
+    /// addresses is an error, since the login is not sent elsewhere.
     #[must_use]
     pub fn ignore_locations(mut self) -> Self {
         self.ignores_locations = true;
         self
     }
 
-    /// Names the server's dialect, so that spellings that it reads alike share a result. It stays the query's to ask for
-    /// caching.
+    /// Sets the server's dialect, so that spellings that it reads
+    /// alike share a result. Queries still have to request caching.
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
     }
 
-    /// Sets a function that names the state of the data a statement reads: the id of a snapshot, the version of a table. Results
-    /// of another state are not served, and a result during whose run the state changed is not kept. `None` means that the
-    /// state is not known: the result is not cached. It is called on a thread that may block, before and after a run and for
-    /// each hit. A panic counts as `None`.
+    /// Sets a function that returns the state of the data that a statement reads: a snapshot id, a table version.
+    /// Results of another state are not served, and a result is not stored if the state changed during its run. `None`
+    /// means that the state is unknown: the result is not cached. The function is called on a thread that may block,
+    /// before and after a run and for each hit. A panic counts as `None`.
     #[must_use]
     pub fn state(mut self, state: impl Fn(&str) -> Option<State> + Send + Sync + 'static) -> Self {
         self.state = Some(Arc::new(state));
         self
     }
 
-    /// The name of the database as this login and these headers show it.
+    /// Returns the identity of the database as seen with this login and these headers.
     pub(super) fn identity(&self) -> Result<String, Error> {
         let address = Address::parse(&self.address)?;
         let (kind, principal) = self.login.principal();
@@ -165,7 +166,7 @@ impl FlightSqlConfig {
             principal,
             &self.headers,
         );
-        // as a list in quotes: no name runs into the next one
+        // quoted as a list, so that adjacent names cannot be confused
         Ok(format!("flight-sql {of:?}"))
     }
 }

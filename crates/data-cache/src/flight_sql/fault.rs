@@ -1,4 +1,4 @@
-//! Reasons for which a call failed, and whether it makes sense again.
+//! Failures of calls, and the distinction of those worth a retry.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use crate::error::Error;
 
 pub(super) const CANCELLED: &str = "cancelled, since nobody waits";
-/// Characters of a message that are shown.
+/// Maximum number of characters of a message.
 const MAX_MESSAGE_CHARS: usize = 600;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +17,11 @@ pub(super) enum FaultKind {
     Login,
     /// The connection failed, or the server is not available.
     Connection,
-    /// There is no credential to ask with, no answer within the deadline, or the server gave up for want of time or room.
+    /// There is no credential, no response within the deadline, or the server gave up for lack of time or capacity.
     Unavailable,
-    /// The caller's parameters do not fit.
+    /// The caller's parameters are invalid.
     Input,
-    /// Anything that will be so again.
+    /// Any failure that would recur.
     Final,
 }
 
@@ -53,10 +53,10 @@ impl Fault {
         }
     }
 
-    /// The same without `secrets` in what the server says.
+    /// Redacts `secrets` in the message.
     pub(super) fn without(mut self, secrets: &[String]) -> Self {
         let mut secrets: Vec<_> = secrets.iter().filter(|one| !one.is_empty()).collect();
-        // one may hold another one
+        // one secret may contain another
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         for secret in secrets {
             self.message = self.message.replace(secret.as_str(), "***");
@@ -64,10 +64,10 @@ impl Fault {
         self
     }
 
-    /// The error of a caller; `secrets` are taken out of what the server says.
+    /// Converts to the error returned to the caller; `secrets` are redacted in the server's message.
     pub(super) fn into_error(self, attempts: u32, secrets: &[String]) -> Error {
         let hidden = self.without(secrets);
-        // a secret that is cut in two would not be found
+        // shortened after redaction: a secret that is cut in two would not be found
         let mut message = shown(&hidden.message);
         if attempts > 1 {
             message.push_str(&format!(" (tried {attempts} times)"));
@@ -91,14 +91,14 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 impl Fault {
-    /// The failure of a call.
+    /// Converts the failure of a call.
     pub(super) fn of_call(status: Status) -> Self {
         let cause = innermost(&status);
         let kind = match status.code() {
             Code::Unauthenticated => FaultKind::Login,
             Code::Unavailable => FaultKind::Connection,
             Code::DeadlineExceeded | Code::ResourceExhausted => FaultKind::Unavailable,
-            // what a server says has no source
+            // a status sent by the server has no source
             Code::Unknown | Code::Internal | Code::Cancelled if cause.is_some() => {
                 FaultKind::Connection
             }
@@ -114,7 +114,7 @@ impl Fault {
         };
         let what = match kind {
             FaultKind::Login => "the Flight SQL server refused the login",
-            // it is there, and says so itself
+            // the server responds, and reports it itself
             FaultKind::Connection if cause.is_none() => "the Flight SQL server is not available",
             FaultKind::Connection => "no connection to the Flight SQL server",
             _ => "the Flight SQL server failed the query",
@@ -126,7 +126,7 @@ impl Fault {
         }
     }
 
-    /// The failure of a stream of batches.
+    /// Converts the failure of a stream of batches.
     pub(super) fn of_stream(error: FlightError) -> Self {
         match error {
             FlightError::Tonic(status) => Self::of_call(*status),
@@ -139,7 +139,7 @@ impl Fault {
     }
 }
 
-/// The last cause of a failure of the transport.
+/// Returns the innermost cause of a failure of the transport.
 fn innermost(status: &Status) -> Option<String> {
     let mut cause = std::error::Error::source(status)?;
     while let Some(next) = cause.source() {
@@ -148,7 +148,7 @@ fn innermost(status: &Status) -> Option<String> {
     Some(cause.to_string())
 }
 
-/// Text of a server in one line, of bounded length.
+/// Returns a text of a server in one line, of bounded length.
 fn shown(text: &str) -> String {
     let mut line: String = text
         .chars()

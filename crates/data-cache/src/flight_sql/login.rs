@@ -1,4 +1,4 @@
-//! Logins: credentials of a caller's function, held until the server refuses them.
+//! Logins: credentials from the caller's function, kept until the server refuses them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::fault::Fault;
 
 pub(super) type CredentialFn = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
-/// A way to say who asks.
+/// Kind of login.
 #[derive(Clone)]
 pub(super) enum Login {
     None,
@@ -30,7 +30,7 @@ impl Login {
         Self::Basic { user, password }
     }
 
-    /// Kind and name of whoever asks.
+    /// Returns kind and name of the principal.
     pub(super) fn principal(&self) -> (&'static str, &str) {
         match self {
             Self::None => ("none", ""),
@@ -40,16 +40,16 @@ impl Login {
     }
 }
 
-/// An `authorization` header, and what must not be shown of it.
+/// An `authorization` header, and the secrets in it.
 #[derive(Clone, Default)]
 pub(super) struct Credential {
     pub(super) header: Option<String>,
     pub(super) secrets: Vec<String>,
-    /// Number of this login: a later one has a greater one.
+    /// Number of this login; later logins have higher numbers.
     pub(super) number: u64,
 }
 
-/// Asks the caller's function, on a thread that may block.
+/// Calls the caller's function, on a thread that may block.
 pub(super) async fn ask(function: &CredentialFn, what: &'static str) -> Result<String, Fault> {
     let function = function.clone();
     let asked =

@@ -34,17 +34,17 @@ use crate::stats::Bypass;
 const READS: &[&str] = &[
     "SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN",
 ];
-/// Calls of the caller's credential function at the same time; it may hang.
+/// Maximum number of concurrent calls of the caller's credential function, which may hang.
 const MAX_ASKING: usize = 4;
-/// Words that make a write of a statement that begins with `WITH` or `EXPLAIN`, or holds several.
+/// Words that make a statement a write if it begins with `WITH` or `EXPLAIN`, or holds several statements.
 const WRITES: &[&str] = &["INSERT", "UPDATE", "DELETE", "MERGE"];
 
-/// A client of one Flight SQL server. Clones share its connection and its login.
+/// A client of one Flight SQL server. Clones share connection and login.
 ///
-/// It connects when the first query runs, and again when the connection was lost. Nothing is known about the server's
-/// dialect, so that a result is cached only if its query asks for it with [`Query::ttl`](crate::Query::ttl). Without
-/// [`FlightSqlConfig::state`] such a result obeys its TTL only, counted from the end of its run: it may be older
-/// than the data by that and the time of the run.
+/// It connects when the first query runs, and reconnects if the connection was lost. The server's dialect is unknown,
+/// so a result is cached only if its query requests that with [`Query::ttl`](crate::Query::ttl). Without
+/// [`FlightSqlConfig::state`], only the TTL limits such a result, counted from the end of its run: it may be older than
+/// the data by the TTL and the time of the run.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -66,7 +66,7 @@ struct Shared {
     identity: String,
     dialect: Dialect,
     state: Option<StateFn>,
-    /// `None` once this is dropped.
+    /// `None` once it is dropped.
     runtime: Option<Runtime>,
 }
 
@@ -75,7 +75,7 @@ impl FlightSql {
     ///
     /// # Errors
     ///
-    /// Fails if the address or the certificate authority cannot be read, or if no thread can be started.
+    /// Fails if the address or the certificate authority is invalid, or if no thread can be started.
     pub fn open(config: FlightSqlConfig) -> Result<Self, Error> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -100,14 +100,14 @@ impl FlightSql {
                 runtime: Some(runtime),
             }))),
             Err(error) => {
-                // not dropped: this may be a thread of another runtime
+                // not dropped: this thread may belong to another runtime
                 runtime.shutdown_background();
                 Err(error)
             }
         }
     }
 
-    /// Asks through `cache` from now on.
+    /// Wraps this client with `cache`.
     pub fn cached(self, cache: Cache) -> CachedEngine<Self> {
         CachedEngine::new(self, cache)
     }
@@ -116,13 +116,13 @@ impl FlightSql {
     ///
     /// # Errors
     ///
-    /// Fails with the server's error, and for statements that are no queries.
+    /// Fails with the server's error, and for statements that are not queries.
     pub fn query(&self, sql: &str, params: &Params) -> Result<Vec<RecordBatch>, Error> {
         self.check(sql)?;
         self.run(sql, params, &Cancel::default())
     }
 
-    /// The state that the caller's function names; a panic of it is an unknown state.
+    /// Returns the state from the caller's function; a panic counts as an unknown state.
     fn state_of(&self, sql: &str) -> Result<State, Bypass> {
         let Some(state) = &self.0.state else {
             return Ok(State {
@@ -149,7 +149,7 @@ impl QueryEngine for FlightSql {
         self.0.dialect
     }
 
-    /// A function of the caller may ask the network.
+    /// Returns `false` with a state function, which may use the network.
     fn knows(&self, _sql: &str) -> bool {
         self.0.state.is_none()
     }
@@ -201,7 +201,7 @@ impl QueryEngine for FlightSql {
             runtime.spawn(async move {
                 let _ = sender.send(run.await);
             });
-            // on a thread of our own runtime nobody waits; on another's it blocks as every engine does
+            // never called on a thread of this runtime; on a thread of another runtime it blocks, as every engine does
             receiver.recv()
         };
         match cancel.while_running(move || stop.notify_one(), work) {
@@ -214,12 +214,13 @@ impl QueryEngine for FlightSql {
     }
 }
 
-/// Returns `true` if the server reads the same tokens as our lexer: a backslash or a backtick means something to some.
+/// Returns `true` if the server certainly reads the same tokens as
+/// this lexer: a backslash or a backtick is special in some dialects.
 fn is_sure(sql: &str) -> bool {
     !sql.contains(['\\', '`']) && Lexer::new(sql).all(|token| token.is_ok())
 }
 
-/// Returns `true` if something stands behind a semicolon, for all that we know.
+/// Returns `true` if there may be text after a semicolon.
 fn may_hold_several(sql: &str) -> bool {
     match is_sure(sql) {
         true => sql::statements(sql).is_ok_and(|all| all.len() > 1),
@@ -227,7 +228,8 @@ fn may_hold_several(sql: &str) -> bool {
     }
 }
 
-/// Returns `true` if the statement has a word of a write; in a text that the server may read otherwise a literal counts, too.
+/// Returns `true` if the statement contains a word of a write; in a
+/// text that the server may read differently, literals count too.
 fn names_a_write(sql: &str) -> bool {
     let is_write = |word: &str| WRITES.iter().any(|one| word.eq_ignore_ascii_case(one));
     if !is_sure(sql) {
@@ -247,7 +249,7 @@ impl fmt::Debug for FlightSql {
 }
 
 impl Drop for Shared {
-    /// Waits for nothing: it may be dropped where blocking is not allowed.
+    /// Does not wait: it may be dropped where blocking is not allowed.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

@@ -1,4 +1,4 @@
-//! A result as it is received: counted, complete, of one schema.
+//! A result while it is received: counted, complete, with one schema.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use super::client::Client;
 use super::fault::Fault;
 use super::login::Credential;
 
-/// Bytes of one attempt's result that were received.
+/// Number of bytes received of one attempt's result.
 #[derive(Clone, Default)]
 pub(super) struct Received(Arc<AtomicUsize>);
 
@@ -30,7 +30,7 @@ impl Received {
     }
 }
 
-/// Reads the result from all of its places, one after the other: at least one batch, which carries the schema.
+/// Reads the result from all of its endpoints, one after the other: at least one batch, which carries the schema.
 pub(super) async fn read(
     client: &Client,
     info: FlightInfo,
@@ -102,8 +102,8 @@ async fn open(
     client.get(ticket, credential).await
 }
 
-/// The messages, until their bytes are over the limit. A stream that ends without the server's status, as behind a proxy that was
-/// stopped, ends with an error of tonic.
+/// Passes messages on until their bytes exceed the limit. A stream that ends without the server's status, as behind a
+/// proxy that was stopped, ends with an error of tonic.
 fn counted(
     data: Streaming<FlightData>,
     received: Received,
@@ -128,7 +128,7 @@ fn too_large(limit: usize) -> Fault {
     ))
 }
 
-/// A single message beyond the limit is refused by its length, before it is read.
+/// Converts the error of a message. A single message beyond the limit is rejected by its length, before it is read.
 fn fault_of_message(error: FlightError, limit: usize) -> Fault {
     match &error {
         FlightError::Tonic(status)

@@ -28,13 +28,13 @@ use super::results::{self, Received};
 use crate::error::Error;
 use crate::params::Params;
 
-/// Wait before the second attempt; it doubles before each further one.
+/// Pause before the second attempt; it doubles before each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const MAX_WAIT: Duration = Duration::from_secs(2);
-/// Time for asking the server to stop, and to forget a prepared statement, while nobody waits for it.
+/// Time limit for asking the server, in the background, to cancel the query and close prepared statements.
 const CLEANUP: Duration = Duration::from_secs(5);
 
-/// A query under way: what the server holds for it.
+/// A running query, and what the server holds for it.
 struct Run {
     client: Arc<Client>,
     sql: String,
@@ -47,11 +47,11 @@ struct Held {
     attempts: u32,
     credential: Credential,
     info: Option<FlightInfo>,
-    /// Handles of each attempt.
+    /// Handles of the prepared statements, one per attempt.
     prepared: Vec<Bytes>,
 }
 
-/// Runs one query until its result is complete, `stop` is notified, or the deadline is over.
+/// Runs one query until its result is complete, `stop` is notified, or the deadline has passed.
 pub(super) async fn run(
     client: Arc<Client>,
     sql: String,
@@ -138,7 +138,7 @@ impl Run {
         results::read(client, info, &credential, received).await
     }
 
-    /// The handle of a prepared statement with its parameters bound.
+    /// Returns the handle of a prepared statement with its parameters bound.
     async fn prepare(&self, credential: &Credential) -> Result<Bytes, Fault> {
         let client = &self.client;
         let request = ActionCreatePreparedStatementRequest {
@@ -184,14 +184,14 @@ impl Run {
             Some(other) if !other.is_empty() && other != handle => other,
             _ => return Ok(handle),
         };
-        // it stands in place of the one that was bound
+        // it replaces the handle that was bound
         if let Some(last) = self.held.lock().prepared.last_mut() {
             *last = handle.clone();
         }
         Ok(handle)
     }
 
-    /// Has the server stop, and forget the prepared statements; in the background.
+    /// Asks the server, in the background, to cancel the query and close the prepared statements.
     fn clean_up(&self, held: Held, is_complete: bool) {
         let info = held.info.filter(|_| !is_complete);
         if info.is_none() && held.prepared.is_empty() {
@@ -199,7 +199,7 @@ impl Run {
         }
         let (client, credential) = (self.client.clone(), held.credential);
         tokio::spawn(timeout(CLEANUP, async move {
-            // a server that cannot do it does not say what else to do
+            // failures are ignored: there is nothing else to try
             if let Some(info) = info {
                 let _ = client.cancel(info, &credential).await;
             }

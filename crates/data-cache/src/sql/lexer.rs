@@ -1,6 +1,6 @@
-//! The lexer. It never looks inside literals, and where it is not sure how the engine reads a text it says so.
+//! The lexer. It never looks inside literals, and returns [`Unusual`] if it is not certain how the engine reads a text.
 
-/// One piece of SQL text.
+/// One token of SQL text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
     Space(&'a str),
@@ -27,12 +27,12 @@ impl<'a> Token<'a> {
     }
 }
 
-/// The text holds something that the lexer will not vouch for: an open literal or comment, a NUL, a space that is not
-/// ASCII, a Unicode escape.
+/// Error for a text that the lexer cannot read with certainty: an open
+/// literal or comment, a NUL, a space that is not ASCII, a Unicode escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unusual;
 
-/// Kind of a piece of a text.
+/// Kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Space,
@@ -47,20 +47,20 @@ pub(crate) enum Kind {
     Symbol,
 }
 
-/// The pieces of a text; put together they are the text.
+/// Iterator over the tokens of a text; joined, they are the text.
 pub(crate) struct Lexer<'a> {
     sql: &'a str,
     at: usize,
     escape: Escape,
 }
 
-/// A literal in quotes goes on behind a line break: one that began as `E'…'` with its escapes.
+/// State of a quoted literal that may continue after a line break: one that began as `E'…'` does so with its escapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Escape {
     None,
-    /// An `E'…'` was the last token, or line comments and spaces without a break stand between.
+    /// The last token was an `E'…'`, or only line comments and spaces without a line break follow it.
     Ended,
-    /// There was a line break, too.
+    /// A line break followed as well.
     Continues,
 }
 
@@ -73,12 +73,12 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Returns the place at which the next piece begins.
+    /// Returns the position at which the next token begins.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// Goes behind the next piece.
+    /// Advances past the next token.
     #[inline]
     pub(crate) fn step(&mut self) -> Option<Result<Kind, Unusual>> {
         let rest = &self.sql[self.at..];
@@ -123,7 +123,7 @@ impl<'a> Iterator for Lexer<'a> {
     }
 }
 
-/// The first piece of a text, and its length.
+/// Returns kind and length of the first token.
 fn piece(rest: &str, first: u8) -> Option<(Kind, usize)> {
     let second = rest.as_bytes().get(1).copied();
     Some(match first {
@@ -142,7 +142,7 @@ fn piece(rest: &str, first: u8) -> Option<(Kind, usize)> {
     })
 }
 
-/// Classes of bytes, a bit each.
+/// Classes of bytes, one bit each.
 const SPACE: u8 = 1;
 const NUMBER: u8 = 2;
 const WORD: u8 = 4;
@@ -165,7 +165,7 @@ const CLASSES: [u8; 256] = {
     classes
 };
 
-/// Bytes of a class at the start.
+/// Number of leading bytes of a class.
 fn run(rest: &str, class: u8) -> usize {
     let end = rest
         .bytes()
@@ -173,13 +173,13 @@ fn run(rest: &str, class: u8) -> usize {
     end.unwrap_or(rest.len())
 }
 
-/// Bytes before a line break.
+/// Number of bytes before a line break.
 fn line(rest: &str) -> usize {
     let end = rest.bytes().position(|byte| matches!(byte, b'\n' | b'\r'));
     end.unwrap_or(rest.len())
 }
 
-/// Letters beyond ASCII belong to words; anything else beyond ASCII may be a space to the engine.
+/// Length of a word. Letters beyond ASCII belong to it; any other character beyond ASCII may be a space to the engine.
 fn word(rest: &str) -> Option<usize> {
     let plain = run(rest, WORD);
     if rest.as_bytes().get(plain).is_none_or(u8::is_ascii) {
@@ -196,7 +196,7 @@ fn word(rest: &str) -> Option<usize> {
     Some(rest.len())
 }
 
-/// Length of a quoted run whose quote is doubled to stand for itself.
+/// Length of a quoted token in which a doubled quote stands for itself.
 fn quoted(rest: &str, quote: u8) -> Option<usize> {
     let bytes = rest.as_bytes();
     let mut at = 1;
@@ -209,7 +209,7 @@ fn quoted(rest: &str, quote: u8) -> Option<usize> {
     }
 }
 
-/// Length of `/*…*/`, which may hold others.
+/// Length of `/*…*/`, which may be nested.
 fn block_comment(rest: &str) -> Option<usize> {
     let bytes = rest.as_bytes();
     let (mut at, mut depth) = (2, 1_u32);
@@ -223,7 +223,7 @@ fn block_comment(rest: &str) -> Option<usize> {
     Some(at)
 }
 
-/// Length of a literal in which a backslash escapes; `at` is behind its first quote.
+/// Length of a literal with backslash escapes; `at` is after its first quote.
 fn escaped(rest: &str, mut at: usize) -> Option<usize> {
     let bytes = rest.as_bytes();
     while at < bytes.len() {
@@ -237,7 +237,7 @@ fn escaped(rest: &str, mut at: usize) -> Option<usize> {
     None
 }
 
-/// `$tag$…$tag$`, or the `$` of a parameter.
+/// Reads `$tag$…$tag$`, or the `$` of a parameter.
 fn dollar(rest: &str) -> Option<(Kind, usize)> {
     let tag = rest[1..].find(|c: char| !(c.is_alphanumeric() || c == '_'));
     match tag.map(|end| end + 1) {

@@ -1,4 +1,4 @@
-//! SQL text, read by a lexer: its normal form, its form for logs, and the words that it names.
+//! SQL text, read by a lexer: its normal form, its form for logs, and the words in it.
 
 mod lexer;
 mod normal;

@@ -1,14 +1,15 @@
-//! One text for all spellings that the engine cannot tell apart, and one that is fit for logs.
+//! Normal form of a statement, the same for all spellings that the engine cannot distinguish, and its form for logs.
 
 use std::borrow::Cow;
 
 use super::lexer::{Kind, Lexer, Token, Unusual};
 
-/// The language of a text: it says which spaces mean nothing.
+/// SQL dialect of a text; it determines which whitespace is insignificant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// Not known. Spaces are taken out of texts that every common dialect reads alike; any other text is taken as it is.
+    /// Unknown. Whitespace is normalized in texts that all common
+    /// dialects read alike; any other text is left unchanged.
     #[default]
     Unknown,
     /// DuckDB.
@@ -24,27 +25,27 @@ impl Dialect {
     }
 }
 
-/// Runs of whitespace between tokens become one space, or one line break where that means something: after a line
-/// comment, and between two literals. Semicolons at the end go. Case, comments, literals and quoted names stay.
-/// A text that the lexer will not vouch for stays as it is, to the last space: the engine reads a space beyond ASCII at
-/// the end of a text otherwise than before another space.
+/// Normalizes a statement. Runs of whitespace between tokens become one space, or one line break where it is
+/// significant: after a line comment, and between two literals. Trailing semicolons are removed. Case, comments,
+/// literals and quoted names are kept. A text that the lexer cannot read with certainty is left unchanged, including
+/// trailing spaces: the engine reads a space beyond ASCII differently at the end of a text and before another space.
 pub(crate) fn normalize(sql: &str, dialect: Dialect) -> Cow<'_, str> {
     normal_form(sql, dialect).unwrap_or(Cow::Borrowed(sql))
 }
 
-/// The normal form: the text itself where it is normal already, but for its ends. Else pieces of it are copied as they are, from
-/// one space that changes to the next.
+/// Returns the normal form: a slice of the text if only its ends change.
+/// Otherwise pieces between changed spaces are copied unchanged.
 fn normal_form(sql: &str, dialect: Dialect) -> Result<Cow<'_, str>, Unusual> {
     if dialect == Dialect::Unknown && !is_portable(sql) {
         return Err(Unusual);
     }
     let mut normal = String::new();
-    // where the piece begins that is not copied yet; spaces and semicolons before the first one go
+    // start of the piece that is not copied yet; spaces and semicolons before the first one are dropped
     let mut from = None;
-    // length of the normal form, without spaces and semicolons at its end
+    // length of the normal form, without trailing spaces and semicolons
     let mut length = 0;
     let mut before = Kind::Symbol;
-    // where the space before this token begins, and what stands before that
+    // start of the space before this token, and the kind of the token before that space
     let mut gap = None;
     let mut lexer = Lexer::new(sql);
     loop {
@@ -92,12 +93,13 @@ fn normal_form(sql: &str, dialect: Dialect) -> Result<Cow<'_, str>, Unusual> {
     Ok(Cow::Owned(normal))
 }
 
-/// Returns `true` if a literal right behind this piece is read with it.
+/// Returns `true` if a literal directly after this token is read together with it.
 fn may_prefix(kind: Kind) -> bool {
     matches!(kind, Kind::Word | Kind::Number | Kind::Text)
 }
 
-/// Returns what stands for a run of spaces between two pieces: a line break where that ends a comment or joins two literals.
+/// Returns the replacement of a run of spaces between two tokens:
+/// a line break if it ends a comment or joins two literals.
 fn one_space(left: Kind, space: &str, right: Kind) -> &'static str {
     let may_break = left == Kind::Line || (left == Kind::Text && right == Kind::Text);
     match may_break && space.contains(['\n', '\r']) {
@@ -106,7 +108,7 @@ fn one_space(left: Kind, space: &str, right: Kind) -> &'static str {
     }
 }
 
-/// Bytes at which a text may stop to be portable.
+/// Bytes at which a text may not be portable.
 const MARKS: [bool; 256] = {
     let mut marks = [false; 256];
     let mut rest: &[u8] = b"\\`#[{/*-'\"$\r";
@@ -117,8 +119,8 @@ const MARKS: [bool; 256] = {
     marks
 };
 
-/// Returns `true` if every common dialect cuts the text into the same tokens: it holds no mark that some dialect reads as
-/// the start of a literal, a name or a comment, and another one does not. One pass, since every lookup by text pays for it.
+/// Returns `true` if all common dialects split the text into the same tokens: it contains no mark that begins a
+/// literal, a name or a comment in some dialects only. One pass, since every lookup by text pays for it.
 pub(super) fn is_portable(sql: &str) -> bool {
     let bytes = sql.as_bytes();
     let (mut opened, mut closed) = (0_usize, 0_usize);
@@ -144,7 +146,7 @@ pub(super) fn is_portable(sql: &str) -> bool {
                 may_be_in_line = true;
                 after_next().is_none_or(|b| b.is_ascii_whitespace())
             }
-            // for some dialects a line comment goes on behind it
+            // in some dialects a line comment continues after it
             b'\r' => !may_be_in_line || next() == Some(b'\n'),
             b'\'' | b'"' => next() != Some(*byte) || after_next() != Some(*byte),
             b'$' => next() != Some(b'$'),
@@ -154,11 +156,12 @@ pub(super) fn is_portable(sql: &str) -> bool {
             return false;
         }
     }
-    // a block in a block ends where the dialect says
+    // the end of a nested block comment depends on the dialect
     opened == closed
 }
 
-/// The statement with every literal and comment taken out: fit for logs and spans. It is read as DuckDB and standard SQL have it.
+/// Replaces literals by `?` and removes comments, for logs and
+/// spans. The statement is read as in DuckDB and standard SQL.
 ///
 /// ```
 /// let clean = data_cache::sanitize("SELECT a FROM t WHERE b = 'x'  AND c = 5 -- note");
@@ -168,8 +171,8 @@ pub fn sanitize(sql: &str) -> String {
     sanitize_as(sql, Dialect::DuckDb)
 }
 
-/// The same for another dialect: where it is not known, a text in which a literal may end elsewhere is `?`, and so is what stands
-/// in double quotes unless it is a name.
+/// [`sanitize`] for a dialect. In an unknown one, a text whose literals may end
+/// elsewhere becomes `?`, and so does text in double quotes unless it is a name.
 pub(crate) fn sanitize_as(sql: &str, dialect: Dialect) -> String {
     let is_known = dialect == Dialect::DuckDb;
     if !is_known && sql.contains(['\\', '`', '#']) {
@@ -195,7 +198,8 @@ pub(crate) fn sanitize_as(sql: &str, dialect: Dialect) -> String {
     clean.trim().to_owned()
 }
 
-/// The label of an entry for logs and pages: `fn:module::name`, or the statement, whose dialect an entry does not tell.
+/// Returns the label of an entry for logs and pages: `fn:module::name`,
+/// or the sanitized statement, whose dialect is not recorded.
 pub(crate) fn shown_label(label: &str) -> Cow<'_, str> {
     match label.starts_with("fn:") {
         true => label.into(),

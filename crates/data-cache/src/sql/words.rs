@@ -1,16 +1,16 @@
-//! The names in a statement: every table that it reads is one of them.
+//! Names in a statement, which include every table that it reads.
 
 use std::collections::HashSet;
 
 use super::lexer::{Lexer, Token, Unusual};
 use super::normal::is_portable;
 
-/// The names in a text, in lower case and without quotes.
+/// Names in a text, in lower case and without quotes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Words {
     /// Words and quoted names.
     pub(crate) names: HashSet<String>,
-    /// Those of them that an opening parenthesis follows.
+    /// The identifiers followed by an opening parenthesis.
     pub(crate) calls: HashSet<String>,
     /// Texts of the literals: `FROM 't'` names a table too.
     pub(crate) texts: HashSet<String>,
@@ -44,21 +44,21 @@ impl Words {
         Ok(words)
     }
 
-    /// Returns `true` if one of them could be this table; `name` is in lower case.
+    /// Returns `true` if one of them may be this table; `name` is in lower case.
     fn could_name(&self, name: &str) -> bool {
         self.names.contains(name) || self.texts.contains(name)
     }
 }
 
-/// Returns `true` if the text could name this table; `name` is in lower case. In a text that dialects cut differently it counts
-/// wherever it stands as a word: what is a literal or a comment to one may be none to another.
+/// Returns `true` if the text may name this table; `name` is in lower case. In a text that dialects split differently,
+/// every occurrence as a separate word counts: a literal or comment in one dialect may not be one in another.
 pub(crate) fn could_name(text: &str, name: &str) -> bool {
     Words::of(text).map_or(true, |words| words.could_name(name))
         || (!is_portable(text) && stands_in(&lower_case(text), &lower_case(name)))
 }
 
-/// The text in lower case, with one letter for a sigma: `str::to_lowercase` has two, by what stands around it, so that a part of a
-/// text would not be found in it.
+/// Returns the text in lower case, with one form of sigma: `str::to_lowercase` has two, depending on the context, so
+/// that a part of a text might not be found in it.
 pub(crate) fn lower_case(text: &str) -> String {
     let lower = text.to_lowercase();
     match lower.is_ascii() {
@@ -67,7 +67,7 @@ pub(crate) fn lower_case(text: &str) -> String {
     }
 }
 
-/// Returns `true` if the name stands in the text as a word of its own.
+/// Returns `true` if the text contains the name as a separate word.
 pub(crate) fn stands_in(text: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     !name.is_empty()
@@ -78,13 +78,14 @@ pub(crate) fn stands_in(text: &str, name: &str) -> bool {
         })
 }
 
-/// A quoted name, in lower case and without its quotes.
+/// Returns a quoted name in lower case, without its quotes.
 #[cfg(feature = "duckdb")]
 pub(crate) fn unquoted(name: &str) -> String {
     unquote(name, '"')
 }
 
-/// The last part of a name such as `main.orders` or `"Orders"`, in lower case; `None` if it is no name.
+/// Returns the last part of a name such as `main.orders` or
+/// `"Orders"`, in lower case; `None` if the text is not a name.
 pub(crate) fn table_name(text: &str) -> Option<String> {
     let mut name = None;
     let mut is_complete = false;
@@ -114,7 +115,7 @@ fn unquote(text: &str, quote: char) -> String {
         .to_lowercase()
 }
 
-/// The first word, upper case: `SELECT`, `INSERT`, …; `OTHER` where there is none.
+/// Returns the first word in upper case: `SELECT`, `INSERT`, …; `OTHER` if there is none.
 pub(crate) fn first_word(sql: &str) -> String {
     let first = Lexer::new(sql).find_map(|token| match token {
         Ok(Token::Word(word)) => Some(word.to_uppercase()),
@@ -123,7 +124,7 @@ pub(crate) fn first_word(sql: &str) -> String {
     first.unwrap_or_else(|| "OTHER".to_owned())
 }
 
-/// The statements of a batch, without empty ones and without comments.
+/// Returns the statements of a batch, without empty ones and without comments.
 #[cfg(any(feature = "duckdb", feature = "flight-sql"))]
 pub(crate) fn statements(sql: &str) -> Result<Vec<String>, Unusual> {
     let mut all = Vec::new();
