@@ -16,11 +16,11 @@ pin_project_lite::pin_project! {
 pin_project_lite::pin_project! {
     #[project = KindProjection]
     enum Kind<B> {
-        /// As the handler made it.
+        /// As returned by the handler.
         Untouched { #[pin] body: B },
         /// Read to compute its tag.
         Whole { bytes: Option<Bytes>, trailers: Option<HeaderMap> },
-        /// Body of an answer to HEAD.
+        /// Body of a response to HEAD.
         Left,
     }
 }
@@ -43,7 +43,8 @@ impl<B> CachedBody<B> {
         Self::whole(Bytes::new(), None)
     }
 
-    /// None, in place of one that GET would send. Its length is not 0: nothing is known of it but what the head says.
+    /// Returns the body of a response to HEAD: empty, but without a
+    /// length of 0, since the headers alone describe the body of GET.
     pub(super) fn left() -> Self {
         Self { kind: Kind::Left }
     }

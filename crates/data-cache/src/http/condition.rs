@@ -3,9 +3,9 @@
 use http::HeaderMap;
 use http::header::IF_NONE_MATCH;
 
-/// Longer conditions are ignored: a full answer is always right.
+/// Maximum length of a condition in bytes; longer ones are ignored, since a full response is always correct.
 const MAX_BYTES: usize = 8 * 1024;
-/// So are those with more tags.
+/// Maximum number of tags; conditions with more are ignored.
 const MAX_TAGS: usize = 64;
 
 /// Tags that the client has.
@@ -17,7 +17,7 @@ pub(super) enum Condition {
 }
 
 impl Condition {
-    /// `None` where there is none, or where it is malformed.
+    /// Parses the condition; `None` if there is none, or it is malformed.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut lines = headers.get_all(IF_NONE_MATCH).iter().peekable();
         lines.peek()?;
@@ -38,7 +38,7 @@ impl Condition {
         tags(&text).map(Self::Tags)
     }
 
-    /// Weak comparison (section 8.8.3.2).
+    /// Returns `true` if the tag matches, by weak comparison (section 8.8.3.2).
     pub(super) fn matches(&self, etag: &str) -> bool {
         match self {
             Self::Anything => true,
@@ -50,7 +50,7 @@ impl Condition {
     }
 }
 
-/// A comma may be part of a tag; empty list elements are allowed (section 5.6.1.2).
+/// Parses a list of tags. A comma may be part of a tag; empty list elements are allowed (section 5.6.1.2).
 fn tags(text: &str) -> Option<Vec<String>> {
     let mut tags = Vec::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Which `Cache-Control` a response gets.
+//! `Cache-Control` of responses.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, EXPIRES};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -7,13 +7,13 @@ use crate::config::HttpCache;
 
 const STATIC: [&str; 2] = ["/static/", "/assets/"];
 
-/// Rule for a path; `None` if the configuration says nothing about it.
+/// Rule for a path that the configuration covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     Stable {
         max_age: u64,
     },
-    /// A file, unless the answer is a page: a fallback answers for files that are not there.
+    /// A file, unless the response is a page: a fallback may respond for files that do not exist.
     Static {
         max_age: u64,
         is_page: bool,
@@ -37,7 +37,7 @@ pub(super) fn rule(config: &HttpCache, path: &str) -> Option<Rule> {
     })
 }
 
-/// Returns `true` if a segment names something in its folder, also for a server that decodes it, once or more often.
+/// Returns `true` if a segment names something in its directory, even for a server that decodes it, once or more often.
 fn is_plain(segment: &str) -> bool {
     let lower = segment.to_ascii_lowercase();
     let has_encoded = ["%2e", "%2f", "%5c", "%25", "%00"]
@@ -46,8 +46,8 @@ fn is_plain(segment: &str) -> bool {
     !has_encoded && segment != "." && segment != ".." && !segment.contains('\\')
 }
 
-/// The header for a 200, 206 or 304 to GET or HEAD; empty where there is nothing to add to the `Expires` of the answer, which a
-/// `max-age` would put out of force (RFC 9111 section 5.3).
+/// Returns the header for a 200, 206 or 304 to GET or HEAD; empty if nothing is added to the `Expires` of the response,
+/// which a `max-age` would override (RFC 9111 section 5.3).
 pub(super) fn control(
     rule: Rule,
     is_personal: bool,
@@ -58,7 +58,7 @@ pub(super) fn control(
         Rule::Static { is_page: named, .. } if named || is_page(response) => {
             return Some(HeaderValue::from_static("no-cache"));
         }
-        // a 206 or 304 without a type may stand for a file or a page: the stored answer keeps the header of its 200
+        // a 206 or 304 without a type may stand for a file or a page: the stored response keeps the header of its 200
         Rule::Static { .. } if status != StatusCode::OK && !names_type(response) => return None,
         Rule::Stable { max_age } | Rule::Static { max_age, .. } => max_age,
     };
@@ -77,7 +77,7 @@ fn is_page(response: &HeaderMap) -> bool {
     })
 }
 
-/// Returns `true` if the media type is that of what is stored: several ranges have one of their own.
+/// Returns `true` if the media type is that of the stored resource: multiple ranges have a type of their own.
 fn names_type(response: &HeaderMap) -> bool {
     let of_ranges = b"multipart/byteranges";
     essence(response).is_some_and(|essence| !essence.eq_ignore_ascii_case(of_ranges))
@@ -89,7 +89,7 @@ fn essence(response: &HeaderMap) -> Option<&[u8]> {
     Some(essence.trim_ascii())
 }
 
-/// Returns `true` if the answer may be for this client alone.
+/// Returns `true` if the response may be for this client only.
 pub(super) fn is_personal(config: &HttpCache, request: &HeaderMap) -> bool {
     let mut cookies = request.get_all(COOKIE).iter();
     request.contains_key(AUTHORIZATION)
@@ -105,7 +105,7 @@ pub(super) fn is_personal(config: &HttpCache, request: &HeaderMap) -> bool {
         })
 }
 
-/// The headers of a request that [`is_personal`] looks at: each answer to which a rule applies varies with them.
+/// Returns the names of the request headers that [`is_personal`] reads: each response with a rule varies with them.
 pub(super) fn vary(config: &HttpCache) -> Option<HeaderValue> {
     let names = ["authorization", "cookie"];
     let more = config.credential_headers.iter().map(String::as_str);

@@ -1,16 +1,16 @@
-//! `Cache-Control`, `ETag` and 304 from `cache.yaml`, as a tower layer, and what handlers of cached queries need.
+//! `Cache-Control`, `ETag` and 304 from `cache.yaml`, as a tower layer, and a helper for handlers of cached queries.
 //!
-//! - GET and HEAD with status 200, 206 or 304 on a stable endpoint get `public, max-age=N`; `private` if the request carries
-//!   `Authorization`, a session cookie or one of `credential_headers`, and `Vary` with all of them either way; `no-store` if
-//!   the response sets a cookie. Errors get `no-store`. Files below `/static/` and `/assets/` get `static_max_age`, pages
-//!   (`text/html`) `no-cache`.
-//! - The handler answers HEAD as GET; the body is left out, the tag and the length of it are not.
-//! - A response without `ETag` whose length is known and at most 1 MiB gets a weak one; a stream is never touched.
-//! - A matching `If-None-Match` is answered 304, with the headers that the 200 would carry (RFC 9110 section 15.4.5), before a
-//!   range is. The handler does not see an `If-Modified-Since` beside it (section 13.1.3).
-//! - Headers that a handler set stay. Beside an `Expires` of its own there is no `max-age`.
+//! - GET and HEAD with status 200, 206 or 304 on a stable endpoint get `public, max-age=N`; `private` if the request
+//!   carries `Authorization`, a session cookie or one of `credential_headers`; `Vary` with all of these in both cases;
+//!   `no-store` if the response sets a cookie. Errors get `no-store`. Files below `/static/` and `/assets/` get
+//!   `static_max_age`, pages (`text/html`) `no-cache`.
+//! - HEAD is passed to the handler as GET; the body is dropped, its tag and length are kept.
+//! - A response without `ETag` whose length is known and at most 1 MiB gets a weak one; a stream is never changed.
+//! - A matching `If-None-Match` results in 304, with the headers that the 200 would have (RFC 9110 section 15.4.5), and
+//!   takes precedence over a range. An `If-Modified-Since` beside it is not passed to the handler (section 13.1.3).
+//! - Headers set by a handler are kept. If it sets `Expires`, no `max-age` is added.
 //!
-//! If the body comes from a cached query, [`Validator`] answers 304 before the body is built:
+//! If the body comes from a cached query, [`Validator`] allows a 304 before the body is built:
 //!
 //! ```
 //! # #[cfg(feature = "duckdb")] {

@@ -20,15 +20,15 @@ use crate::config::{Config, HttpCache};
 use crate::etag::compute_etag;
 use crate::http_stats;
 
-/// A longer body is not read for its tag.
+/// Maximum size in bytes of a body that is read for its tag.
 const MAX_TAGGED_BYTES: u64 = 1 << 20;
 
-/// Adds the headers that `http_cache` of `cache.yaml` asks for. Add it inside of authentication and compression.
+/// Adds the headers that `http_cache` of `cache.yaml` configures. Add it inside of authentication and compression.
 #[derive(Clone, Debug)]
 pub struct CacheLayer(Arc<HttpCache>);
 
 impl CacheLayer {
-    /// The layer for this configuration.
+    /// Creates the layer for this configuration.
     pub fn new(config: &Config) -> Self {
         Self(Arc::new(config.http_cache.clone()))
     }
@@ -45,7 +45,7 @@ impl<S> tower_layer::Layer<S> for CacheLayer {
     }
 }
 
-/// Service made by [`CacheLayer`].
+/// Service created by [`CacheLayer`].
 #[derive(Clone, Debug)]
 pub struct CacheService<S> {
     inner: S,
@@ -78,12 +78,14 @@ where
                 is_head,
             }
         });
-        // a date is ignored beside a tag (RFC 9110 section 13.1.3); the handler may not know that, as the tag may be of ours
+        // a date is ignored beside a tag (RFC 9110 section 13.1.3); the
+        // handler may not know the tag, which this layer may have set
         if asked.is_some() && request.headers().contains_key(IF_NONE_MATCH) {
             request.headers_mut().remove(IF_MODIFIED_SINCE);
         }
         if asked.is_some() && is_head {
-            // its tag is that of the body which GET would send (RFC 9110 section 9.3.2), and it knows no ranges (section 14.2)
+            // its tag is that of the body that GET would send (RFC
+            // 9110 section 9.3.2), and it has no ranges (section 14.2)
             *request.method_mut() = Method::GET;
             for name in [RANGE, IF_RANGE] {
                 request.headers_mut().remove(name);
@@ -98,7 +100,7 @@ where
     }
 }
 
-/// Parts of the request that matter once the response is there.
+/// Parts of the request that are needed for the response.
 struct Asked {
     rule: Option<Rule>,
     is_personal: bool,
@@ -108,7 +110,7 @@ struct Asked {
 }
 
 pin_project_lite::pin_project! {
-    /// The answer of a [`CacheService`].
+    /// Response future of a [`CacheService`].
     pub struct CachedFuture<F, B> {
         #[pin]
         state: State<F, B>,
@@ -170,7 +172,7 @@ where
                     while let Some(frame) = ready!(body.as_mut().poll_frame(context)) {
                         match frame.map(http_body::Frame::into_data) {
                             Ok(Ok(data)) => read.extend_from_slice(&data),
-                            // what stands behind the data of an answer that was passed on, such as over HTTP/2
+                            // trailers of a proxied response, for example over HTTP/2
                             Ok(Err(frame)) => *trailers = frame.into_trailers().ok(),
                             Err(_) => return Poll::Ready(Ok(broken(parts.take()))),
                         }
@@ -188,8 +190,8 @@ where
     }
 }
 
-/// Sets `Cache-Control` and `Vary`, unless the handler did. A 304 of the handler's own has those of the 200 (section
-/// 15.4.5), and so has a 206 (section 15.3.7).
+/// Sets `Cache-Control` and `Vary`, unless the handler did. A 304 from the handler gets those of the 200 (section
+/// 15.4.5), and so does a 206 (section 15.3.7).
 fn prepare(parts: &mut response::Parts, asked: &Asked) {
     let headers = &mut parts.headers;
     let is_error = parts.status.is_client_error() || parts.status.is_server_error();
@@ -201,7 +203,7 @@ fn prepare(parts: &mut response::Parts, asked: &Asked) {
     if headers.contains_key(CACHE_CONTROL) {
         return;
     }
-    // a cache adds the headers of a 304 to what it hands to everybody (RFC 9111 section 3.2)
+    // a cache adds the headers of a 304 to the response that it serves to everyone (RFC 9111 section 3.2)
     if is_error || (headers.contains_key(SET_COOKIE) && is_stored) {
         headers.insert(CACHE_CONTROL, no_store);
     } else if let (Some(rule), true) = (asked.rule, is_stored)
@@ -216,12 +218,12 @@ fn prepare(parts: &mut response::Parts, asked: &Asked) {
     }
 }
 
-/// HEAD says how long the answer to GET is, though it has no body.
+/// Sets the length of the GET response on a response to HEAD, which has no body.
 fn keep_length<B: Body>(parts: &mut response::Parts, body: &B) {
     let has_length = [CONTENT_LENGTH, TRANSFER_ENCODING]
         .iter()
         .any(|name| parts.headers.contains_key(name));
-    // it would be the length of a 200, which these do not have (RFC 9110 section 8.6)
+    // it would be the length of a 200, which these statuses do not have (RFC 9110 section 8.6)
     let has_body = !parts.status.is_informational()
         && ![StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&parts.status);
     if let (true, false, Some(length)) = (has_body, has_length, body.size_hint().exact()) {
@@ -231,7 +233,7 @@ fn keep_length<B: Body>(parts: &mut response::Parts, body: &B) {
     }
 }
 
-/// Only a body whose length is known is read: a stream never is.
+/// Returns `true` if the body is read for its tag: only if its length is known, so never for a stream.
 fn wants_tag<B: Body>(parts: &response::Parts, body: &B) -> bool {
     let headers = &parts.headers;
     let length = body.size_hint().exact();
@@ -256,14 +258,14 @@ fn forbids_storing(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Weak, since a proxy may compress what it stands for (section 8.8.1).
+/// Sets the tag: a weak one, since a proxy may compress the body (section 8.8.1).
 fn tag(headers: &mut HeaderMap, body: &[u8]) {
     if let Ok(value) = HeaderValue::from_str(&compute_etag(body)) {
         headers.insert(ETAG, value);
     }
 }
 
-/// Answers 304 where the client has it.
+/// Returns the response, or a 304 if the client has it already.
 fn finish<B>(
     mut parts: response::Parts,
     body: CachedBody<B>,
@@ -274,9 +276,9 @@ fn finish<B>(
         false => body,
     };
     let etag = parts.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
-    // a range comes after the condition (section 13.2.2)
+    // the condition is evaluated before a range (section 13.2.2)
     let is_whole_or_part = [StatusCode::OK, StatusCode::PARTIAL_CONTENT].contains(&parts.status);
-    // a request without a condition has nothing that a 304 could spare
+    // without a condition there is nothing that a 304 could save
     let (Some(etag), Some(condition), true) = (etag, &asked.condition, is_whole_or_part) else {
         return Response::from_parts(parts, body);
     };
@@ -305,7 +307,8 @@ fn finish<B>(
     Response::from_parts(parts, body)
 }
 
-/// The handler's body failed before its first byte was sent: an empty 500 says so better than half an answer.
+/// Returns an empty 500, since the handler's body failed before
+/// its first byte was sent: better than a partial response.
 fn broken<B>(parts: Option<response::Parts>) -> Response<CachedBody<B>> {
     let mut response = Response::new(CachedBody::empty());
     if let Some(parts) = parts {

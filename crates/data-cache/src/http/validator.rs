@@ -10,7 +10,7 @@ use crate::stats::Miss;
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// RFC 9211. A stale hit has a negative `ttl`.
+/// Returns the value of `cache-status` (RFC 9211). A stale hit has a negative `ttl`.
 fn cache_status(result: &QueryResult) -> String {
     match (result.origin(), result.status()) {
         (
@@ -48,8 +48,8 @@ pub struct Validator {
 }
 
 impl Validator {
-    /// For a body that is made from `result` alone. `representation` names whatever else it depends on: media type,
-    /// version of its shape, language.
+    /// Creates headers for a body that is built from `result` only. `representation` names everything else that it
+    /// depends on: media type, version of its shape, language.
     pub fn of(result: &QueryResult, representation: &str) -> Self {
         let mut headers = HeaderMap::new();
         let status = HeaderValue::from_static(result.status().as_str());
@@ -70,8 +70,8 @@ impl Validator {
         Self { headers, etag }
     }
 
-    /// Returns `true` if the client has this result already: then answer 304, with [`headers`](Self::headers) and without a body.
-    /// For GET and HEAD alone. Counts a hit; a miss is counted by the layer, which sees the answer.
+    /// Returns `true` if the client has this result already: respond with 304, with [`headers`](Self::headers) and
+    /// without a body. For GET and HEAD only. Counts a hit; a miss is counted by the layer, which sees the response.
     pub fn is_current(&self, request: &HeaderMap) -> bool {
         let Some(etag) = &self.etag else {
             return false;
@@ -83,7 +83,7 @@ impl Validator {
         current
     }
 
-    /// `x-cache`, `cache-status` (RFC 9211), `etag`, and `age` if the result came from the cache.
+    /// Returns `x-cache`, `cache-status` (RFC 9211), `etag`, and `age` if the result came from the cache.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }

@@ -1,5 +1,5 @@
-//! Tools for tests of caches: a clock that they set, steps at which they make a write fail, a directory of their own,
-//! and the [`contract`] that every engine keeps.
+//! Tools for tests of caches: a manual clock, failures at steps of
+//! a write, a temporary directory, and the [`contract`] of engines.
 //!
 //! ```
 //! use data_cache::{Cache, Params, testing::{ManualClock, TempDir}};
@@ -28,65 +28,65 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 pub use crate::failpoint::Step;
 
-/// The time of day of one cache.
+/// Wall clock of one cache.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// From now on the cache reads this clock, which stands at `seconds` since 1970.
+    /// Makes the cache use this clock, set to `seconds` since 1970.
     pub fn install(cache: &Cache, seconds: u64) -> Self {
         let millis = Arc::new(AtomicU64::new(seconds * 1000));
         cache.inner().set_clock(Clock::Manual(millis.clone()));
         Self(millis)
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds * 1000, Ordering::Relaxed);
     }
 
-    /// Sets the clock, back as well.
+    /// Sets the clock, forward or backward.
     pub fn set(&self, seconds: u64) {
         self.0.store(seconds * 1000, Ordering::Relaxed);
     }
 }
 
-/// Calls `hook` at each [`Step`] of this cache; an error of it is one of the file system.
+/// Calls `hook` at each [`Step`] of this cache; an error that it returns counts as one of the file system.
 pub fn on_step(cache: &Cache, hook: impl Fn(Step) -> io::Result<()> + Send + Sync + 'static) {
     cache.inner().failpoints().set(hook);
 }
 
-/// The next lookup looks at what other processes did, without waiting for the second to pass.
+/// Makes the next lookup check for changes by other processes, without waiting for the second to pass.
 pub fn look_at_other_processes_now(cache: &Cache) {
     cache.inner().look_at_others_now();
 }
 
-/// Entries with more data than this go to two files, instead of those with more than 16 KiB.
+/// Sets the size in bytes above which the data of an entry goes to a second file, instead of 16 KiB.
 pub fn set_largest_inline(cache: &Cache, bytes: usize) {
     cache.inner().set_largest_inline(bytes);
 }
 
-/// Callers of `get_or_compute` wait for another one's computation for this long, instead of 60 s.
+/// Sets how long callers of `get_or_compute` wait for another caller's computation, instead of 60 s.
 pub fn set_longest_wait(cache: &Cache, limit: std::time::Duration) {
     cache.inner().set_longest_wait(limit);
 }
 
-/// Lets time pass for what judges the bucket that machines share: its epoch, leases, and the pause after a failure.
+/// Advances the clock for the epoch and the leases of the shared bucket, and for the pause after a failure.
 #[cfg(feature = "shared")]
 pub fn let_bucket_time_pass(cache: &Cache, time: std::time::Duration) {
     cache.inner().let_bucket_time_pass(time);
 }
 
-/// A directory that is deleted with this value.
+/// A directory that is deleted when this value is dropped.
 #[derive(Debug)]
 pub struct TempDir(PathBuf);
 
 impl TempDir {
-    /// Makes a new one.
+    /// Creates a new directory.
     ///
     /// # Errors
     ///
-    /// Fails if the system's directory for temporary files does not allow it.
+    /// Fails if it cannot be created in the system's directory for temporary files.
     pub fn new() -> io::Result<Self> {
         let name = format!("data-cache-{}", crate::disk::unique_id());
         let path = std::env::temp_dir().join(name);

@@ -1,4 +1,4 @@
-//! Cases about what comes back.
+//! Cases for results and errors.
 
 use arrow::datatypes::DataType;
 
@@ -40,10 +40,10 @@ fn identity(on: &Contract) -> Outcome {
     same("identity", &first, &on.engine.identity())
 }
 
-/// An expression, whether its type is right, and its value as text.
+/// An expression, a check of its type, and its value as text.
 type Typed = (&'static str, fn(&DataType) -> bool, &'static str);
 
-/// One row of these expressions has these types and values.
+/// Checks that these expressions, each queried as one row, have these types and values.
 fn typed(on: &Contract, columns: &[Typed]) -> Outcome {
     for (expression, is_right, expected) in columns {
         let sql = format!("SELECT {expression} AS c");
@@ -206,7 +206,7 @@ fn nulls(on: &Contract) -> Outcome {
 fn nulls_between(on: &Contract) -> Outcome {
     let sql =
         "SELECT n, s FROM (VALUES (1, 'a'), (2, NULL), (3, ''), (4, 'NULL')) AS t(n, s) ORDER BY n";
-    // a text that reads NULL, and no text: told apart by their column
+    // the text NULL and a missing text are distinguished by the column's null count
     let batches = on
         .ask(sql, &Params::new())
         .map_err(|error| format!("{sql}: {error}"))?;
@@ -287,7 +287,7 @@ fn large(on: &Contract) -> Outcome {
 fn by_position(on: &Contract) -> Outcome {
     let sql = on.with_parameters("SELECT ?INTEGER? - ?INTEGER? AS n");
     on.expect(&sql, &Params::positional([7, 5]), &["2"])?;
-    // ten and more: by number, not by text
+    // ten and more: ordered by number, not as text
     let sum: Vec<_> = (1..=11).map(|at| format!("?INTEGER? * {at}")).collect();
     let sql = on.with_parameters(&format!("SELECT {} AS n", sum.join(" + ")));
     on.expect(&sql, &Params::positional(1..=11), &["506"])

@@ -1,4 +1,4 @@
-//! Cases about an engine behind a cache.
+//! Cases for an engine behind a cache.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Cases that every [`QueryEngine`] passes: types, NULLs, parameters, errors, cancellation, large and empty results, schema,
-//! and its results through a cache.
+//! Cases that every [`QueryEngine`] has to pass: types, NULLs, parameters, errors, cancellation, large and empty
+//! results, schema, and results through a cache.
 //!
 //! ```
 //! # #[cfg(feature = "duckdb")] {
@@ -34,7 +34,7 @@ use crate::stats::Bypass;
 type Outcome = Result<(), String>;
 type Case = (&'static str, fn(&Contract) -> Outcome);
 
-/// Cases for one engine. Its statements are standard SQL with `VALUES`, `CAST` and `WITH`; no table is read or written.
+/// Cases for one engine. The statements are standard SQL with `VALUES`, `CAST` and `WITH`; no table is read or written.
 pub struct Contract {
     engine: Arc<dyn QueryEngine>,
     parameter: fn(usize, &str) -> String,
@@ -50,7 +50,7 @@ pub struct Report {
 }
 
 impl Contract {
-    /// Cases for this engine, with `CAST($1 AS INTEGER)` and the like for parameters.
+    /// Creates the cases for this engine, with `CAST($1 AS INTEGER)` and the like for parameters.
     pub fn new(engine: impl QueryEngine) -> Self {
         Self {
             engine: Arc::new(engine),
@@ -59,21 +59,21 @@ impl Contract {
         }
     }
 
-    /// Sets the text of the parameter at a position, counted from 1, as an expression of this SQL type.
+    /// Sets the text of the parameter at a position, counted from 1, as an expression of the given SQL type.
     #[must_use]
     pub fn parameter(mut self, text: fn(usize, &str) -> String) -> Self {
         self.parameter = text;
         self
     }
 
-    /// Leaves a case out: for a database that lacks what it tests. The report names it.
+    /// Leaves a case out, for a database that lacks the tested feature. The report lists it.
     #[must_use]
     pub fn leave_out(mut self, case: &'static str) -> Self {
         self.left_out.push(case);
         self
     }
 
-    /// Runs every case, one after the other. Takes some seconds; a case that panics has failed.
+    /// Runs every case, one after the other. Takes some seconds; a case that panics fails.
     pub fn run(self) -> Report {
         let cases = [answers::CASES, stops::CASES, cached::CASES].concat();
         let taken = cases
@@ -98,7 +98,7 @@ impl Contract {
         self.engine.run(sql, params, &Cancel::default())
     }
 
-    /// The rows as text, and an error as a failure of the case.
+    /// Returns the rows as text; an error fails the case.
     fn rows(&self, sql: &str, params: &Params) -> Result<Vec<String>, String> {
         let batches = self
             .ask(sql, params)
@@ -111,7 +111,7 @@ impl Contract {
         same(sql, &found, &expected)
     }
 
-    /// The statement with its parameters in the place of `?TYPE?`.
+    /// Returns the statement with its parameters in place of `?TYPE?`.
     fn with_parameters(&self, sql: &str) -> String {
         let mut text = String::new();
         for (at, part) in sql.split('?').enumerate() {
@@ -125,20 +125,20 @@ impl Contract {
 }
 
 impl Report {
-    /// Names of the cases that the engine passed.
+    /// Returns the names of the cases that passed.
     pub fn passed(&self) -> impl Iterator<Item = &'static str> {
         let passed = self.outcomes.iter().filter(|(_, outcome)| outcome.is_ok());
         passed.map(|(name, _)| *name)
     }
 
-    /// Names of the cases that it failed, each with what was found.
+    /// Returns the names of the cases that failed, each with its message.
     pub fn failed(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let outcomes = self.outcomes.iter();
         outcomes.filter_map(|(name, outcome)| Some((*name, outcome.as_ref().err()?.as_str())))
     }
 }
 
-/// A line for each case.
+/// One line per case.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.passed().count();
@@ -197,7 +197,7 @@ fn rows_of(batches: &[RecordBatch]) -> Result<Vec<String>, String> {
     Ok(rows)
 }
 
-/// The engine, so that a cache can take it by value.
+/// Wraps the engine, so that a cache can take it by value.
 struct Borrowed(Arc<dyn QueryEngine>);
 
 impl QueryEngine for Borrowed {

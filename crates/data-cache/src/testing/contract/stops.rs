@@ -1,4 +1,4 @@
-//! Cases about queries that nobody waits for, and about several at once.
+//! Cases for cancelled and for concurrent queries.
 
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -17,7 +17,7 @@ pub(super) const CASES: &[Case] = &[
     ("queries_at_the_same_time_get_their_own_answers", together),
 ];
 
-/// Proof that nothing hangs; a query that is not stopped takes much longer.
+/// Maximum time for a query to stop; one that is not stopped takes much longer.
 const LIMIT: Duration = Duration::from_secs(60);
 const AT_ONCE: i64 = 8;
 const EACH: i64 = 10;
@@ -31,7 +31,7 @@ fn before(on: &Contract) -> Outcome {
     }
 }
 
-/// A sum over 10^11 rows.
+/// Returns a sum over 10^11 rows.
 fn endless() -> String {
     let joins: String = (1..11)
         .map(|at| format!(" CROSS JOIN d AS d{at}"))
