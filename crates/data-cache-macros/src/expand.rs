@@ -35,8 +35,9 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
         #((::core::stringify!(#keyed), #root::Value::from(::core::clone::Clone::clone(&#keyed)))),*
     ]);
     let digest = digest(sig, block);
-    // two functions of one name differ in their place, in the function or impl block around them, or in their text; a closure
-    // has the generics of that impl block and `Self` in the name of its type, which an item in the function would not
+    // functions of one name differ in their place, in the function or impl block around them, or in
+    // their text; the type name of a closure contains the generics of that impl block and `Self`,
+    // that of an item in the function does not
     let site = quote!(#root::FunctionSite {
         label: #label,
         place: ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
@@ -79,7 +80,7 @@ fn ttl_of<'a>(arguments: &'a Arguments, sig: &Signature) -> Result<&'a LitInt, E
     Ok(ttl)
 }
 
-/// A digest of the text of a function: FNV-1a, 64 bits.
+/// Digests the text of a function: FNV-1a, 64 bits.
 fn digest(sig: &Signature, block: &Block) -> u64 {
     let text = quote!(#sig #block).to_string();
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |digest, byte| {
@@ -87,7 +88,7 @@ fn digest(sig: &Signature, block: &Block) -> u64 {
     })
 }
 
-/// Returns `true` if a type holds an `impl Trait`: a generic without a name.
+/// Returns `true` if a type contains an `impl Trait`: a generic without a name.
 fn is_generic(typed: &Type) -> bool {
     fn holds_impl(tokens: TokenStream) -> bool {
         tokens.into_iter().any(|token| match token {
@@ -99,7 +100,7 @@ fn is_generic(typed: &Type) -> bool {
     holds_impl(typed.to_token_stream())
 }
 
-/// The arguments that the result depends on.
+/// Returns the arguments that the result depends on.
 fn keyed_arguments(arguments: &Arguments, sig: &Signature) -> Result<Vec<Ident>, Error> {
     if let Some(generic) = sig.generics.type_params().next() {
         return Err(Error::new_spanned(
@@ -144,7 +145,7 @@ fn keyed_arguments(arguments: &Arguments, sig: &Signature) -> Result<Vec<Ident>,
     Ok(named)
 }
 
-/// data-cache as the calling crate knows it: itself, or through ops-layer.
+/// Returns the path of data-cache in the calling crate: data-cache itself, or through ops-layer.
 fn root() -> TokenStream {
     let path = |found| match found {
         FoundCrate::Itself => None,

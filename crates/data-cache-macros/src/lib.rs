@@ -6,7 +6,7 @@ mod expand;
 use proc_macro::TokenStream;
 use syn::{Error, ItemFn, parse_macro_input};
 
-/// Keeps the `Ok` of a function that returns `Result<Vec<RecordBatch>, E>`. An `Err` is never kept.
+/// Caches the `Ok` value of a function that returns `Result<Vec<RecordBatch>, E>`. An `Err` is never stored.
 ///
 /// ```text
 /// #[cached_query(ttl_seconds = 3600)]
@@ -18,17 +18,21 @@ use syn::{Error, ItemFn, parse_macro_input};
 ///
 /// | argument | meaning |
 /// |---|---|
-/// | `ttl_seconds = N` | how long a result lives; required. One that an earlier build kept for longer is computed anew, too |
-/// | `on = name` | the argument that is the warehouse: its cache is used, and each of its writes makes the result unreachable. If it is a `FlightSql`, the result obeys its TTL alone; with `FlightSqlConfig::state` it is not kept, as no statement is known to ask the state of |
+/// | `ttl_seconds = N` | TTL of a result; required. A result that an earlier build stored for longer is recomputed too |
+/// | `on = name` | the warehouse argument: its cache is used, and each of its writes makes the result unreachable |
 /// | `tables("a", "b")` | `invalidate_table("a")` removes the result |
-/// | `skip(a, b)` | these arguments do not change the result |
+/// | `skip(a, b)` | these arguments do not affect the result |
 ///
-/// The key is the function (its path, its place in the source, its text), constants of its generics, `Self` and the generics
-/// of the impl block or trait around it, by the names of their types, and the other
-/// arguments, which must be `Clone + Into<data_cache::Value>`; a changed function starts anew. If one of those types is a closure,
-/// which has no name of its own, nothing is kept. The label
-/// `fn:module::name` is what `invalidate` matches, for each function of this name. Without `on` the process-wide cache is used, and a result lives by
-/// its TTL alone: nothing notices that the data behind it changed. Callers that miss at the same time compute once.
+/// The key consists of the function (its path, its place in the source, its text), its const generics, the type
+/// names of `Self` and of the generics of the impl block or trait around it, and the other arguments, which
+/// must be `Clone + Into<data_cache::Value>`; results of a changed function are not reused. If one of those
+/// types is a closure, which has no name of its own, nothing is stored. `invalidate` matches the label
+/// `fn:module::name`, for every function of this name.
+///
+/// Without `on`, the process-wide cache is used. Without `on`, or with a `FlightSql`, only the TTL limits a
+/// result: changes of the underlying data are not noticed. With `FlightSqlConfig::state`, results of
+/// functions `on` a `FlightSql` are not stored, since there is no statement whose state could be queried.
+/// Callers that miss at the same time compute once.
 #[proc_macro_attribute]
 pub fn cached_query(attributes: TokenStream, item: TokenStream) -> TokenStream {
     let mut arguments = arguments::Arguments::default();
