@@ -15,7 +15,7 @@ pub struct Error {
 pub enum ErrorKind {
     /// An argument or configuration value is invalid.
     Input,
-    /// A file or directory could not be prepared.
+    /// A file, directory or thread could not be prepared, or an invalidation could not be completed.
     Io,
     /// The engine rejected the statement, or the statement failed.
     Engine,

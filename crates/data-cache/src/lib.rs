@@ -1,5 +1,5 @@
-//! Expensive queries once, never a wrong answer: results as Parquet files behind a memory tier, a DuckDB warehouse,
-//! and HTTP caching headers.
+//! Runs expensive queries once and never returns a wrong result: results as Parquet files behind a memory tier, a
+//! DuckDB warehouse, and HTTP caching headers.
 //!
 //! ```
 //! use data_cache::{Cache, Params, arrow};
@@ -19,7 +19,7 @@
 //! ```
 //!
 //! # In an application
-//! A warehouse is asked through the cache; what it writes makes older results unreachable.
+//! Queries of a warehouse go through the cache; its writes make older results unreachable.
 //!
 //! ```
 //! # #[cfg(feature = "duckdb")] {
@@ -42,7 +42,8 @@
 //! ```
 //!
 //! # In a library
-//! Take a [`Cache`] as an argument; [`get_cache`] is for applications. `#[cached_query]` keeps what a function returns:
+//! Take a [`Cache`] as an argument; [`get_cache`] is for
+//! applications. `#[cached_query]` caches the result of a function:
 //!
 //! ```
 //! # #[cfg(feature = "macros")] {
@@ -71,25 +72,28 @@
 //! ```
 //!
 //! # Guarantees
-//! - Trouble inside the cache (files gone, damaged, disk full, clock stepped) is a miss with a reason; an error is a
-//!   caller's mistake. Nothing here panics.
-//! - A file is trusted after its length and its digest (XXH3, 128 bits) agree with its metadata, which is sealed with
-//!   SHA-256; the metadata file is renamed into place last. A
-//!   process that is killed at any step leaves the old entry, the new one, or none.
-//! - A result computed while someone invalidated or wrote is returned to its callers, and not kept.
-//! - A write through `Warehouse` makes every older result of the tables it names unreachable before it starts.
-//! - Equal questions with the same time to live that are asked at one time run once, over all processes that share the
-//!   directory. The run goes on while somebody waits, and is interrupted when nobody does. Nobody waits for ever: see
-//!   [`Bypass::Reentrant`].
-//! - Processes may share a directory. What one of them invalidates none of them serves after 20 ms, however much it is; its
-//!   files follow. What one of them replaces is gone from the memory of the others within one second.
-//! - `max_size_mb` bounds the blocks of the entries' files; at the limit those go that save least computing for their bytes
-//!   and were not used for longest, down to 90 %. An entry of at most 16 KiB takes one file.
+//! - A failure inside the cache (missing or damaged files, a full disk, a changed clock) is a miss with a reason; an
+//!   error is a caller's mistake. Nothing here panics.
+//! - A file is used only if its length and its digest (XXH3, 128 bits) match its metadata, which is sealed
+//!   with SHA-256. The metadata file is renamed into place last: a process that is killed at any step
+//!   leaves the old entry, the new one, or none.
+//! - If there was an invalidation or a write while a result was
+//!   computed, it is returned to its callers, but not stored.
+//! - A write through `Warehouse` makes all older results of the tables that it names unreachable before it starts.
+//! - Concurrent equal queries with the same TTL run once, across all processes that share the
+//!   directory. The run continues while a caller waits for it, and is interrupted when none does. No
+//!   caller waits forever: see [`Bypass::Reentrant`].
+//! - Processes may share a directory. An invalidation by one process takes effect in all of them within 20 ms, however
+//!   many entries it covers; their files are removed later. A result that one process replaces leaves the memory of the
+//!   others within one second.
+//! - `max_size_mb` limits the blocks of the entries' files. At the limit, the entries that save least compute time for
+//!   their size and were not used for longest are evicted, down to 90 %. An entry of at most 16 KiB takes one file.
 //!
 //! # Errors
-//! [`ErrorKind::Input`]: the call is wrong, and will be so again. [`ErrorKind::Io`]: the directory cannot be opened.
-//! [`ErrorKind::Engine`]: what the engine said; a retry makes sense where the engine's does. [`ErrorKind::Unavailable`]: the
-//! engine could not be asked; the same call may succeed later.
+//! - [`ErrorKind::Input`]: the call is invalid, and would fail again.
+//! - [`ErrorKind::Io`]: a file, directory or thread could not be prepared, or an invalidation could not be completed.
+//! - [`ErrorKind::Engine`]: the engine's error; a retry makes sense if it does for the engine.
+//! - [`ErrorKind::Unavailable`]: the engine is unavailable; the same call may succeed later.
 //!
 //! # Feature flags
 //! | feature | default | brings |
@@ -97,16 +101,16 @@
 //! | `macros` | yes | `#[cached_query]` |
 //! | `duckdb` | no | `Warehouse`, linked to the libduckdb in `DUCKDB_LIB_DIR` |
 //! | `duckdb-bundled` | no | the same, DuckDB compiled from source |
-//! | `flight-sql` | no | `FlightSql`: a server that speaks Arrow Flight SQL as the engine |
+//! | `flight-sql` | no | `FlightSql`: an Arrow Flight SQL server as the engine |
 //! | `http` | no | `http::CacheLayer`, `http::Validator` |
 //! | `metrics` | no | `Cache::publish_metrics` |
-//! | `shared` | no | `Cache::share`: results of the same database, shared by machines through a bucket of S3 |
-//! | `testing` | no | `testing`: a manual clock, steps that fail, a temporary directory, the contract of engines |
+//! | `shared` | no | `Cache::share`: results of the same database, shared by machines through an S3 bucket |
+//! | `testing` | no | `testing`: a manual clock, failure injection, a temporary directory, the contract of engines |
 //!
 //! # When not to use it
-//! Databases that other processes write while this one reads them; answers that must be fresher than their TTL without
-//! going through `Warehouse`; results that differ per user under one SQL text, unless each has its [`Scope`]; a
-//! directory on a network file system without locks.
+//! Databases that other processes write to while this one reads them; results that must be fresher than their TTL
+//! without going through `Warehouse`; results that differ per user for the same SQL text, unless each user has a
+//! [`Scope`]; a directory on a network file system without locks.
 
 mod cache;
 mod cancel;
