@@ -1,4 +1,4 @@
-//! The flight in every order of the steps of its threads: the product's own source, on the primitives of loom.
+//! The flight in every interleaving of its threads: the source of the crate itself, on the primitives of loom.
 #![expect(
     dead_code,
     unreachable_pub,
@@ -12,7 +12,7 @@ mod cancel;
 #[path = "../src/flight/mod.rs"]
 mod flight;
 
-/// The names of `src/sync.rs`.
+/// Replacements for the names of `src/sync.rs`.
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64};
     pub(crate) use loom::thread_local;
@@ -28,7 +28,7 @@ mod sync {
         }
     }
 
-    /// No thread can be had: limits of waiting are not part of the model.
+    /// No thread can be started: limits of waiting are not part of the model.
     pub(crate) fn spawn(_: &str, _: impl FnOnce() + Send + 'static) -> bool {
         false
     }
@@ -48,7 +48,7 @@ impl FlightId for u8 {
     }
 }
 
-/// Runs of the whole model, and answers that were given in them.
+/// Number of runs of the whole model, and of results in them.
 #[derive(Default)]
 struct Counts {
     orders: AtomicUsize,
@@ -56,20 +56,20 @@ struct Counts {
     waited: AtomicUsize,
 }
 
-/// Part of one thread.
+/// Behavior of one thread.
 #[derive(Clone, Copy, Debug)]
 enum Part {
-    /// Leads if it is the first, and answers; otherwise waits for the answer.
+    /// Leads if it is first, and lands a result; otherwise waits for the result.
     Answer,
-    /// Leads if it is the first, and is dropped without an answer, as by a panic; otherwise waits.
+    /// Leads if it is first, and is dropped without a result, as by a panic; otherwise waits.
     Fail,
-    /// Goes at once, whatever its part is.
+    /// Leaves at once, whatever its role is.
     GoAway,
 }
 
 const FALLBACK: u32 = 0;
 
-/// Joins, and plays a part; returns what was answered, and how often.
+/// Joins a flight with a given behavior; checks what it receives, and how often.
 fn play(flights: &Flights<u8, u32>, part: Part, counts: &Counts) {
     let answers = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
     let given = answers.clone();
@@ -86,7 +86,7 @@ fn play(flights: &Flights<u8, u32>, part: Part, counts: &Counts) {
                     assert!(!leader.cancel().is_cancelled(), "its own seat is taken");
                     leader.land(&1);
                     assert_eq!(answered(), [Some(1)]);
-                    // a second answer reaches nobody
+                    // a second result reaches no waiter
                     drop(leader);
                     assert_eq!(answered(), [Some(1)]);
                 }
@@ -95,7 +95,7 @@ fn play(flights: &Flights<u8, u32>, part: Part, counts: &Counts) {
                     assert_eq!(answered(), [Some(FALLBACK)]);
                 }
                 Part::GoAway => {
-                    // cancelled, unless somebody joined and waits
+                    // cancelled, unless another thread joined and waits
                     drop(ticket);
                     drop(leader);
                     assert_eq!(answered(), [], "nobody answers who went away");
@@ -109,7 +109,7 @@ fn play(flights: &Flights<u8, u32>, part: Part, counts: &Counts) {
                 assert!(answered().len() <= 1);
                 return;
             }
-            // an order in which no answer comes is a deadlock, which loom reports
+            // an interleaving without a result is a deadlock, which loom reports
             let mut given = answers.0.lock().unwrap();
             while given.is_empty() {
                 given = answers.1.wait(given).unwrap();
@@ -141,7 +141,7 @@ fn explore(parts: [Part; 3]) {
         for thread in threads {
             thread.join().unwrap();
         }
-        // nothing is left: whoever asks now leads
+        // nothing is left: the next caller leads
         let waiter = Box::new(|_| {});
         assert!(matches!(
             flights.join(7, false, FALLBACK, waiter),

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use data_cache::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 
-/// One column of these numbers.
+/// Returns one column of these numbers.
 pub(crate) fn numbers(values: &[i64]) -> RecordBatch {
     let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
     RecordBatch::try_from_iter([("n", column)]).unwrap()
 }
 
-/// The first number of the first column.
+/// Returns the first number of the first column.
 pub(crate) fn number(batches: &[RecordBatch]) -> i64 {
     let column = batches[0].column(0).as_any();
     column.downcast_ref::<Int64Array>().unwrap().value(0)
 }
 
-/// Whether the long version of a test was asked for.
+/// Returns `true` if the long version of a test is requested.
 pub(crate) fn is_full() -> bool {
     std::env::var_os("OPS_TEST_FULL").is_some_and(|value| value == "1")
 }
 
-/// A small generator (xorshift64*) whose runs can be repeated.
+/// A small reproducible generator (xorshift64*).
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

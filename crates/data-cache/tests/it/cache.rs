@@ -61,7 +61,7 @@ async fn what_another_process_put_in_place_of_an_expired_result_is_found() {
     for round in 1..=3 {
         put(&one, SQL, 0, 60);
         assert_eq!(value(&one, SQL), Some(0));
-        // statistics would learn of what follows
+        // statistics would learn of the following changes
         let before = one.get_stats();
         clocks.iter().for_each(|clock| clock.advance(60));
         put(&other, SQL, round, 60);
@@ -80,7 +80,7 @@ async fn what_another_process_put_in_place_of_an_expired_result_is_found() {
         assert_eq!(found, Some(round));
         let after = one.get_stats();
         assert_eq!((after.hits - before.hits, after.misses), (1, before.misses));
-        // there is no newer one: the reason is the same
+        // without a newer one, the reason is the same
         clocks.iter().for_each(|clock| clock.advance(60));
         let missed = one.look_up(SQL, &none);
         assert!(matches!(missed, Lookup::Miss(Miss::Expired)), "{missed:?}");
@@ -160,7 +160,7 @@ fn an_entry_lives_for_its_ttl_and_not_longer() {
         Lookup::Miss(Miss::Absent)
     ));
     assert_eq!(cache.get_stats().evicted_expired, 1);
-    // also where only the file knows
+    // also if only the file knows
     put(&cache, SQL, 2, 60);
     let restarted = Cache::open(dir.path()).unwrap();
     let clock = ManualClock::install(&restarted, 1_000_119);
@@ -206,7 +206,7 @@ fn an_expired_entry_is_counted_once_it_is_removed() {
         ManualClock::install(&other, 1_000_000);
         assert_eq!(value(&other, SQL), Some(1));
         clock.advance(60);
-        // after this nobody waits for the lock of the directory in the background
+        // after this, no background work waits for the directory lock
         assert!(cache.flush(Duration::from_secs(60)) && other.flush(Duration::from_secs(60)));
         let generation = dir.path().join("generation");
         let held = std::fs::File::options()
@@ -219,11 +219,11 @@ fn an_expired_entry_is_counted_once_it_is_removed() {
             assert_eq!(value(&cache, SQL), None);
         }
         assert_eq!(cache.get_stats().evicted_expired, 0, "{yaml}");
-        // a process that another test starts may hold a copy for a moment
+        // a process started by another test may hold a copy for a moment
         held.unlock().unwrap();
         assert_eq!(value(&cache, SQL), None);
         assert_eq!(cache.get_stats().evicted_expired, 1, "{yaml}");
-        // another process has it in memory still, and removes no file
+        // another process still has it in memory, and removes no file
         ManualClock::install(&other, 1_000_060);
         assert_eq!(value(&other, SQL), None);
         assert_eq!(other.get_stats().evicted_expired, 0, "{yaml}");
@@ -242,7 +242,7 @@ fn the_latest_set_wins_though_the_clock_stepped_back() {
             clock.set(1_000_000 - back);
             put(&cache, SQL, 2, 60);
             assert_eq!(value(&cache, SQL), Some(2), "{yaml} {back}");
-            // also by a process that never saw the later time
+            // also for a process that never saw the later time
             let other = Cache::open_with(dir.path(), &config).unwrap();
             ManualClock::install(&other, 1_000_000 - 2 * back);
             put(&other, SQL, 3, 60);
@@ -297,7 +297,7 @@ fn the_callers_mistakes_are_errors() {
 fn the_line_of_an_invalidation_shows_no_literal() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(dir.path()).unwrap();
-    // its line is known before anybody listens: else another thread without a listener could turn it off
+    // registers the callsite first: otherwise another thread without a subscriber could disable it
     cache.invalidate("nothing").unwrap();
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), || {
@@ -366,7 +366,7 @@ fn the_line_of_an_invalidation_shows_no_literal() {
     );
 }
 
-/// Takes every field of every line that this thread logs.
+/// Collects every field of every line that this thread logs.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -521,7 +521,7 @@ fn patterns_have_two_wildcards_and_no_more() {
     }
 }
 
-/// A pattern as it is defined.
+/// Matches a pattern by its definition.
 fn is_match(pattern: &[char], text: &[char]) -> bool {
     match (pattern, text) {
         ([], []) => true,
@@ -546,7 +546,7 @@ fn any_pattern_removes_what_it_matches_and_nothing_else() {
     };
     let (mut matched, mut kept) = (0, 0);
     for round in 0..400 {
-        // with a letter beyond ASCII now and then, whose case is folded another way
+        // sometimes with a letter beyond ASCII, whose case is folded in another way
         let letters: &[char] = match round % 4 {
             0 => &['a', 'B', 'É'],
             _ => &['a', 'B', 'b'],
@@ -596,7 +596,7 @@ fn a_table_is_found_where_another_dialect_reads_its_name() {
     for sql in [
         // a backslash escapes the quote behind it
         r"SELECT 'a\'' , n FROM flights WHERE b = 'c\''",
-        // a comment, and one that is none
+        // a comment, and text that only looks like one
         "SELECT n # it's\nFROM flights WHERE b = 'it''s'",
         "SELECT 5--1 FROM flights",
         // a name in brackets
@@ -828,7 +828,7 @@ fn a_file_system_of_its_own_is_taken_as_it_comes() {
     assert!(dir.path().join("lost+found").exists());
 }
 
-/// The role of a child that goes to another directory.
+/// Role of a child that changes its working directory.
 pub(crate) fn move_away(dir: &Path) {
     let cache = Cache::open("cache").unwrap();
     put(&cache, SQL, 1, 60);
@@ -866,7 +866,7 @@ fn a_format_file_that_lost_its_text_is_written_anew() {
     let text = std::fs::read_to_string(dir.path().join("FORMAT")).unwrap();
     assert_eq!(text, "data-cache 1\n");
 
-    // it makes no cache of a directory that holds something else
+    // a directory with other contents does not become a cache
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("FORMAT"), "").unwrap();
     std::fs::write(dir.path().join("thesis.tex"), "years of work").unwrap();

@@ -2,7 +2,7 @@
 
 pub(crate) use dev::role::Process;
 
-/// Does nothing, unless this process was started in a role.
+/// Does nothing unless this process was started in a role.
 #[test]
 fn plays_its_role() {
     let Some((role, dir)) = dev::role::mine() else {

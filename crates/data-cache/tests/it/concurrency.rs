@@ -11,7 +11,7 @@ use crate::batches::{number, numbers};
 
 const SQL: &str = "SELECT 1 AS n";
 
-/// A real engine, which counts its runs.
+/// A real engine that counts its runs.
 struct Counting {
     warehouse: Warehouse,
     runs: Arc<AtomicUsize>,
@@ -154,7 +154,7 @@ fn a_caller_that_waits_for_many_failures_is_coalesced_once() {
         for _ in 0..10 {
             scope.spawn(|| {
                 let answer = cache.get_or_compute(SQL, &Params::new(), None, || {
-                    // the first one lets all others wait for it
+                    // the first one waits until all others wait for it
                     while cache.get_stats().coalesced < 9 {
                         std::thread::yield_now();
                     }
@@ -229,10 +229,10 @@ async fn a_leader_that_is_cancelled_300_times_leaves_an_answer_to_the_next() {
     let mut cancelled = 0;
     for _ in 0..300 {
         let asked = engine.query(SLOW, params! {}).into_future();
-        // polled once, so that it is on its way, and dropped then
+        // polled once, so that it starts, and then dropped
         match tokio::time::timeout(Duration::ZERO, asked).await {
             Err(_) => cancelled += 1,
-            // on a busy machine, one of them came to its end before it was interrupted
+            // on a busy machine, one of them may finish before it is interrupted
             Ok(answer) => assert_eq!(number(answer.unwrap().batches()), 3_000_000),
         }
     }
@@ -274,7 +274,7 @@ async fn a_leader_that_is_cancelled_300_times_leaves_an_answer_to_the_next() {
 async fn the_run_goes_on_while_somebody_waits_and_is_interrupted_when_nobody_does() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, runs) = counting(Cache::open(dir.path()).unwrap());
-    // one leaves, the other gets the answer of the same run
+    // one caller leaves, the other gets the result of the same run
     let stays = tokio::spawn(engine.query(SLOW, params! {}).into_future());
     let leaves =
         tokio::time::timeout(Duration::ZERO, engine.query(SLOW, params! {}).into_future()).await;
@@ -321,7 +321,7 @@ fn an_error_reaches_everybody_who_waits_and_is_not_kept() {
     assert_eq!(answer.status(), Status::Miss);
 }
 
-/// Fewer hits show nothing.
+/// Minimum number of hits for a meaningful test.
 const FEW_HITS: usize = 20;
 
 #[test]
@@ -340,7 +340,7 @@ fn a_reader_never_sees_less_than_what_was_written_before_it_asked() {
     );
     let begin = Instant::now();
     let lasts = Duration::from_secs(if crate::batches::is_full() { 60 } else { 3 });
-    // longer on a busy machine, until there is something to judge by
+    // longer on a busy machine, until there are enough hits
     let is_over = || {
         let few = hits.load(Ordering::SeqCst) <= FEW_HITS;
         begin.elapsed() >= lasts && (!few || begin.elapsed() >= lasts + Duration::from_secs(60))
@@ -353,7 +353,7 @@ fn a_reader_never_sees_less_than_what_was_written_before_it_asked() {
                 warehouse
                     .execute_batch("INSERT INTO other VALUES (1)")
                     .unwrap();
-                // some reads between two writes, so that there is something to hit
+                // some reads between two writes, so that hits are possible
                 let so_far = asked.load(Ordering::SeqCst);
                 while asked.load(Ordering::SeqCst) < so_far + 12 && !is_over() {
                     std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! A process that has no file descriptor left for a while.
+//! A process that temporarily has no free file descriptor.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::batches::numbers;
 use crate::child::Process;
 
-/// Takes every descriptor that the process may have, but for so many.
+/// Takes every file descriptor that the process may open, except `free`.
 fn take_all_but(free: usize) -> Vec<File> {
     let mut taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     taken.truncate(taken.len() - free);
@@ -35,7 +35,7 @@ fn open(dir: &Path) -> Cache {
 
 const OTHER: &str = "SELECT n FROM u";
 
-/// The role of a child that may have 64 descriptors.
+/// Role of a child that may have 64 descriptors.
 pub(crate) fn invalidate_without(dir: &Path) {
     // files of many entries are removed in the background
     for entries in [1, 300] {
@@ -84,12 +84,12 @@ fn invalidate_with(free: usize, dir: &Path, entries: usize) {
     }
 }
 
-/// The role of a child that may have 64 descriptors.
+/// Role of a child that may have 64 descriptors.
 pub(crate) fn hit_without(dir: &Path) {
     let (cache, other) = (Cache::open(dir).unwrap(), Cache::open(dir).unwrap());
     let none = Params::new();
     on_step(&cache, |_| Err(std::io::Error::other("no file")));
-    // in memory alone
+    // in memory only
     cache.set(OTHER, &[numbers(&[1])], &none, None).unwrap();
     let tier = || {
         let taken = take_all_but(0);

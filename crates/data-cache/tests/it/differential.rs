@@ -1,4 +1,4 @@
-//! The same statements to a warehouse behind a cache, and to DuckDB alone: never a different answer.
+//! The same statements through a cached warehouse and through DuckDB alone: the results never differ.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ struct Run<'a> {
     config: Config,
     cached: CachedWarehouse,
     clock: ManualClock,
-    /// DuckDB alone; the same statements, in a database of its own.
+    /// DuckDB alone, with the same statements in its own database.
     plain: Warehouse,
     random: Random,
     seconds: u64,
@@ -192,7 +192,7 @@ impl Run<'_> {
         assert_eq!(ours.is_ok(), theirs.is_ok(), "{sql}: {ours:?}, {theirs:?}");
     }
 
-    /// Settings end with the process.
+    /// Restarts the cached side; settings end with the process.
     fn restart(&mut self) {
         assert!(self.cached.cache().flush(Duration::from_secs(60)));
         let gone = std::mem::replace(
@@ -224,7 +224,7 @@ fn a_warehouse_behind_a_cache_answers_like_duckdb_alone() {
     let seconds = if is_full() { 600 } else { 8 };
     let end = Instant::now() + Duration::from_secs(seconds);
     let (mut seed, mut hits, mut reads) = (20_261_125, 0, 0);
-    // on a busy machine the time may be over before anything was asked
+    // on a busy machine the time may be over before any query ran
     let is_over = |reads: usize| Instant::now() > end && reads > 300;
     while !is_over(reads) {
         let dir = tempfile::tempdir().unwrap();

@@ -107,7 +107,7 @@ fn an_invalidation_that_leaves_something_to_serve_is_an_error() {
         set(&cache, 2);
         assert_eq!((value(&cache), value(&other)), (Some(2), Some(2)));
     }
-    // nobody may write: neither the count nor the removal reaches other processes
+    // no process can write: neither the count nor the removal reaches other processes
     assert!(cache.flush(Duration::from_secs(20)) && other.flush(Duration::from_secs(20)));
     let generation = dir.path().join("generation");
     fs::remove_file(&generation).unwrap();
@@ -198,7 +198,7 @@ fn a_pattern_finds_a_text_with_other_line_breaks_or_semicolons() {
             "SELECT 'x'\n'y' FROM t",
             "select 'x' 'y' from t",
         ),
-        // not read alike by every dialect, so kept as it is
+        // dialects read it differently, so it is left unchanged
         (
             "SELECT [1,  2]\nFROM t",
             "SELECT [1,  2]\nFROM t",
@@ -228,7 +228,7 @@ fn a_directory_that_goes_back_to_an_older_copy_is_cleared() {
         set(&cache, 1);
         copy(&live, &backup);
         assert_eq!(cache.invalidate("*").unwrap(), 1);
-        // nothing is at work in the background
+        // no background work is running
         assert!(cache.flush(Duration::from_secs(20)));
         fs::remove_dir_all(&live).unwrap();
         fs::rename(&backup, &live).unwrap();
@@ -264,7 +264,7 @@ fn a_result_computed_before_an_invalidation_is_not_kept_in_a_directory_that_was_
         look_at_other_processes_now(cache);
         assert_eq!(value(cache), None);
     }
-    // the directory that is new to them is cleared in the background
+    // the directory, which is new to them, is cleared in the background
     for cache in [&cache, &other] {
         assert!(cache.flush(Duration::from_secs(20)));
         look_at_other_processes_now(cache);
@@ -293,9 +293,9 @@ fn a_lock_that_is_never_let_go_stops_nobody() {
         });
         assert_eq!(number(&answer.unwrap()), at);
     }
-    // one of them waited for the lock, the others skip their files for a while
+    // one of them waited for the lock, the others do not write files for a while
     println!("60 answers beside a held lock: {:?}", start.elapsed());
-    // each of them waiting would take a minute
+    // if each of them waited, it would take a minute
     assert!(start.elapsed() < Duration::from_secs(50));
     assert_eq!(set(&cache, 2), Stored::Skipped(Skip::NoSpace));
     let start = Instant::now();
@@ -319,7 +319,7 @@ fn a_file_that_could_not_be_removed_is_not_read_and_others_are() {
         cache.set(other, &[numbers(&[7])], &none, None).unwrap();
         let held = fs::File::open(dir.path().join("generation")).unwrap();
         held.lock().unwrap();
-        // waits for the lock, for a second
+        // waits for the lock for a second
         let stored = cache.set(SQL, &[numbers(&[2])], &none, Some(0)).unwrap();
         assert_eq!(stored, Stored::Skipped(Skip::ZeroTtl));
         assert_eq!(value(&cache), None);
@@ -345,7 +345,7 @@ fn an_expired_entry_whose_file_could_not_be_removed_is_invalidated_all_the_same(
         let cache = Cache::open_with(dir.path(), &config).unwrap();
         let clock = ManualClock::install(&cache, 1_000_000);
         set(&cache, 1);
-        // all that the journal says is known
+        // all of the journal has been read
         assert_eq!(cache.get_stats().entries, 1);
         clock.advance(3600);
         let held = fs::File::open(dir.path().join("generation")).unwrap();
@@ -423,7 +423,7 @@ fn zeros_that_a_power_cut_left_are_no_count_and_no_format() {
         }
         (open_files_only(path.path()), path)
     };
-    // nobody knows what was invalidated
+    // earlier invalidations are unknown
     let (cache, _path) = open(&["generation"]);
     assert_eq!(value(&cache), None);
     cache.invalidate(SQL).unwrap();
@@ -437,7 +437,7 @@ fn zeros_that_a_power_cut_left_are_no_count_and_no_format() {
     let read = |name: &str| fs::read_to_string(path.path().join(name)).unwrap();
     assert_eq!(read("FORMAT"), "data-cache 1\n");
     assert!(read("CACHEDIR.TAG").starts_with("Signature: "));
-    // one that somebody else wrote stays, also if FORMAT is written anew
+    // a file written by others stays, also if FORMAT is rewritten
     drop(cache);
     fs::write(path.path().join("CACHEDIR.TAG"), "theirs").unwrap();
     for format in [&b""[..], &[0; 13]] {
@@ -489,7 +489,7 @@ fn a_damaged_count_is_made_anew_by_whoever_looks_at_it() {
     value(&cache);
     assert!(cache.flush(Duration::from_secs(20)));
     assert_ne!(fs::read(&file).unwrap(), [0xff; 56]);
-    // what was computed meanwhile is kept, in memory as well
+    // results computed meanwhile are stored, in memory as well
     assert!(matches!(set(&cache, 2), Stored::Kept { .. }));
     look_at_other_processes_now(&cache);
     let hit = cache.get(SQL, &Params::new()).unwrap();
@@ -579,7 +579,7 @@ fn a_count_that_an_earlier_version_wrote_is_read() {
     drop(cache);
     let file = path.path().join("generation");
     let mut bytes = fs::read(&file).unwrap();
-    // it has a flag in the last eight bytes, and no seal
+    // an earlier format: a flag in the last eight bytes, and no seal
     bytes[48..].copy_from_slice(&0_u64.to_le_bytes());
     fs::write(&file, bytes).unwrap();
     let cache = open_files_only(path.path());
@@ -588,7 +588,7 @@ fn a_count_that_an_earlier_version_wrote_is_read() {
     assert_eq!(value(&cache), None);
 }
 
-/// Stores so many results with one number each; every hundredth names another table.
+/// Stores `count` results of one number each; every hundredth reads another table.
 fn fill(cache: &Cache, count: usize) {
     for at in 0..count {
         let table = if at % 100 == 0 { "rare" } else { "t" };
@@ -628,7 +628,7 @@ fn an_invalidation_of_many_entries_holds_before_their_files_are_gone() {
         assert!(!is_there(late, "SELECT 599 FROM t"));
         assert!(is_there(late, "SELECT 500 FROM rare"));
     }
-    // what is stored from now on is not meant
+    // entries stored from now on do not match
     set(&cache, 7);
     assert_eq!((value(&cache), value(&other)), (Some(7), Some(7)));
     on_step(&cache, |_| Ok(()));
@@ -651,7 +651,7 @@ fn what_is_computed_anew_does_not_live_as_long_as_what_was_invalidated() {
     let invalidate: [&dyn Fn(&Cache); 3] = [
         &|cache| assert_eq!(cache.clear().unwrap(), 301),
         &|cache| assert_eq!(cache.invalidate("select *").unwrap(), 301),
-        // it is to be replaced, and is not
+        // a replacement that is not stored
         &|cache| {
             let none = Params::new();
             let stored = cache.set(SQL, &[numbers(&[2])], &none, Some(0)).unwrap();
@@ -698,7 +698,7 @@ fn a_file_that_another_process_put_in_place_of_one_that_was_to_be_removed_stays(
     on_step(&cache, |_| Ok(()));
     set(&other, 3);
     assert_eq!((value(&cache), value(&other)), (Some(3), Some(3)));
-    // and the one that takes its place is meant by what comes after it
+    // the entry that replaces it matches a later invalidation
     on_step(&cache, |step| match step {
         Step::RemovalBegun => Err(io::Error::other("not now")),
         _ => Ok(()),
@@ -759,7 +759,7 @@ fn orders_of_a_folder_that_can_never_be_listed_are_bounded() {
         largest = largest.max(fs::metadata(&orders).unwrap().len());
     }
     assert!(largest < 200_000, "{largest} bytes");
-    // what is stored from now on is served, by whoever opens the directory as well, and nothing of before
+    // entries stored from now on are served, also by a process that opens the directory later, and no earlier entry is
     set(&cache, 2);
     let late = open_files_only(dir.path());
     look_at_other_processes_now(&other);
@@ -767,7 +767,7 @@ fn orders_of_a_folder_that_can_never_be_listed_are_bounded() {
         assert_eq!(value(reader), Some(2));
         assert!(!(0..40).any(|at| is_there(reader, &format!("SELECT {at} FROM t"))));
     }
-    // it can be listed again
+    // the directory can be listed again
     fs::remove_file(&part).unwrap();
     let last = open_files_only(dir.path());
     assert!(last.flush(Duration::from_secs(30)));
@@ -777,7 +777,7 @@ fn orders_of_a_folder_that_can_never_be_listed_are_bounded() {
     assert_eq!(count_files(dir.path()), 0);
 }
 
-/// The role of a child, all of whose lines are taken.
+/// Role of a child that collects all of its log lines.
 pub(crate) fn clear_beside_a_folder_that_cannot_be_listed(dir: &Path) {
     let lines = Lines::default();
     tracing::subscriber::set_global_default(lines.clone()).unwrap();
@@ -785,7 +785,7 @@ pub(crate) fn clear_beside_a_folder_that_cannot_be_listed(dir: &Path) {
     set(&cache, 1);
     let settle = || assert!(cache.flush(Duration::from_secs(30)));
     let retry = || {
-        // each of them is a second
+        // each call is a second
         (0..6).for_each(|_| look_at_other_processes_now(&cache));
         assert_eq!(value(&cache), None);
         settle();
@@ -864,7 +864,7 @@ fn a_folder_that_cannot_be_listed_keeps_no_file_of_another_one() {
     assert!(stats.total_size_bytes <= 1 << 20, "{stats:?}");
     assert!(stats.evicted_size > 0, "{stats:?}");
     assert!(count_listed() > 0);
-    // without it the directory is listed
+    // without the journal, the directory is listed
     fs::remove_file(dir.path().join("journal")).unwrap();
     let cache = open();
     assert!(cache.invalidate("select *").unwrap() > 0);
@@ -888,7 +888,7 @@ fn others_are_evicted_in_place_of_files_that_cannot_be_removed() {
         let stored = cache.set(&sql, std::slice::from_ref(&batch), &Params::new(), None);
         assert!(matches!(stored.unwrap(), Stored::Kept { .. }), "{at}");
     };
-    // what cannot be removed is one line of each store, however many files it is
+    // failed removals are one log line per store, however many files there are
     let store_with_a_line = |at: u32| {
         let lines = Lines::default();
         tracing::subscriber::with_default(lines.clone(), || store(at));
@@ -907,7 +907,7 @@ fn others_are_evicted_in_place_of_files_that_cannot_be_removed() {
             .unwrap();
     };
     set_mode(0o555);
-    // they are worth least from here on, and none of the others lies in one of those folders
+    // they are worth least from here on, and no other entry is in those folders
     clock.advance(60);
     let with_line = (3..30).map(store_with_a_line).sum::<usize>();
     set_mode(0o755);
@@ -917,7 +917,7 @@ fn others_are_evicted_in_place_of_files_that_cannot_be_removed() {
     assert!(stats.evicted_size > 15, "{stats:?}");
 }
 
-/// Has this thread, and those that it starts, open no file whose mode forbids it, whoever the user is.
+/// Makes this thread, and those that it starts, respect file modes even for root.
 fn respect_modes() {
     #[cfg(target_os = "linux")]
     {
@@ -925,7 +925,7 @@ fn respect_modes() {
 
         if let Ok(mut mine) = capabilities(None) {
             mine.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
-            // where that is forbidden the file can be read, and the test ends
+            // if that is not permitted, the file can be read, and the test ends
             let _ = set_capabilities(None, mine);
         }
     }
@@ -961,7 +961,7 @@ fn an_entry_that_may_not_be_read_is_removed_by_whatever_may_mean_it() {
         assert_eq!(value(&cache), Some(2), "{has_journal} {pattern}");
         assert_eq!(value(&open_files_only(dir.path())), Some(2));
     };
-    // the rights of a thread end with it
+    // capabilities end with their thread
     let removed = std::thread::spawn(move || {
         respect_modes();
         for (has_journal, pattern, is_left) in [
@@ -970,7 +970,7 @@ fn an_entry_that_may_not_be_read_is_removed_by_whatever_may_mean_it() {
             (true, "*FROM u", true),
             (false, "*", false),
             (false, SQL, false),
-            // nobody can tell
+            // undecidable, since the metadata cannot be read
             (false, "*FROM u", false),
         ] {
             remove_one(has_journal, pattern, is_left);
@@ -1061,7 +1061,7 @@ fn orders_that_are_lost_or_forged_are_not_believed() {
                 let found = is_there(&late, &format!("SELECT {at} FROM {table}"));
                 assert!(table == "rare" || !found, "{at}");
             }
-            // and what comes is kept
+            // new results are stored
             assert!(late.flush(Duration::from_secs(20)));
             let stored = set(&late, 3);
             assert!(matches!(stored, Stored::Kept { .. }), "{stored:?}");
@@ -1086,13 +1086,13 @@ fn a_journal_that_is_torn_lost_or_forged_is_written_anew() {
             fs::write(journal, bytes).unwrap();
         },
         &|journal| {
-            // another length of a record, up to the whole of memory
+            // another record length, up to the whole memory
             let mut bytes = fs::read(journal).unwrap();
             bytes[16..20].copy_from_slice(&u32::MAX.to_le_bytes());
             fs::write(journal, bytes).unwrap();
         },
         &|journal| {
-            // that of another directory
+            // the journal of another directory
             let dir = tempfile::tempdir().unwrap();
             let other = Cache::open(dir.path()).unwrap();
             assert_eq!(other.get_stats().entries, 0);
@@ -1138,7 +1138,7 @@ fn a_process_that_dies_while_the_journal_is_written_anew_costs_nothing() {
     let cache = Cache::open(dir.path()).unwrap();
     assert_eq!(cache.get_stats().entries, 0);
     fill(&cache, 20);
-    // it is written anew, and stops before it counts
+    // it is rewritten, and the process dies before it counts
     fs::remove_file(dir.path().join("journal")).unwrap();
     on_step(&cache, |step| match step {
         Step::JournalRenamed => Err(io::Error::other("died")),
@@ -1162,7 +1162,7 @@ fn statistics_follow_what_other_processes_store_and_remove() {
         assert_eq!(other.get_stats().entries, 50, "{round}");
         assert_eq!(other.invalidate("*from rare").unwrap(), 1);
         assert_eq!(cache.get_stats().entries, 49, "{round}");
-        // many changes of few entries: the journal does not grow for ever
+        // many changes of few entries: the journal does not grow without bound
         for _ in 0..200 {
             set(&cache, round);
         }

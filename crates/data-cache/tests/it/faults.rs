@@ -1,4 +1,4 @@
-//! What may go wrong below the cache: each of it is a miss.
+//! Failures below the cache: each of them is a miss.
 
 use std::fs;
 use std::io;
@@ -30,13 +30,13 @@ fn set(cache: &Cache, value: i64) -> Stored {
         .unwrap()
 }
 
-/// Without a memory tier every lookup reads files.
+/// Opens a cache without a memory tier: every lookup reads files.
 fn open_files_only(dir: &Path) -> Cache {
     let config = Config::from_yaml("c", "query_cache: {memory_mb: 0}").unwrap();
     Cache::open_with(dir, &config).unwrap()
 }
 
-/// The data file and the metadata file of the one entry; twice the same if it is small.
+/// Returns the data file and the metadata file of the one entry; the same file twice if it is small.
 pub(crate) fn files(dir: &Path) -> (PathBuf, PathBuf) {
     let mut found: Vec<_> = fs::read_dir(dir.join("v1"))
         .unwrap()
@@ -63,11 +63,11 @@ const REMOVE_STEPS: [Step; 3] = [
     Step::MetadataRemoved,
 ];
 
-/// Largest data that goes into one file with its metadata, to have an entry in one file, or in two.
+/// Values of `set_largest_inline` for an entry in one file, and in two.
 const ONE_FILE: usize = 16 << 10;
 const TWO_FILES: usize = 0;
 
-/// The role of a child: stores, or removes, and stops for ever at a step.
+/// Role of a child: stores or removes an entry, and stops forever at a step.
 pub(crate) fn store_and_stop(dir: &Path, role: &str) {
     let (step, layout) = role.split_once(' ').unwrap();
     let cache = Cache::open(dir).unwrap();
@@ -136,11 +136,11 @@ fn kill_at(step: Step, old: Option<usize>, new: usize) {
     };
     let cache = Cache::open(dir.path()).unwrap();
     assert_eq!(value(&cache), expected, "{step:?}, {old:?}, {new}");
-    // and knows what there is
+    // and its index is complete
     assert!(cache.flush(Duration::from_secs(20)));
     let entries = u64::from(expected.is_some());
     assert_eq!(cache.get_stats().entries, entries, "{step:?}, {old:?}");
-    // and it goes on from there
+    // the cache continues to work
     assert!(matches!(set(&cache, 3), Stored::Kept { .. }), "{step:?}");
     assert_eq!(value(&open_files_only(dir.path())), Some(3));
     assert_eq!(cache.invalidate("*").unwrap(), 1);
@@ -220,7 +220,7 @@ fn no_flipped_byte_and_no_truncation_is_believed() {
                 matches!(again, Lookup::Miss(Miss::Absent)),
                 "{round}: {again:?}"
             );
-            // what is left of it goes with the sweep
+            // leftovers are removed by the sweep
             for part in fs::read_dir(dir.path().join("v1")).unwrap() {
                 for file in fs::read_dir(part.unwrap().path()).unwrap() {
                     fs::remove_file(file.unwrap().path()).unwrap();
@@ -231,7 +231,7 @@ fn no_flipped_byte_and_no_truncation_is_believed() {
     }
 }
 
-/// Changes a member of the metadata and seals it anew, as somebody would who means harm.
+/// Changes a member of the metadata and seals it again, as an attacker would.
 pub(crate) fn forge(metadata: &Path, member: &str, value: serde_json::Value) {
     let file = fs::read(metadata).unwrap();
     let line = file.iter().position(|byte| *byte == b'\n');
@@ -286,7 +286,7 @@ fn meet_hostile_metadata(layout: usize) {
     let cache = open_files_only(dir.path());
     set_largest_inline(&cache, layout);
     set(&cache, 1);
-    // the forger is not stopped by the seal
+    // the seal does not stop a forger
     let (_, metadata) = files(dir.path());
     forge(&metadata, "compute_ms", 5.into());
     assert_eq!(value(&cache), Some(1));
@@ -323,15 +323,14 @@ fn meet_hostile_metadata(layout: usize) {
     assert_eq!(value(&cache), None);
 }
 
-/// Something of this name at a path: whoever opens a pipe to read waits for somebody who writes, and nobody can open a
-/// socket.
+/// Puts a pipe or a socket at a path: opening a pipe for reading waits for a writer, and a socket cannot be opened.
 fn put(what: &str, path: &Path) {
     let _ = fs::remove_file(path);
     if what == "pipe" {
         let made = Command::new("mkfifo").arg(path).status().unwrap();
         assert!(made.success());
     } else {
-        // the name of a socket has to be short
+        // the path of a socket must be short
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("socket");
         drop(UnixListener::bind(&socket).unwrap());
@@ -392,11 +391,11 @@ fn a_full_disk_costs_the_entry_and_nothing_else() {
             Ok(())
         });
         assert_eq!(set(&cache, 2), Stored::Skipped(Skip::NoSpace), "{step:?}");
-        // what it should have replaced does not come back
+        // the result that it should have replaced does not reappear
         assert_eq!(value(&cache), Some(2));
         let reopened = open_files_only(dir.path());
         assert_eq!(value(&reopened), None, "{step:?}");
-        // what either of them writes in the background is a file there while it is written
+        // background writes of either cache are files there while they run
         for cache in [&cache, &reopened] {
             assert!(cache.flush(Duration::from_secs(20)));
         }
@@ -451,7 +450,7 @@ fn set_while_another_is_computed(seconds: u64) {
         let computed = cache.get_or_compute(SQL, &Params::new(), None, compute);
         assert_eq!(number(&computed.unwrap()), 1);
         assert_eq!(value(&cache), Some(2));
-        // the next one begins after that
+        // the next one begins later
         clock.advance(seconds.min(1));
         cache.invalidate("*").unwrap();
         let compute = || Ok::<_, String>(vec![numbers(&[3])]);
@@ -462,7 +461,7 @@ fn set_while_another_is_computed(seconds: u64) {
     }
 }
 
-/// Stores a result while an older one is written, and lets the clock step back before that is.
+/// Stores a result while an older one is written, and sets the clock back before that write ends.
 fn race_a_slow_write(back: u64) {
     for config in ["query_cache: {}", "query_cache: {memory_mb: 0}"] {
         let dir = tempfile::tempdir().unwrap();
@@ -503,7 +502,7 @@ fn race_a_slow_write(back: u64) {
     }
 }
 
-/// The role of a child on a file system of 400 KiB.
+/// Role of a child on a file system of 400 KiB.
 pub(crate) fn fill_the_disk(dir: &Path) {
     let cache = open_files_only(dir);
     let mut skipped = 0;
@@ -549,7 +548,7 @@ fn a_directory_that_is_removed_is_made_anew() {
     let cache_dir = dir.path().join("cache");
     let cache = Cache::open(&cache_dir).unwrap();
     set(&cache, 1);
-    // nothing of it is still at work in the background
+    // no background work is running
     assert_eq!(cache.get_stats().entries, 1);
     fs::remove_dir_all(&cache_dir).unwrap();
     look_at_other_processes_now(&cache);
@@ -605,7 +604,7 @@ fn a_small_entry_takes_one_file_and_an_old_one_of_two_is_read() {
     let (one, same) = files(dir.path());
     assert_eq!(one, same, "the other file is gone");
     assert_eq!(value(&open_files_only(dir.path())), Some(2));
-    // larger data does not follow its metadata
+    // larger data is not stored behind its metadata
     let large: Vec<i64> = (0..8000)
         .map(|n: i64| n.wrapping_mul(0x2545_f491_4f6c_dd1d))
         .collect();
@@ -637,13 +636,13 @@ fn a_durable_invalidation_is_on_the_disk_before_it_returns() {
     let mut found = taken();
     found.retain(|step| [removal, Step::Synced].contains(step) || announced.contains(step));
     assert_eq!(found, [&announced[..], &[removal, Step::Synced]].concat());
-    // a replacement that is not kept removes for good, too
+    // a replacement that is not stored removes durably, too
     set(&cache, 1);
     taken();
     let none = Params::new();
     cache.set(SQL, &[numbers(&[2])], &none, Some(0)).unwrap();
     assert!(taken().ends_with(&[removal, Step::Synced]));
-    // what the disk does not take is no success
+    // a failed fsync is an error
     set(&cache, 3);
     on_step(&cache, |step| match step {
         Step::Synced => Err(io::Error::from_raw_os_error(5)),

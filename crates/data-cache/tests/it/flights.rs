@@ -1,4 +1,4 @@
-//! Nobody waits for ever: panics, questions about themselves, slow neighbors.
+//! No caller waits forever: panics, queries that depend on themselves, slow neighbors.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -13,14 +13,14 @@ use data_cache::{
 
 use crate::batches::{number, numbers};
 
-/// Far below the limits of waiting, far above what a busy machine needs.
+/// Far below the limits of waiting, and far above the time that a busy machine needs.
 const SOON: Duration = Duration::from_secs(30);
-/// A time to live that is not the usual one.
+/// A TTL that is not the default.
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 type Run = Box<dyn Fn(&str) -> Result<Vec<RecordBatch>, Error> + Send + Sync>;
 
-/// An engine that runs what the test says.
+/// An engine that runs a closure of the test.
 struct Scripted(Run);
 
 impl QueryEngine for Scripted {
@@ -50,7 +50,7 @@ fn in_memory() -> Cache {
     Cache::open_with("nowhere", &config).unwrap()
 }
 
-/// Runs `work` on a thread; fails the test instead of waiting for ever. Prints how long it waited.
+/// Runs `work` on a thread; fails the test instead of waiting forever. Prints how long it waited.
 fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let asked = Instant::now();
@@ -153,7 +153,7 @@ fn a_computation_that_asks_for_its_own_result_computes_once_more() {
 
 #[test]
 fn a_computation_that_asks_another_cache_on_its_directory_does_not_wait_for_itself() {
-    /// Less than one process waits for the computation of another one.
+    /// Less than the time that a process waits for another one's computation.
     const LIMIT: Duration = Duration::from_secs(20);
     let dir = tempfile::tempdir().unwrap();
     let open = || Cache::open(dir.path()).unwrap();
@@ -168,7 +168,7 @@ fn a_computation_that_asks_another_cache_on_its_directory_does_not_wait_for_itse
     });
     assert_eq!(number(&answer.unwrap()), 2);
     assert!(begin.elapsed() < LIMIT);
-    // and an engine that asks through the other one
+    // the same for an engine that queries through the other cache
     let beside = scripted(&inner, |_| Ok(vec![numbers(&[3])]));
     let engine = scripted(&outer, move |sql| {
         let query = beside.query(sql, params! {}).ttl(TEN_SECONDS);
@@ -206,7 +206,7 @@ fn two_computations_that_ask_for_each_other_both_end() {
     for thread in threads {
         assert_eq!(number(&soon(move || thread.join().unwrap()).unwrap()), 5);
     }
-    // and as tasks
+    // the same as tasks
     let answers = soon(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -276,7 +276,7 @@ fn a_hook_and_an_engine_may_ask_the_question_that_they_are_part_of() {
     *slot.lock().unwrap() = None;
 }
 
-/// Asks `SELECT 1`; its run, or a hook of it, asks `inner`. Returns the status of the outer question and of the inner one.
+/// Runs `SELECT 1`; its run, or a hook of it, runs `inner`. Returns the status of the outer and of the inner query.
 fn ask_from_within(
     by_hook: bool,
     inner: fn(&CachedEngine<Scripted>) -> Query<Scripted>,
@@ -421,7 +421,7 @@ fn waiting_has_a_limit_when_the_question_cannot_be_recognized() {
     let answer = soon(move || {
         let none = Params::new();
         asked.get_or_compute("SELECT 1", &none, None, || {
-            // a thread of its own does not know whose question it works on
+            // a new thread does not know whose query it works on
             std::thread::scope(|scope| {
                 let inner = scope.spawn(|| {
                     asked.get_or_compute("SELECT 1", &none, None, || {
@@ -435,7 +435,7 @@ fn waiting_has_a_limit_when_the_question_cannot_be_recognized() {
     assert_eq!(number(&answer.unwrap()), 1);
 }
 
-/// Counts what the cache asks of it.
+/// Counts the calls that the cache makes.
 struct Asked(Arc<AtomicUsize>);
 
 impl QueryEngine for Asked {
@@ -496,7 +496,7 @@ fn a_computation_that_is_a_task_has_the_context_of_its_caller() {
         .worker_threads(2)
         .build()
         .unwrap();
-    // the last one is of a carrier that panics
+    // the last case has a carrier that panics
     for (at, expected) in [(1, [1, 1, 2]), (5, [5, 5, 6]), (10, [0, 0, 1])] {
         let (sender, seen) = mpsc::channel();
         let compute = async move {
@@ -561,7 +561,7 @@ fn a_hit_from_a_file_does_not_wait_behind_slow_queries() {
             )
         })
         .collect();
-    // more than there are threads for computing: none of them can end before the hits are there
+    // more queries than threads for computing: none of them can end before the hits have arrived
     let start = Instant::now();
     let asked = engine.clone();
     let hit = soon(move || asked.query("SELECT quick", params! {}).blocking().unwrap());
@@ -579,7 +579,7 @@ fn a_hit_from_a_file_does_not_wait_behind_slow_queries() {
     }
 }
 
-/// Answers its setting; its first run is held before it looks and before it answers.
+/// Returns its setting; its first run is paused before it reads the setting and before it returns.
 struct Set {
     setting: AtomicI64,
     changes: AtomicU64,
@@ -613,7 +613,7 @@ impl QueryEngine for Set {
         let hold = || {
             if let Some((is_reached, may_go_on)) = &held {
                 is_reached.send(()).unwrap();
-                // a limit, so that who joins it has an answer to be judged by
+                // with a limit, so that a query that joins it gets a result to be checked
                 let _ = may_go_on.recv_timeout(SOON / 3);
             }
         };

@@ -1,4 +1,4 @@
-//! Arrow streams that somebody forged, with their digests. What arrow's own decoder refuses is a miss.
+//! Forged Arrow streams with valid digests. A stream that arrow's own decoder rejects is a miss.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +23,7 @@ use crate::faults::{files, forge};
 const SQL: &str = "SELECT * FROM t";
 const ROWS: usize = 24;
 
-/// Strings with characters of one to four bytes, some rows without a value, and types of other layouts.
+/// Strings with characters of one to four bytes, some nulls, and types with other layouts.
 pub(crate) fn mixed() -> RecordBatch {
     let words = ["", "a", "äöü", "日本", "🦀🦀", "plain", "ß", "x"];
     let text = |step: usize| {
@@ -63,7 +63,7 @@ pub(crate) fn mixed() -> RecordBatch {
         .unwrap()
 }
 
-/// What arrow's decoder, which checks everything, makes of a stream; `None` where it panics.
+/// Decodes a stream with arrow's decoder, which checks everything; `None` if it panics.
 fn read_by_arrow(stream: &[u8]) -> Option<Result<Vec<RecordBatch>, ArrowError>> {
     let read = || {
         let (mut decoder, mut rest) = (StreamDecoder::new(), Buffer::from(stream));
@@ -88,7 +88,7 @@ fn rows(batches: &[RecordBatch]) -> usize {
     batches.iter().map(RecordBatch::num_rows).sum()
 }
 
-/// A cache of files alone, with one entry in IPC, whose data somebody replaces who can seal the metadata anew.
+/// A cache with files only and one entry in IPC, whose data is replaced by a forger who can seal the metadata again.
 struct Forger {
     cache: Cache,
     data: PathBuf,
@@ -151,7 +151,7 @@ fn what_is_read_of_a_forged_stream_is_valid_and_what_arrow_reads() {
                 read += 1;
             }
             (Some(_), Some(Err(error))) => panic!("round {round}: arrow says {error}"),
-            // it panics where bytes lie behind the last offset, but not enough for one more
+            // it panics on bytes after the last offset that are too few for another one
             (Some(_), None) => kinder += 1,
             (None, Some(Ok(theirs))) if rows(&theirs) == ROWS => stricter += 1,
             (None, _) => refused += 1,

@@ -1,4 +1,4 @@
-//! Generated statements: write, ask through the cache, compare with DuckDB alone.
+//! Generated statements: write, query through the cache, and compare with DuckDB alone.
 
 use data_cache::{Cache, CachedWarehouse, Config, Status, Warehouse, params};
 
@@ -23,7 +23,7 @@ impl Generator {
         of[self.random.below(of.len())]
     }
 
-    /// Whitespace that the engine takes, sometimes with a comment in it.
+    /// Whitespace that the engine accepts, sometimes with a comment in it.
     fn space(&mut self) -> String {
         self.one(&[
             " ",
@@ -41,7 +41,7 @@ impl Generator {
         .to_owned()
     }
 
-    /// The words, in any case and with any space between them.
+    /// Spells the words in any case, with any whitespace between them.
     fn spelled(&mut self, words: &str) -> String {
         let mut text = String::new();
         for word in words.split(' ') {
@@ -123,7 +123,7 @@ impl Generator {
         }
     }
 
-    /// A table as a source, with the name in every form of a literal.
+    /// A table as a source, also named by each kind of literal.
     fn source(&mut self) -> String {
         let sources = [
             "t",
@@ -201,7 +201,7 @@ impl Generator {
         }
     }
 
-    /// Literals, some of which go on behind a line break, with one space inside or two.
+    /// Literals, some of which continue after a line break, with one space or two inside.
     fn literals(&mut self) -> String {
         let gap = self.one(&[" ", "  ", "\n", "\t"]);
         let open = self.one(&["'", "E'", "e'"]);
@@ -211,7 +211,7 @@ impl Generator {
         format!("SELECT {open}a{gap}{end}'{between}{more} AS x,{gap}1 AS y")
     }
 
-    /// A statement that would hold for one connection only.
+    /// A statement that would affect one connection only.
     fn temporary(&mut self) -> String {
         let words = self.one(&[
             "create temp table z (a int)",

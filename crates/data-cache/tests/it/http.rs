@@ -58,7 +58,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
         .map_or("", |value| value.to_str().unwrap())
 }
 
-/// Bytes of the whole body.
+/// Returns the bytes of the whole body.
 async fn bytes<B: Body<Error: std::fmt::Debug>>(answer: Response<B>) -> Bytes {
     answer.into_body().collect().await.unwrap().to_bytes()
 }
@@ -317,7 +317,7 @@ async fn a_part_of_an_answer_is_kept_for_as_long_as_the_whole() {
         (PALETTE, "application/json", "public, max-age=86400"),
         ("/static/a.mp4", "video/mp4", "public, max-age=31536000"),
         ("/static/a", "text/html", "no-cache"),
-        // it may be one of a page
+        // the type of the stored resource is unknown: it may be a page
         ("/static/a", "multipart/byteranges; boundary=a", ""),
         ("/api/other", "application/json", ""),
     ] {
@@ -387,7 +387,8 @@ async fn head_asks_for_no_range_and_names_no_length_of_what_has_no_body() {
     }
 }
 
-/// A server that knows the length of a body says it: that of the answer to HEAD, which is none, would be said of the one to GET.
+/// A server that knows the length of a body sends it: the empty
+/// body of a response to HEAD must not set the length of GET.
 #[tokio::test]
 async fn the_body_of_an_answer_to_head_has_no_length_to_tell() {
     let head = || Request::builder().method(Method::HEAD).uri(PALETTE);
@@ -431,7 +432,7 @@ async fn head_is_answered_like_get() {
     assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
 }
 
-/// A body of unknown length, which fails the test when it is read before it is sent.
+/// A body of unknown length, which fails the test if it is read before it is sent.
 struct Stream {
     frames: usize,
 }
@@ -636,7 +637,7 @@ async fn head_has_the_tag_and_the_length_of_get() {
     let answer = send(head(&etag), ok(&[])).await;
     assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
     assert!(bytes(answer).await.is_empty());
-    // a stream is not read, and its length not guessed
+    // a stream is not read, and its length is not guessed
     let handler = service_fn(|_: Request<()>| async {
         Ok::<_, Infallible>(Response::new(Stream { frames: 0 }))
     });
@@ -685,7 +686,7 @@ async fn a_broken_body_is_a_500_that_nobody_keeps() {
 #[tokio::test]
 async fn a_tag_comes_before_a_date_and_before_a_range() {
     const DATE: (&str, &str) = ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT");
-    // a handler that knows dates alone: the tag is of the layer
+    // a handler that supports dates only: the tag is set by the layer
     let handler = service_fn(|request: Request<()>| async move {
         let mut answer = ok(&[]);
         if request.headers().contains_key(DATE.0) {
@@ -713,7 +714,7 @@ async fn a_tag_comes_before_a_date_and_before_a_range() {
             assert_eq!(found.0, status, "{method} {headers:?}");
         }
     }
-    // a part of what the client has already
+    // a range of a response that the client already has
     for (tag, status) in [("\"v1\"", 304), ("\"v2\"", 206)] {
         let mut part = ok(&[("etag", "\"v1\""), ("content-range", "bytes 0-3/9")]);
         *part.status_mut() = StatusCode::PARTIAL_CONTENT;

@@ -1,4 +1,4 @@
-//! Which questions are the same.
+//! Equality of keys.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ fn cache() -> Cache {
     Cache::open_with("nowhere", &config).unwrap()
 }
 
-/// The key of a text that DuckDB reads.
+/// Returns the key of a text in DuckDB's dialect.
 fn key(sql: &str) -> Key {
     cache().dialect(Dialect::DuckDb).key(sql, &Params::new())
 }
@@ -200,7 +200,7 @@ fn fields_do_not_run_into_each_other() {
     assert_eq!(of(&[("a", "1"), ("b", "2")]), of(&[("b", "2"), ("a", "1")]));
 }
 
-/// Pieces that are put together to statements, some of them nasty.
+/// Pieces from which statements are built, some of them nasty.
 const PIECES: &[&str] = &[
     "SELECT",
     "1",
@@ -249,7 +249,7 @@ fn statements() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(PIECES), 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// What the engine makes of a statement, without the positions of its parts.
+/// Returns the engine's parse tree of a statement, without positions.
 fn parsed(connection: &Connection, sql: &str) -> Option<String> {
     let mut statement = connection
         .prepare("SELECT json_serialize_sql($1::VARCHAR)")
@@ -302,7 +302,7 @@ fn equal_keys_mean_equal_parse_trees() {
         match trees.get(&key) {
             Some((other, known)) => {
                 shared += usize::from(*other != sql);
-                // one that does not parse is never cached, whatever its key
+                // a text that does not parse is never cached, whatever its key
                 if let (Some(known), Some(tree)) = (known, &tree) {
                     assert_eq!(known, tree, "{sql:?} {other:?}");
                 }
@@ -320,7 +320,7 @@ proptest! {
     #[test]
     fn spaces_around_a_statement_change_nothing(sql in statements()) {
         let clean = data_cache::sanitize(&sql);
-        // spaces around change nothing, unless the text ends inside of something
+        // surrounding spaces change nothing, unless the text ends inside a literal or comment
         let usual = data_cache::sanitize(&format!("{sql}\n'end'")).ends_with('?') && clean != "?";
         if usual {
             prop_assert_eq!(key(&format!(" \n{sql}\n ")), key(&sql));

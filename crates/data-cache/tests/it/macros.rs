@@ -45,7 +45,7 @@ async fn count_of(warehouse: &CachedWarehouse, least: i64) -> Result<Vec<RecordB
     Ok(result.into_batches())
 }
 
-/// The role of a child whose process-wide cache cannot be opened.
+/// Role of a child whose process-wide cache cannot be opened.
 pub(crate) fn call_without_a_cache() {
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), || {
@@ -71,7 +71,7 @@ fn functions_say_once_that_there_is_no_cache() {
     child.succeeds();
 }
 
-/// One test, since the cache is of the process.
+/// One test, since the cache is process-wide.
 #[tokio::test]
 async fn a_cached_function_runs_once_for_each_set_of_arguments() {
     let dir = tempfile::tempdir().unwrap();
@@ -143,7 +143,7 @@ async fn on_a_warehouse_each_write_makes_the_result_unreachable() {
     assert_eq!(number(&count_of(&warehouse, 5).await.unwrap()), 6);
 }
 
-/// Two functions of one name in one module: nested in functions, in impl blocks, made by one macro.
+/// Two functions with one name in one module: nested in functions, in impl blocks, created by one macro.
 mod same_names {
     use data_cache::{CachedWarehouse, cached_query};
 
@@ -231,12 +231,12 @@ fn two_cached_functions_of_one_name_never_share_a_result() {
         assert_eq!(answers, [1, 2, 3, 4, 5, 6, 11, 21, 20]);
     }
     assert_eq!(cache.get_stats().hits, 9);
-    // each function of the name
+    // every function of that name
     assert_eq!(cache.invalidate("fn:*::inner").unwrap(), 2);
     assert_eq!(cache.invalidate("fn:*::sized").unwrap(), 3);
 }
 
-/// Cached functions whose results follow from the type that they belong to.
+/// Cached functions whose results depend on the type that they belong to.
 mod types {
     use std::marker::PhantomData;
 

@@ -1,4 +1,4 @@
-//! Limits count what results really take.
+//! Limits apply to the memory and disk space that results really take.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::child::Process;
 const SQL: &str = "SELECT n FROM t";
 const LIMIT_MB: u64 = 64;
 
-/// MiB that the process has in memory.
+/// Resident memory of the process in MiB.
 pub(crate) fn resident_mb() -> u64 {
     resident_kib() / 1024
 }
@@ -29,7 +29,7 @@ fn resident_kib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// The role of a child: stores far more than fits, in results of several sizes.
+/// Role of a child: stores far more than fits, in results of several sizes.
 pub(crate) fn weigh(_: &Path) {
     let yaml = format!("query_cache: {{max_size_mb: 0, memory_mb: {LIMIT_MB}}}");
     let cache = Cache::open_with("nowhere", &Config::from_yaml("c", &yaml).unwrap()).unwrap();
@@ -49,7 +49,7 @@ pub(crate) fn weigh(_: &Path) {
         println!("{rows} rows: {most} MiB at most, {counted} MiB counted");
     }
     assert!(cache.get(SQL, &Params::new()).is_none());
-    // a quarter more, and what the test itself holds
+    // a quarter more, plus the memory of the test itself
     assert!(
         most <= LIMIT_MB + LIMIT_MB / 4 + 16,
         "{most} MiB with a limit of {LIMIT_MB}"
@@ -68,7 +68,7 @@ fn the_limit_of_memory_holds_for_what_the_process_takes() {
 
 const ROWS_LIMIT_MB: u64 = 18;
 
-/// The role of a child: keeps far more answers of one row than fit, as the engine hands them out.
+/// Role of a child: stores far more one-row results than fit, as returned by the engine.
 pub(crate) fn weigh_rows(_: &Path) {
     let yaml = format!("query_cache: {{max_size_mb: 0, memory_mb: {ROWS_LIMIT_MB}}}");
     let cache = Cache::open_with("nowhere", &Config::from_yaml("c", &yaml).unwrap()).unwrap();
@@ -80,13 +80,13 @@ pub(crate) fn weigh_rows(_: &Path) {
         let batches = warehouse.query(&sql, &bound).unwrap();
         cache.set(&sql, &batches, &bound, None).unwrap();
     };
-    // the engine takes what it takes, with a cache or without
+    // memory of the engine itself, with or without a cache
     (0..100).for_each(keep);
     let (before, counted_before) = (resident_kib(), cache.get_stats().memory_bytes);
     (100..700).for_each(keep);
     let counted = (cache.get_stats().memory_bytes - counted_before) >> 10;
     let grown = resident_kib().saturating_sub(before);
-    // without a limit in the way, what is counted is what they take
+    // below the limit, the counted bytes are those that results take
     assert!(grown <= counted + counted / 3, "{grown} KiB for {counted}");
     (700..1600).for_each(keep);
     let counted = cache.get_stats().memory_bytes >> 20;
@@ -148,8 +148,8 @@ fn blocks(dir: &Path) -> u64 {
         .sum()
 }
 
-/// Goes once through all of the program that storing and reading need, so that its code is in memory: pages of a program
-/// are not what a cache takes. Nothing is kept.
+/// Runs all code needed for storing and reading once, so that it is in memory:
+/// pages of the program are not memory of the cache. Nothing is stored.
 fn warm_up(codec: &str, random: &mut Random) {
     let yaml = format!("query_cache: {{memory_mb: 0, max_size_mb: 64, codec: {codec}}}");
     let config = Config::from_yaml("c", &yaml).unwrap();
@@ -164,8 +164,8 @@ fn warm_up(codec: &str, random: &mut Random) {
     assert!(cache.flush(Duration::from_secs(30)));
 }
 
-/// The role of a child: stores results of random shapes under random limits for so many seconds, and compares the limits
-/// with what the process and the directory really take.
+/// Role of a child: stores results of random shapes under random limits for some seconds, and compares the limits with
+/// what the process and the directory really take.
 pub(crate) fn keep_within_limits(dir: &Path, role: &str) {
     let (seed, seconds) = role.split_once(' ').unwrap();
     let seed: u64 = seed.parse().unwrap();
@@ -192,7 +192,7 @@ pub(crate) fn keep_within_limits(dir: &Path, role: &str) {
             let result = some_result(&mut random, most_rows);
             let bound = params! { at: at };
             cache.set(SQL, &result, &bound, None).unwrap();
-            // some are read from files, and are in memory again
+            // some are read from files into memory again
             let earlier = at - i64::try_from(random.below(200)).unwrap();
             let _ = cache.get(SQL, &params! { at: earlier });
             at += 1;
@@ -225,7 +225,7 @@ pub(crate) fn keep_within_limits(dir: &Path, role: &str) {
     println!("kept");
 }
 
-/// In full 10 limits for 30 seconds each, from `OPS_TEST_SEED` on.
+/// The full version checks 10 limits for 30 seconds each, starting with seed `OPS_TEST_SEED`.
 #[test]
 fn limits_hold_for_results_of_any_shape() {
     let (runs, seconds) = if is_full() { (10, 30) } else { (2, 1) };
@@ -323,7 +323,7 @@ fn an_expensive_small_result_outlives_cheap_large_ones() {
     assert!(cache.get("SELECT expensive", &none).is_some());
 }
 
-/// Stores results in four threads at once; returns how many were stored.
+/// Stores results in four threads concurrently; returns how many were stored.
 fn store_all(cache: &Cache) -> u64 {
     let store = |thread: i64| {
         let stored = (0..400).map(|at| {
@@ -357,8 +357,8 @@ fn each_entry_that_goes_for_space_is_counted_once() {
     }
 }
 
-/// Seconds of computing that a memory saves which is too small for everything: results that cost little, and some that
-/// cost much, asked for at random.
+/// Compute time saved by a memory that is too small for everything:
+/// cheap results and some expensive ones, queried at random.
 #[test]
 fn memory_keeps_what_is_expensive_for_its_size() {
     let config = Config::from_yaml("c", "query_cache: {memory_mb: 8, max_size_mb: 0}").unwrap();
@@ -381,7 +381,7 @@ fn memory_keeps_what_is_expensive_for_its_size() {
     for at in 0..4 {
         ask("expensive", at, 60, 10);
     }
-    // six times what fits, none of which costs anything
+    // six times what fits, all of it cheap
     for at in 0..100 {
         ask("cheap", at, 0, 60_000);
     }
@@ -409,7 +409,7 @@ fn memory_that_was_emptied_counts_nothing() {
                 .set(SQL, &[numbers(&[at, round])], &bound, None)
                 .unwrap();
         }
-        // the same key again takes the place of the one before
+        // the same key again replaces the previous entry
         cache
             .set(SQL, &[numbers(&[1, 2, 3])], &params! { at: 0_i64 }, None)
             .unwrap();

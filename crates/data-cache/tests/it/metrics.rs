@@ -13,7 +13,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use crate::batches::numbers;
 use crate::child::Process;
 
-/// The metrics of a cache, by name and label values.
+/// Returns the metrics of a cache, by name and label values.
 fn published(cache: &Cache) -> BTreeMap<String, f64> {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
@@ -92,7 +92,7 @@ fn a_cache_without_files_is_as_large_as_its_memory() {
     assert!(size > 0.0);
 }
 
-/// The role of a child, since the counters of HTTP answers are of the process.
+/// Role of a child, since the counters of HTTP responses are process-wide.
 pub(crate) fn count_http(dir: &Path) {
     let cache = Cache::open(dir).unwrap();
     let layer = CacheLayer::new(&Config::default());

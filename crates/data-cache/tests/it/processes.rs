@@ -14,7 +14,7 @@ use crate::child::Process;
 
 const SQL: &str = "SELECT n FROM t";
 
-/// Two caches on one directory, as two processes have them.
+/// Opens two caches on one directory, as two processes do.
 fn two_on(dir: &Path) -> (Cache, Cache) {
     (Cache::open(dir).unwrap(), Cache::open(dir).unwrap())
 }
@@ -48,7 +48,7 @@ fn what_another_process_removed_is_not_served_after_an_invalidation_that_did_not
     let none = Params::new();
     one.set(SQL, &[numbers(&[1])], &none, None).unwrap();
     assert!(other.get(SQL, &none).is_some());
-    // a time of 0 keeps nothing, and removes the file
+    // a TTL of 0 stores nothing, and removes the file
     one.set(SQL, &[numbers(&[1])], &none, Some(0)).unwrap();
     assert_eq!(other.get_stats().entries, 0);
     assert_eq!(other.invalidate("select n*").unwrap(), 0);
@@ -66,9 +66,9 @@ fn what_another_process_invalidated_and_computed_anew_is_not_served_as_it_was() 
     assert_eq!(value(&other), Some(1));
     assert_eq!(one.invalidate("select n*").unwrap(), 1);
     one.set(SQL, &[numbers(&[2])], &none, None).unwrap();
-    // the journal is read before the count of invalidations is looked at again
+    // the journal is read before the invalidation count is checked again
     assert_eq!(other.get_stats().entries, 1);
-    // they are looked at every 20 ms, whatever is asked
+    // invalidations are checked every 20 ms, whatever is queried
     let asked = Instant::now();
     let mut is_over = false;
     while !is_over {
@@ -83,7 +83,7 @@ fn what_another_process_invalidated_and_computed_anew_is_not_served_as_it_was() 
 const MAX_MB: u64 = 2;
 const FEW_HITS: u64 = 100;
 
-/// The role of a child: two writers, two readers, and evictions by the small size.
+/// Role of a child: two writers, two readers, and evictions because of the small size.
 pub(crate) fn mix(dir: &Path, seed: u64) {
     let config = format!("query_cache: {{max_size_mb: {MAX_MB}, memory_mb: 1}}");
     let config = Config::from_yaml("c", &config).unwrap();
@@ -125,7 +125,7 @@ pub(crate) fn mix(dir: &Path, seed: u64) {
 
 const KEYS: usize = 200;
 
-/// All rows say which key they belong to, and which write.
+/// Writes an entry whose rows all identify its key and its write.
 fn write(cache: &Cache, random: &mut Random) {
     let key = i64::try_from(random.below(KEYS)).unwrap();
     if random.below(300) == 0 {
@@ -185,7 +185,7 @@ fn two_processes_of_writers_readers_and_evictors_never_see_half_of_anything() {
     assert_eq!(cache.get_stats().corrupt, 0);
 }
 
-/// The role of a child: asks for one result; a computation ends once so many processes ask.
+/// Role of a child: queries one result; the computation ends once `processes` processes query it.
 pub(crate) fn ask_cold(dir: &Path, processes: usize) {
     let cache = Cache::open(dir.join("cache")).unwrap();
     let own = std::process::id();
@@ -201,7 +201,7 @@ pub(crate) fn ask_cold(dir: &Path, processes: usize) {
     println!("answered");
 }
 
-/// The role of a child: computes, and never ends.
+/// Role of a child: computes, and never ends.
 pub(crate) fn compute_for_ever(dir: &Path) {
     let cache = Cache::open(dir.join("cache")).unwrap();
     let _ = cache.get_or_compute(SQL, &Params::new(), None, || -> Result<_, String> {
@@ -254,7 +254,7 @@ fn another_process_computes_when_the_one_that_did_is_killed() {
 async fn waiting_for_many_results_of_another_process_stalls_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let (holder, other) = two_on(dir.path());
-    // more than a cache has workers
+    // more than the number of workers of a cache
     let held: Vec<_> = (0..40).map(|n| format!("SELECT {n}")).collect();
     let (computing, may_end) = (
         Arc::new(AtomicU64::new(0)),
@@ -361,7 +361,7 @@ fn a_removal_that_is_seen_before_its_invalidation_is_noticed_counts_as_one() {
         one.set(SQL, &[numbers(&[round])], &params! { round: round }, None)
             .unwrap();
         look_at_other_processes_now(&one);
-        // it has looked now, and looks again in a while only
+        // it has just checked, and checks again only after a while
         one.get_stats();
         assert_eq!(other.invalidate("*").unwrap(), 1);
         assert_eq!(one.get_stats().entries, 0);

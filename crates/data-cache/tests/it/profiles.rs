@@ -1,4 +1,4 @@
-//! An engine's account of a slow run.
+//! Profiles of slow runs.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use data_cache::{
     Cache, CachedWarehouse, Config, OperatorKind, Profile, QueryEvent, Status, Warehouse, params,
 };
 
-/// A warehouse whose queries are slow above so many milliseconds, and its events.
+/// Returns a warehouse whose queries are slow above `slow_query_ms`, and its events.
 fn watched(slow_query_ms: u64) -> (CachedWarehouse, Arc<Mutex<Vec<QueryEvent>>>) {
     let yaml = format!("query_cache: {{max_size_mb: 0, slow_query_ms: {slow_query_ms}}}");
     let config = Config::from_yaml("c", &yaml).unwrap();
@@ -101,7 +101,7 @@ fn a_quick_run_and_one_that_did_not_happen_have_no_profile() {
     assert!(last(&events).profile.is_some());
     assert!(matches!(ask(&warehouse, SQL), Status::Hit(_)));
     assert_eq!(last(&events).profile, None);
-    // a run that is not kept has one
+    // a run whose result is not stored has a profile
     assert!(matches!(
         ask(&warehouse, "SELECT random() FROM names"),
         Status::Bypass(_)

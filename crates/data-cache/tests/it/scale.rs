@@ -1,4 +1,4 @@
-//! Many entries: how long it takes to open, count and invalidate them, and how long readers wait beside that.
+//! Many entries: the time to open, count and invalidate them, and the time that readers wait meanwhile.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::memory::resident_mb;
 
 const FEW: &str = "SELECT few FROM t";
 const MANY: &str = "SELECT many FROM t";
-/// Entries of `FEW`; the rest is of `MANY`.
+/// Number of entries of `FEW`; all others are of `MANY`.
 const FEW_COUNT: i64 = 100;
 
 fn open(dir: &Path) -> Cache {
@@ -25,8 +25,8 @@ fn sql(at: i64) -> &'static str {
     if at < FEW_COUNT { FEW } else { MANY }
 }
 
-/// Calls `change` while another thread asks for entries of `MANY` in turn; returns how long `change` took, and the longest
-/// `get` meanwhile, with the part of it in which the thread was ready and had no core.
+/// Calls `change` while another thread looks up entries of `MANY` in turn; returns the time of `change`, and of the
+/// longest `get` meanwhile, with the part of it in which the thread was runnable but had no core.
 fn beside_a_reader<R>(
     cache: &Cache,
     count: i64,
@@ -64,13 +64,13 @@ struct Longest {
     waited: Duration,
 }
 
-/// Time for which this thread was ready so far, and had no core.
+/// Total time in which this thread was runnable but had no core.
 fn waited_for_a_core() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(text.split(' ').nth(1).unwrap().parse().unwrap())
 }
 
-/// The role of a child: fills a directory.
+/// Role of a child: fills a directory.
 pub(crate) fn fill(dir: &Path, role: &str) {
     let count: i64 = role.parse().unwrap();
     let cache = open(dir);
@@ -83,7 +83,7 @@ pub(crate) fn fill(dir: &Path, role: &str) {
     println!("filled");
 }
 
-/// The role of a child: opens what another process filled, and measures.
+/// Role of a child: opens a directory that another process filled, and measures.
 pub(crate) fn measure(dir: &Path, role: &str) {
     let count: i64 = role.parse().unwrap();
     let before = resident_mb();
@@ -112,7 +112,7 @@ pub(crate) fn measure(dir: &Path, role: &str) {
     assert!(cache.get(MANY, &params! { at: count - 1 }).is_some());
     let (removed, all, beside_all) = beside_a_reader(&cache, count, || cache.clear().unwrap());
     assert_eq!(removed, usize::try_from(count - FEW_COUNT).unwrap());
-    // files are removed meanwhile, and whoever stores is not kept from it
+    // files are removed meanwhile, without blocking stores
     let mut longest_set = Duration::ZERO;
     for at in 0..50 {
         let asked = Instant::now();
@@ -146,7 +146,7 @@ pub(crate) fn measure(dir: &Path, role: &str) {
     println!("measured");
 }
 
-/// Prints times in milliseconds and memory in MiB; what is asserted is that nothing is served which was invalidated.
+/// Prints times in milliseconds and memory in MiB; asserts only that no invalidated entry is served.
 #[test]
 fn nothing_that_was_invalidated_is_served_among_many_entries() {
     println!(

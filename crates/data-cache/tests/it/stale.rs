@@ -1,4 +1,4 @@
-//! Results whose time is over, served while they are computed anew, and the headers that say so.
+//! Expired results that are served while they are recomputed, and the headers that report it.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::faults::files;
 const TTL: Duration = Duration::from_secs(60);
 const STALE: Duration = Duration::from_secs(30);
 
-/// Answers 1, 2, 3, …
+/// Returns 1, 2, 3, …
 #[derive(Clone, Default)]
 struct Counter {
     runs: Arc<AtomicI64>,
@@ -112,11 +112,11 @@ fn a_stale_result_is_served_while_it_is_computed_anew() {
         assert_eq!(setting.stale(), (Status::Hit(tier), 2));
         let stats = setting.cached.cache().get_stats();
         assert_eq!((stats.stale_hits, stats.hits, stats.misses), (1, 3, 1));
-        // its time is over altogether
+        // expired even for stale queries
         setting.clock.advance(90);
         assert_eq!(setting.stale(), (Status::Miss, 3));
         setting.settle();
-        // the last moment
+        // the last second
         setting.clock.advance(89);
         assert_eq!(setting.stale(), (Status::Stale, 3));
         setting.settle();
@@ -138,7 +138,7 @@ fn a_query_takes_nothing_older_than_it_asks_for() {
             "{yaml}"
         );
         setting.clock.advance(1);
-        // others may take it still
+        // other callers may still accept it
         setting.engine.is_broken.store(true, Ordering::SeqCst);
         assert!(brief().blocking().is_err());
         assert_eq!(setting.plain(), (Status::Hit(tier), 1));
@@ -167,12 +167,12 @@ fn what_replaces_a_result_is_kept_for_as_long_as_that_was() {
         assert_eq!(asked(10), (Status::Miss, 2), "{yaml}");
         setting.clock.advance(12);
         assert_eq!(asked(3600), (Status::Hit(tier), 2), "{yaml}");
-        // the next one has its own time once that is over
+        // the next one has its own TTL after that has expired
         setting.clock.advance(3600);
         assert_eq!(asked(10), (Status::Miss, 3));
         setting.clock.advance(12);
         assert_eq!(asked(3600), (Status::Miss, 4), "{yaml}");
-        // another process does not know of it yet
+        // another process does not know it yet
         setting.clock.advance(12);
         let config = Config::from_yaml("c", yaml).unwrap();
         let other = Cache::open_with(setting.dir.path(), &config).unwrap();
@@ -273,7 +273,7 @@ fn what_is_too_old_for_this_caller_alone_is_not_read() {
         number(&call.run(run).unwrap())
     };
     assert_eq!(call(3600), 1);
-    // a damaged one would be found out
+    // a damaged file would be detected
     let (data, _) = files(setting.dir.path());
     std::fs::write(data, "damaged").unwrap();
     setting.clock.advance(11);
@@ -325,7 +325,7 @@ fn a_cached_function_takes_nothing_older_than_its_time() {
         assert_eq!(call(3600), 1);
         setting.clock.advance(60);
         assert_eq!(call(3600), 1);
-        // the next build says less
+        // the next build has a shorter TTL
         assert_eq!(call(60), 2, "{yaml}");
         assert_eq!(call(60), 2, "{yaml}");
     }

@@ -1,4 +1,4 @@
-//! Statements that are understood only in part: their results are not kept, or follow every write.
+//! Statements that are understood only in part: their results are not stored, or depend on every write.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn status(warehouse: &CachedWarehouse, sql: &str) -> Status {
         .status()
 }
 
-/// The answer through the cache, which has to be that of the engine.
+/// Returns the result through the cache, which must equal the engine's.
 fn agreed(warehouse: &CachedWarehouse, sql: &str) -> i64 {
     let ours = warehouse.query(sql, params! {}).blocking().unwrap();
     let theirs = warehouse.engine().query(sql, &params! {}).unwrap();
@@ -154,7 +154,7 @@ fn a_file_is_never_kept_whatever_its_name_is_written_as() {
     }
 }
 
-/// Each is read, and not the table, view or macro of its name in a schema that is not searched.
+/// Each of them is read, and not the table, view or macro with its name in a schema outside the search path.
 #[test]
 fn a_file_and_a_view_of_the_catalog_are_not_taken_for_a_table_of_another_schema() {
     let dir = tempfile::tempdir().unwrap();
@@ -475,7 +475,7 @@ fn what_would_hold_for_one_connection_is_refused_and_leaves_nothing() {
         let refused = warehouse.execute_batch(sql).unwrap_err().to_string();
         assert!(refused.contains("one connection"), "{sql}: {refused}");
     }
-    // a column may be called like that
+    // a column may have such a name
     warehouse
         .execute_batch("CREATE TABLE temp_of AS SELECT 1 AS temp, 2 AS local")
         .unwrap();
@@ -501,7 +501,7 @@ fn what_pivot_leaves_on_a_connection_is_no_mistake_of_a_batch() {
         ),
         ("INSERT INTO u FROM (PIVOT t ON b USING sum(a))", "u"),
     ] {
-        // on whatever connection
+        // on any connection
         for _ in 0..2 {
             let done = warehouse.execute_batch(batch);
             done.unwrap_or_else(|error| panic!("{batch}: {error}"));
@@ -511,7 +511,7 @@ fn what_pivot_leaves_on_a_connection_is_no_mistake_of_a_batch() {
             let sql = format!("SELECT count(*) AS n FROM {count}");
             assert!(agreed(&warehouse, &sql) > 0);
             let _ = warehouse.execute_batch("DROP TABLE p");
-            // what a batch leaves that defines nothing stays until its connection has one that does
+            // leftovers of a batch that defines nothing stay until its connection runs one that does
             if batch.starts_with("CREATE") {
                 assert_eq!(agreed(&warehouse, left), 0);
             }
@@ -538,7 +538,7 @@ fn statements_that_are_no_select_run_past_the_cache() {
             assert_eq!(status(&warehouse, sql), Status::Bypass(reason), "{sql}");
         }
     }
-    // the engine reads what the lexer does: comments inside of comments
+    // the engine reads nested comments like the lexer
     assert_eq!(
         status(&warehouse, "SELECT 1 /* /* ; DELETE FROM t */ ; */"),
         Status::Miss
@@ -649,7 +649,7 @@ fn a_setting_is_on_every_connection_before_set_returns() {
     let sql = "SELECT current_setting('TimeZone') AS zone, TIMESTAMPTZ '2024-01-01 00:00:00+00'::VARCHAR AS t";
     let expected = shown(&engine.query(sql, &params! {}).unwrap());
     assert!(expected[1].starts_with("America/New_York"), "{expected:?}");
-    // slow enough that the connections take turns
+    // slow enough that several connections are used
     let slow = "SELECT (SELECT count(*) FROM range(300000) a WHERE hash(a.range) > 0)::BIGINT AS n, \
                 TIMESTAMPTZ '2024-01-01 00:00:00+00'::VARCHAR AS t";
     let first = shown(&engine.query(slow, &params! {}).unwrap());
@@ -694,7 +694,7 @@ fn a_database_file_that_was_copied_over_another_one_is_another_database() {
     };
     assert_eq!(ask(), (Status::Miss, 10));
     assert_eq!(ask(), (Status::Hit(data_cache::Tier::Disk), 10));
-    // with its length and its time, into the same inode
+    // with the same length and time, into the same inode
     let time = std::fs::metadata(&path).unwrap().modified().unwrap();
     let (old, new) = (
         std::fs::read(&path).unwrap(),
@@ -784,7 +784,7 @@ fn ordinary_statements_are_kept() {
         "SELECT a FROM memory.main.t",
     ] {
         let answer = warehouse.query(sql, params! {}).blocking();
-        // an older or newer engine may lack one
+        // an older or newer engine may not support it
         let Ok(answer) = answer else {
             println!("not run: {sql}: {}", answer.unwrap_err());
             continue;

@@ -1,4 +1,4 @@
-//! A process that gets no thread.
+//! A process that cannot start threads.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::child::Process;
 const SQL: &str = "SELECT n FROM t";
 const OTHER: &str = "SELECT n FROM u";
 
-/// The role of a child whose threads would have a larger stack than can be had.
+/// Role of a child whose threads would need a larger stack than is available.
 pub(crate) fn notice_without(dir: &Path) {
     assert!(std::thread::Builder::new().spawn(|| ()).is_err());
     let (cache, other) = (Cache::open(dir).unwrap(), Cache::open(dir).unwrap());

@@ -1,4 +1,4 @@
-//! Every type of the engine comes back bit for bit.
+//! Every type of the engine is returned bit for bit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,14 +25,14 @@ use data_cache::{
 
 use crate::forged::mixed;
 
-/// Sets, and reads from files alone; says which format it took.
+/// Stores batches and reads them from files only; returns them with the format of the file.
 fn round_trip(batches: &[RecordBatch], yaml: &str) -> (Vec<RecordBatch>, String) {
     let (two, one, extension) = round_trips(batches, yaml);
     assert_same(&two, &one, "in one file");
     (two, extension)
 }
 
-/// The same from two files, and from one.
+/// [`round_trip`] with two files, and with one.
 fn round_trips(
     batches: &[RecordBatch],
     yaml: &str,
@@ -61,7 +61,7 @@ fn round_trips(
                 .to_owned()
         })
         .find(|extension| extension != "json");
-    // and from one file
+    // with one file
     set_largest_inline(&cache, usize::MAX);
     cache
         .set("SELECT 2", batches, &Params::new(), None)
@@ -70,7 +70,7 @@ fn round_trips(
     (hit.into_batches(), one.into_batches(), extension.unwrap())
 }
 
-/// Equality of array data compares values by their bytes: NaN is itself, and -0.0 is not 0.0.
+/// Asserts equality of array data, which compares values by their bytes: NaN equals itself, and -0.0 differs from 0.0.
 fn assert_same(before: &[RecordBatch], after: &[RecordBatch], what: &str) {
     let schema = before[0].schema();
     assert_eq!(schema, after[0].schema(), "{what}");
@@ -81,7 +81,7 @@ fn assert_same(before: &[RecordBatch], after: &[RecordBatch], what: &str) {
             .collect::<Vec<_>>()
     };
     if before.len() > 1 && rows(before) == rows(after) {
-        // put together, they may hold more values than a dictionary has keys
+        // concatenated, they may hold more values than a dictionary has keys
         for (before, after) in before.iter().zip(after) {
             assert_same(slice::from_ref(before), slice::from_ref(after), what);
         }
@@ -218,7 +218,7 @@ fn what_parquet_does_not_read_back_round_trips() {
     let ids = FixedSizeBinaryArray::from(vec![b"id 1", b"id 2"]);
     let ids = DictionaryArray::<Int32Type>::try_new(keys.clone(), Arc::new(ids)).unwrap();
     let nulls = DictionaryArray::<Int32Type>::try_new(keys, new_null_array(&DataType::Null, 2));
-    // arrow holds no decimal to its precision, and Parquet writes as many bytes as that takes
+    // arrow does not enforce the precision of decimals, and Parquet writes only as many bytes as it requires
     let amounts = [3_000_000_000, -5, 2].map(Some).to_vec();
     let sums = Decimal128Array::from(
         amounts
@@ -307,7 +307,7 @@ fn what_the_writer_of_streams_takes_wrong_parts_of_round_trips() {
     }
 }
 
-/// Lists whose values stand in another order, more than once or not at all, and large lists of maps.
+/// List views whose values are in another order, repeated or missing, and large lists of maps.
 fn list_views_and_maps() -> Vec<ArrayRef> {
     let numbers: ArrayRef = Arc::new(Int32Array::from(vec![0, 1, 2, 3, 4, 5]));
     let texts = StringViewArray::from_iter_values((0..6).map(|n| format!("text {n}, not inline")));
@@ -385,7 +385,7 @@ fn list_views_and_large_lists_of_maps_round_trip() {
     }
 }
 
-/// An engine with one answer.
+/// An engine with one result.
 struct Given(Vec<RecordBatch>);
 
 impl QueryEngine for Given {
@@ -418,7 +418,7 @@ fn tags_of_list_views_and_large_lists_of_maps_follow_from_their_rows() {
         let whole = tag(vec![batch.clone()]);
         let cut = vec![batch.slice(0, 2), batch.slice(2, 0), batch.slice(2, 3)];
         assert_eq!(tag(cut), whole, "{what}");
-        // the same rows, with nothing between and behind them
+        // the same rows, with no other values between or after them
         let parts = [batch.slice(0, 3), batch.slice(3, 2)];
         let copied = data_cache::arrow::compute::concat_batches(&batch.schema(), &parts).unwrap();
         assert_eq!(tag(vec![copied]), whole, "{what}");

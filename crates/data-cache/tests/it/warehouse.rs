@@ -31,7 +31,7 @@ impl Room {
         self.open_with(&Config::default())
     }
 
-    /// Opened, and this run.
+    /// Opens the warehouse and runs a batch.
     fn open_after(&self, sql: &str) -> CachedWarehouse {
         let warehouse = self.open();
         warehouse.execute_batch(sql).unwrap();
@@ -123,7 +123,7 @@ fn what_another_program_wrote_between_two_runs_is_seen() {
         settle(&warehouse);
     }
     {
-        // not through a Warehouse: nothing tells the sidecar
+        // not through a Warehouse, so the sidecar is not updated
         let other = duckdb::Connection::open(room.dir.path().join("w.duckdb")).unwrap();
         other.execute_batch("DELETE FROM t WHERE a > 4").unwrap();
     }
@@ -151,7 +151,7 @@ fn a_file_that_took_the_place_of_an_open_one_has_none_of_its_results() {
                 let write = "INSERT INTO u VALUES (1)";
                 warehouse.execute_batch(write).unwrap();
             }
-            // its own results are those of the file that it has
+            // its own results are those of the file that it has open
             assert_eq!(ask(&warehouse, COUNT), (Status::Hit(Tier::Memory), 10));
         }
         let warehouse = room.open();
@@ -196,7 +196,7 @@ fn a_write_to_one_table_leaves_results_of_others() {
     assert_eq!(ask(&warehouse, of_t), (Status::Miss, 2));
     assert_eq!(ask(&warehouse, of_view), (Status::Miss, 3));
     assert_eq!(ask(&warehouse, quoted), (Status::Miss, 2));
-    // two states of the view among them
+    // including two states of the view
     assert_eq!(warehouse.cache().invalidate_table("u").unwrap(), 3);
     assert_eq!(ask(&warehouse, of_t).0, Status::Hit(Tier::Memory));
     assert_eq!(ask(&warehouse, of_view).0, Status::Miss);
@@ -279,7 +279,7 @@ fn what_differs_from_one_moment_to_the_next_goes_past_the_cache() {
             assert_eq!(result.etag("json"), None);
         }
     }
-    // a column may be called like that
+    // a column may have such a name
     assert_eq!(
         warehouse
             .query("SELECT current_day FROM now_and_then", params! {})
@@ -313,7 +313,7 @@ fn the_operator_may_permit_the_current_date() {
     assert_eq!(ask(), Status::Hit(Tier::Memory));
     clock.advance(1);
     assert_eq!(ask(), Status::Miss);
-    // a new day is a new question, however long the time that was written down
+    // a new day is a new key, however long the configured TTL
     clock.set(noon + 86_400 / 2 - 10);
     assert_eq!(ask(), Status::Miss);
     assert_eq!(ask(), Status::Hit(Tier::Memory));
@@ -353,7 +353,7 @@ fn a_permitted_date_ends_at_midnight_in_the_time_zone_of_the_engine() {
         clock.advance(1);
         assert_eq!(ask(), Status::Miss, "{zone}");
     }
-    // in UTC it lives for the whole day
+    // in UTC it is valid for the whole day
     clock.advance(86_399);
     assert_eq!(ask(), Status::Hit(Tier::Memory));
 }
@@ -393,7 +393,7 @@ fn what_is_no_file_in_place_of_the_version_is_not_waited_for() {
     assert!(version.is_file(), "it is written anew");
 }
 
-/// A warehouse whose time zone is another one while its first query runs.
+/// A warehouse whose time zone differs while its first query runs.
 struct Flicker(Warehouse, AtomicBool);
 
 impl QueryEngine for Flicker {
@@ -695,7 +695,7 @@ fn replicas_with_equal_data_have_equal_tags() {
         all,
     );
     assert_eq!(one, other);
-    // one value, one type, one row, one name less
+    // a different value, type, number of rows, or name
     for other in [
         "CREATE TABLE t AS SELECT range AS a, 'row ' || CASE range WHEN 4999 THEN 0 ELSE range END AS b, DATE '2024-01-01' + range::INT AS c FROM range(5000)",
         "CREATE TABLE t AS SELECT range::INT AS a, 'row ' || range AS b, DATE '2024-01-01' + range::INT AS c FROM range(5000)",
@@ -703,7 +703,7 @@ fn replicas_with_equal_data_have_equal_tags() {
     ] {
         assert_ne!(tags(other, all), one, "{other}");
     }
-    // types whose rows have no order of their own
+    // types whose rows have no order
     let odd = "SELECT MAP {'a': 1} AS m, union_value(k := 1) AS u, INTERVAL 1 DAY AS i, 1.5::DECIMAL(5,2) AS d";
     assert_eq!(tags("SELECT 1", odd), tags("SELECT 1", odd));
 }
@@ -782,7 +782,7 @@ fn each_type_of_parameter_reaches_the_engine() {
     assert!(refused.unwrap_err().to_string().contains("out of range"));
 }
 
-/// An engine with one answer.
+/// An engine with one result.
 struct Fixed(RecordBatch);
 
 impl QueryEngine for Fixed {

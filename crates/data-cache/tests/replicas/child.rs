@@ -1,6 +1,6 @@
 //! Other processes: this test binary, started again in a role.
 
-/// Does nothing, unless this process was started in a role.
+/// Does nothing unless this process was started in a role.
 #[test]
 fn plays_its_role() {
     let Some((role, dir)) = dev::role::mine() else {

@@ -1,5 +1,5 @@
-//! Replicas: processes with directories of their own, on one bucket. A test binary of its own, since many processes leave no
-//! processor to other tests.
+//! Replicas: processes with their own directories, on one bucket. A
+//! separate test binary, since many processes leave no CPU for other tests.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod child;
@@ -22,8 +22,8 @@ use dev::role::{Process, told};
 use self::weed::Weed;
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// The lease of 5 s, from when it was last seen to change, a pause of half a second, and what a busy machine adds; below the 30 s
-/// after which whoever waits computes in any case.
+/// The lease of 5 s since its last observed change, a pause of half a second, and a margin for a busy machine; below
+/// the 30 s after which a waiting machine computes in any case.
 const WITHIN_THE_LEASE: Duration = Duration::from_secs(20);
 const SQL: &str = "SELECT count(*)::BIGINT AS n FROM t a, t b WHERE (a.n * b.n + $salt) % 7 = 3";
 
@@ -39,23 +39,23 @@ fn config_in(dir: &Path) -> SharedConfig {
         .endpoint(url)
         .region("us-east-1")
         .credentials("test", "test")
-        // a busy machine does not decide who asks the bucket
+        // the result must not depend on the load of the machine
         .patience(LIMIT)
         .key([42; 32])
 }
 
-/// The role of a child: asks for one cold key after the other, each when it is told to.
+/// Role of a child: queries one cold key after another, each on command.
 pub(crate) fn ask_cold(dir: &Path, role: &str) {
     let (own, runs) = role.split_once(' ').unwrap();
     let (own, runs) = (dir.join(format!("replica-{own}")), runs.parse().unwrap());
     fs::create_dir(&own).unwrap();
     fs::copy(dir.join("w.duckdb"), own.join("w.duckdb")).unwrap();
     let cache = Cache::open(own.join("cache")).unwrap();
-    // a holder that a busy machine keeps from renewing it loses no lease
+    // a holder that is too busy to renew its lease must not lose it
     cache.share(&config_in(dir).lease(LIMIT)).unwrap();
     let warehouse = Warehouse::open_snapshot(own.join("w.duckdb")).unwrap();
     let warehouse = warehouse.cached(cache.clone());
-    // it runs, and knows its bucket
+    // it is running, and has checked its bucket
     let begin = Instant::now();
     while cache.shared_stats().unwrap().is_conditional.is_none() {
         assert!(begin.elapsed() < LIMIT, "{:?}", cache.shared_stats());
@@ -76,7 +76,7 @@ pub(crate) fn ask_cold(dir: &Path, role: &str) {
     }
 }
 
-/// A database file with the numbers below `rows`, closed.
+/// Returns a closed database file with the numbers below `rows`.
 fn database(rows: i64) -> TempDir {
     let dir = TempDir::new().unwrap();
     let warehouse = Warehouse::open(dir.path().join("w.duckdb")).unwrap();
@@ -95,7 +95,7 @@ fn number(batches: &[RecordBatch]) -> i64 {
     column.downcast_ref::<Int64Array>().unwrap().value(0)
 }
 
-/// Has this many processes, which run already, ask for cold keys at once. At most two of them may compute one.
+/// Makes this many running processes query cold keys at once. At most two of them may compute one.
 fn computes(url: &str, bucket: &str, rows: i64, replicas: usize, runs: i64) -> Vec<usize> {
     let dir = database(rows);
     write(dir.path(), "bucket", &format!("{bucket} {url}"));
@@ -137,7 +137,7 @@ fn computes(url: &str, bucket: &str, rows: i64, replicas: usize, runs: i64) -> V
 fn four_replicas_compute_a_cold_key_once() {
     let Some(moto) = Moto::shared() else { return };
     moto.bucket("cold");
-    // moto looks and writes in two steps, so that two may be first
+    // moto checks and writes in two steps, so two processes may be first
     computes(&moto.url, "cold", 12_000, 4, 2);
 }
 
@@ -185,13 +185,13 @@ fn replica(dir: &Path, config: &SharedConfig, is_endless: bool) -> CachedEngine<
     CachedEngine::new(Endless(is_endless), cache)
 }
 
-/// The role of a child: computes, and never ends.
+/// Role of a child: computes, and never ends.
 pub(crate) fn compute_for_ever(dir: &Path) {
     let engine = replica(&dir.join("holder"), &config_in(dir), true);
     let _ = engine.query("SELECT 7", params! {}).blocking();
 }
 
-/// Returns how long another replica took for the result that the killed one was computing.
+/// Returns the time that another replica took for the result that the killed one was computing.
 fn time_after_kill(url: &str, bucket: &str) -> Duration {
     let dir = TempDir::new().unwrap();
     write(dir.path(), "bucket", &format!("{bucket} {url}"));

@@ -1,4 +1,5 @@
-//! A real SeaweedFS of this machine. Long, and so only with `OPS_TEST_FULL=1`; skipped with one line where it is not installed.
+//! A real SeaweedFS on this machine. Long, so only with
+//! `OPS_TEST_FULL=1`; skipped with one line if it is not installed.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -14,9 +15,9 @@ pub(crate) struct Weed {
     pub(crate) url: String,
 }
 
-/// Time to start; it takes three seconds on two idle cores.
+/// Time limit for the start, which takes three seconds on two idle cores.
 const START: Duration = Duration::from_secs(60);
-/// Whoever signs requests must be known; those that make buckets are not signed.
+/// Clients that sign requests must be known; requests that create buckets are not signed.
 const IDENTITIES: &str = r#"{"identities": [
     {"name": "anonymous", "actions": ["Admin", "Read", "Write", "List"]},
     {"name": "test", "credentials": [{"accessKey": "test", "secretKey": "test"}],
@@ -31,7 +32,7 @@ impl Weed {
             return None;
         }
         let program = dev::tool::find("seaweedfs/bin/weed", "cargo xtask ci --full")?;
-        // somebody may take a port before it does
+        // another process may take a port first
         (0..3).find_map(|_| Self::start_once(&program))
     }
 
@@ -78,7 +79,7 @@ impl Weed {
 }
 
 impl Weed {
-    /// Makes a bucket. The first write to it takes seconds, since volumes are made for it.
+    /// Creates a bucket. The first write to it takes seconds, since volumes are created for it.
     pub(crate) fn bucket(&self, name: &str) {
         let url = format!("{}/{name}", self.url);
         ureq::put(&url).send_empty().unwrap();

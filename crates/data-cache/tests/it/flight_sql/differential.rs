@@ -1,4 +1,4 @@
-//! Random queries through a cache and directly, while the data changes: never a different answer.
+//! Random queries through a cache and directly, while the data changes: the results never differ.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ const WRITES: &[&str] = &[
     "UPDATE airports SET name = name || '!' WHERE code = 'A2'",
 ];
 
-/// A query with its parameters: of so few shapes and values that many are asked again.
+/// Returns a query with its parameters: of so few shapes and values that many are repeated.
 fn query(random: &mut Random) -> (String, Params) {
     let columns = ["id", "origin", "dest", "distance", "delay", "day"];
     let grouped = ["origin", "dest", "day"];

@@ -1,4 +1,4 @@
-//! Faults between client and server: a clear error, and nothing cached that is not complete.
+//! Faults between client and server: a clear error, and no incomplete result is cached.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,10 +11,10 @@ use super::server::{Faults, Server};
 use super::{MINUTE, cached, client, open};
 use crate::child::Process;
 
-/// Rows of 100 bytes and more, a million of them.
+/// A million rows of 100 bytes and more.
 const LARGE: &str = "SELECT range AS n, repeat('x', 100) AS s FROM range(1000000)";
 const LIMIT_BYTES: usize = 64 << 20;
-/// Works for minutes.
+/// Runs for minutes.
 const SLOW: &str = "SELECT sum(a.range * b.range % 7) AS s FROM range(1000000) a, range(1000000) b";
 
 type Cached = data_cache::CachedEngine<data_cache::FlightSql>;
@@ -23,7 +23,7 @@ fn ask(cached: &Cached, sql: &str) -> Result<QueryResult, Error> {
     cached.query(sql, Params::new()).ttl(MINUTE).blocking()
 }
 
-/// Fails with these words, and leaves nothing in the cache.
+/// Asserts that a query fails with these words, and leaves nothing in the cache.
 fn fails(cached: &Cached, sql: &str, words: &[&str]) -> String {
     let error = ask(cached, sql)
         .map(|found| found.status())
@@ -37,7 +37,7 @@ fn fails(cached: &Cached, sql: &str, words: &[&str]) -> String {
     error
 }
 
-/// Asks a server in another process, and kills that once it is at work.
+/// Queries a server in another process, and kills the server once it is working.
 fn killed(role: &str, sql: &str) -> (tempfile::TempDir, Cached) {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::start(role, dir.path());
@@ -61,7 +61,7 @@ fn killed(role: &str, sql: &str) -> (tempfile::TempDir, Cached) {
 #[test]
 fn killed_server_is_an_error_and_nothing_is_cached() {
     let (_dir, cached) = killed("flight-sql slow", SLOW);
-    // it stays away
+    // the server stays away
     fails(
         &cached,
         "SELECT 1 AS n",
@@ -149,7 +149,7 @@ fn server_that_is_not_available_is_asked_again() {
         "{error}"
     );
     assert_eq!(server.counts().results, 6);
-    // each attempt prepares anew, and what it prepared is closed
+    // each attempt prepares a new statement, and all of them are closed
     server.set(Faults {
         unavailable: 2,
         ..Faults::default()
@@ -160,7 +160,7 @@ fn server_that_is_not_available_is_asked_again() {
     assert!(bound.is_ok(), "{bound:?}");
     assert_eq!(server.counts().prepared, 3);
     server.wait_until(|counts| counts.closed == counts.prepared);
-    // what the server refuses is not tried again
+    // an error of the server is not retried
     server.set(Faults::default());
     let before = server.counts().infos;
     let error = ask(&cached, "SELECT nothing").unwrap_err().to_string();
@@ -203,7 +203,7 @@ fn server_that_gives_up_is_asked_once_and_may_answer_later() {
 fn long_message_of_the_server_is_its_own_and_no_lost_connection() {
     let server = Server::start("");
     let (_dir, cached) = cached(client(&server));
-    // servers in Java put the whole trace of calls into it
+    // Java servers put the whole stack trace into the error
     let sql = format!("SELECT no_column_{}", "x".repeat(100_000));
     let error = ask(&cached, &sql).unwrap_err();
     let told = error.to_string();
@@ -216,7 +216,7 @@ fn long_message_of_the_server_is_its_own_and_no_lost_connection() {
 
 #[test]
 fn server_that_is_back_at_its_address_is_asked_again() {
-    // an address of its own, so that nobody else takes the port meanwhile
+    // its own address, so that no other process takes the port meanwhile
     let [_, _, high, low] = std::process::id().to_be_bytes();
     let own = ([127, 82, high, low.max(1)], 0);
     let server = Server::start_at("", own.into());
@@ -226,7 +226,7 @@ fn server_that_is_back_at_its_address_is_asked_again() {
     drop(server);
     let begun = Instant::now();
     while let Ok(found) = ask(&cached, "SELECT now() AS n") {
-        // it ends in the background
+        // the server ends in the background
         assert_eq!(found.status(), Status::Miss);
         cached.cache().clear().unwrap();
         assert!(begun.elapsed() < MINUTE);
@@ -242,7 +242,7 @@ fn expired_token_has_the_caller_asked_again() {
     let server = Server::start("");
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    // another token each time
+    // a different token each time
     let config = FlightSqlConfig::new(server.address()).bearer("reporting", move || {
         Ok(format!(
             "token-{}\n",
@@ -267,14 +267,14 @@ fn expired_token_has_the_caller_asked_again() {
     accept("token-1");
     assert!(run(2).is_ok());
     assert_eq!(calls.load(Ordering::Relaxed), 2);
-    // with parameters, too
+    // also with parameters
     accept("token-2");
     let bound = cached
         .engine()
         .query("SELECT $1::INT AS n", &Params::positional([1]));
     assert!(bound.is_ok(), "{bound:?}");
     server.wait_until(|counts| counts.closed == counts.prepared);
-    // asked once more, and no oftener
+    // called once more, and not again
     accept("never");
     let refused = server.counts().refused;
     let error = fails(
@@ -427,7 +427,7 @@ fn slow_server_ends_with_the_deadline_and_stops() {
 
 #[test]
 fn server_that_never_answers_ends_with_the_deadline() {
-    // accepts connections, and says nothing
+    // accepts connections, and never responds
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = format!("flight-sql://{}", listener.local_addr().unwrap());
     let config = FlightSqlConfig::new(address).deadline(Duration::from_millis(200));
@@ -446,10 +446,10 @@ fn result_over_the_limit_is_an_error_while_it_is_received() {
         &["larger than 67108864 bytes", "nothing of it is kept"],
     );
     let counts = server.wait_until(|counts| counts.running == 0);
-    // what was under way beside it: windows of HTTP/2 and two batches; the whole is 116 MB
+    // data in flight: HTTP/2 windows and two batches; the whole result is 116 MB
     println!("{} bytes were sent", counts.batch_bytes);
     assert!(counts.batch_bytes < LIMIT_BYTES + (16 << 20), "{counts:?}");
-    // one message that is larger: refused by its length
+    // a single larger message is rejected by its length
     let config = FlightSqlConfig::new(server.address()).max_result_bytes(10_000);
     let (_dir, cached) = super::cached(open(config));
     fails(
@@ -460,7 +460,7 @@ fn result_over_the_limit_is_an_error_while_it_is_received() {
     assert!(ask(&cached, "SELECT 1 AS n").is_ok());
 }
 
-/// Peak of this process's memory so far, in bytes.
+/// Peak memory of this process so far, in bytes.
 fn peak_memory() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -468,7 +468,7 @@ fn peak_memory() -> usize {
     kilobytes.parse::<usize>().unwrap() << 10
 }
 
-/// Plays a client in a process of its own, whose memory is measured.
+/// Role of a client process whose memory is measured.
 pub(crate) fn receive_too_much(dir: &std::path::Path) {
     let address = std::fs::read_to_string(dir.join("address")).unwrap();
     let config = FlightSqlConfig::new(address).max_result_bytes(LIMIT_BYTES);
@@ -492,7 +492,7 @@ fn client_takes_little_more_memory_than_its_limit() {
         "1 000 000 rows of 116 MB against a limit of 64 MiB: the client's memory grew by {} MiB at its peak",
         grew >> 20
     );
-    // windows of HTTP/2, one message, and what the allocator holds
+    // HTTP/2 windows, one message, and memory that the allocator retains
     assert!(grew < LIMIT_BYTES + (32 << 20), "{grew}");
 }
 

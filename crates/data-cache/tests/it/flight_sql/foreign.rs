@@ -1,6 +1,6 @@
-//! A server of another project, DataFusion's, in a process of its own: what the client expects of Flight SQL is not only what
-//! our own server does. `cargo xtask ci --full` builds `dev/flight-sql-server` and names it in `FLIGHT_SQL_SERVER`; without it
-//! these tests say that they did nothing.
+//! A third-party server, DataFusion's, in its own process, so that the client is not tested against this crate's test
+//! server only. `cargo xtask ci --full` builds `dev/flight-sql-server` and names it in `FLIGHT_SQL_SERVER`; without it,
+//! these tests report that they did nothing.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::differential::shown;
 
 /// Rows of the table `flights`.
 const ROWS: u32 = 2000;
-/// Works for minutes.
+/// Runs for minutes.
 const SLOW: &str = "SELECT sum(a.id * b.id % 7 + c.id) AS s FROM flights a CROSS JOIN flights b CROSS JOIN flights c";
 
 struct Foreign {
@@ -29,7 +29,7 @@ struct Foreign {
 }
 
 impl Foreign {
-    /// Serves the table `flights`; takes this token only, if there is one. `None` if no server was built.
+    /// Serves the table `flights`; accepts only this token, if there is one. `None` if no server was built.
     fn start(token: Option<&str>) -> Option<Self> {
         let Some(program) = std::env::var_os("FLIGHT_SQL_SERVER") else {
             println!("not tested: FLIGHT_SQL_SERVER names no server (cargo xtask ci --full)");
@@ -76,7 +76,7 @@ impl Foreign {
         assert_eq!(self.line(), "token taken");
     }
 
-    /// Ticks of the clock that its threads worked.
+    /// Returns the CPU time of the server in clock ticks.
     fn work(&self) -> u64 {
         let stat = format!("/proc/{}/stat", self.child.id());
         let stat = std::fs::read_to_string(Path::new(&stat)).unwrap();
@@ -84,7 +84,7 @@ impl Foreign {
         fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap()
     }
 
-    /// Waits until it worked for 30 ticks more.
+    /// Waits until it worked for 30 more ticks.
     fn wait_for_work(&self, before: u64) {
         let begun = Instant::now();
         while self.work() < before + 30 {
@@ -93,7 +93,7 @@ impl Foreign {
         }
     }
 
-    /// Waits until it works no more.
+    /// Waits until it no longer works.
     fn wait_for_rest(&self) {
         let begun = Instant::now();
         let mut before = self.work();
@@ -116,7 +116,7 @@ impl Drop for Foreign {
     }
 }
 
-/// The table in DuckDB.
+/// Creates the table in DuckDB.
 fn flights() -> Warehouse {
     let warehouse = Warehouse::in_memory().unwrap();
     warehouse
@@ -130,7 +130,7 @@ fn flights() -> Warehouse {
     warehouse
 }
 
-/// A parameter whose type DataFusion finds: it looks at the other operand, and not at a CAST around it.
+/// Returns a parameter whose type DataFusion can infer: from the other operand, not from a CAST around it.
 fn typed(at: usize, kind: &str) -> String {
     match kind {
         "VARCHAR" => format!("(${at} || '')"),
@@ -145,7 +145,7 @@ fn foreign_server_keeps_the_contract_of_engines() {
     };
     let contract = Contract::new(open(foreign.config()))
         .parameter(typed)
-        // it does not take parameters whose type does not follow from an operand, as that of a date would not
+        // DataFusion does not accept parameters whose type it cannot infer from an operand, such as a date
         .leave_out("parameters_keep_their_values");
     let report = contract.run();
     println!("{report}");
@@ -170,7 +170,7 @@ fn foreign_server_answers_random_queries_as_duckdb_does_directly_and_from_the_ca
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
         let expected = duckdb.query(&sql, &params).unwrap();
         hits += usize::from(matches!(found.status(), Status::Hit(_)));
-        // names and types are each engine's own
+        // names and types differ between engines
         if shown(found.batches())[1..] != shown(&expected)[1..] {
             println!("{:?} {sql} {params:?}", found.status());
             differ += 1;
@@ -181,7 +181,7 @@ fn foreign_server_answers_random_queries_as_duckdb_does_directly_and_from_the_ca
     assert!(hits * 10 > count, "{hits} hits");
 }
 
-/// A query that both engines read alike.
+/// Returns a query that both engines read alike.
 fn query(random: &mut Random) -> (String, Params) {
     let columns = ["id", "origin", "dest", "distance", "delay", "day"];
     let (params, wanted) = match random.below(4) {
@@ -240,7 +240,7 @@ fn foreign_server_is_given_a_new_token_when_it_refuses_the_old_one() {
     assert!(refused.to_string().contains(words), "{refused}");
     "two".clone_into(&mut token.lock().unwrap());
     asked(&client).unwrap();
-    // a server without a handshake takes no password, and an error says so
+    // a server without a handshake accepts no password, and an error reports it
     for config in [
         foreign.config(),
         foreign.config().basic("me", || Ok("two".to_owned())),
@@ -271,7 +271,7 @@ fn foreign_server_stops_what_nobody_waits_for() {
     });
     foreign.wait_for_rest();
     println!("cancelled after {} ticks of work", foreign.work() - before);
-    // the same by the deadline
+    // the same through the deadline
     let client = open(foreign.config().deadline(Duration::from_millis(500)));
     let late = client.query(SLOW, &Params::new()).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Unavailable);

@@ -1,4 +1,4 @@
-//! A Flight SQL server as the engine: the contract of engines, and everything that goes wrong between the two.
+//! A Flight SQL server as the engine: the contract of engines, and failures between client and server.
 
 mod differential;
 pub(crate) mod failures;
@@ -49,7 +49,7 @@ fn flight_sql_keeps_the_contract_of_engines() {
     let report = Contract::new(client(&server)).run();
     println!("{report}");
     assert_eq!(report.failed().count(), 0, "{report}");
-    // what was cancelled ended there, and what was prepared is forgotten
+    // cancelled queries ended on the server, and prepared statements are closed
     let counts =
         server.wait_until(|counts| counts.running == 0 && counts.closed == counts.prepared);
     assert!(counts.prepared > 80, "{counts:?}");
@@ -145,7 +145,7 @@ fn state_of_the_caller_says_when_a_result_is_old() {
 fn result_during_whose_run_the_state_changed_is_not_kept() {
     let server = Server::start("");
     let version = Arc::new(AtomicU64::new(0));
-    // another one each time that it is asked for
+    // a different state at each call
     let config = FlightSqlConfig::new(server.address()).state(move |_| {
         let token = version.fetch_add(1, Ordering::Relaxed).to_string();
         Some(State {

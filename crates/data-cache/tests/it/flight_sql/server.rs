@@ -1,5 +1,5 @@
-//! A Flight SQL server in this process, in front of DuckDB: on a port of its own, with a login, faults to order, and counts
-//! of what reached it.
+//! A Flight SQL server in this process, in front of DuckDB: with its
+//! own port, a login, configurable faults, and counts of its requests.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -36,10 +36,10 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server as Transport, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-/// Batches that wait for the client at most.
+/// Maximum number of batches that wait for the client.
 const WAITING: usize = 2;
 
-/// Proof that nothing hangs.
+/// Time limit that proves that nothing hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Requests that reached the server.
@@ -52,28 +52,28 @@ pub(crate) struct Counts {
     pub(crate) prepared: usize,
     pub(crate) closed: usize,
     pub(crate) refused: usize,
-    /// Queries that DuckDB works on.
+    /// Queries that DuckDB is running.
     pub(crate) running: usize,
     pub(crate) interrupted: usize,
     pub(crate) batch_bytes: usize,
-    /// Results that go no further.
+    /// Results that are stopped on purpose.
     pub(crate) held: usize,
 }
 
-/// Faults to make, and the login that is accepted.
+/// Faults to inject, and the accepted login.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
-    /// Calls for a result that fail as if the server was not there.
+    /// Number of calls for a result that fail as if the server were unavailable.
     pub(crate) unavailable: usize,
-    /// Each call for a result fails with it.
+    /// Error of each call for a result.
     pub(crate) failure: Option<Code>,
-    /// The result ends with the connection after so many batches.
+    /// Number of batches after which the connection breaks.
     pub(crate) break_after: Option<usize>,
-    /// The result goes no further after so many batches.
+    /// Number of batches after which the result stops.
     pub(crate) hold_after: Option<usize>,
     /// The result ends without trailers, as behind a proxy that was stopped.
     pub(crate) no_trailers: bool,
-    /// Name of the place of results, if it is not here.
+    /// Location of results, if it is not this server.
     pub(crate) location: Option<String>,
     pub(crate) token: Option<String>,
     pub(crate) password: Option<String>,
@@ -94,7 +94,7 @@ struct Shared {
     running: Mutex<HashMap<Vec<u8>, Running>>,
 }
 
-/// A query of DuckDB, which forgets an interrupt that comes before it begins.
+/// A running query of DuckDB, which ignores an interrupt before it begins.
 #[derive(Clone)]
 struct Running {
     handle: Arc<InterruptHandle>,
@@ -136,12 +136,12 @@ impl Server {
         Self::start_with(setup, None)
     }
 
-    /// Serves at this address, once it is free.
+    /// Serves at this address once it is free.
     pub(crate) fn start_at(setup: &str, address: SocketAddr) -> Self {
         Self::serve(setup, None, address)
     }
 
-    /// Certificate and key make it speak TLS.
+    /// Serves TLS if there are a certificate and a key.
     pub(crate) fn start_with(setup: &str, tls: Option<(&str, &str)>) -> Self {
         Self::serve(setup, tls, SocketAddr::from(([127, 0, 0, 1], 0)))
     }
@@ -170,8 +170,8 @@ impl Server {
         let flagged = shared.clone();
         let mut transport = Transport::builder();
         if let Some((certificate, key)) = tls {
-            // tonic's server takes that of the process, of which there is none where two are compiled in; an error says that
-            // another test was first
+            // tonic's server uses the process-wide provider, which is not set if
+            // two are compiled in; an error means that another test was first
             let _ = rustls::crypto::ring::default_provider().install_default();
             let identity = Identity::from_pem(certificate, key);
             transport = transport
@@ -219,7 +219,7 @@ impl Server {
         *lock(&self.shared.counts)
     }
 
-    /// Waits until the counts are so; panics after 30 s.
+    /// Waits until the counts satisfy `is_so`; panics after 30 s.
     pub(crate) fn wait_until(&self, is_so: impl Fn(&Counts) -> bool) -> Counts {
         let counts = lock(&self.shared.counts);
         let waited = self
@@ -240,7 +240,7 @@ impl Drop for Server {
     }
 }
 
-/// A server that ended here a moment ago may hold the address for a little.
+/// Binds an address, which a server that just ended may hold for a moment.
 fn bound(wanted: SocketAddr) -> TcpIncoming {
     let begun = Instant::now();
     loop {
@@ -252,7 +252,7 @@ fn bound(wanted: SocketAddr) -> TcpIncoming {
     }
 }
 
-/// Plays a server in a process of its own, until that is killed: it says where it is, and when it is at work.
+/// Role of a server process, until it is killed: it prints its address, and when it is working.
 pub(crate) fn play(hold_after: Option<usize>) {
     let server = Server::start("");
     server.set(Faults {
@@ -292,7 +292,7 @@ impl Shared {
     }
 }
 
-/// Interrupts what nobody reads any more.
+/// Interrupts a query whose result is no longer read.
 struct Watched(Arc<Shared>, Vec<u8>);
 
 impl Drop for Watched {
@@ -339,7 +339,7 @@ impl Service {
             .with_endpoint(endpoint)
     }
 
-    /// Has DuckDB run the statement on a thread of its own, batch after batch as the client takes them.
+    /// Runs the statement in DuckDB on a new thread, batch by batch as the client reads them.
     async fn results(
         &self,
         ticket: Vec<u8>,
@@ -460,7 +460,7 @@ fn run(
     Ok(())
 }
 
-/// The first value of a column, as DuckDB binds it.
+/// Returns the first value of a column for binding in DuckDB.
 fn value_of(column: &dyn Array) -> Result<duckdb::types::Value, Status> {
     use duckdb::types::{Decimal, TimeUnit, Value};
     macro_rules! first {
@@ -533,7 +533,7 @@ impl FlightSqlService for Service {
         self.0.count(|counts| counts.infos += 1);
         self.connection()?.prepare(&query.query).map_err(failed)?;
         let number = self.0.counts.lock().map_or(0, |counts| counts.infos);
-        // a ticket of its own for each query, so that a cancellation means one of them
+        // a separate ticket for each query, so that a cancellation applies to one of them
         let handle = format!("{number} {}", query.query).into_bytes();
         let ticket = TicketStatementQuery {
             statement_handle: handle.into(),

@@ -1,4 +1,5 @@
-//! Replicas that ask at random, while databases are replaced, results invalidated, and the bucket fails: no answer is wrong.
+//! Replicas with random queries, while databases are replaced,
+//! results invalidated, and the bucket fails: no result is wrong.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -16,10 +17,10 @@ use crate::batches::{number, numbers};
 const SQL: &str = "SELECT coalesce(sum(n), 0)::BIGINT AS n FROM t WHERE n < $limit";
 const REPLICAS: usize = 4;
 const VERSIONS: i64 = 5;
-/// An invalidation is seen by others within this time, and the time that a busy machine needs.
+/// Time within which other replicas notice an invalidation, plus a margin for a busy machine.
 const BOUND: Duration = Duration::from_secs(35);
 
-/// Numbers that are the same in each run, and hardly in two threads.
+/// Random numbers, the same in each run, and hardly the same in two threads.
 struct Random(u64);
 
 impl Random {
@@ -31,7 +32,7 @@ impl Random {
     }
 }
 
-/// Bytes of a database for each version: multiples of another number.
+/// Returns the bytes of a database for each version: multiples of different numbers.
 fn versions() -> Vec<Vec<u8>> {
     let of = |version: i64| {
         let dir = TempDir::new().unwrap();
@@ -53,11 +54,11 @@ fn right_answer(version: i64, limit: i64) -> i64 {
         .sum()
 }
 
-/// The application's own data: a number that grows, of which results are computed.
+/// Data of the application: a growing number from which results are computed.
 #[derive(Default)]
 struct Source {
     value: AtomicI64,
-    /// Values from before which nothing may be served any more, from these moments on.
+    /// Values below which nothing may be served, each with the time from which this holds.
     floors: Mutex<Vec<(Instant, i64)>>,
 }
 
@@ -92,7 +93,7 @@ struct Replica<'a> {
     cache: Cache,
     warehouse: CachedWarehouse,
     version: i64,
-    /// Values that this machine invalidated, which it does not serve.
+    /// Value below which this machine serves nothing, since it invalidated it.
     own_floor: i64,
 }
 
@@ -123,7 +124,7 @@ impl<'a> Replica<'a> {
         }
     }
 
-    /// The file has the same name each time.
+    /// Opens a database file that has the same name each time.
     fn open(dir: &TempDir, cache: &Cache, bytes: &[u8], opened: u64) -> CachedWarehouse {
         let dir = dir.path().join(format!("{opened}"));
         fs::create_dir(&dir).unwrap();

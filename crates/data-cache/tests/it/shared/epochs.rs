@@ -1,4 +1,4 @@
-//! Results without a content id: they obey the epoch.
+//! Results without a content id: they depend on the epoch.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::batches::{number, numbers};
 
 const SQL: &str = "SELECT something";
 const POLL: Duration = Duration::from_millis(100);
-/// An invalidation is seen by others within 2 s and an answer; in any case within 30 s.
+/// Other machines notice an invalidation within 2 s plus a response time; in any case within 30 s.
 const BOUND: Duration = Duration::from_secs(30);
 
 pub(super) struct Machine {
@@ -45,12 +45,12 @@ impl Machine {
         Some(number(hit.batches()))
     }
 
-    /// The kept result, or this value.
+    /// Returns the stored result, or this value.
     pub(super) fn get_or(&self, value: i64) -> i64 {
         self.get_or_for(None, value)
     }
 
-    /// The same, which is kept for so many seconds.
+    /// [`get_or`](Self::get_or) with a TTL in seconds.
     fn get_or_for(&self, ttl: Option<u64>, value: i64) -> i64 {
         let compute = || Ok::<_, String>(vec![numbers(&[value])]);
         let found = self.cache.get_or_compute(SQL, &Params::new(), ttl, compute);
@@ -70,7 +70,7 @@ impl Machine {
         self.cache.shared_stats().unwrap()
     }
 
-    /// Waits until this machine sees another epoch; fails if that takes longer than it may.
+    /// Waits until this machine sees another epoch; fails if that takes longer than [`BOUND`].
     pub(super) fn sees_another_epoch_than(&self, before: &SharedStats) {
         let begin = Instant::now();
         while self.stats().epoch == before.epoch {
@@ -94,7 +94,7 @@ fn what_one_machine_keeps_answers_another_until_anyone_invalidates() {
     let before = one.stats();
     assert_eq!(before.epoch, two.stats().epoch);
     two.cache.invalidate("*nothing like that*").unwrap();
-    // at once here, and soon there
+    // at once on this machine, soon on the other
     assert_eq!(two.get(), None);
     one.sees_another_epoch_than(&before);
     assert_eq!(one.get(), None);
@@ -120,7 +120,7 @@ fn a_shorter_time_than_before_holds_from_then_on() {
         machine.get_or_for(Some(ttl), value)
     };
     assert_eq!(ask(0, 3600, 1), 1);
-    // a new version says 60 s: what it computes has no longer time
+    // a new version with a TTL of 60 s: its result does not live longer
     assert_eq!(ask(100, 60, 2), 2);
     assert_eq!(ask(130, 3600, 3), 2);
     assert_eq!(ask(170, 3600, 4), 4);
@@ -137,7 +137,7 @@ fn the_last_of_many_replacements_is_the_one_that_stays() {
     }
     one.flush();
     assert_eq!(two.get(), Some(11));
-    // one that is not kept takes the older one away
+    // a result that is not stored removes the older one
     let before = two.stats();
     let stored = one
         .cache
@@ -167,7 +167,7 @@ fn more_results_than_can_be_written_put_no_other_out_of_reach() {
     }
     let before = one.stats();
     assert_eq!((before.written, before.dropped), (101, 0));
-    // none of them is written before all are there
+    // none of them is written before all are queued
     proxy.set_for("PUT", "/v1/", Fault::Hold);
     for key in 0..KEYS {
         set(key, 2);
@@ -205,7 +205,7 @@ fn an_epoch_that_is_lost_or_older_puts_everything_out_of_reach() {
     two.sees_another_epoch_than(&before.1);
     assert_eq!((one.get(), two.get()), (None, None));
 
-    // a copy of the bucket from before an invalidation
+    // a copy of the bucket from before an invalidation is restored
     one.set(2);
     let old_count = moto.read(&bucket, "data-cache/epoch");
     one.cache.clear().unwrap();
@@ -223,7 +223,7 @@ fn an_epoch_that_is_lost_or_older_puts_everything_out_of_reach() {
     one.sees_another_epoch_than(&before);
     assert_eq!(one.get(), None);
 
-    // a stranger's note is not obeyed
+    // a note with another seal is ignored
     let before = one.stats();
     moto.write(
         &bucket,
@@ -241,7 +241,7 @@ fn an_invalidation_over_an_older_copy_of_the_bucket_holds_when_it_returns() {
     let Some(moto) = Moto::shared() else { return };
     let bucket = bucket(&moto);
     let config = config(&bucket, &moto.url);
-    // it has no other look than the first one
+    // it reads the epoch only once, at the start
     let one = Machine::that_looks_each(Duration::from_secs(3600), &config);
     one.set(1);
     let copy = moto.read(&bucket, "data-cache/epoch");
@@ -255,7 +255,7 @@ fn an_invalidation_over_an_older_copy_of_the_bucket_holds_when_it_returns() {
     assert_eq!(two.get(), None);
     assert_eq!(two.stats().epoch, one.stats().epoch);
 
-    // one of a lineage that was left
+    // an epoch of an abandoned lineage
     moto.remove(&bucket, "data-cache/epoch");
     one.invalidate();
     one.set(3);
@@ -278,7 +278,7 @@ fn an_older_copy_that_comes_while_a_lineage_begins_is_not_taken() {
     let before = one.stats();
     moto.remove(&bucket, "data-cache/epoch");
     one.sees_another_epoch_than(&before);
-    // it is lost again, and a copy of the first lineage there before the next one is
+    // it is lost again, and a copy of the first lineage is restored before the next one is written
     let (begun, before) = (proxy.count("PUT", "/epoch"), one.stats());
     proxy.set_for("PUT", "/epoch", Fault::Hold);
     moto.remove(&bucket, "data-cache/epoch");
@@ -310,7 +310,7 @@ fn an_invalidation_that_cannot_be_written_fails_and_holds_here() {
         assert_eq!((one.get(), one.get_or(2)), (None, 2), "{fault:?}");
         assert_eq!(one.set(3), Stored::Skipped(Skip::UnknownEpoch));
     }
-    // it is made up for
+    // the invalidation is made up for
     proxy.set(Fault::None);
     two.sees_another_epoch_than(&before);
     assert_eq!(two.get(), None);
@@ -324,7 +324,7 @@ fn a_lost_answer_to_an_invalidation_is_an_invalidation() {
     one.set(1);
     for lost in [1, 2] {
         proxy.set_for("PUT", "/epoch", Fault::LoseAnswers(lost));
-        // what it returns depends on the client's second try
+        // the outcome depends on the client's second try
         let _ = one.cache.invalidate("*");
         assert_eq!(one.get(), None);
     }
@@ -355,7 +355,7 @@ fn a_machine_that_does_not_see_the_epoch_for_30_seconds_keeps_nothing() {
     proxy.set(Fault::Status(503));
     let looks = || proxy.count("GET", "/epoch");
     let before = looks();
-    // the look that was on its way when the fault began is over
+    // the read that was in progress when the fault began has ended
     until(|| looks() > before + 2);
     assert_eq!(one.get(), Some(1));
     let pass = |time| let_bucket_time_pass(&one.cache, time);
@@ -365,7 +365,7 @@ fn a_machine_that_does_not_see_the_epoch_for_30_seconds_keeps_nothing() {
     assert_eq!(one.get(), None);
     assert_eq!(one.set(2), Stored::Skipped(Skip::UnknownEpoch));
     assert_eq!((one.get_or(3), one.get_or(4)), (3, 4));
-    // it counts again: nobody invalidated
+    // valid again, since there was no invalidation
     proxy.set(Fault::None);
     until(|| one.get() == Some(1));
 }
@@ -376,12 +376,12 @@ fn machines_that_ask_for_a_function_at_once_compute_it_once() {
     let config = config(&bucket(&moto), &moto.url);
     let machines: Vec<_> = (0..3).map(|_| Machine::new(&config)).collect();
     let computed = std::sync::atomic::AtomicUsize::new(0);
-    // the first look at the epoch is over
+    // the first read of the epoch has ended
     for machine in &machines {
         machine.get();
     }
     let waiting = || machines.iter().filter(|m| m.stats().waited > 0).count();
-    // a bucket that does not answer within 2 s is not asked
+    // a bucket that does not respond within 2 s is not called
     let is_slow = || {
         machines
             .iter()

@@ -1,4 +1,4 @@
-//! Leases: of machines that miss one result, one computes it.
+//! Leases: of the machines that miss one result, one computes it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -16,11 +16,11 @@ use super::{COST, IN_A_SERVICE, LIMIT, PAUSE, SHARED, bucket, config, hurried, u
 use crate::batches::{number, numbers};
 use dev::moto::Moto;
 
-/// The same data on each machine, whose queries end when they are told to.
+/// An engine with the same data on each machine, whose queries end when the test lets them.
 #[derive(Clone, Default)]
 pub(super) struct Fleet {
     runs: Arc<AtomicUsize>,
-    /// Queries that may end.
+    /// Number of queries that may end.
     may_end: Arc<(Mutex<usize>, Condvar)>,
 }
 
@@ -98,7 +98,7 @@ impl Replica {
         self.engine.cache().shared_stats().unwrap()
     }
 
-    /// A bucket that does not answer in time is not asked, so that a busy machine computes more.
+    /// Returns `true` if the bucket did not respond in time and is not called: a busy machine then computes more.
     fn was_slow(&self) -> bool {
         let stats = self.stats();
         stats.is_open || stats.failed > 0 || stats.is_conditional.is_none()
@@ -111,7 +111,7 @@ fn others_wait_for_the_machine_that_computes() {
     let (bucket, fleet) = (bucket(&moto), Fleet::default());
     let config = config(&bucket, &moto.url);
     let machines: Vec<_> = (0..4).map(|_| fleet.machine(&config)).collect();
-    // one that does not know yet whether the store has leases computes without one
+    // a machine that does not know yet if the store has leases computes without one
     let knows = |machine: &Replica| machine.stats().is_conditional.is_some();
     until(|| machines.iter().all(knows));
     std::thread::scope(|scope| {
@@ -134,7 +134,7 @@ fn others_wait_for_the_machine_that_computes() {
     let sum = |of: fn(&SharedStats) -> u64| machines.iter().map(|m| of(&m.stats())).sum::<u64>();
     assert_eq!((sum(|s| s.hits), sum(|s| s.misses)), (3, 1));
     assert_eq!((sum(|s| s.written), sum(|s| s.leases_lost)), (1, 0));
-    // nobody holds it any more
+    // the lease is released
     let names = moto.names(&bucket);
     assert!(!names.iter().any(|n| n.contains("leases/")), "{names:?}");
 }
@@ -174,16 +174,16 @@ fn a_lease_is_renewed_while_its_holder_computes_and_expires_when_it_cannot() {
         until(|| fleet.runs() == 1);
         let begin = Instant::now();
         let second = scope.spawn(|| two.ask());
-        // four times, three of which take as long as a lease
+        // four renewals, three of which take as long as a lease
         until(|| proxy.count("PUT", "/leases/") >= 5 || fleet.runs() == 2);
-        // a machine that is too busy to renew it loses it
+        // a machine that is too busy to renew the lease loses it
         let is_lost = fleet.runs() == 2;
         assert!(is_lost || begin.elapsed() > lease);
-        // it cannot renew any more, as if it were dead
+        // the holder cannot renew any more, as if it were dead
         proxy.set(Fault::Status(500));
         let begin = Instant::now();
         until(|| fleet.runs() == 2);
-        // not the 30 s after which whoever waits computes in any case
+        // much less than the 30 s after which a waiting machine computes in any case
         assert!(begin.elapsed() < 25 * lease, "{:?}", begin.elapsed());
         fleet.end(2);
         assert_eq!(first.join().unwrap(), Status::Miss);
@@ -199,7 +199,7 @@ fn what_is_quick_is_neither_leased_nor_asked_for_again() {
     let config = config(&bucket(&moto), &proxy.url).min_compute(LIMIT);
     let machine = fleet.machine(&config);
     fleet.end(9);
-    // nobody knows how long it takes
+    // its compute time is unknown
     assert_eq!(machine.ask_for("SELECT 7 + 0"), Status::Miss);
     machine.flush();
     assert_eq!((machine.stats().leases, machine.stats().written), (1, 0));
@@ -231,7 +231,7 @@ fn a_store_that_ignores_conditions_gives_no_leases_but_results() {
     assert_eq!(one.stats().is_conditional, Some(false));
     assert_eq!((one.stats().leases, one.stats().is_open), (0, false));
     assert_eq!(proxy.count("PUT", "/leases/"), 0);
-    // each machine asks once, at its start
+    // each machine checks once, at its start
     until(|| two.stats().is_conditional.is_some());
     assert_eq!(proxy.count("PUT", "/conditional"), 4);
 }
@@ -280,7 +280,7 @@ fn a_store_whose_writes_hang_costs_its_limit_once() {
         assert_eq!(machine.ask(), Status::Miss);
         let waited = begin.elapsed();
         assert!(waited < COST, "{waited:?}, {:?}", machine.stats());
-        // a look at the lease may be under way still
+        // a read of the lease may be in progress still
         let asked = proxy.count("GET", "/v1/");
         for n in 0..8 {
             assert_eq!(machine.ask_for(&format!("SELECT 7 AS n{n}")), Status::Miss);
@@ -290,7 +290,7 @@ fn a_store_whose_writes_hang_costs_its_limit_once() {
             (8, asked)
         );
 
-        // what it answers is asked for again, and nobody waits for a write
+        // once the bucket responds, it is called again, and no lookup waits for a write
         let_bucket_time_pass(machine.engine.cache(), PAUSE);
         assert_eq!(machine.ask_for("SELECT 7 AS probing"), Status::Miss);
         until(|| !machine.stats().is_open);
@@ -304,7 +304,7 @@ fn a_store_whose_writes_hang_costs_its_limit_once() {
     }
 }
 
-/// Has a machine look at the lease that it wants when its time is over. Returns `false` if that was over before.
+/// Makes a machine read the lease that it wants when its time is over. Returns `false` if that was over before.
 fn is_looked_at_in_vain(moto: &Moto) -> bool {
     let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
     let config = config(&bucket(moto), &proxy.url).patience(IN_A_SERVICE);
@@ -322,11 +322,12 @@ fn is_looked_at_in_vain(moto: &Moto) -> bool {
 #[test]
 fn a_lease_that_is_not_given_stops_writes_whatever_is_asked_last() {
     let Some(moto) = Moto::shared() else { return };
-    // a busy machine may not answer within 2 s
+    // a busy machine may not get a response within 2 s
     assert!((0..5).any(|_| is_looked_at_in_vain(&moto)));
 }
 
-/// Has a machine want a lease that another one has, while the store lets it wait. Returns `false` if it did not see that.
+/// Makes a machine want a lease that another one holds, while the store
+/// delays the request. Returns `false` if the machine did not see that.
 fn waits_for_the_holder(moto: &Moto) -> bool {
     let (bucket, fleet, proxy) = (bucket(moto), Fleet::default(), Proxy::new(&moto.url));
     let holder = fleet.machine(&config(&bucket, &moto.url));
@@ -348,7 +349,7 @@ fn waits_for_the_holder(moto: &Moto) -> bool {
 #[test]
 fn a_store_that_lets_a_lease_wait_is_one_that_answers() {
     let Some(moto) = Moto::shared() else { return };
-    // a busy machine may not answer within 2 s
+    // a busy machine may not get a response within 2 s
     assert!((0..5).any(|_| waits_for_the_holder(&moto)));
 }
 
@@ -378,7 +379,7 @@ fn machines_whose_clocks_are_an_hour_apart_wait_for_each_other() {
     });
 }
 
-/// Asks for a result that is stale after a minute.
+/// Queries a result that is stale after a minute.
 fn ask_stale(machine: &Replica) -> Status {
     let query = machine.engine.query("SELECT 7", params! {});
     let query = query.ttl(Duration::from_secs(60));
@@ -445,7 +446,7 @@ fn a_flush_waits_for_no_machine_that_computes_what_is_stale_here() {
         let begin = Instant::now();
         let flushing = scope.spawn(|| two.flush());
         until(|| fleet.runs() == 3);
-        // half of the time for which a machine is waited for
+        // half of the maximum time that a machine is waited for
         let waited = begin.elapsed();
         fleet.end(2);
         flushing.join().unwrap();

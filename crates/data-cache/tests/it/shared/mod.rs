@@ -1,4 +1,4 @@
-//! Results that machines share through a bucket: each "machine" has directories and a database file of its own.
+//! Results that machines share through a bucket: each "machine" has its own directories and database file.
 
 mod differential;
 mod epochs;
@@ -22,31 +22,31 @@ use crate::batches::{number, numbers};
 
 const SQL: &str = "SELECT sum(n)::BIGINT AS n FROM t WHERE n < $limit";
 const KEY: [u8; 32] = [42; 32];
-/// More than anything here takes on a busy machine; a bucket that works has as long to answer.
+/// More than anything here takes on a busy machine, and the time limit of a bucket that works.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Time that a bucket in trouble has to answer: twice what it has in a service, which leaves room below the limits for a busy
-/// machine.
+/// Time limit of a bucket in trouble: twice that of production, to leave room for a busy machine.
 const HURRIED: Duration = Duration::from_secs(4);
-/// Time that it has in a service.
+/// Time limit in production.
 const IN_A_SERVICE: Duration = Duration::from_secs(2);
-/// A lookup that such a bucket costs more waits for a write, which has 10 s then, and not for its own limit.
+/// Maximum cost of a lookup with such a bucket; a higher one means that
+/// it waits for a write, which has 10 s, and not for its own limit.
 const COST: Duration = Duration::from_secs(8);
-/// Pause until a bucket that failed is asked again.
+/// Pause until a bucket that failed is called again.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// The long versions are asked for.
+/// Returns `true` if the long versions are requested.
 fn is_long() -> bool {
     std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1")
 }
 
-/// Names of the results in a bucket.
+/// Returns the names of the results in a bucket.
 fn results(moto: &Moto, bucket: &str) -> Vec<String> {
     let mut names = moto.names(bucket);
     names.retain(|name| name.contains("/v1/"));
     names
 }
 
-/// A bucket of its own for each test.
+/// Creates a separate bucket for each test.
 fn bucket(moto: &Moto) -> String {
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -65,12 +65,12 @@ fn config(bucket: &str, url: &str) -> SharedConfig {
         .key(KEY)
 }
 
-/// The same for a bucket that does not always answer.
+/// [`config`] for a bucket that does not always respond.
 fn hurried(bucket: &str, url: &str) -> SharedConfig {
     config(bucket, url).patience(HURRIED)
 }
 
-/// A database file with the numbers below `rows`, closed.
+/// Returns a closed database file with the numbers below `rows`.
 fn database(rows: i64) -> (TempDir, Vec<u8>) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("w.duckdb");
@@ -116,7 +116,7 @@ impl Machine {
     }
 }
 
-/// Waits until something is so; fails the test instead of waiting for ever.
+/// Waits until `is_so` returns `true`; fails the test instead of waiting forever.
 fn until(is_so: impl Fn() -> bool) {
     let begin = Instant::now();
     while !is_so() {
@@ -146,7 +146,7 @@ fn what_one_machine_computed_answers_another_with_the_same_database() {
     assert_eq!((found.status(), number(found.batches())), (SHARED, 45));
     assert_eq!(found.batches(), computed.batches());
     assert_eq!(found.etag("json"), computed.etag("json"));
-    // it is on this machine now
+    // it is stored on this machine now
     assert_eq!(two.ask().status(), Status::Hit(Tier::Memory));
     let stats = two.warehouse.cache().get_stats();
     assert_eq!((stats.hits, stats.shared_hits, stats.misses), (2, 1, 0));
@@ -194,7 +194,7 @@ fn a_database_that_differs_is_another_one() {
         (Status::Miss, 10)
     );
 
-    // one byte, of which the engine itself takes no notice: it is at the end of a block that is free or padded
+    // one byte that the engine itself does not notice: at the end of a block that is free or padded
     let mut touched = bytes.clone();
     *touched.last_mut().unwrap() ^= 1;
     let three = Machine::new(&bytes, &config);
@@ -246,7 +246,7 @@ fn a_snapshot_that_is_overwritten_is_shared_no_longer() {
     let config = config(&bucket(&moto), &moto.url);
     let machine = Machine::new(&bytes, &config);
     let path = machine.dir.path().join("w.duckdb");
-    // length and times as they were
+    // the same length and times
     let before = fs::metadata(&path).unwrap();
     let mut over = others;
     over.resize(bytes.len(), 0);
@@ -305,7 +305,7 @@ fn objects_that_are_not_ours_are_misses() {
             (1, 1, 0),
             "{what}"
         );
-        // and the right one is there again
+        // and the right one is in the bucket again
         two.flush();
         let three = Machine::new(&bytes, &config);
         assert_eq!(three.ask().status(), SHARED, "{what}");
@@ -330,12 +330,12 @@ fn a_result_is_as_old_as_it_is_on_every_machine() {
     };
     sql(&one);
     one.flush();
-    // its clock is an hour behind: nothing from the future
+    // its clock is an hour behind: results from the future are misses
     let two = Machine::new(&bytes, &config);
     ManualClock::install(two.warehouse.cache(), start - 3600);
     assert_eq!(sql(&two).status(), Status::Miss);
     assert_eq!(two.stats().expired, 1);
-    // what it computed itself is in the bucket now, as old as its clock says
+    // its own result is in the bucket now, with the age by its clock
     two.flush();
     let three = Machine::new(&bytes, &config);
     let clock = ManualClock::install(three.warehouse.cache(), start - 3600 + 50);
@@ -367,13 +367,13 @@ fn a_query_with_a_short_time_leaves_others_theirs_on_every_machine() {
     };
     let (one, of_one) = at(0);
     assert_eq!(ask(&one, 3600), (Status::Miss, 0));
-    // too old for this query alone: what it computes takes the place of an object that others take for an hour
+    // too old for this query only: its result replaces an object that other callers accept for an hour
     let (two, _) = at(60);
     assert_eq!(ask(&two, 5), (Status::Miss, 0));
     assert_eq!(two.stats().written, 1);
     let (three, _) = at(70);
     assert_eq!(ask(&three, 3600), (SHARED, 10));
-    // and what it finds takes the place of a result of its own machine
+    // and the result that it finds replaces one of its own machine
     of_one.advance(62);
     assert_eq!(ask(&one, 5), (SHARED, 2));
     of_one.advance(8);
@@ -410,7 +410,7 @@ fn what_is_computed_in_the_background_is_asked_for_and_leaves_others_their_time(
     assert_eq!(ask(&one, 60, 600), (Status::Stale, 100));
     assert_eq!(one.stats().written, 1);
     assert_eq!(ask(&at(200).0, 3600, 0), (SHARED, 100));
-    // what one machine computed anew, another one takes
+    // another machine uses what one machine recomputed
     of_two.advance(130);
     assert_eq!(ask(&two, 60, 600), (Status::Stale, 130));
     assert_eq!(two.stats().written, 0);
@@ -452,7 +452,7 @@ fn many_who_ask_at_once_ask_the_bucket_once() {
     assert_eq!((two.stats().hits, two.stats().misses), (1, 0));
 }
 
-/// Variables are those of a process: the test program is run again for each.
+/// Environment variables are process-wide: the test program is started again for each case.
 #[test]
 fn an_endpoint_that_is_set_comes_before_variables_and_an_empty_one_is_none() {
     const CHILD: &str = "PLACE_OF_CHILD";
@@ -487,7 +487,7 @@ fn an_endpoint_that_is_set_comes_before_variables_and_an_empty_one_is_none() {
         false => shared.unwrap(),
     }
     if place == "set" {
-        // the bucket is asked which results count
+        // the bucket is asked for the epoch
         listener.accept().unwrap();
     }
 }

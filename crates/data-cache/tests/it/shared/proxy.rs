@@ -1,4 +1,4 @@
-//! A proxy in front of an S3 that does to requests what a network does on a bad day.
+//! A proxy in front of an S3 server that injects network faults.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,21 +9,21 @@ use std::time::Duration;
 pub(super) enum Fault {
     /// Everything passes.
     None,
-    /// No answer, ever.
+    /// No response, ever.
     Hang,
-    /// It passes once the fault is another one.
+    /// The request passes once another fault is set.
     Hold,
-    /// An answer with this status, without asking.
+    /// A response with this status, without a call to the server.
     Status(u16),
-    /// The same, with this behind the head.
+    /// [`Status`](Self::Status) with this text after the status line.
     Answer(u16, &'static str),
-    /// The request is carried out, and its answer lost: of the next so many.
+    /// The request is executed, and its response lost, for the next requests.
     LoseAnswers(usize),
-    /// The answer ends in the middle of its body.
+    /// The response ends in the middle of its body.
     Cut,
-    /// The end of the answer's body does not come.
+    /// The end of the response body never arrives.
     Stall,
-    /// Writes happen whatever their condition is.
+    /// Writes are executed whatever their condition is.
     IgnoreConditions,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Proxy {
 
 struct Shared {
     behind: String,
-    /// The requests that are meant: a method and a part of the path, empty for all of them.
+    /// Method and part of the path of the affected requests, empty for all of them.
     fault: Mutex<(&'static str, &'static str, Fault)>,
     /// Method and path of each request.
     seen: Mutex<Vec<String>>,
@@ -67,7 +67,7 @@ impl Proxy {
         self.set_for("", "", fault);
     }
 
-    /// Only requests with this method, and with this in their path, meet the fault.
+    /// Applies the fault only to requests with this method and with this in their path.
     pub(super) fn set_for(&self, method: &'static str, path: &'static str, fault: Fault) {
         *self.shared.fault.lock().unwrap() = (method, path, fault);
     }
@@ -84,13 +84,13 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.set(Fault::None);
         self.shared.hanging.lock().unwrap().clear();
-        // the listener looks up, and finds nobody
+        // wakes the listener, which then ends
         let _ = TcpStream::connect(self.url.trim_start_matches("http://"));
     }
 }
 
 impl Shared {
-    /// One request of one connection.
+    /// Serves one request of one connection.
     fn serve(&self, mut stream: TcpStream) {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let (mut head, mut length) = (String::new(), 0);

@@ -34,10 +34,10 @@ fn a_machine_that_may_not_write_takes_what_others_write() {
     assert!(stats.is_read_only && !stats.is_open, "{stats:?}");
     assert_eq!((stats.hits, stats.misses, stats.skipped), (8, 8, 0));
     assert_eq!((stats.leases, stats.written, stats.dropped), (0, 0, 8));
-    // it was told once, at the start
+    // it learned that once, at the start
     assert_eq!(proxy.count("PUT", ""), 1);
 
-    // and asks again after a minute
+    // and tries again after a minute
     proxy.set(Fault::None);
     let_bucket_time_pass(reader.engine.cache(), DENIED_PAUSE);
     assert_eq!(reader.ask_for("SELECT 7 AS probing"), Status::Miss);

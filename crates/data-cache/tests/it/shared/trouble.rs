@@ -1,4 +1,4 @@
-//! A bucket that hangs, fails or loses answers: it costs one lookup its limit, and no answer is wrong.
+//! A bucket that hangs, fails or loses responses: it costs one lookup its time limit, and no result is wrong.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::{COST, IN_A_SERVICE, Machine, PAUSE, SHARED, bucket, config, database
 use crate::batches::number;
 use crate::cache::Lines;
 
-/// Cost of the first lookup of a machine with these settings while the store hangs.
+/// Returns the cost of the first lookup of a machine with these settings while the store hangs.
 fn cost(bytes: &[u8], proxy: &Proxy, config: &SharedConfig) -> Duration {
     proxy.set(Fault::None);
     let machine = Machine::new(bytes, config);
@@ -29,7 +29,7 @@ fn a_store_that_hangs_costs_two_seconds_unless_set() {
     let config = SharedConfig::s3(bucket(&moto)).endpoint(&proxy.url);
     let config = config.region("us-east-1").credentials("test", "test");
     let config = config.min_compute(Duration::ZERO).key([42; 32]);
-    // the time until a busy machine notices that they are over differs from try to try
+    // on a busy machine, the time until the limit is noticed differs from try to try
     let costs: Vec<_> = (0..10)
         .map(|_| cost(&bytes, &proxy, &config))
         .take_while(|cost| *cost >= IN_A_SERVICE * 3 / 2)
@@ -56,15 +56,15 @@ fn a_store_that_hangs_costs_its_limit_once() {
     let stats = machine.stats();
     assert_eq!((stats.failed, stats.skipped, stats.is_open), (1, 20, true));
     assert!(proxy.count("GET", "/v1/") <= 2);
-    // what is on the machine is answered as ever
+    // results on the machine are returned as before
     assert_eq!(machine.ask().status(), Status::Hit(Tier::Memory));
 
-    // it is probed after a pause, and nobody waits for that
+    // it is probed after a pause, without a lookup that waits for it
     let probe = |limit| {
         let_bucket_time_pass(machine.warehouse.cache(), PAUSE);
         let (asked, skipped) = (proxy.count("GET", "/v1/"), machine.stats().skipped);
         assert_eq!(machine.ask_below(limit).status(), Status::Miss);
-        // it asked for nothing: there is no answer to wait for
+        // it made no call: there is no response to wait for
         assert_eq!(machine.stats().skipped, skipped + 1);
         assert_eq!(proxy.count("GET", "/v1/"), asked);
     };
@@ -120,7 +120,7 @@ fn answers_that_fail_are_misses_after_two_tries() {
         assert!(proxy.count("GET", "/v1/") - before >= tries, "{fault:?}");
         assert!(proxy.count("GET", "/v1/") - before <= 2, "{fault:?}");
     }
-    // one lost answer: the second try has it
+    // one lost response: the second try succeeds
     let two = Machine::new(&bytes, &config);
     proxy.set(Fault::LoseAnswers(1));
     assert_eq!(two.ask().status(), SHARED);
@@ -129,7 +129,7 @@ fn answers_that_fail_are_misses_after_two_tries() {
 
 #[test]
 fn the_line_of_an_answer_that_fails_begins_with_its_code_and_repeats_no_credential() {
-    /// As S3 answers: it names what was sent.
+    /// A response as S3 sends it: it repeats what was sent.
     const EXPIRED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>ExpiredToken</Code><Message>The \
         provided token has expired.</Message><Token-0>FwoGZXIvYXdzEBY</Token-0><RequestId>7</RequestId></Error>";
     const UNSIGNED: &str = "<Error><Code>SignatureDoesNotMatch</Code><Message>It does not match.</Message><CanonicalRequest>GET\n/\n\
@@ -147,7 +147,7 @@ fn the_line_of_an_answer_that_fails_begins_with_its_code_and_repeats_no_credenti
         assert!(machine.stats().is_open);
         lines.text()
     };
-    // its line is known then: else another thread without a listener could turn it off
+    // registers the callsite first: otherwise another thread without a subscriber could disable it
     let machine = super::epochs::Machine::new(&config(&bucket(&moto), &proxy.url));
     assert_eq!(machine.get(), None);
     proxy.set_for("GET", "/v1/", Fault::Status(500));
@@ -180,7 +180,7 @@ fn an_object_that_is_too_large_for_its_time_says_nothing_about_the_store() {
     let proxy = Proxy::new(&moto.url);
     let config = hurried(&bucket(&moto), &proxy.url);
     let (one, two) = (Machine::new(&bytes, &config), Machine::new(&bytes, &config));
-    // more than a mebibyte also where it is compressed
+    // more than 1 MiB even if compressed
     let sql = "SELECT md5(range::VARCHAR) AS digest FROM range(100_000)";
     let computed = one.warehouse.query(sql, params! {}).blocking().unwrap();
     one.ask();
@@ -197,7 +197,7 @@ fn an_object_that_is_too_large_for_its_time_says_nothing_about_the_store() {
     proxy.set(Fault::None);
     assert_eq!(two.ask().status(), SHARED);
 
-    // a small one does
+    // a stalled small object opens the breaker
     let three = Machine::new(&bytes, &config);
     proxy.set_for("GET", "/v1/", Fault::Stall);
     assert_eq!(three.ask().status(), Status::Miss);
@@ -233,7 +233,7 @@ fn a_write_that_fails_costs_nobody_an_answer() {
         assert_eq!(number(one.ask().batches()), 45, "{status}");
         one.flush();
         let stats = one.stats();
-        // whoever may not write may read
+        // a machine that may not write may read
         let is_open = status != 403;
         assert_eq!(
             (stats.written, stats.write_failed, stats.is_open),
@@ -241,7 +241,7 @@ fn a_write_that_fails_costs_nobody_an_answer() {
             "{status}"
         );
         assert!(stats.is_read_only);
-        // not written any more, and nothing more is kept for it
+        // nothing is written any more, and no further results are queued
         assert_eq!(number(one.ask_below(3).batches()), 3);
         one.flush();
         assert_eq!(

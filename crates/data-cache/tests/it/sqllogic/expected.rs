@@ -1,4 +1,4 @@
-//! Comparison with what a file says.
+//! Comparison with the expectations of a file.
 
 use super::script::Sort;
 use super::ways::{Answer, Ways};
@@ -6,7 +6,7 @@ use super::ways::{Answer, Ways};
 const REGEX: &str = "<REGEX>:";
 const NO_REGEX: &str = "<!REGEX>:";
 
-/// Compares an answer with the lines behind `----`: a row on each line, or a value, or the digest of all.
+/// Compares a result with the lines after `----`: a row per line, or a value, or the digest of all.
 pub(super) fn check(
     answer: &Answer,
     expected: &[String],
@@ -81,7 +81,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// An error of a statement, by a part of its text or a pattern.
+/// Returns `true` if an error matches a part of its text or a pattern.
 pub(super) fn is_message(error: &str, wanted: &str, ways: &Ways) -> bool {
     match wanted.strip_prefix(REGEX) {
         Some(pattern) => is_match(error, pattern, ways),
@@ -114,7 +114,7 @@ fn is_match(text: &str, pattern: &str, ways: &Ways) -> bool {
     ways.scalar(sql, &[text, pattern]) == "true"
 }
 
-/// A value as DuckDB's own runner writes it.
+/// Formats a value as DuckDB's own runner does.
 fn as_written(value: &str) -> String {
     let bytes = value.as_bytes();
     let is_timestamp =

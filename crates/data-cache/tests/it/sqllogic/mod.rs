@@ -1,4 +1,4 @@
-//! Test files in the dialect of DuckDB's own, asked in five ways: DuckDB alone, a miss, memory, files, after reopening.
+//! Test files in the dialect of DuckDB's own, run in five ways: DuckDB alone, a miss, memory, files, after reopening.
 
 mod expected;
 mod report;
@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use self::report::Report;
 use crate::batches::is_full;
 
-/// Files that are run at the same time.
+/// Number of files that run concurrently.
 const THREADS: usize = 2;
-/// A database is opened anew before a write at most this often in one file, besides its end.
+/// Maximum number of times that a database is reopened before a write in one file, in addition to its end.
 const REOPENED: usize = 3;
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -39,10 +39,10 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Runs the files of a folder, or one of so many.
+/// Runs the files of a folder, or every `one_of`-th of them.
 fn run_all(folder: &Path, one_of: usize, most_reopened: usize) -> Report {
     let files: Vec<_> = files_below(folder).into_iter().step_by(one_of).collect();
-    // DuckDB's own files name their data from the folder above `test`
+    // DuckDB's own files refer to their data from the folder above `test`
     let root = folder.ancestors().find(|above| above.join("data").is_dir());
     let root = root.unwrap_or(folder);
     let (next, all) = (AtomicUsize::new(0), Mutex::new(Report::default()));
@@ -101,7 +101,7 @@ fn every_way_gives_the_answer_of_duckdb_alone() {
     );
 }
 
-/// Runs the files of a folder of one's own, such as DuckDB's `test/sql`.
+/// Runs the files of a folder given by the user, such as DuckDB's `test/sql`.
 #[test]
 fn files_of_another_folder_have_one_answer_in_every_way() {
     let Some(folder) = std::env::var_os("DUCKDB_TESTS") else {

@@ -5,25 +5,26 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) files: usize,
-    /// Files none of which was run, by reason.
+    /// Files that were not run, by reason.
     pub(super) skipped: BTreeMap<String, Vec<String>>,
-    /// Files that were run up to a line, by reason.
+    /// Files that were run up to a certain line, by reason.
     pub(super) cut: BTreeMap<String, Vec<String>>,
     pub(super) statements: usize,
     pub(super) queries: usize,
-    /// Queries whose answer follows from more than the data.
+    /// Queries whose result depends on more than the data.
     pub(super) unstable: usize,
-    /// Queries that a cache may not keep.
+    /// Queries that a cache must not store.
     pub(super) bypassed: usize,
     pub(super) from_memory: usize,
     pub(super) from_files: usize,
     pub(super) from_files_reopened: usize,
-    /// Results that are what the file says.
+    /// Number of results that match the file.
     pub(super) as_expected: usize,
     pub(super) otherwise: Vec<String>,
-    /// Kept answers to queries no two runs of which agree: rows in no order may be kept, chance and the clock may not.
+    /// Stored results of queries of which no two runs agree: unordered rows
+    /// may be stored, results of random functions and the clock must not be.
     pub(super) kept_unstable: Vec<String>,
-    /// Answers of a cache that DuckDB alone does not give.
+    /// Results of a cache that differ from DuckDB alone.
     pub(super) differ: Vec<String>,
 }
 

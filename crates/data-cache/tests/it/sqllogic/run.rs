@@ -10,12 +10,12 @@ use super::report::Report;
 use super::script::{Command, Condition, Expect, Record, Values, parse};
 use super::ways::{Answer, Place, Ways, are_alike, ask, is_hit};
 
-/// Queries of a file that are asked again after its end.
+/// Maximum number of queries of a file that are repeated after its end.
 const ASKED_AGAIN: usize = 300;
-/// DuckDB's name for a database in memory, which test files rely on.
+/// DuckDB's name of an in-memory database, which test files rely on.
 const FILE: &str = "memory";
 
-/// Reasons for which the rest of a file is not run.
+/// Reason why the rest of a file is not run.
 enum Stop {
     /// `halt`.
     Halted,
@@ -23,7 +23,7 @@ enum Stop {
     Cut(usize, String),
 }
 
-/// A query as each side is asked it.
+/// A query as it is run on each side.
 #[derive(Clone)]
 struct Asked {
     line: usize,
@@ -33,27 +33,27 @@ struct Asked {
 
 struct Run<'a> {
     name: &'a str,
-    /// Folder that relative paths of a test start at.
+    /// Folder that relative paths of a test start from.
     root: &'a Path,
     place: Place,
-    /// `None` while it is opened anew.
+    /// `None` while it is reopened.
     ways: Option<Ways>,
     file: String,
     is_read_only: bool,
-    /// Settings that hold for all connections.
+    /// Settings that apply to all connections.
     settings: Vec<(String, String)>,
     variables: HashMap<String, String>,
     is_skipping: bool,
     reopened: usize,
     most_reopened: usize,
-    /// Queries since the last write, and their answers.
+    /// Queries since the last write, and their results.
     current: Vec<(Asked, Answer)>,
     asked: Vec<Asked>,
     report: Report,
 }
 
-/// Runs one file; `root` is the folder that its relative paths start at. The database is opened anew at its end, and before
-/// so many of its writes.
+/// Runs one file; `root` is the folder that its relative paths start from. The database is reopened at the end, and
+/// before at most `most_reopened` of its writes.
 pub(super) fn run(name: &str, text: &str, root: &Path, dir: &Path, most_reopened: usize) -> Report {
     let mut report = Report {
         files: 1,
@@ -199,7 +199,7 @@ impl Run<'_> {
                     .to_owned();
                 self.place.copy_from(self.root, &self.file);
                 if self.file.is_empty() || self.file == ":memory:" {
-                    // an empty database, besides the one before
+                    // an empty database, in addition to the previous one
                     self.file = format!("{FILE}.{}", record.line);
                 }
                 self.is_read_only = *is_read_only;
@@ -217,7 +217,7 @@ impl Run<'_> {
         }
     }
 
-    /// Fills variables in. Files of both sides are apart.
+    /// Substitutes variables. The two sides have separate files.
     fn fill(&self, text: &str, is_plain: bool) -> String {
         let side = match is_plain {
             true => &self.place.plain,
@@ -278,7 +278,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Skips the file unless this build has what it requires.
+    /// Skips the file unless this build supports its requirement.
     fn require(&self, words: &[String]) -> Result<(), Stop> {
         let number = words.get(1).and_then(|word| word.parse::<usize>().ok());
         let is_there = match (words[0].as_str(), number) {
@@ -340,7 +340,7 @@ impl Run<'_> {
         if is_verification(&plain) {
             return Ok(());
         }
-        // results of before are asked for once more, by a process that begins
+        // earlier queries are repeated after reopening
         if self.reopened < self.most_reopened && !self.current.is_empty() {
             self.reopened += 1;
             self.reopen(line)?;
@@ -429,7 +429,7 @@ impl Run<'_> {
         self.settings.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Asks in four ways, and compares; the answer of DuckDB alone, unless it is no query.
+    /// Runs a query in four ways and compares; returns the result of DuckDB alone, or `None` if it is not a query.
     fn query(&mut self, line: usize, sql: &str) -> Result<Option<Answer>, Stop> {
         let (plain, ours) = (self.fill(sql, true), self.fill(sql, false));
         if !self.ways().is_query(&ours) {
@@ -471,7 +471,8 @@ impl Run<'_> {
         if are_alike(plain, found) {
             return;
         }
-        // paths and the like: what the same database answers past the cache; chance and the clock: no two answers are alike
+        // paths and the like: compared with results of the same database without
+        // the cache; random functions and the clock: no two results agree
         let others: Vec<Answer> = (0..4)
             .map(|_| self.ways().ask_plain(&asked.plain))
             .collect();
@@ -492,7 +493,7 @@ impl Run<'_> {
         }
     }
 
-    /// Opens everything anew, and asks what was asked since the last write.
+    /// Reopens everything, and repeats the queries since the last write.
     fn reopen(&mut self, line: usize) -> Result<(), Stop> {
         self.open(line)?;
         for (asked, answer) in std::mem::take(&mut self.current) {
@@ -508,7 +509,7 @@ impl Run<'_> {
     }
 
     fn open(&mut self, line: usize) -> Result<(), Stop> {
-        // closes the files first: they can be open once
+        // closes the files first: they can be open only once
         self.ways = None;
         let opened = Ways::open(&self.place, &self.file, self.is_read_only);
         self.ways = Some(opened.map_err(|error| Stop::Cut(line, first_line(&error)))?);
@@ -518,7 +519,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Everything that was asked is asked once more, by a process that begins.
+    /// Repeats all queries after reopening.
     fn end(&mut self) -> Result<(), Stop> {
         self.reopen(0)?;
         for asked in std::mem::take(&mut self.asked) {
@@ -563,7 +564,7 @@ fn compare(value: &str, comparison: &str, with: &str) -> bool {
     }
 }
 
-/// Name and value of `SET name = value` and `PRAGMA name = value`.
+/// Returns name and value of `SET name = value` and `PRAGMA name = value`.
 fn setting(sql: &str) -> Option<(String, String)> {
     let sql = sql.trim().trim_end_matches(';');
     let (first, rest) = sql.split_once(char::is_whitespace)?;
@@ -595,7 +596,7 @@ fn setting(sql: &str) -> Option<(String, String)> {
     Some(((*name).to_owned(), value))
 }
 
-/// Pragmas by which DuckDB checks itself; no answer follows from them.
+/// Returns `true` for pragmas by which DuckDB checks itself; no result depends on them.
 fn is_verification(sql: &str) -> bool {
     let sql = sql.trim().trim_end_matches(';').to_lowercase();
     let words: Vec<&str> = sql.split_whitespace().collect();

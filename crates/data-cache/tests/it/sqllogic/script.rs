@@ -1,10 +1,10 @@
-//! Test files in DuckDB's dialect of sqllogictest, read into records.
+//! Test files in DuckDB's dialect of sqllogictest, parsed into records.
 
 use std::collections::VecDeque;
 
-/// Directives that change nothing here.
+/// Directives without effect here.
 const IGNORED: &[&str] = &["tags", "set", "reset", "hash-threshold"];
-/// Modes that change what DuckDB's own runner prints.
+/// Modes that affect only the output of DuckDB's own runner.
 const MODES: &[&str] = &[
     "debug",
     "no_output",
@@ -13,7 +13,7 @@ const MODES: &[&str] = &[
     "skip",
     "unskip",
 ];
-/// Conditions on the value of a loop, the longer ones first.
+/// Conditions on the value of a loop variable, longer ones first.
 const COMPARISONS: &[&str] = &["<=", ">=", "!=", "<>", "=", "<", ">"];
 
 /// Problem of a file, and its line.
@@ -30,12 +30,12 @@ pub(super) struct Record {
     pub(super) command: Command,
 }
 
-/// `skipif` or `onlyif`, on the engine or on the value of a loop.
+/// `skipif` or `onlyif`, on the engine or on the value of a loop variable.
 #[derive(Clone, Debug)]
 pub(super) struct Condition {
     pub(super) is_skip: bool,
     pub(super) subject: String,
-    /// A comparison and what it compares with.
+    /// A comparison and its right-hand side.
     pub(super) comparison: Option<(&'static str, String)>,
 }
 
@@ -86,12 +86,12 @@ pub(super) enum Command {
 
 #[derive(Clone, Debug)]
 pub(super) enum Values {
-    /// From the first up to before the second; both may name a variable.
+    /// From the first value up to, but excluding, the second; both may name a variable.
     Range(String, String),
     List(Vec<String>),
 }
 
-/// Reads a whole file: one directive that is not known, and none of it is run.
+/// Parses a whole file: with one unknown directive, none of it is run.
 pub(super) fn parse(text: &str) -> Result<Vec<Record>, Unknown> {
     let lines = text.lines().map(|line| line.trim_end_matches('\r'));
     let mut lines: Lines<'_> = (1..).zip(lines).collect();
@@ -101,7 +101,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Record>, Unknown> {
 
 type Lines<'a> = VecDeque<(usize, &'a str)>;
 
-/// The records up to the end of a loop, or of the file.
+/// Parses the records up to the end of a loop, or of the file.
 fn block(lines: &mut Lines<'_>, opened: Option<usize>) -> Result<Vec<Record>, Unknown> {
     let mut records = Vec::new();
     let mut conditions = Vec::new();
@@ -212,7 +212,7 @@ fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// SQL: up to a blank line, a comment, or what is expected.
+/// Reads SQL up to a blank line, a comment, or the expected result.
 fn text_of(lines: &mut Lines<'_>) -> String {
     let mut text = Vec::new();
     while let Some((_, line)) = lines.front() {
@@ -225,7 +225,7 @@ fn text_of(lines: &mut Lines<'_>) -> String {
     text.join("\n")
 }
 
-/// The lines behind `----`, up to a blank one.
+/// Reads the lines after `----`, up to a blank one.
 fn results(lines: &mut Lines<'_>) -> Option<Vec<String>> {
     if lines.front()?.1 != "----" {
         return None;
@@ -276,7 +276,7 @@ const COMPRESSIONS: &[&str] = &[
     "alprd",
 ];
 
-/// The values of a `foreach`: its own words, sets of types that have a name, and `!` before what is left out.
+/// Returns the values of a `foreach`: plain words, named sets of types, and `!` before excluded ones.
 fn values(words: &[&str]) -> Result<Vec<String>, String> {
     let mut found: Vec<String> = Vec::new();
     for word in words {

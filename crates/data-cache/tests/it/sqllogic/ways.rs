@@ -1,4 +1,5 @@
-//! One database asked in five ways: DuckDB alone, and a cache that has nothing, memory, files, or was opened anew.
+//! One database queried in five ways: DuckDB alone, and a cache
+//! that misses, hits in memory, hits in files, or was reopened.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,7 +40,7 @@ impl Shown {
         }
     }
 
-    /// The same rows, in whatever order.
+    /// Returns `true` for the same rows in any order.
     pub(super) fn is_alike(&self, other: &Self) -> bool {
         let sorted = |shown: &Self| {
             let mut rows = shown.rows.clone();
@@ -55,7 +56,7 @@ pub(super) type Answer = Result<Shown, String>;
 pub(super) fn are_alike(one: &Answer, other: &Answer) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) => one.is_alike(other),
-        // the texts name paths and positions
+        // error texts contain paths and positions
         (Err(_), Err(_)) => true,
         _ => false,
     }
@@ -92,7 +93,7 @@ impl Place {
 pub(super) struct Ways {
     pub(super) plain: Connection,
     pub(super) cached: CachedWarehouse,
-    /// The same warehouse through a cache that has files only.
+    /// The same warehouse through a cache with files only.
     pub(super) files: CachedWarehouse,
 }
 
@@ -127,12 +128,12 @@ impl Ways {
         })
     }
 
-    /// Returns `true` if a warehouse takes this as a query.
+    /// Returns `true` if a warehouse accepts this as a query.
     pub(super) fn is_query(&self, sql: &str) -> bool {
         self.cached.engine().check(sql).is_ok()
     }
 
-    /// DuckDB alone, in a transaction that cannot write, as in a warehouse.
+    /// Runs a query in DuckDB alone, in a read-only transaction, as in a warehouse.
     pub(super) fn ask_plain(&self, sql: &str) -> Answer {
         let ask = || {
             self.plain.execute_batch("BEGIN TRANSACTION READ ONLY")?;
@@ -149,7 +150,7 @@ impl Ways {
         answer
     }
 
-    /// The warehouse without its cache.
+    /// Runs a query in the warehouse without its cache.
     pub(super) fn ask_past_the_cache(&self, sql: &str) -> Answer {
         let answer = self.cached.engine().query(sql, &params! {});
         answer
@@ -157,7 +158,7 @@ impl Ways {
             .map_err(|error| error.to_string())
     }
 
-    /// A text of one value, by DuckDB alone.
+    /// Returns one value as text, from DuckDB alone.
     pub(super) fn scalar(&self, sql: &str, bound: &[&str]) -> String {
         let bound = duckdb::params_from_iter(bound);
         let found = self.plain.query_row(sql, bound, |row| row.get(0));
@@ -165,7 +166,7 @@ impl Ways {
     }
 }
 
-/// Asks through a cache; what is computed is written to a file before this returns.
+/// Queries through a cache; a computed result is written to a file before this returns.
 pub(super) fn ask(cached: &CachedWarehouse, sql: &str) -> (Answer, Option<Status>) {
     let asked = cached.query(sql, params! {}).keep().blocking();
     let status = asked.as_ref().ok().map(|result| result.status());
