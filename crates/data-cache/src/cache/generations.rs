@@ -52,7 +52,7 @@ impl Generations {
         self.own.write()
     }
 
-    /// Prevents what was read from files before from being taken into memory.
+    /// Prevents results of file reads in progress from being taken into memory.
     pub(super) fn purge(&self) {
         let _own = self.own.write();
         self.purges.fetch_add(1, Ordering::AcqRel);

@@ -77,9 +77,9 @@ impl Cache {
 
     /// Removes the entries that depend on this table, or may do so according to their SQL; returns their number.
     ///
-    /// Results of a warehouse and of `#[cached_query(tables(..))]` record their tables,
-    /// including those behind views. Other results match if their text names the table. The
-    /// name may be quoted or qualified; only its last part counts, and case is ignored.
+    /// Results of a warehouse and of `#[cached_query(tables(..))]` record their tables, including those behind views.
+    /// Other results match if their text names the table. The name may be quoted or qualified; only its last part
+    /// counts, and case is ignored.
     ///
     /// # Errors
     ///

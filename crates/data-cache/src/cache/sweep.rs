@@ -77,7 +77,7 @@ impl Inner {
         }
     }
 
-    /// Drops from the index what other processes removed and what memory evicted; files may be newer than the list.
+    /// Drops index entries that other processes removed or memory evicted; files may be newer than the list.
     fn keep_listed(&self, disk: &Disk, entries: &[FileEntry]) {
         let there: HashSet<Key, BuildKeyHasher> = entries.iter().map(|entry| entry.key).collect();
         self.index.retain(|key, entry| {

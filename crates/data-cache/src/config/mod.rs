@@ -57,7 +57,7 @@ pub struct QueryCache {
     pub ttls: BTreeMap<String, u64>,
 }
 
-/// Parses a map and rejects duplicate keys, of which the last would win silently.
+/// Parses a map and rejects duplicate keys; otherwise the last one would win silently.
 fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, u64>, D::Error> {
     struct EachOnce;
 

@@ -7,9 +7,9 @@ const LEASES: std::ops::RangeInclusive<u64> = 1..=60;
 /// Maximum of `min_compute_ms`: one hour.
 const MAX_COMPUTE_MS: u64 = 3_600_000;
 
-/// Options for the S3 bucket through which machines share results (feature `shared`).
-/// Region, endpoint and credentials that are unset come from `AWS_REGION`,
-/// `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and the like, or from the machine's role.
+/// Options for the S3 bucket through which machines share results (feature `shared`). Region,
+/// endpoint and credentials that are unset come from `AWS_REGION`, `AWS_ENDPOINT_URL`,
+/// `AWS_ACCESS_KEY_ID` and the like, or from the machine's role.
 ///
 /// The file never contains the key that authenticates shared results: it
 /// names the secret that holds the key, and the program reads that secret.

@@ -1,4 +1,4 @@
-//! Failures of calls, and the distinction of those worth a retry.
+//! Failures of calls, by kind: some are worth a retry.
 
 use std::fmt;
 

@@ -34,7 +34,7 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 /// Time limit for asking the server, in the background, to cancel the query and close prepared statements.
 const CLEANUP: Duration = Duration::from_secs(5);
 
-/// A running query, and what the server holds for it.
+/// A running query, and its resources on the server.
 struct Run {
     client: Arc<Client>,
     sql: String,

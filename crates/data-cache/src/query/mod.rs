@@ -122,10 +122,10 @@ enum Route<E> {
 }
 
 impl<E: QueryEngine> Query<E> {
-    /// Sets the maximum age of the result in whole seconds, rounded up, instead of the TTL in
-    /// `cache.yaml`; implies [`keep`](Self::keep). A result that another query stored for longer is
-    /// recomputed once it is older than this, and stored for as long as before. Zero accepts no
-    /// stored result, stores none, and leaves those of other queries in place. Capped at ten years.
+    /// Sets the maximum age of the result in whole seconds, rounded up, instead of the TTL in `cache.yaml`; implies
+    /// [`keep`](Self::keep). A result that another query stored for longer is recomputed once it is older than this,
+    /// and stored for as long as before. Zero accepts no stored result, stores none, and leaves those of other queries
+    /// in place. Capped at ten years.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         let begun = u64::from(ttl.subsec_nanos() > 0);
         self.ttl = Some(ttl.as_secs().saturating_add(begun).min(MAX_SECONDS));

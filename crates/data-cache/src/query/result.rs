@@ -59,10 +59,10 @@ impl QueryResult {
         self.origin
     }
 
-    /// Returns a weak entity tag (RFC 9110 section 8.8.3) for this result in the given
-    /// representation, before a body is built. The tag depends on the rows: equal results have
-    /// equal tags, across restarts and on every machine. `None` if the result is not cacheable.
-    /// The first call for a result reads all of its rows; later calls do not, even for other hits.
+    /// Returns a weak entity tag (RFC 9110 section 8.8.3) for this result in the given representation, before
+    /// a body is built. The tag depends on the rows: equal results have equal tags, across restarts and on
+    /// every machine. `None` if the result is not cacheable. The first call for a result reads all of its
+    /// rows; later calls do not, even for other hits.
     ///
     /// `representation` names everything else that the body depends on, such as `json/2`.
     pub fn etag(&self, representation: &str) -> Option<String> {

@@ -1,8 +1,8 @@
 //! Acquisition of a lease: requesting it, and waiting while another machine holds it.
 //!
-//! A store may serialize requests for one lease (SeaweedFS: one second for each earlier
-//! request) while reads are fast. A request that is neither granted nor rejected soon
-//! is therefore followed by a read, and abandoned if another machine holds the lease.
+//! A store may serialize requests for one lease (SeaweedFS: one second for each earlier request) while reads
+//! are fast. A request that is neither granted nor rejected soon is therefore followed by a read, and
+//! abandoned if another machine holds the lease.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

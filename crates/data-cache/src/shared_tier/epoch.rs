@@ -142,7 +142,7 @@ impl State {
         self.seen_at = self.seen_at.max(Some(at));
     }
 
-    /// Records if the store heeds conditions. An invalidation is owed for the time in which it ignored them.
+    /// Records if the store evaluates conditions. After a time in which it ignored them, an invalidation is owed.
     fn judge(&mut self, is_heeded: bool) {
         if self.is_refused && is_heeded {
             self.owed += 1;

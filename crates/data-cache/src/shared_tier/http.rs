@@ -20,7 +20,7 @@ use super::store::MAX_OBJECT_BYTES;
 const READ: f64 = 0.45;
 /// Time limit for one try to write, as a multiple of a lookup's time limit: 5 s.
 const WRITE: f64 = 2.5;
-/// Size of an object in bytes from which on its transfer time depends on the network, and says nothing about the store.
+/// Minimum size in bytes of an object whose timeout is attributed to the network, not to the store.
 const LARGE: u64 = 1 << 20;
 
 /// The object cannot be transferred within its timeout.

@@ -1,9 +1,9 @@
 //! Leases: of the machines that miss one result, one computes it.
 //!
-//! A lease is a note beside the results, created only if there is none. Its holder changes it
-//! three times within its duration. A machine that watches it takes it over once it stayed
-//! unchanged for that duration by the watcher's own clock, so that clocks are never compared.
-//! A lease saves work and protects nothing: two holders compute the same result twice.
+//! A lease is a note beside the results, created only if there is none. Its holder changes it three times
+//! within its duration. A machine that watches it takes it over once it stayed unchanged for that duration
+//! by the watcher's own clock, so that clocks are never compared. A lease saves work and protects nothing:
+//! two holders compute the same result twice.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -13,21 +13,21 @@
 //! - **Nothing from the bucket is decoded before it is authenticated** (`frame`): HMAC-SHA-256 over the name and all
 //!   bytes. For a bucket whose writers are all trusted, the setting `unauthenticated` turns this off.
 //! - **The store is behind a narrow trait** (`store`): one object per result, written as a whole, never changed.
-//! - **A failure is a miss.** A lookup has 2 s for all of its calls to the store: the result, a
-//!   lease, the result once more. The first call that fails or times out opens the breaker:
-//!   lookups no longer wait, until a probe in the background succeeds. Writes run in the
-//!   background: at most 16 writes and 64 MiB are pending, further ones are dropped and counted.
-//! - **Waiting for a machine is not waiting for the store.** The 2 s end with the first pause
-//!   for the lease of another machine. From then on each read of the lease has 2 s of its own,
-//!   and the wait ends when the lease is gone or expired, at the latest after 30 s. If both
-//!   rules apply, the store's wins: a read that fails ends the wait, and the result is computed.
+//! - **A failure is a miss.** A lookup has 2 s for all of its calls to the store: the result, a lease, the
+//!   result once more. The first call that fails or times out opens the breaker: lookups no longer wait, until
+//!   a probe in the background succeeds. Writes run in the background: at most 16 writes and 64 MiB are
+//!   pending, further ones are dropped and counted.
+//! - **Waiting for a machine is not waiting for the store.** The 2 s end with the first pause for the lease of
+//!   another machine. From then on each read of the lease has 2 s of its own, and the wait ends when the lease
+//!   is gone or expired, at the latest after 30 s. If both rules apply, the store's wins: a read that fails
+//!   ends the wait, and the result is computed.
 //! - **Writes have their own breaker** (`writes`). A store that fails or denies writes is still read; nothing is
 //!   written and no lease taken until a background probe succeeds, which runs every 5 s, after a denial every minute.
-//! - **One machine computes what took 200 ms or more** (`lease`), or what is not known to take less (`costs`): it holds
-//!   a note that was created on the condition that there was none. The others wait until it is gone, take the result,
-//!   and compute if the note is unchanged for 5 s of their own clock. Clocks are never compared, and a lost lease costs
-//!   work only. A store that ignores conditions is detected at the start (`conditional`), and leases are not used with
-//!   it. At most 224 threads wait; further lookups compute.
+//! - **One machine computes each result that took 200 ms or more** (`lease`), or what is not known to take less
+//!   (`costs`): it holds a note that was created on the condition that there was none. The others wait until it is
+//!   gone, take the result, and compute if the note is unchanged for 5 s of their own clock. Clocks are never compared,
+//!   and a lost lease costs work only. A store that ignores conditions is detected at the start (`conditional`), and
+//!   leases are not used with it. At most 224 threads wait; further lookups compute.
 //! - **Results that are quick to compute are not looked up**: a statement without
 //!   its literals, or a function, whose recent runs took less than 200 ms.
 //! - **A found result is stored in memory and files with its remaining lifetime**, never with a new one.

@@ -182,7 +182,7 @@ impl Store for S3 {
                 true => Bytes::new(),
                 false => found.bytes().await?,
             };
-            // not every store heeds the condition of a read
+            // not every store evaluates the condition of a read
             Ok(match known == Some(&tag) {
                 true => Seen::Same,
                 false => Seen::Found(bytes, tag),

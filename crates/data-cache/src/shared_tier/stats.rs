@@ -40,7 +40,7 @@ pub struct SharedStats {
     pub is_open: bool,
     /// `true` after a write was denied or failed, until a probe succeeds: nothing is written and no lease taken.
     pub is_read_only: bool,
-    /// `true` if the store heeds conditions of writes; otherwise there are no leases. `None` until it has responded.
+    /// `true` if the store supports conditional writes; otherwise there are no leases. `None` until it has responded.
     pub is_conditional: Option<bool>,
     /// Lineage and count of the epoch of results without a content id; `None` if unknown.
     pub epoch: Option<String>,

@@ -116,7 +116,7 @@ impl SharedTier {
 
     /// Makes shared results without a content id unreachable, on this machine from here on.
     ///
-    /// A machine that may not write goes on using what others write; what it stores is its own.
+    /// A machine that may not write continues to use results of other machines; its own results stay local.
     pub(crate) fn disown(&self) {
         if !self.writes.are_denied() {
             self.epochs.owe();

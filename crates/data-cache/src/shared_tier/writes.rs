@@ -1,8 +1,8 @@
-//! State of writes: if the store accepts them, and heeds their conditions.
+//! State of writes: if the store accepts them, and evaluates their conditions.
 //!
-//! Both are checked in the background, at the start and after a write that failed or
-//! was denied, so that no lookup waits for a store that is known to be in trouble. A
-//! lookup that wants a lease during the first check waits for it within its 2 s.
+//! Both are checked in the background, at the start and after a write that failed or was denied, so that
+//! no lookup waits for a store that is known to be in trouble. A lookup that wants a lease during the
+//! first check waits for it within its 2 s.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub(super) struct Writes {
 
 #[derive(Default)]
 struct Known {
-    /// `true` if conditions of writes are heeded; `None` if unknown.
+    /// `true` if conditions of writes are evaluated; `None` if unknown.
     is_heeded: Option<bool>,
     /// `true` while the store is being checked.
     is_asked: bool,
@@ -99,7 +99,7 @@ impl SharedTier {
         self.writes.are_conditional()
     }
 
-    /// Checks in the background if writes are accepted, and their conditions heeded.
+    /// Checks in the background if writes are accepted, and their conditions evaluated.
     pub(super) fn probe_writes(self: &Arc<Self>) {
         if std::mem::replace(&mut self.writes.known.lock().is_asked, true) {
             return;

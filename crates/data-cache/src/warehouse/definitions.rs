@@ -39,7 +39,7 @@ const ZONED_TIME: &str = "time with time zone";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leftover {
     None,
-    /// Those that PIVOT creates internally; they are not used afterwards.
+    /// Definitions that PIVOT creates internally; they are not used afterwards.
     OfPivot,
     /// Others.
     AskedFor,

@@ -95,9 +95,9 @@ impl Warehouse {
         Self::open_file(path.as_ref(), true)
     }
 
-    /// Opens an existing file that is not written to, and digests all of it, at about 1
-    /// GB per second: machines with the same bytes share results (feature `shared`).
-    /// Once the file changes or is replaced, results are no longer shared: open it anew.
+    /// Opens an existing file that is not written to, and digests all of it, at about 1 GB per second:
+    /// machines with the same bytes share results (feature `shared`). Once the file changes or is replaced,
+    /// results are no longer shared: open it anew.
     ///
     /// # Errors
     ///
@@ -215,9 +215,9 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// Fails with the engine's error, and for statements that affect one connection
-    /// only (`SET`, `USE`, `ATTACH`, temporary tables), text that is not SQL, a
-    /// read-only database, and a transaction that is left open, which is rolled back.
+    /// Fails with the engine's error, and for statements that affect one connection only (`SET`,
+    /// `USE`, `ATTACH`, temporary tables), text that is not SQL, a read-only database, and a
+    /// transaction that is left open, which is rolled back.
     pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
         let Effects { scope, defines } = writes::effects_of(batch)?;
         if self.0.is_read_only {
@@ -292,7 +292,7 @@ impl Database {
         self.opened.as_ref().and_then(|opened| opened.file)
     }
 
-    /// Replaces a connection by a new one, without what existed on that connection only.
+    /// Replaces a connection by a new one, to drop its temporary definitions.
     fn replace(&self, connection: &mut Connection) -> Result<(), Error> {
         let fresh = connection.try_clone();
         let replaced = fresh.and_then(|fresh| {
@@ -380,7 +380,7 @@ impl QueryEngine for Warehouse {
             }
             Judgement::Refused { reason, .. } => return Err(reason),
         };
-        // the tables are those by which an invalidation finds the result
+        // an invalidation finds the result by these tables
         Ok(State {
             tables: tables.to_vec(),
             ..self.state_of(None)?

@@ -48,7 +48,7 @@ struct Pace {
     was_slow: bool,
 }
 
-/// A run in progress, profiled or not, and what is recorded of it.
+/// State of a run in progress.
 pub(super) struct Timed<'a> {
     paces: &'a Paces,
     /// `None` without a slow-query threshold.
@@ -71,7 +71,7 @@ impl Paces {
             paces: self,
             kind,
             slow,
-            // without a threshold, profiling is left as it is
+            // without a threshold, profiling is not switched
             is_profiled: is_asked && switch(connection, wanted),
             clock: Instant::now(),
         }

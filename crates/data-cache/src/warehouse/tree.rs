@@ -34,7 +34,7 @@ pub(super) struct Names {
     pub(super) is_pivoted: bool,
 }
 
-/// A table or table function as it is named; missing parts are empty.
+/// Name of a table or table function; missing parts are empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Table {
     pub(super) catalog: String,

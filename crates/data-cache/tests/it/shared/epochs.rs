@@ -310,7 +310,7 @@ fn an_invalidation_that_cannot_be_written_fails_and_holds_here() {
         assert_eq!((one.get(), one.get_or(2)), (None, 2), "{fault:?}");
         assert_eq!(one.set(3), Stored::Skipped(Skip::UnknownEpoch));
     }
-    // the invalidation is made up for
+    // the invalidation is written later
     proxy.set(Fault::None);
     two.sees_another_epoch_than(&before);
     assert_eq!(two.get(), None);
