@@ -1,4 +1,4 @@
-//! Finds the libduckdb to link, or stops with what to do about it.
+//! Finds the libduckdb to link, or stops with instructions.
 #![expect(clippy::panic, reason = "a build script reports by stopping")]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Times of the cache: `cargo bench -p data-cache --no-default-features --bench hot_paths -- --save-baseline NAME`, and `--baseline NAME`
-//! to compare.
+//! Times of the cache. To compare two versions:
+//! `cargo bench -p data-cache --no-default-features --bench hot_paths -- --save-baseline NAME`, then `--baseline NAME`.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot start has nothing to say"
@@ -16,7 +16,7 @@ use data_cache::{Cache, Config, Params, params};
 
 const SQL: &str = "SELECT id, value, name FROM measurements WHERE id < $limit ORDER BY id";
 
-/// A result of three columns.
+/// Returns a result of three columns.
 fn result(rows: i64) -> RecordBatch {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
     let values: ArrayRef = Arc::new(Float64Array::from_iter_values(

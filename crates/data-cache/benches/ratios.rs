@@ -1,7 +1,7 @@
-//! Hits beside what they save, on three million flights.
+//! Hits compared with the work that they save, on three million flights.
 //!
-//! `cargo bench -p data-cache` prints everything; `-- --check` fails where a ratio is missed by 25 %. Where the venv of
-//! `perf/peers` is there, Python's diskcache and pyarrow read the same results in the same run.
+//! `cargo bench -p data-cache` prints everything; `-- --check` fails if a ratio is missed by 25 %. If the venv of
+//! `perf/peers` exists, Python's diskcache and pyarrow read the same results in the same run.
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 use std::hint::black_box;
@@ -18,7 +18,7 @@ use dev::peer::Peer;
 use http_body_util::Full;
 use tower::{Service, ServiceExt};
 
-/// Ten thousand rows of eight columns, which cost a scan of everything.
+/// Ten thousand rows of eight columns, computed by a full scan.
 const ROUTES: &str = "SELECT origin, destination, month(date)::INT AS month, count(*) AS flights, avg(delay) AS mean_delay, \
                       max(delay) AS worst, avg(distance) AS miles, min(date) AS first \
                       FROM flights GROUP BY ALL ORDER BY ALL LIMIT 10000";
@@ -64,7 +64,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What `cargo xtask setup` fetched.
+/// Returns the directory of the tools that `cargo xtask setup` fetched.
 fn tools() -> PathBuf {
     let beside = std::env::var_os("CARGO_TARGET_DIR").map(|dir| Path::new(&dir).join("tools"));
     std::env::var_os("OPS_TOOLS")
@@ -195,7 +195,7 @@ impl Tiers {
         Ok(())
     }
 
-    /// Beside what a Python service does, with the same codec. Never a gate: the peers are fetched on demand.
+    /// Compares with a Python service that uses the same codec. Never a gate: the peers are fetched on demand.
     fn against_python(
         &self,
         name: &str,
@@ -234,7 +234,7 @@ impl Tiers {
         Ok(())
     }
 
-    /// Of now: `set` replaces it.
+    /// Returns the current file; `set` replaces it.
     fn parquet_file(&self) -> Result<PathBuf, Failure> {
         data_file(&self.parquet_dir)
     }
@@ -255,9 +255,9 @@ fn data_file(dir: &Path) -> Result<PathBuf, Failure> {
     Err("no data file".into())
 }
 
-/// The cost of being able to explain a query once it is slow.
+/// Measures the cost of profiling, which explains a query once it is slow.
 fn profiles(ratios: &mut dev::ratio::Ratios, flights: &Path) -> Result<(), Failure> {
-    // one database: the same rows at two places in memory differ by more than what is measured
+    // one database: the same rows at two places in memory differ by more than the measured cost
     let engine = Warehouse::in_memory()?;
     let flights = flights.display();
     engine.execute_batch(&format!(
@@ -287,7 +287,8 @@ fn profiles(ratios: &mut dev::ratio::Ratios, flights: &Path) -> Result<(), Failu
     Ok(())
 }
 
-/// A request whose answer the client has: through the layer, the handler, the key and every check of freshness.
+/// Measures a request for a result that the client has: through
+/// the layer, the handler, the key and all freshness checks.
 fn not_modified(ratios: &dev::ratio::Ratios, warehouse: CachedWarehouse) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let first = runtime.block_on(warehouse.query(ROUTES, params! {}).into_future())?;

@@ -1,6 +1,6 @@
-//! The same queries on DuckDB and on a Flight SQL server through one cache, and what each way costs:
-//! `cargo run -p data-cache --example cluster --features duckdb,flight-sql`. An address as argument, such as
-//! `flight-sql://localhost:32010`, is asked in place of a server in this process; it needs the table `flights`.
+//! The same queries on DuckDB and on a Flight SQL server through one cache, and the cost of each:
+//! `cargo run -p data-cache --example cluster --features duckdb,flight-sql`. With an address as argument, such as
+//! `flight-sql://localhost:32010`, that server is queried instead of one in this process; it needs the table `flights`.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 #[expect(
@@ -40,7 +40,7 @@ const QUERIES: [(&str, &str); 3] = [
 ];
 const RUNS: usize = 15;
 
-/// The code of a team: it does not say which engine answers.
+/// Application code, independent of the engine.
 fn ask<E: QueryEngine>(engine: &CachedEngine<E>, sql: &str) -> Result<QueryResult, Failure> {
     let query = engine.query(sql, Params::positional(["A7"]));
     Ok(query.ttl(Duration::from_secs(300)).blocking()?)
@@ -121,7 +121,7 @@ fn shown(result: &QueryResult) -> Result<Vec<String>, Failure> {
     Ok(rows)
 }
 
-/// Milliseconds.
+/// Returns the median time in milliseconds.
 fn median(work: impl Fn() -> Result<(), Failure>) -> Result<f64, Failure> {
     let mut times = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {

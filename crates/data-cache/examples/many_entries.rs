@@ -15,12 +15,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use data_cache::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use data_cache::{Cache, Params};
 
-/// The first argument of the process that asks beside the one that measures.
+/// First argument of the process that queries beside the one that measures.
 const BESIDE: &str = "--beside";
-/// The first argument of the process that fills a directory.
+/// First argument of the process that fills a directory.
 const FILL: &str = "--fill";
 const IDLE: Duration = Duration::from_secs(120);
-/// Pause between two lookups of those who ask beside it.
+/// Pause between two lookups of threads and processes that query beside the measurement.
 const PAUSE: Duration = Duration::from_micros(100);
 
 fn main() {
@@ -37,7 +37,7 @@ fn main() {
 }
 
 fn sql(at: usize, of: usize) -> String {
-    // a hundred of them are named otherwise
+    // a hundred of them have another name
     let table = if at.is_multiple_of(of / 100) {
         "rare"
     } else {
@@ -64,7 +64,7 @@ fn fill(dir: &Path, count: usize) {
     assert!(cache.flush(IDLE));
 }
 
-/// This program, in a role.
+/// Returns a command that runs this program in a role.
 fn this(role: &str, dir: &Path, argument: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([role.as_ref(), dir.as_os_str(), argument.as_ref()]);
@@ -73,7 +73,7 @@ fn this(role: &str, dir: &Path, argument: &str) -> Command {
 
 fn measure(count: usize) {
     let dir = std::env::temp_dir().join(format!("many-entries-{}-{count}", std::process::id()));
-    // by another process, so that memory here is that of the entries alone
+    // by another process, so that the memory measured here is that of the entries only
     let mut filling = this(FILL, &dir, &count.to_string());
     assert!(filling.status().unwrap().success());
     let blocks = blocks(&dir) >> 20;
@@ -88,7 +88,7 @@ fn measure(count: usize) {
     assert_eq!(stats.entries, count as u64 + 1);
     cache.flush(IDLE);
     let indexed = rss() - before;
-    // all of them in memory too
+    // all of them in memory as well
     for at in 0..count {
         assert!(cache.get(&sql(at, count), &Params::new()).is_some());
     }
@@ -104,7 +104,7 @@ fn measure(count: usize) {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
-/// Asks for one entry until the input ends; prints a line at the first hit, and the time of the last one.
+/// Looks up one entry until the input ends; prints a line at the first hit, and the time of the last one.
 fn ask_beside(dir: &Path, sql: &str) {
     let cache = Cache::open(dir).unwrap();
     let is_over = Arc::new(AtomicBool::new(false));
@@ -121,14 +121,14 @@ fn ask_beside(dir: &Path, sql: &str) {
                 println!("served");
             }
         }
-        // two cores are for those who are measured
+        // leaves two cores to the measured threads
         std::thread::park_timeout(PAUSE);
     }
     let since = last.unwrap().duration_since(UNIX_EPOCH).unwrap();
     println!("{}", since.as_micros());
 }
 
-/// Another process that asks for an entry; it is served when this returns.
+/// Another process that looks up an entry, which it has found once when this is created.
 struct Beside(Child, BufReader<ChildStdout>);
 
 impl Beside {
@@ -143,7 +143,7 @@ impl Beside {
         Self(child, lines)
     }
 
-    /// Time from `start` until it was served last.
+    /// Returns the time from `start` until the entry was last found.
     fn end(mut self, start: SystemTime) -> Duration {
         drop(self.0.stdin.take());
         let mut line = String::new();
@@ -154,8 +154,8 @@ impl Beside {
     }
 }
 
-/// Time until the call returns and until nobody is served, and the longest of the lookups beside it: while the call lasts,
-/// and while files are removed after it.
+/// Measures the time until the call returns and until the entries are no longer served, and the longest concurrent
+/// lookup: during the call, and while files are removed after it.
 fn invalidate(dir: &Path, cache: &Cache, pattern: &str, gone: &str, expected: usize) -> String {
     let other = Beside::start(dir, gone);
     let now = SystemTime::now();
@@ -172,7 +172,7 @@ fn invalidate(dir: &Path, cache: &Cache, pattern: &str, gone: &str, expected: us
                 if is_served {
                     asked.last_served = start.elapsed();
                 }
-                // a thread that never pauses waits for its next turn on a core, and not for the cache
+                // a thread that never pauses waits for its next turn on a core, not for the cache
                 std::thread::park_timeout(PAUSE);
             }
             asked
@@ -228,7 +228,7 @@ impl Asked {
     }
 }
 
-/// The longest lookup, and for how long of it the thread was ready and had no core.
+/// The longest lookup, and the part of it in which the thread was runnable but had no core.
 #[derive(Default)]
 struct Longest {
     took: Duration,
@@ -243,7 +243,7 @@ impl std::fmt::Display for Longest {
     }
 }
 
-/// Time for which this thread was ready so far, and had no core.
+/// Total time in which this thread was runnable but had no core.
 fn waited_for_a_core() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let waited = text.split_whitespace().nth(1).and_then(|n| n.parse().ok());

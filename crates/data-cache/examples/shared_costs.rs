@@ -1,4 +1,4 @@
-//! The same result from memory, from a file, from other machines' bucket and computed anew:
+//! Time of the same result from memory, from a file, from the bucket of other machines, and recomputed:
 //! `cargo run --release -p data-cache --example shared_costs --features duckdb,shared -- http://127.0.0.1:8333 bucket`.
 //! Without arguments the bucket is left out.
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
@@ -25,7 +25,7 @@ const QUERIES: [(&str, &str); 2] = [
 ];
 const RUNS: usize = 9;
 
-/// Asks, and says how long it took; fails if the answer comes from elsewhere.
+/// Runs a query and returns its time; fails if the result has another origin.
 fn ask(warehouse: &CachedWarehouse, sql: &str, from: Status) -> Result<Duration, Failure> {
     let query = warehouse
         .query(sql, Params::new())
@@ -39,7 +39,7 @@ fn ask(warehouse: &CachedWarehouse, sql: &str, from: Status) -> Result<Duration,
     }
 }
 
-/// The median in milliseconds; a dash where nothing was measured.
+/// Returns the median in milliseconds; a dash without measurements.
 fn median(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let median = times.get(times.len() / 2);
