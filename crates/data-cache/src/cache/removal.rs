@@ -544,8 +544,8 @@ fn shown_pattern(pattern: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns `true` unless a wildcard may stand for part of a literal or for its quote. SQL itself contains `SELECT *
-/// FROM`, `(*)` and `?` for a parameter; for a trailing `*` see [`ends_whole`].
+/// Returns `true` unless a wildcard may stand for part of a literal or for its quote. SQL itself has `SELECT * FROM`,
+/// `(*)` and `?` for a parameter; for a trailing `*` see [`ends_whole`].
 fn is_whole(statement: &str) -> bool {
     let before = statement.trim_end_matches('*');
     let text = before.replace("(*)", "()");
