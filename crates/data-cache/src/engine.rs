@@ -58,8 +58,8 @@ pub trait QueryEngine: Send + Sync + 'static {
 
     /// Returns the state of the data that a query reads.
     ///
-    /// Called for each query before the run, with [`is_current`](Self::is_current) after it. An engine that writes
-    /// changes its state before a write becomes visible, and returns [`Bypass::WriteRunning`] until the whole write is
+    /// Called for each query before the run, with [`is_current`](Self::is_current) after it. If the engine writes, it
+    /// changes the state before a write becomes visible, and returns [`Bypass::WriteRunning`] until the whole write is
     /// visible. For a statement that the engine [`knows`](Self::knows), it should take microseconds.
     ///
     /// # Errors
