@@ -6,6 +6,9 @@ use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Words for which the field has others: log, report, notify, return, state.
+const VAGUE: [&str; 6] = ["tell", "tells", "told", "say", "says", "said"];
+
 /// Words that must not start a doc comment, which starts with a verb or a noun.
 const NO_OPENING: [&str; 10] = [
     "What", "Whether", "How", "Where", "Who", "Whose", "Why", "That", "Of", "When",
@@ -65,6 +68,7 @@ pub(super) fn check(root: &Path, files: &[PathBuf]) -> Vec<Finding> {
                 .or_default()
                 .read(file, &lines);
             findings.extend(titles(file, &lines));
+            findings.extend(vague_words(file, &lines));
         }
         let text: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
         findings.extend(identifiers(file, &text.join("\n")));
@@ -187,6 +191,19 @@ fn titles(file: &Path, lines: &[(usize, String)]) -> Vec<Finding> {
     findings
 }
 
+fn vague_words(file: &Path, lines: &[(usize, String)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (number, line) in lines {
+        let text = doc_text(line).unwrap_or_default().to_lowercase();
+        let mut words = text.split(|c: char| !c.is_alphanumeric());
+        if let Some(word) = words.find(|word| VAGUE.contains(word)) {
+            let message = format!("`{word}`: log, report, notify, return and state are clearer");
+            findings.push(Finding::new(file, *number, message));
+        }
+    }
+    findings
+}
+
 fn identifiers(file: &Path, text: &str) -> Vec<Finding> {
     let mut found = BTreeMap::new();
     if let Ok(tokens) = text.parse::<TokenStream>() {
@@ -251,6 +268,15 @@ mod tests {
         assert_eq!(openings.odd.len(), 1);
         assert_eq!(openings.odd[0].1, 6);
         assert_eq!(openings.percent(), 25.0);
+    }
+
+    #[test]
+    fn vague_words_of_doc_comments_are_found() {
+        let text = "/// Says nothing.\n// says\nfn says() {}\n/// Essays, soothsayers.\n";
+        let found = vague_words(Path::new("a.rs"), &numbered(text));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].line, 1);
+        assert!(found[0].message.contains("`says`"));
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub fn history_seconds() -> u64 {
 }
 
 /// Returns the requests of each route in this window, or since the start if that is later; routes with most requests
-/// first. Probes and scrapes are left out. The window may be up to a tenth longer than its name says.
+/// first. Probes and scrapes are left out. The window may be up to a tenth longer than its name states.
 pub fn routes_over(window: Window) -> Vec<RouteSummary> {
     current().routes.since(window)
 }

@@ -59,7 +59,7 @@ fn is_about_the_key(message: &str) -> bool {
         .any(|word| message.contains(word))
 }
 
-/// Returns whether Secrets Manager has no such secret. AWS says "marked for deletion", moto "marked deleted".
+/// Returns whether Secrets Manager has no such secret. AWS returns "marked for deletion", moto "marked deleted".
 pub(crate) fn is_absent_secret(code: &str, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     code == "ResourceNotFoundException"
