@@ -110,7 +110,7 @@ pub trait QueryEngine: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Fails with the engine's error, or if `cancel` was called before the run.
+    /// Fails with the engine's error, or if the query is cancelled through `cancel`, before or during the run.
     fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error>;
 
     /// [`run`](Self::run) with the engine's profile of the run if it took longer than `slow`.

@@ -285,7 +285,7 @@ impl Index {
         live.sum::<usize>() as u64
     }
 
-    /// Returns the `count` entries with the most hits.
+    /// Returns at most `count` unexpired entries, those with the most hits.
     pub(crate) fn top(&self, count: usize, now: u64) -> Vec<Indexed> {
         let mut live = Vec::new();
         for shard in &self.shards {

@@ -10,7 +10,7 @@ use crate::index::Indexed;
 use crate::key::{BuildKeyHasher, Key};
 use crate::memory::Usage;
 
-/// Number of changes in a whole journal above which a second thread pays off.
+/// Minimum number of changes in a whole journal for which a second thread pays off.
 const MANY: usize = 10_000;
 
 impl Inner {

@@ -28,7 +28,7 @@ use crate::shared_tier::Attached;
 use crate::stats::Counters;
 use crate::ttl::Ttls;
 
-/// Maximum bytes of idle buffers for reading files; also limited to an eighth of `memory_mb`.
+/// Maximum bytes of idle buffers for reading files; also limited to an eighth of `memory_mb`, unless that is 0.
 const MOST_IDLE_BYTES: usize = 64 << 20;
 /// Maximum time that a caller waits for another caller's computation; then it computes too.
 const MAX_WAIT: Duration = Duration::from_secs(60);

@@ -64,7 +64,7 @@ impl Cache {
         }
     }
 
-    /// Returns the `count` entries with the most hits, most first.
+    /// Returns at most `count` entries, those with the most hits, most first.
     pub fn top(&self, count: usize) -> Vec<TopEntry> {
         let now = self.inner.now();
         let entries = self.inner.index.top(count, now).into_iter();

@@ -56,7 +56,7 @@ pub enum Skip {
     Invalidated,
     /// Its file would exceed a quarter of `max_size_mb`, or, if no file is written, it is too large for memory.
     TooLarge,
-    /// The disk is full.
+    /// The disk is full, or writes are paused for 30 s after it was full or failed.
     NoSpace,
     /// The file cannot be written.
     Io,

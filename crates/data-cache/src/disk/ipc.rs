@@ -172,7 +172,7 @@ fn decode_any(mut stream: Buffer) -> Result<SchemaAndBatches, String> {
     Ok((schema, batches))
 }
 
-/// Takes a message off a stream, without its body; `None` at the end-of-stream marker.
+/// Takes a message off a stream, in which its body remains; `None` at the end-of-stream marker.
 /// <https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format>
 fn next_message(stream: &mut Buffer) -> Result<Option<Buffer>, String> {
     let (head, _) = stream

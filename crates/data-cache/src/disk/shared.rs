@@ -15,7 +15,7 @@ use super::layout::unique_id;
 
 /// Length of the file in bytes.
 const LENGTH: usize = 56;
-/// Length of a file that records no files to be removed: all were removed.
+/// Length of a file without `settled` and journal: no invalidation in it has files left to remove.
 const SHORT: usize = 24;
 /// Number of bytes before the number with flag and seal.
 const SEALED: usize = 48;

@@ -16,7 +16,7 @@ use self::led::Wait;
 use crate::cancel::Cancel;
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
 
-/// Hashes places and their results to serials.
+/// Hash keys for the serials of places and of their results.
 static SERIALS: OnceLock<RandomState> = OnceLock::new();
 
 fn serial_of(of: impl Hash) -> u64 {

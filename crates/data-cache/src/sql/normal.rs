@@ -108,7 +108,7 @@ fn one_space(left: Kind, space: &str, right: Kind) -> &'static str {
     }
 }
 
-/// Bytes at which a text may not be portable.
+/// Bytes that may make a text non-portable.
 const MARKS: [bool; 256] = {
     let mut marks = [false; 256];
     let mut rest: &[u8] = b"\\`#[{/*-'\"$\r";
