@@ -164,7 +164,7 @@ fn everybody_who_waits_is_answered_once() {
 }
 
 #[test]
-fn a_leader_that_is_lost_answers_too() {
+fn waiters_of_a_lost_leader_get_the_fallback() {
     explore([Part::Fail, Part::Answer, Part::Fail]);
 }
 

@@ -819,7 +819,7 @@ fn a_directory_of_something_else_is_refused() {
 }
 
 #[test]
-fn a_file_system_of_its_own_is_taken_as_it_comes() {
+fn a_directory_that_is_the_root_of_a_file_system_is_accepted() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("lost+found")).unwrap();
     let cache = Cache::open(dir.path()).unwrap();
@@ -842,7 +842,7 @@ pub(crate) fn move_away(dir: &Path) {
 }
 
 #[test]
-fn a_directory_is_where_it_was_when_it_was_opened() {
+fn a_relative_directory_is_resolved_when_the_cache_is_opened() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     let command = command.current_dir(dir.path());

@@ -29,8 +29,8 @@ fn the_file_of_the_overview_loads() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
-    for (yaml, told) in [
+fn configuration_errors_name_their_place() {
+    for (yaml, expected) in [
         ("query_cache: {max_size: 1}", "unknown field `max_size`"),
         ("query_cache:\n  enabled: perhaps", "line 2"),
         ("query_cache: {ttls: {'*': 0}}", "\"*\": 0 seconds"),
@@ -98,7 +98,7 @@ fn what_is_wrong_is_told_with_its_place() {
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("cache.yaml: "), "{error}");
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 
@@ -170,8 +170,8 @@ shared:
 
 #[cfg(feature = "shared")]
 #[test]
-fn a_bucket_that_cannot_be_meant_is_refused_with_the_key_that_is_wrong() {
-    for (section, told) in [
+fn invalid_shared_settings_are_errors_that_name_the_setting() {
+    for (section, expected) in [
         (
             "{bucket: a, key: hush}",
             "unknown field `key`, expected one of `bucket`, `prefix`",
@@ -205,7 +205,7 @@ fn a_bucket_that_cannot_be_meant_is_refused_with_the_key_that_is_wrong() {
         let error = Config::from_yaml("cache.yaml", &format!("shared: {section}"));
         let error = error.unwrap_err().to_string();
         assert!(error.starts_with("cache.yaml: "), "{error}");
-        assert!(error.contains(told), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 

@@ -275,7 +275,7 @@ fn a_result_computed_before_an_invalidation_is_not_kept_in_a_directory_that_was_
 }
 
 #[test]
-fn a_lock_that_is_never_let_go_stops_nobody() {
+fn a_lock_held_forever_does_not_block_lookups() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(dir.path()).unwrap();
     set(&cache, 1);
@@ -932,7 +932,7 @@ fn respect_modes() {
 }
 
 #[test]
-fn an_entry_that_may_not_be_read_is_removed_by_whatever_may_mean_it() {
+fn an_unreadable_entry_is_removed_by_any_invalidation_that_may_match() {
     let remove_one = |has_journal: bool, pattern: &str, is_left: bool| {
         let dir = tempfile::tempdir().unwrap();
         let cache = open_files_only(dir.path());
@@ -995,7 +995,7 @@ fn files_of_an_invalidation_whose_process_died_are_removed_by_the_next_one() {
 }
 
 #[test]
-fn an_order_that_was_not_counted_hides_none_that_is() {
+fn an_order_without_its_count_does_not_hide_later_orders() {
     let dir = tempfile::tempdir().unwrap();
     let (cache, other) = (
         Cache::open(dir.path()).unwrap(),

@@ -671,7 +671,7 @@ fn a_clock_that_goes_back_does_not_prolong_the_pause_of_writes() {
 }
 
 #[test]
-fn what_only_another_process_may_keep_is_not_damaged() {
+fn an_entry_above_the_limit_of_this_process_is_not_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let open = |yaml| Cache::open_with(dir.path(), &Config::from_yaml("c", yaml).unwrap()).unwrap();
     let small = open("query_cache: {max_size_mb: 1, memory_mb: 0}");

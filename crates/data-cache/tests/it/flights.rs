@@ -625,7 +625,7 @@ impl QueryEngine for Set {
 }
 
 #[test]
-fn who_asks_once_a_setting_is_set_back_has_no_answer_from_before() {
+fn a_query_after_a_setting_is_changed_back_does_not_join_an_earlier_run() {
     let (is_reached, reached) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel();
     let engine = Set {

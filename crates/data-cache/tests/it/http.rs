@@ -249,7 +249,7 @@ async fn a_304_carries_what_the_200_would() {
 }
 
 #[tokio::test]
-async fn an_answer_that_says_itself_when_it_expires_holds_no_longer() {
+async fn a_response_with_expires_gets_no_max_age() {
     for expires in [
         "0",
         "Tue, 15 Nov 1994 08:12:31 GMT",
@@ -278,7 +278,7 @@ async fn an_answer_that_says_itself_when_it_expires_holds_no_longer() {
 }
 
 #[tokio::test]
-async fn a_304_of_the_handlers_own_says_how_long_it_holds() {
+async fn a_304_from_the_handler_gets_cache_control() {
     let mut answer = ok(&[("etag", "\"x\"")]);
     *answer.status_mut() = StatusCode::NOT_MODIFIED;
     let answer = send(get(PALETTE), answer).await;
@@ -290,7 +290,7 @@ async fn a_304_of_the_handlers_own_says_how_long_it_holds() {
 }
 
 #[tokio::test]
-async fn no_answer_that_sets_a_cookie_is_for_everybody() {
+async fn responses_that_set_a_cookie_are_not_public() {
     for path in [PALETTE, "/static/app.js", "/api/other"] {
         for status in [200, 206, 304] {
             let headers = [("set-cookie", "sid=1"), ("content-type", "text/javascript")];
@@ -336,7 +336,7 @@ async fn a_part_of_an_answer_is_kept_for_as_long_as_the_whole() {
 }
 
 #[tokio::test]
-async fn a_304_that_may_stand_for_a_page_leaves_what_is_stored_as_it_is() {
+async fn a_304_that_may_be_for_a_page_gets_no_max_age() {
     let not_modified = |headers: &[(&str, &str)]| {
         let mut answer = ok(headers);
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
@@ -390,7 +390,7 @@ async fn head_asks_for_no_range_and_names_no_length_of_what_has_no_body() {
 /// A server that knows the length of a body sends it: the empty
 /// body of a response to HEAD must not set the length of GET.
 #[tokio::test]
-async fn the_body_of_an_answer_to_head_has_no_length_to_tell() {
+async fn the_body_of_a_response_to_head_has_no_exact_size() {
     let head = || Request::builder().method(Method::HEAD).uri(PALETTE);
     let layer = CacheLayer::new(&Config::from_yaml("cache.yaml", YAML).unwrap());
     let stream = service_fn(|_: Request<()>| async {
@@ -487,7 +487,7 @@ async fn a_stream_is_passed_on_frame_by_frame() {
 }
 
 #[tokio::test]
-async fn what_stands_behind_a_body_is_passed_on() {
+async fn trailers_are_passed_on() {
     let trailers = HeaderMap::from_iter([(
         "server-timing".parse().unwrap(),
         "db;dur=5".parse().unwrap(),
@@ -647,7 +647,7 @@ async fn head_has_the_tag_and_the_length_of_get() {
 }
 
 #[tokio::test]
-async fn no_store_is_read_in_any_case() {
+async fn no_store_is_recognized_in_any_letter_case() {
     for control in ["No-Store", "private, NO-STORE", "max-age=0,no-Store"] {
         let answer = send(get("/other"), ok(&[("cache-control", control)])).await;
         assert!(!answer.headers().contains_key("etag"), "{control}");

@@ -17,7 +17,7 @@ fn key(sql: &str) -> Key {
 }
 
 #[test]
-fn what_the_engine_cannot_tell_apart_is_one_question() {
+fn spellings_that_are_equal_to_the_engine_share_a_key() {
     for (a, b) in [
         ("SELECT  1", "SELECT 1"),
         ("\n\tSELECT\r\n1 ; ", "SELECT 1"),
@@ -40,7 +40,7 @@ fn what_the_engine_cannot_tell_apart_is_one_question() {
 }
 
 #[test]
-fn what_the_engine_tells_apart_are_two_questions() {
+fn spellings_that_differ_for_the_engine_have_different_keys() {
     for (a, b) in [
         ("SELECT 'a  b'", "SELECT 'a b'"),
         ("SELECT E'a  b'", "SELECT E'a b'"),

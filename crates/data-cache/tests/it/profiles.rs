@@ -75,7 +75,7 @@ fn a_slow_run_names_its_operators_and_their_rows() {
 }
 
 #[test]
-fn a_literal_that_looks_like_a_table_is_passed_on_nowhere() {
+fn profiles_never_contain_a_literal_that_looks_like_a_table() {
     let (warehouse, events) = watched(0);
     for sql in [
         "SELECT 'a Table=hunter2 b' || name, g + 1 FROM names",

@@ -205,7 +205,7 @@ fn a_result_that_a_brief_query_puts_into_a_file_is_kept_for_as_long_as_before() 
 }
 
 #[test]
-fn a_time_below_one_second_takes_the_results_of_others_not_away() {
+fn a_ttl_below_one_second_does_not_remove_results_of_others() {
     for (yaml, tier) in TIERS {
         let setting = Setting::new(yaml);
         let asked = |millis| {
@@ -228,7 +228,7 @@ fn a_time_below_one_second_takes_the_results_of_others_not_away() {
 }
 
 #[test]
-fn a_result_without_an_end_is_kept() {
+fn a_result_with_the_longest_ttl_is_stored() {
     for (yaml, tier) in TIERS {
         let setting = Setting::new(yaml);
         let ask = || {
@@ -345,7 +345,7 @@ fn a_query_that_does_not_ask_for_it_gets_no_stale_result() {
 }
 
 #[test]
-fn a_result_that_no_file_holds_is_over_in_time_however_often_it_is_asked_for() {
+fn a_result_in_memory_only_expires_however_often_it_is_hit() {
     let memory_only = Setting::new("query_cache: {max_size_mb: 0}");
     let full = Setting::new("query_cache: {}");
     on_step(full.cached.cache(), |_| {
@@ -368,7 +368,7 @@ fn a_result_that_no_file_holds_is_over_in_time_however_often_it_is_asked_for() {
 }
 
 #[test]
-fn a_result_that_is_kept_later_is_as_old_as_it_is() {
+fn a_result_written_to_a_file_later_keeps_its_age() {
     let setting = Setting::new("query_cache: {default_ttl_seconds: 60}");
     let ask = || setting.cached.query("SELECT n FROM t", Params::new());
     assert_eq!(seen(&ask().blocking().unwrap()), (Status::Miss, 1));

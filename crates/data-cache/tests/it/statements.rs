@@ -262,7 +262,7 @@ fn what_is_volatile_is_found_behind_any_name() {
 }
 
 #[test]
-fn a_position_in_storage_is_not_kept() {
+fn results_with_rowid_are_not_stored() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
         let config = Config::from_yaml("c", "query_cache: {memory_mb: 0}").unwrap();
@@ -371,7 +371,7 @@ fn what_is_kept_by_permission_has_the_tables_behind_its_views() {
 }
 
 #[test]
-fn a_time_whose_offset_is_that_of_today_is_not_kept() {
+fn results_that_depend_on_the_current_utc_offset_are_not_stored() {
     let warehouse = open("CREATE TABLE t AS SELECT 1 AS a");
     for sql in [
         "SELECT timezone('America/New_York', '12:00:00+00'::TIMETZ)",
@@ -392,7 +392,7 @@ fn a_time_whose_offset_is_that_of_today_is_not_kept() {
 }
 
 #[test]
-fn a_table_with_such_times_is_not_kept() {
+fn results_from_tables_with_timetz_are_not_stored() {
     let warehouse = open(
         "CREATE TYPE opening AS TIMETZ; CREATE TABLE shops AS SELECT '12:00:00+01'::TIMETZ AS opens; \
          CREATE TABLE stalls (opens opening); INSERT INTO stalls VALUES ('12:00:00+01'); \
@@ -460,7 +460,7 @@ fn a_volatile_function_is_found_beside_a_table_macro_of_its_name() {
 }
 
 #[test]
-fn what_would_hold_for_one_connection_is_refused_and_leaves_nothing() {
+fn statements_for_one_connection_are_refused_and_leave_nothing() {
     let warehouse = open("CREATE TABLE t AS SELECT 1 AS a");
     for sql in [
         "CREATE OR REPLACE LOCAL TEMP TABLE t AS SELECT 2 AS a",

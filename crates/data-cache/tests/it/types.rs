@@ -268,7 +268,7 @@ fn no_writer_panics_over_dictionaries_of_views() {
 }
 
 #[test]
-fn what_the_writer_of_streams_takes_wrong_parts_of_round_trips() {
+fn slices_that_the_stream_writer_encodes_wrongly_round_trip() {
     let ends = Int32Array::from(vec![2, 3, 5]);
     let runs = RunArray::<Int32Type>::try_new(&ends, &StringArray::from(vec!["a", "b", "a"]));
     let kinds = [
@@ -429,7 +429,7 @@ fn tags_of_list_views_and_large_lists_of_maps_follow_from_their_rows() {
 }
 
 #[test]
-fn what_no_reader_takes_is_not_kept_in_a_file() {
+fn streams_that_no_reader_accepts_are_not_stored() {
     let runs =
         RunArray::<Int32Type>::try_new(&Int32Array::from(vec![2]), &Int64Array::from(vec![7]));
     let runs: ArrayRef = Arc::new(runs.unwrap());
@@ -515,7 +515,7 @@ fn the_metadata_of_a_schema_round_trips() {
 }
 
 #[test]
-fn rows_without_columns_are_still_so_many() {
+fn batches_without_columns_keep_their_row_count() {
     let rows = |count| {
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let schema = Arc::new(Schema::empty());

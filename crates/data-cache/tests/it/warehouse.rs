@@ -373,7 +373,7 @@ fn a_setting_that_is_set_back_has_its_results_again() {
 }
 
 #[test]
-fn what_is_no_file_in_place_of_the_version_is_not_waited_for() {
+fn a_pipe_in_place_of_the_version_file_does_not_block() {
     let room = Room::new();
     drop(room.open_after("CREATE TABLE t AS SELECT 1 AS a"));
     let version = room.dir.path().join("w.duckdb.version");

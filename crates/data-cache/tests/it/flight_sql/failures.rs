@@ -183,9 +183,9 @@ fn server_that_gives_up_is_asked_once_and_may_answer_later() {
         });
         let error = ask(&cached, "SELECT 1 AS n").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-        let told = error.to_string();
-        assert!(told.contains("the queue is full"), "{told}");
-        assert!(!told.contains("tried"), "{told}");
+        let message = error.to_string();
+        assert!(message.contains("the queue is full"), "{message}");
+        assert!(!message.contains("tried"), "{message}");
         assert_eq!(server.counts().results, asked);
     }
     server.set(Faults {
@@ -206,10 +206,10 @@ fn long_message_of_the_server_is_its_own_and_no_lost_connection() {
     // Java servers put the whole stack trace into the error
     let sql = format!("SELECT no_column_{}", "x".repeat(100_000));
     let error = ask(&cached, &sql).unwrap_err();
-    let told = error.to_string();
-    assert_eq!(error.kind(), ErrorKind::Engine, "{told}");
-    assert!(told.contains("no_column_x"), "{told}");
-    assert!(!told.contains("tried"), "{told}");
+    let message = error.to_string();
+    assert_eq!(error.kind(), ErrorKind::Engine, "{message}");
+    assert!(message.contains("no_column_x"), "{message}");
+    assert!(!message.contains("tried"), "{message}");
     assert_eq!(server.counts().infos, 1);
     assert!(ask(&cached, "SELECT 1 AS n").is_ok());
 }
@@ -352,8 +352,11 @@ fn basic_login_takes_the_token_of_the_handshake_and_repeats_it_when_it_expired()
     let run = || client.query("SELECT 1 AS n", &Params::new());
     let refused = || {
         let error = run().unwrap_err().to_string();
-        let told = "user or password is wrong: Basic ***";
-        assert!(error.contains(told) && !error.contains("bWU6"), "{error}");
+        let message = "user or password is wrong: Basic ***";
+        assert!(
+            error.contains(message) && !error.contains("bWU6"),
+            "{error}"
+        );
     };
     accept("another", "session-0");
     refused();

@@ -243,7 +243,7 @@ fn named_parameters_find_their_place_where_the_server_names_them() {
 }
 
 #[test]
-fn it_may_be_asked_and_dropped_on_a_thread_of_another_runtime() {
+fn client_can_be_used_and_dropped_on_a_thread_of_another_runtime() {
     let server = Server::start("");
     for multi in [false, true] {
         let mut builder = match multi {

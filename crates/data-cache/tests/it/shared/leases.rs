@@ -60,9 +60,9 @@ impl QueryEngine for Fleet {
 
     fn run(&self, sql: &str, _: &Params, _: &Cancel) -> Result<Vec<RecordBatch>, Error> {
         self.runs.fetch_add(1, Ordering::SeqCst);
-        let (may_end, told) = &*self.may_end;
+        let (may_end, changed) = &*self.may_end;
         let may_end = may_end.lock().unwrap();
-        let (mut may_end, waited) = told
+        let (mut may_end, waited) = changed
             .wait_timeout_while(may_end, 2 * LIMIT, |may_end| *may_end == 0)
             .unwrap();
         assert!(!waited.timed_out(), "nobody ends it");
@@ -320,7 +320,7 @@ fn is_looked_at_in_vain(moto: &Moto) -> bool {
 }
 
 #[test]
-fn a_lease_that_is_not_given_stops_writes_whatever_is_asked_last() {
+fn a_hanging_lease_request_stops_writes_even_if_a_read_fails_last() {
     let Some(moto) = Moto::shared() else { return };
     // a busy machine may not get a response within 2 s
     assert!((0..5).any(|_| is_looked_at_in_vain(&moto)));
@@ -347,7 +347,7 @@ fn waits_for_the_holder(moto: &Moto) -> bool {
 }
 
 #[test]
-fn a_store_that_lets_a_lease_wait_is_one_that_answers() {
+fn a_store_that_delays_a_lease_request_counts_as_available() {
     let Some(moto) = Moto::shared() else { return };
     // a busy machine may not get a response within 2 s
     assert!((0..5).any(|_| waits_for_the_holder(&moto)));
@@ -457,7 +457,7 @@ fn a_flush_waits_for_no_machine_that_computes_what_is_stale_here() {
 }
 
 #[test]
-fn a_query_that_keeps_nothing_neither_asks_the_bucket_nor_has_others_wait() {
+fn a_query_with_zero_ttl_neither_reads_the_bucket_nor_takes_a_lease() {
     let Some(moto) = Moto::shared() else { return };
     let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
     let machine = fleet.machine(&config(&bucket(&moto), &proxy.url));

@@ -317,7 +317,7 @@ fn objects_that_are_not_ours_are_misses() {
 }
 
 #[test]
-fn a_result_is_as_old_as_it_is_on_every_machine() {
+fn a_result_has_the_same_age_on_every_machine() {
     let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let config = config(&bucket(&moto), &moto.url);
@@ -349,7 +349,7 @@ fn a_result_is_as_old_as_it_is_on_every_machine() {
 }
 
 #[test]
-fn a_query_with_a_short_time_leaves_others_theirs_on_every_machine() {
+fn a_short_ttl_does_not_shorten_the_ttl_of_others_on_any_machine() {
     let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let config = config(&bucket(&moto), &moto.url);
@@ -454,7 +454,7 @@ fn many_who_ask_at_once_ask_the_bucket_once() {
 
 /// Environment variables are process-wide: the test program is started again for each case.
 #[test]
-fn an_endpoint_that_is_set_comes_before_variables_and_an_empty_one_is_none() {
+fn configured_endpoint_overrides_variables_and_empty_is_unset() {
     const CHILD: &str = "PLACE_OF_CHILD";
     let Some(place) = std::env::var_os(CHILD) else {
         let (url, s3) = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3");
@@ -465,8 +465,7 @@ fn an_endpoint_that_is_set_comes_before_variables_and_an_empty_one_is_none() {
             ("refused", [(url, "127.0.0.1:1"), (s3, "")]),
             ("refused", [(url, "http://127.0.0.1:1"), (s3, "https://")]),
         ] {
-            let name =
-                "shared::an_endpoint_that_is_set_comes_before_variables_and_an_empty_one_is_none";
+            let name = "shared::configured_endpoint_overrides_variables_and_empty_is_unset";
             let mut command = std::process::Command::new(std::env::current_exe().unwrap());
             let command = command.args(["--exact", name, "--nocapture"]);
             let command = command.env(CHILD, place).envs(variables);
@@ -528,18 +527,21 @@ fn settings_that_cannot_be_right_are_refused() {
         "http://127.0.0.1:9000/?token=canary",
     ] {
         let config = SharedConfig::s3("b").key(KEY).endpoint(endpoint);
-        let told = cache.share(&config).unwrap_err().to_string();
-        assert!(told.contains("[REDACTED]"), "{told}");
+        let message = cache.share(&config).unwrap_err().to_string();
+        assert!(message.contains("[REDACTED]"), "{message}");
         let shown = format!("{config:?}");
-        assert!(!(told + &shown).contains("ary"), "{shown}");
+        assert!(!(message + &shown).contains("ary"), "{shown}");
         let file = format!("shared: {{bucket: b, key_secret: K, endpoint: '{endpoint}'}}");
         if let Err(error) = Config::from_yaml("cache.yaml", &file) {
             assert!(!error.to_string().contains("canary"), "{error}");
         }
     }
     let file = "shared: {bucket: a b, key_secret: K}";
-    let told = Config::from_yaml("cache.yaml", file).unwrap_err();
-    assert!(told.to_string().contains("shared: \"a b\" is no"), "{told}");
+    let message = Config::from_yaml("cache.yaml", file).unwrap_err();
+    assert!(
+        message.to_string().contains("shared: \"a b\" is no"),
+        "{message}"
+    );
     refused(SharedConfig::s3("b").key(KEY).prefix("/"), "prefix");
     for lease in [Duration::ZERO, Duration::from_secs(61)] {
         refused(SharedConfig::s3("b").key(KEY).lease(lease), "1 to 60 s");
