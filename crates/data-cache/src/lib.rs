@@ -72,8 +72,8 @@
 //! ```
 //!
 //! # Guarantees
-//! - A failure inside the cache (missing or damaged files, a full disk, a changed clock) does not fail a query: a lookup
-//!   misses and a result is not stored, each with a reason. Nothing here panics.
+//! - A failure inside the cache (missing or damaged files, a full disk, a changed clock) does not fail a query:
+//!   a lookup misses and a result is not stored, each with a reason. Nothing here panics.
 //! - A file is used only if its length and its digest (XXH3, 128 bits) match its metadata, which is sealed
 //!   with SHA-256. The metadata file is renamed into place last: a process that is killed at any step
 //!   leaves the old entry, the new one, or none.
@@ -87,7 +87,8 @@
 //!   many entries it covers; their files are removed later. A result that one process replaces leaves the memory of the
 //!   others within one second.
 //! - `max_size_mb` limits the blocks of the entries' files. At the limit, the entries are evicted that save least
-//!   compute time for their size and whose last use is longest ago, down to 90 %. An entry of at most 16 KiB takes one file.
+//!   compute time for their size and whose last use is longest ago, down to 90 %. An entry of at most 16 KiB takes one
+//!   file.
 //!
 //! # Errors
 //! - [`ErrorKind::Input`]: the call is invalid, and would fail again.
