@@ -43,13 +43,13 @@ impl Indexed {
     }
 
     /// Returns the entry with its data, marked as stored on disk;
-    /// `looked_at` is the time of the last check of its file.
+    /// `checked_at` is the time of the last check of its file.
     pub(crate) fn with_data(
         &self,
         metadata: &Metadata,
         batches: Vec<RecordBatch>,
         digest: ContentDigest,
-        looked_at: u64,
+        checked_at: u64,
     ) -> Entry {
         Entry {
             batches,
@@ -61,7 +61,7 @@ impl Indexed {
             tables: self.tables.clone(),
             generation: metadata.generation,
             on_disk: true,
-            checked: AtomicU64::new(looked_at),
+            checked: AtomicU64::new(checked_at),
             usage: self.usage.clone(),
             digest,
         }
@@ -121,13 +121,13 @@ const ENTRY_BYTES: u64 = 280;
 type Shard = HashMap<Key, Indexed, BuildKeyHasher>;
 
 /// The index slot of one key, locked against access by other threads.
-pub(crate) struct Place<'a> {
+pub(crate) struct Slot<'a> {
     index: &'a Index,
     shard: MutexGuard<'a, Shard>,
     key: Key,
 }
 
-impl Place<'_> {
+impl Slot<'_> {
     pub(crate) fn get(&self) -> Option<&Indexed> {
         self.shard.get(&self.key)
     }
@@ -161,8 +161,8 @@ impl Index {
         self.shards[key.shard() % SHARDS].lock()
     }
 
-    pub(crate) fn place(&self, key: &Key) -> Place<'_> {
-        Place {
+    pub(crate) fn slot(&self, key: &Key) -> Slot<'_> {
+        Slot {
             index: self,
             shard: self.shard(key),
             key: *key,
@@ -193,16 +193,16 @@ impl Index {
 
     /// Inserts an entry if the slot is empty.
     pub(crate) fn insert_new(&self, key: Key, entry: Indexed) {
-        let mut place = self.place(&key);
-        if place.get().is_none() {
-            place.insert(entry);
+        let mut slot = self.slot(&key);
+        if slot.get().is_none() {
+            slot.insert(entry);
         }
     }
 
     /// Removes an entry if `is_meant` returns `true` for it; returns `true` if it was removed.
     pub(crate) fn remove_if(&self, key: &Key, is_meant: impl Fn(&Indexed) -> bool) -> bool {
-        let mut place = self.place(key);
-        place.get().is_some_and(is_meant) && place.remove()
+        let mut slot = self.slot(key);
+        slot.get().is_some_and(is_meant) && slot.remove()
     }
 
     pub(crate) fn contains(&self, key: &Key) -> bool {

@@ -28,14 +28,14 @@ pub(crate) struct Entry {
     pub(crate) generation: u64,
     /// `true` if it has a file, which another process may replace or remove.
     pub(crate) on_disk: bool,
-    /// Time of the last check of the file, in milliseconds since the cache was opened, or [`NOT_LOOKED_FOR`].
+    /// Time of the last check of the file, in milliseconds since the cache was opened, or [`NEVER_CHECKED`].
     pub(crate) checked: AtomicU64,
     pub(crate) usage: Arc<Usage>,
     pub(crate) digest: ContentDigest,
 }
 
 /// Marks an entry whose file is never checked.
-pub(crate) const NOT_LOOKED_FOR: u64 = u64::MAX;
+pub(crate) const NEVER_CHECKED: u64 = u64::MAX;
 
 /// Usage of an entry, shared by memory and index.
 #[derive(Debug, Default)]
@@ -71,14 +71,14 @@ impl Usage {
 pub(crate) fn waste(idle_ms: u64, bytes: u64, compute_ms: u64, uses: u64) -> u64 {
     // a result of unknown cost counts as 10 ms, and one that was just used as idle for a second; uses beyond the limit
     // add nothing, so that a result that was popular once ages
-    let saved_ms = u128::from(compute_ms.saturating_add(10)) * u128::from(uses.min(MOST_USES));
+    let saved_ms = u128::from(compute_ms.saturating_add(10)) * u128::from(uses.min(MAX_USES));
     let held = u128::from(idle_ms.saturating_add(1000)) * u128::from(bytes.max(1));
     // shifted before the division, so that small results do not all become 0
     u64::try_from((held << 10) / saved_ms).unwrap_or(u64::MAX)
 }
 
 /// Maximum number of uses that count.
-const MOST_USES: u64 = 100;
+const MAX_USES: u64 = 100;
 
 /// The entries in memory, with eviction.
 ///
@@ -111,7 +111,7 @@ impl Memory {
     pub(crate) fn new(mib: u64) -> Self {
         Self {
             entries: std::array::from_fn(|_| RwLock::default()),
-            capacity: mib.saturating_mul(1 << 20) - machinery(mib),
+            capacity: mib.saturating_mul(1 << 20) - reserved_bytes(mib),
             residents: Mutex::default(),
         }
     }
@@ -208,14 +208,14 @@ impl Memory {
 
 /// Bytes of the limit that are reserved for other memory: encoders, buffers, and freed memory that the allocator
 /// retains. Measured: 4 to 9 MiB, independent of the limit.
-fn machinery(mib: u64) -> u64 {
+fn reserved_bytes(mib: u64) -> u64 {
     mib.saturating_mul(1 << 19).min(8 << 20)
 }
 
 /// Number of entries removed under one lock.
 const REMOVED_AT_ONCE: usize = 64;
 /// Number of entries compared for each eviction.
-const COMPARED: usize = 16;
+const SAMPLE_SIZE: usize = 16;
 
 /// An entry in memory, without its data.
 struct Resident {
@@ -257,9 +257,9 @@ impl Residents {
     fn victim(&mut self, newest: &Key, now: u64) -> Option<Key> {
         let count = self.list.len();
         let mut worst = None;
-        for at in 0..count.min(COMPARED) {
+        for at in 0..count.min(SAMPLE_SIZE) {
             let place = match count {
-                ..=COMPARED => at,
+                ..=SAMPLE_SIZE => at,
                 _ => self.draw() % count,
             };
             let resident = &self.list[place];

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::sql::{lower_case, stands_in};
+use crate::sql::{contains_word, lower_case};
 
 /// Returns the text in lower case, with one space per run of whitespace and without leading and trailing semicolons, so
 /// that patterns match whatever line breaks and terminators a statement has.
@@ -58,7 +58,7 @@ impl Pattern {
 
     /// Returns `true` if the pattern contains this name as a separate word.
     pub(crate) fn spells(&self, name: &str) -> bool {
-        stands_in(&self.0, &lower_case(name))
+        contains_word(&self.0, &lower_case(name))
     }
 
     pub(crate) fn literals(&self) -> usize {

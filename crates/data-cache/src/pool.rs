@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 /// Maximum number of working threads; further work is queued.
 const THREADS: usize = 32;
 /// Maximum number of threads marked as waiting.
-const MAX_LENT: usize = 224;
+const MAX_WAITING: usize = 224;
 /// Time without work after which a thread ends.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -33,23 +33,23 @@ struct State {
     idle: usize,
     running: usize,
     /// Threads that wait for something other than CPU and disk; not counted against `THREADS`.
-    lent: usize,
+    waiting: usize,
 }
 
 /// Marks a pool thread as waiting: until this is dropped, one more thread may work.
-pub(crate) struct Lent(Option<Pool>);
+pub(crate) struct Waiting(Option<Pool>);
 
-impl Lent {
+impl Waiting {
     /// Returns a mark that belongs to no pool.
-    pub(crate) fn of_nobody() -> Self {
+    pub(crate) fn detached() -> Self {
         Self(None)
     }
 }
 
-impl Drop for Lent {
+impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some(pool) = &self.0 {
-            pool.0.state.lock().lent -= 1;
+            pool.0.state.lock().waiting -= 1;
         }
     }
 }
@@ -59,7 +59,7 @@ impl Pool {
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
         let mut state = self.0.state.lock();
         state.queue.push_back(Box::new(job));
-        if state.idle >= state.queue.len() || state.threads >= THREADS + state.lent {
+        if state.idle >= state.queue.len() || state.threads >= THREADS + state.waiting {
             drop(state);
             self.0.work.notify_one();
             return;
@@ -69,18 +69,18 @@ impl Pool {
         }
     }
 
-    /// Marks the calling pool thread as waiting; `None` if [`MAX_LENT`] threads are marked already.
-    pub(crate) fn lend(&self) -> Option<Lent> {
+    /// Marks the calling pool thread as waiting; `None` if [`MAX_WAITING`] threads are marked already.
+    pub(crate) fn mark_waiting(&self) -> Option<Waiting> {
         let mut state = self.0.state.lock();
-        if state.lent >= MAX_LENT {
+        if state.waiting >= MAX_WAITING {
             return None;
         }
-        state.lent += 1;
-        if state.queue.len() > state.idle && state.threads < THREADS + state.lent {
+        state.waiting += 1;
+        if state.queue.len() > state.idle && state.threads < THREADS + state.waiting {
             // if no thread can be started, the work stays queued as before
             self.grow(state);
         }
-        Some(Lent(Some(self.clone())))
+        Some(Waiting(Some(self.clone())))
     }
 
     /// Starts one more thread; returns `false` on failure.
@@ -123,7 +123,7 @@ impl Shared {
         loop {
             let has_run = self.run_one();
             let mut state = self.state.lock();
-            if state.threads > THREADS + state.lent {
+            if state.threads > THREADS + state.waiting {
                 // threads marked as waiting work again
                 state.threads -= 1;
                 return;

@@ -5,7 +5,7 @@ use super::hit::Hit;
 use super::inner::Inner;
 use super::look_up::Limits;
 use super::store::{StoreRequest, Stored};
-use super::turn::Waits;
+use super::turn::WaitingThread;
 use crate::error::Error;
 use crate::key::Key;
 use crate::stats::Miss;
@@ -15,7 +15,7 @@ use crate::stats::Miss;
 pub(crate) struct Placed {
     pub(crate) key: Key,
     pub(crate) is_shared: bool,
-    pub(crate) is_kept: bool,
+    pub(crate) is_storable: bool,
 }
 
 /// Duty to compute a result for this machine only.
@@ -42,7 +42,7 @@ impl Inner {
         _: StoreRequest<'_>,
         _: Limits,
         _: &dyn Fn() -> bool,
-        _: Waits,
+        _: WaitingThread,
     ) -> SharedTurn {
         SharedTurn::Compute(Duty::default())
     }
@@ -57,7 +57,7 @@ impl Inner {
         Placed {
             key,
             is_shared: false,
-            is_kept: true,
+            is_storable: true,
         }
     }
 
@@ -65,7 +65,7 @@ impl Inner {
         self.find(&placed.key)
     }
 
-    pub(super) fn join_planned(&self, _: &Plan, _: Waits) -> SharedTurn {
+    pub(super) fn join_planned(&self, _: &Plan, _: WaitingThread) -> SharedTurn {
         SharedTurn::Compute(Duty::default())
     }
 

@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 
 use super::Cache;
 use super::carried::Carried;
-use super::coalesce::{Computed, Face, FlightRole, Plan};
+use super::coalesce::{Computed, Executor, FlightRole, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
 use super::look_up::Limits;
 use super::shared::{Duty, Placed, SharedTurn};
 use super::store::{Skip, Stored};
-use super::turn::{Turn, Waits};
+use super::turn::{Turn, WaitingThread};
 use crate::error::Error;
 use crate::key::Key;
 use crate::params::Params;
@@ -25,7 +25,7 @@ impl Cache {
     pub async fn get_async(&self, sql: &str, params: &Params) -> Option<Hit> {
         let (key, label) = self.key_and_label(sql, params);
         let found = match self.inner.shares_computed() {
-            false => self.inner.find_async(key, Limits::OF_ENTRY).await,
+            false => self.inner.find_async(key, Limits::ENTRY_TTL).await,
             true => {
                 let (inner, label) = (self.inner.clone(), label.into_owned());
                 let find = move || inner.find_placed(inner.placed(key), &label);
@@ -73,7 +73,7 @@ impl Cache {
         let (key, label) = self.key_and_label(sql, params);
         let placed = self.inner.placed_async(key, true).await;
         let landed = self.inner.flights.landed();
-        let limits = Limits::OF_ENTRY;
+        let limits = Limits::ENTRY_TTL;
         let found = self.inner.find_async(placed.key, limits).await;
         self.inner.count(&found);
         if let Ok(hit) = found {
@@ -120,7 +120,7 @@ impl Inner {
             Ok(hit) => Ok(hit.into_batches()),
             Err(_) => {
                 let plan = plan().at(placed);
-                self.fly(OnThreads, landed, &plan, compute).await
+                self.run_coalesced(OnThreads, landed, &plan, compute).await
             }
         }
     }
@@ -149,7 +149,7 @@ impl Inner {
         placed.await.unwrap_or(Placed {
             key,
             is_shared: false,
-            is_kept: false,
+            is_storable: false,
         })
     }
 
@@ -179,7 +179,7 @@ impl Inner {
 /// Reads and writes files on threads of the cache.
 struct OnThreads;
 
-impl Face for OnThreads {
+impl Executor for OnThreads {
     const IS_TASK: bool = true;
 
     async fn find(&self, inner: &Arc<Inner>, plan: &Plan) -> Result<Hit, Miss> {
@@ -188,8 +188,8 @@ impl Face for OnThreads {
 
     async fn take_turn(&self, inner: &Arc<Inner>, plan: &Plan) -> Turn {
         let (waiting, key, limits) = (inner.clone(), plan.key, plan.limits);
-        let turn =
-            inner.on_writers(move || waiting.take_turn(&key, limits, || true, Waits::Worker));
+        let turn = inner
+            .on_writers(move || waiting.take_turn(&key, limits, || true, WaitingThread::Worker));
         turn.await.unwrap_or(Turn::Compute(None))
     }
 
@@ -198,7 +198,7 @@ impl Face for OnThreads {
             return SharedTurn::Compute(Duty::default());
         }
         let (joining, plan) = (inner.clone(), plan.clone());
-        let turn = inner.on_writers(move || joining.join_planned(&plan, Waits::Worker));
+        let turn = inner.on_writers(move || joining.join_planned(&plan, WaitingThread::Worker));
         turn.await.unwrap_or(SharedTurn::Compute(Duty::default()))
     }
 

@@ -9,12 +9,12 @@ use std::thread::Thread;
 use arrow::array::RecordBatch;
 
 use super::Cache;
-use super::coalesce::{Computed, Face, Plan};
+use super::coalesce::{Computed, Executor, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
 use super::look_up::Limits;
 use super::shared::SharedTurn;
-use super::turn::{Turn, Waits};
+use super::turn::{Turn, WaitingThread};
 use crate::key::Key;
 use crate::params::Params;
 use crate::stats::Miss;
@@ -56,12 +56,12 @@ impl Cache {
             label: label.as_ref().into(),
             tables: Arc::default(),
             ttl: ttl_seconds,
-            limits: Limits::OF_ENTRY,
+            limits: Limits::ENTRY_TTL,
             is_shared: false,
             is_unchanged: None,
         };
         self.inner
-            .get_or_run(key, Limits::OF_ENTRY, true, plan, compute)
+            .get_or_run(key, Limits::ENTRY_TTL, true, plan, compute)
     }
 }
 
@@ -83,7 +83,7 @@ impl Inner {
             Ok(hit) => Ok(hit.into_batches()),
             Err(_) => {
                 let plan = plan().at(placed);
-                block_on(self.fly(OnThread, landed, &plan, async { compute() }))
+                block_on(self.run_coalesced(OnThread, landed, &plan, async { compute() }))
             }
         }
     }
@@ -92,7 +92,7 @@ impl Inner {
 /// Reads and writes files on the calling thread.
 struct OnThread;
 
-impl Face for OnThread {
+impl Executor for OnThread {
     const IS_TASK: bool = false;
 
     async fn find(&self, inner: &Arc<Inner>, plan: &Plan) -> Result<Hit, Miss> {
@@ -100,11 +100,11 @@ impl Face for OnThread {
     }
 
     async fn take_turn(&self, inner: &Arc<Inner>, plan: &Plan) -> Turn {
-        inner.take_turn(&plan.key, plan.limits, || true, Waits::Caller)
+        inner.take_turn(&plan.key, plan.limits, || true, WaitingThread::Caller)
     }
 
     async fn join_shared(&self, inner: &Arc<Inner>, plan: &Plan) -> SharedTurn {
-        inner.join_planned(plan, Waits::Caller)
+        inner.join_planned(plan, WaitingThread::Caller)
     }
 
     async fn store(&self, inner: &Arc<Inner>, computed: Computed) -> Outcome {

@@ -47,7 +47,7 @@ impl Plan {
             key: placed.key,
             is_shared: placed.is_shared,
             // without a place, it is computed once for all current callers and not stored
-            ttl: match placed.is_kept {
+            ttl: match placed.is_storable {
                 // capped, since an error could not be returned
                 true => self.ttl.map(|ttl| ttl.min(MAX_SECONDS)),
                 false => Some(0),
@@ -64,7 +64,7 @@ impl FlightId for Key {
 }
 
 /// Difference between blocking and async callers: the threads that read and write files.
-pub(super) trait Face {
+pub(super) trait Executor {
     /// `true` if a computation needs its thread for other tasks too.
     const IS_TASK: bool;
 
@@ -106,7 +106,7 @@ impl Computed {
             begun: Some(self.begun),
             stamp: self.stamp,
             digest: ContentDigest::default(),
-            automatic: false,
+            is_automatic: false,
         };
         let stored = inner.store(&request);
         let is_newest = !matches!(stored, Ok(Stored::Skipped(Skip::Outdated)));
@@ -149,48 +149,48 @@ impl Inner {
             false => Placed {
                 key,
                 is_shared: false,
-                is_kept: true,
+                is_storable: true,
             },
         }
     }
 
     /// Returns the result of a computation that one of all callers runs. Called
     /// after a lookup that missed; `landed` must be read before that lookup.
-    pub(super) async fn fly<E>(
+    pub(super) async fn run_coalesced<E>(
         self: &Arc<Self>,
-        face: impl Face,
+        executor: impl Executor,
         landed: u64,
         plan: &Plan,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<Vec<RecordBatch>, E> {
-        match self.flight_role(&face, landed, plan).await {
+        match self.flight_role(&executor, landed, plan).await {
             FlightRole::Hit(hit) => Ok(hit.into_batches()),
-            FlightRole::Uncoalesced => self.compute_alone(&face, plan, compute).await,
-            FlightRole::Leader(leading) => self.lead(&face, plan, leading, compute).await,
+            FlightRole::Uncoalesced => self.compute_alone(&executor, plan, compute).await,
+            FlightRole::Leader(leading) => self.lead(&executor, plan, leading, compute).await,
         }
     }
 
     /// Waits for current computations until the result is there or it is this caller's turn.
     pub(super) async fn flight_role(
         self: &Arc<Self>,
-        face: &impl Face,
+        executor: &impl Executor,
         mut landed: u64,
         plan: &Plan,
     ) -> FlightRole {
         let mut is_counted = false;
         loop {
-            match self.board(face, plan) {
-                Boarded::Leader(leading) => {
+            match self.join_flight(executor, plan) {
+                JoinedFlight::Leader(leading) => {
                     // the previous flight may have landed between the lookup and now
                     if self.flights.landed() != landed
-                        && let Ok(hit) = face.find(self, plan).await
+                        && let Ok(hit) = executor.find(self, plan).await
                     {
                         leading.leader.land(&Outcome::Stored);
                         return FlightRole::Hit(hit);
                     }
                     return FlightRole::Leader(leading);
                 }
-                Boarded::Waiter(_ticket, receiver) => {
+                JoinedFlight::Waiter(_ticket, receiver) => {
                     if !std::mem::replace(&mut is_counted, true) {
                         self.counters.coalesced.fetch_add(1, Ordering::Relaxed);
                     }
@@ -199,16 +199,16 @@ impl Inner {
                         Ok(Some(Outcome::NotStored) | None) => return FlightRole::Uncoalesced,
                     }
                 }
-                Boarded::Reentrant => return FlightRole::Uncoalesced,
+                JoinedFlight::Reentrant => return FlightRole::Uncoalesced,
             }
             landed = self.flights.landed();
-            if let Ok(hit) = face.find(self, plan).await {
+            if let Ok(hit) = executor.find(self, plan).await {
                 return FlightRole::Hit(hit);
             }
         }
     }
 
-    fn board<F: Face>(&self, _: &F, plan: &Plan) -> Boarded {
+    fn join_flight<F: Executor>(&self, _: &F, plan: &Plan) -> JoinedFlight {
         let (sender, receiver) = oneshot::channel();
         let waiter = Box::new(move |outcome| {
             let _ = sender.send(outcome);
@@ -217,30 +217,30 @@ impl Inner {
             .flights
             .join(plan.key, F::IS_TASK, Outcome::Failed, waiter);
         match joined {
-            Joined::Leader(leader, ticket) => Boarded::Leader(Leading {
+            Joined::Leader(leader, ticket) => JoinedFlight::Leader(Leading {
                 leader,
                 _ticket: ticket,
             }),
-            Joined::Waiter(ticket) => Boarded::Waiter(ticket, receiver),
-            Joined::Reentrant(_) => Boarded::Reentrant,
+            Joined::Waiter(ticket) => JoinedFlight::Waiter(ticket, receiver),
+            Joined::Reentrant(_) => JoinedFlight::Reentrant,
         }
     }
 
     pub(super) async fn lead<E>(
         self: &Arc<Self>,
-        face: &impl Face,
+        executor: &impl Executor,
         plan: &Plan,
         leading: Leading,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<Vec<RecordBatch>, E> {
-        let lock = match face.take_turn(self, plan).await {
+        let lock = match executor.take_turn(self, plan).await {
             Turn::Compute(lock) => lock,
             Turn::Hit(hit) => {
                 leading.leader.land(&Outcome::Stored);
                 return Ok(hit.into_batches());
             }
         };
-        let duty = match face.join_shared(self, plan).await {
+        let duty = match executor.join_shared(self, plan).await {
             SharedTurn::Compute(duty) => duty,
             SharedTurn::Found(hit, is_in_file) => {
                 if let (Some(lock), false) = (&lock, is_in_file) {
@@ -251,7 +251,7 @@ impl Inner {
             }
         };
         let compute = leading.leader.led().scope(compute);
-        let (batches, outcome) = self.compute(face, plan, duty, compute).await?;
+        let (batches, outcome) = self.compute(executor, plan, duty, compute).await?;
         if let (Some(lock), Outcome::NotStored) = (&lock, outcome) {
             lock.give_up();
         }
@@ -261,17 +261,19 @@ impl Inner {
 
     pub(super) async fn compute_alone<E>(
         self: &Arc<Self>,
-        face: &impl Face,
+        executor: &impl Executor,
         plan: &Plan,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<Vec<RecordBatch>, E> {
-        let (batches, _outcome) = self.compute(face, plan, Duty::default(), compute).await?;
+        let (batches, _outcome) = self
+            .compute(executor, plan, Duty::default(), compute)
+            .await?;
         Ok(batches)
     }
 
     async fn compute<E>(
         self: &Arc<Self>,
-        face: &impl Face,
+        executor: &impl Executor,
         plan: &Plan,
         duty: Duty,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
@@ -287,12 +289,12 @@ impl Inner {
             stamp,
             duty,
         };
-        let outcome = face.store(self, computed).await;
+        let outcome = executor.store(self, computed).await;
         Ok((batches, outcome))
     }
 }
 
-enum Boarded {
+enum JoinedFlight {
     Leader(Leading),
     Waiter(Ticket<Key, Outcome>, oneshot::Receiver<Option<Outcome>>),
     Reentrant,

@@ -16,7 +16,7 @@ const MANY: usize = 10_000;
 impl Inner {
     /// Brings the index up to date once, from the journal or from the files of earlier runs.
     pub(super) fn index_files(&self) {
-        let mut indexed = self.indexed.lock();
+        let mut indexed = self.is_indexed.lock();
         if *indexed {
             return;
         }
@@ -53,7 +53,7 @@ impl Inner {
 
     /// [`follow`](Self::follow) for callers that poll every second:
     /// without a journal, the directory is listed at most every 10 s.
-    pub(super) fn follow_at_leisure(&self, disk: &Disk) {
+    pub(super) fn follow_occasionally(&self, disk: &Disk) {
         let has_journal = disk.follow(|tail| self.apply(tail)).is_some();
         if has_journal || self.disk_health.is_listing_due(self.time.elapsed_millis()) {
             self.follow(disk);
@@ -107,25 +107,25 @@ impl Inner {
                     (old.created_at, old.generation, old.bytes)
                         == (entry.created_at, entry.generation, entry.bytes)
                 };
-                let mut place = self.index.place(&key);
+                let mut slot = self.index.slot(&key);
                 let kept = self.memory.get(&key);
                 let is_younger = kept.is_some_and(|kept| {
                     kept.created_at > entry.created_at && kept.generation >= entry.generation
                 });
-                if !is_younger && !place.get().is_some_and(is_same) {
-                    place.insert(Indexed::listed(entry));
+                if !is_younger && !slot.get().is_some_and(is_same) {
+                    slot.insert(Indexed::listed(entry));
                     // the entry in memory was replaced, and may have been invalidated before
                     self.memory.remove(&key);
                 }
             }
             Change::Remove(key) => {
-                let mut place = self.index.place(&key);
+                let mut slot = self.index.slot(&key);
                 // a newer result that is only in memory stays
-                let Some(entry) = place.get().filter(|entry| entry.bytes > 0) else {
+                let Some(entry) = slot.get().filter(|entry| entry.bytes > 0) else {
                     return;
                 };
                 let is_invalidated = entry.generation < count;
-                place.remove();
+                slot.remove();
                 self.memory.remove(&key);
                 self.counters
                     .evicted_invalidated

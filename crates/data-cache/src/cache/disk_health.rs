@@ -15,13 +15,13 @@ pub(super) const PAUSE_MILLIS: u64 = 30_000;
 const LISTING_MILLIS: u64 = 10_000;
 
 /// Maximum number of files that could not be removed; beyond it, no file is read until the directory is cleared.
-const MOST_OWED: usize = 1024;
+const MAX_BLOCKED: usize = 1024;
 
 /// An entry whose file must be removed: its id, if it could be read.
 #[derive(Clone)]
-pub(super) struct Owed(pub(super) Option<String>);
+pub(super) struct Unremoved(pub(super) Option<String>);
 
-impl Owed {
+impl Unremoved {
     pub(super) fn which(&self) -> Which<'_> {
         self.0.as_deref().map_or(Which::Any, Which::Id)
     }
@@ -31,9 +31,9 @@ impl Owed {
 #[derive(Default)]
 pub(super) struct DiskHealth {
     /// `true` after files could not be removed when required: no file is read any more.
-    distrusted: AtomicBool,
+    is_distrusted: AtomicBool,
     /// Keys whose files must be removed before they may be read.
-    owed: Mutex<HashMap<Key, Owed, BuildKeyHasher>>,
+    blocked: Mutex<HashMap<Key, Unremoved, BuildKeyHasher>>,
     /// Time before which no file is written, in milliseconds since 1970.
     paused_until: AtomicU64,
     /// Time from which the directory may be listed for statistics again, in milliseconds since the cache was opened.
@@ -48,39 +48,39 @@ pub(super) struct DiskHealth {
 
 impl DiskHealth {
     pub(super) fn is_trusted(&self) -> bool {
-        !self.distrusted.load(Ordering::Acquire)
+        !self.is_distrusted.load(Ordering::Acquire)
     }
 
     pub(super) fn set_trusted(&self, trusted: bool) {
-        self.distrusted.store(!trusted, Ordering::Release);
+        self.is_distrusted.store(!trusted, Ordering::Release);
         if trusted {
-            self.owed.lock().clear();
+            self.blocked.lock().clear();
         }
     }
 
     /// Records a file that could not be removed; returns `false` if there are too many.
-    pub(super) fn owe(&self, key: &Key, entry: Owed) -> bool {
-        let mut owed = self.owed.lock();
-        let has_room = owed.len() < MOST_OWED || owed.contains_key(key);
+    pub(super) fn block(&self, key: &Key, entry: Unremoved) -> bool {
+        let mut blocked = self.blocked.lock();
+        let has_room = blocked.len() < MAX_BLOCKED || blocked.contains_key(key);
         if has_room {
-            owed.insert(*key, entry);
+            blocked.insert(*key, entry);
         }
         has_room
     }
 
     /// Records that the file is removed or replaced.
-    pub(super) fn pay(&self, key: &Key) {
-        self.owed.lock().remove(key);
+    pub(super) fn unblock(&self, key: &Key) {
+        self.blocked.lock().remove(key);
     }
 
     /// Returns `true` if the file must not be read.
-    pub(super) fn is_owed(&self, key: &Key) -> bool {
-        self.owed.lock().contains_key(key)
+    pub(super) fn is_blocked(&self, key: &Key) -> bool {
+        self.blocked.lock().contains_key(key)
     }
 
     /// Returns the entry whose file must not be read, if any.
-    pub(super) fn owed(&self, key: &Key) -> Option<Owed> {
-        self.owed.lock().get(key).cloned()
+    pub(super) fn blocked(&self, key: &Key) -> Option<Unremoved> {
+        self.blocked.lock().get(key).cloned()
     }
 
     /// Returns `true` while writes are paused. A clock that was set back

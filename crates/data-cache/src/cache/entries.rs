@@ -11,12 +11,12 @@ use crate::memory::{Entry, Usage};
 impl Inner {
     /// Adds an entry to memory and index; returns `true` if it is in memory
     /// then. Evicted entries without a file are removed from the index.
-    pub(super) fn take_in(&self, key: Key, entry: Arc<Entry>, indexed: Indexed) -> bool {
+    pub(super) fn insert_entry(&self, key: Key, entry: Arc<Entry>, indexed: Indexed) -> bool {
         let (now, index_bytes) = (self.now_millis(), self.index.memory_bytes());
         let (on_disk, usage) = (entry.on_disk, entry.usage.clone());
         let inserted = {
-            let mut place = self.index.place(&key);
-            place.insert(indexed);
+            let mut slot = self.index.slot(&key);
+            slot.insert(indexed);
             self.memory.insert(key, entry, now, index_bytes)
         };
         if !inserted.is_kept && !on_disk {
@@ -41,17 +41,17 @@ impl Inner {
 
     /// Removes an entry from memory, and from the index unless it has a file, which the next invalidation must find.
     /// With an id, only if memory holds no other entry. Returns `true` if it was listed.
-    pub(super) fn take_out(&self, key: &Key, entry_id: Option<&str>) -> bool {
-        let mut place = self.index.place(key);
+    pub(super) fn remove_entry(&self, key: &Key, entry_id: Option<&str>) -> bool {
+        let mut slot = self.index.slot(key);
         let is_other = |id| self.memory.get(key).is_some_and(|entry| entry.id != id);
         if entry_id.is_some_and(is_other) {
             return false;
         }
         self.memory.remove(key);
-        let was_listed = place.get().is_some();
+        let was_listed = slot.get().is_some();
         // a writer lists the entry after writing its file, and waits for this slot
         if was_listed && !self.has_file(key) {
-            place.remove();
+            slot.remove();
         }
         was_listed
     }

@@ -15,7 +15,7 @@ pub(super) struct Generations {
     /// Count of all processes, as last read.
     seen: Mutex<Option<Generation>>,
     /// Time of the last check, in milliseconds since the cache was opened.
-    looked_at: AtomicU64,
+    checked_at: AtomicU64,
 }
 
 /// The counts at one moment.
@@ -31,7 +31,7 @@ impl Generations {
             own: RwLock::new(0),
             purges: AtomicU64::new(0),
             seen: Mutex::new(disk.and_then(Disk::generation)),
-            looked_at: AtomicU64::new(0),
+            checked_at: AtomicU64::new(0),
         }
     }
 
@@ -74,22 +74,22 @@ impl Generations {
     }
 
     /// Records the shared count; returns the previous one.
-    pub(super) fn see(&self, shared: Generation) -> Option<Generation> {
+    pub(super) fn record(&self, shared: Generation) -> Option<Generation> {
         self.seen.lock().replace(shared)
     }
 
     /// Returns `true` at most once in `interval` milliseconds.
     pub(super) fn is_due(&self, now: u64, interval: u64) -> bool {
-        let looked_at = self.looked_at.load(Ordering::Relaxed);
-        if now.saturating_sub(looked_at) < interval {
+        let checked_at = self.checked_at.load(Ordering::Relaxed);
+        if now.saturating_sub(checked_at) < interval {
             return false;
         }
-        self.looked_at.store(now, Ordering::Relaxed);
+        self.checked_at.store(now, Ordering::Relaxed);
         true
     }
 
     #[cfg(feature = "testing")]
     pub(super) fn look_again(&self) {
-        self.looked_at.store(0, Ordering::Relaxed);
+        self.checked_at.store(0, Ordering::Relaxed);
     }
 }

@@ -29,7 +29,7 @@ use crate::stats::Counters;
 use crate::ttl::Ttls;
 
 /// Maximum bytes of idle buffers for reading files; also limited to an eighth of `memory_mb`, unless that is 0.
-const MOST_IDLE_BYTES: usize = 64 << 20;
+const MAX_IDLE_BYTES: usize = 64 << 20;
 /// Maximum time that a caller waits for another caller's computation; then it computes too.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
@@ -48,7 +48,7 @@ pub(crate) enum Outcome {
 
 pub(crate) struct Inner {
     /// Reference to itself, for work on other threads.
-    pub(super) me: Weak<Self>,
+    pub(super) weak_self: Weak<Self>,
     pub(super) config: QueryCache,
     pub(super) ttls: Ttls,
     pub(super) memory: Memory,
@@ -56,7 +56,7 @@ pub(crate) struct Inner {
     pub(super) disk_health: DiskHealth,
     pub(super) index: Index,
     /// `true` if the files of earlier runs are in the index.
-    pub(super) indexed: Mutex<bool>,
+    pub(super) is_indexed: Mutex<bool>,
     pub(super) generations: Generations,
     pub(super) flights: Flights<Key, Outcome>,
     pub(super) pending: PendingOrders,
@@ -83,8 +83,8 @@ impl Inner {
         let disk = if config.enabled && config.max_size_mb > 0 {
             let limit = config.max_size_mb.saturating_mul(1 << 20);
             let idle = match config.memory_mb {
-                0 => MOST_IDLE_BYTES,
-                mib => MOST_IDLE_BYTES
+                0 => MAX_IDLE_BYTES,
+                mib => MAX_IDLE_BYTES
                     .min(usize::try_from(mib.saturating_mul(1 << 17)).unwrap_or(usize::MAX)),
             };
             let opened = Disk::open(dir, config.durability, limit, idle, failpoints.clone());
@@ -102,8 +102,8 @@ impl Inner {
             |disk| Flights::to_directory(&disk.place(), MAX_WAIT),
         );
         let ttls = Ttls::new(&config)?;
-        let opened = Arc::new_cyclic(|me| Self {
-            me: me.clone(),
+        let opened = Arc::new_cyclic(|weak_self| Self {
+            weak_self: weak_self.clone(),
             ttls,
             memory: Memory::new(config.memory_mb),
             config,
@@ -111,7 +111,7 @@ impl Inner {
             disk,
             disk_health: DiskHealth::default(),
             index: Index::default(),
-            indexed: Mutex::new(false),
+            is_indexed: Mutex::new(false),
             flights,
             pending: PendingOrders::default(),
             revalidations: Revalidations::default(),
@@ -125,7 +125,7 @@ impl Inner {
             readers: Pool::default(),
             workers: Pool::default(),
         });
-        opened.learn_pending();
+        opened.load_pending();
         Ok(opened)
     }
 
@@ -146,7 +146,7 @@ impl Inner {
         &self,
         limit: Duration,
     ) -> Flights<I, T> {
-        self.flights.beside(limit)
+        self.flights.to_same_results(limit)
     }
 
     /// Waits until no work is left; lookups may pass work on to the workers.
@@ -222,8 +222,8 @@ impl Inner {
         }
         *own += 1;
         self.memory.clear(|_| true);
-        self.learn(disk, &sheet, sheet.settled);
-        self.generations.see(sheet.generation);
+        self.load_orders(disk, &sheet, sheet.settled);
+        self.generations.record(sheet.generation);
     }
 
     pub(crate) fn own_generation(&self) -> u64 {

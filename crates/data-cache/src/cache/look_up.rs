@@ -15,7 +15,7 @@ use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::index::Indexed;
 use crate::key::Key;
-use crate::memory::{Entry, NOT_LOOKED_FOR, Usage};
+use crate::memory::{Entry, NEVER_CHECKED, Usage};
 use crate::params::Params;
 use crate::stats::Miss;
 use crate::target::Target;
@@ -41,7 +41,7 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Accepts entries until their own TTL.
-    pub(crate) const OF_ENTRY: Self = Self {
+    pub(crate) const ENTRY_TTL: Self = Self {
         ttl: u64::MAX,
         overdue: 0,
     };
@@ -147,7 +147,7 @@ impl Inner {
 
     /// Looks in memory and files.
     pub(crate) fn find(&self, key: &Key) -> Result<Hit, Miss> {
-        self.find_within(key, Limits::OF_ENTRY)
+        self.find_within(key, Limits::ENTRY_TTL)
     }
 
     pub(crate) fn find_within(&self, key: &Key, limits: Limits) -> Result<Hit, Miss> {
@@ -186,7 +186,7 @@ impl Inner {
         if self.is_still_there(key, &entry) {
             return Ok(hit);
         }
-        self.take_out(key, Some(&entry.id));
+        self.remove_entry(key, Some(&entry.id));
         Err(Miss::Absent)
     }
 
@@ -217,7 +217,7 @@ impl Inner {
         let is_young = self.index.get(key).is_some_and(|known| {
             now.saturating_sub(known.created_at) < limits.ttl.saturating_add(limits.overdue)
         });
-        if limits.ttl != u64::MAX && !is_young && self.is_for_others(disk, key, limits) {
+        if limits.ttl != u64::MAX && !is_young && self.is_too_old_for_caller(disk, key, limits) {
             return Err(Miss::Expired);
         }
         let mut before = self.before_read();
@@ -251,7 +251,7 @@ impl Inner {
     }
 
     /// Returns `true` if a file is too old for this caller but not expired: its data need not be read.
-    fn is_for_others(&self, disk: &Disk, key: &Key, limits: Limits) -> bool {
+    fn is_too_old_for_caller(&self, disk: &Disk, key: &Key, limits: Limits) -> bool {
         let Ok(found) = disk.metadata(key) else {
             return false;
         };
@@ -276,7 +276,7 @@ impl Inner {
         let entry = Arc::new(indexed.with_data(metadata, batches, digest, now));
         let own = self.generations.own();
         if self.generations.before_read(*own) == before {
-            self.take_in(*key, entry.clone(), indexed);
+            self.insert_entry(*key, entry.clone(), indexed);
         }
         entry
     }
@@ -322,7 +322,7 @@ impl Inner {
     /// if no newer file exists; checked once a second.
     fn is_still_there(&self, key: &Key, entry: &Entry) -> bool {
         let checked = entry.checked.load(Ordering::Relaxed);
-        if self.disk.is_none() || checked == NOT_LOOKED_FOR {
+        if self.disk.is_none() || checked == NEVER_CHECKED {
             return true;
         }
         let now = self.time.elapsed_millis();
@@ -341,7 +341,7 @@ impl Inner {
             let put = (metadata.created_at, &*metadata.entry_id);
             let is_older = put <= (entry.created_at, &*entry.id);
             // because of an unreadable file, the result would be recomputed and removed each time
-            return is_older || disk.is_too_large(&metadata) || self.disk_health.is_owed(key);
+            return is_older || disk.is_too_large(&metadata) || self.disk_health.is_blocked(key);
         }
         if metadata.entry_id == entry.id && now / MARK_MILLIS != checked / MARK_MILLIS {
             disk.mark_used(&metadata, entry.usage.last.load(Ordering::Relaxed));
@@ -371,16 +371,16 @@ impl Inner {
     }
 
     /// Loads invalidations whose files may still exist.
-    pub(super) fn learn_pending(&self) {
+    pub(super) fn load_pending(&self) {
         let Some(disk) = &self.disk else { return };
         let Some(sheet) = disk.sheet() else { return };
-        self.learn(disk, &sheet, sheet.settled);
+        self.load_orders(disk, &sheet, sheet.settled);
         // the processes that announced them may have died
         self.pending.own_all();
     }
 
     /// Loads the orders after a count; returns `false` if they cannot be read.
-    pub(super) fn learn(&self, disk: &Disk, sheet: &Sheet, after: u64) -> bool {
+    pub(super) fn load_orders(&self, disk: &Disk, sheet: &Sheet, after: u64) -> bool {
         let known = disk.orders_between(after, sheet.generation);
         let is_known = known.is_some();
         let orders = known.unwrap_or_else(|| {
@@ -411,12 +411,14 @@ impl Inner {
             return;
         }
         *own += 1;
-        let went_back = match (found, seen) {
-            (Some(found), Some(seen)) => found.went_back_from(seen),
+        let is_rolled_back = match (found, seen) {
+            (Some(found), Some(seen)) => found.is_rolled_back_from(seen),
             _ => false,
         };
         let is_known = match (&sheet, seen) {
-            (Some(sheet), Some(seen)) if !went_back => self.learn(disk, sheet, seen.count()),
+            (Some(sheet), Some(seen)) if !is_rolled_back => {
+                self.load_orders(disk, sheet, seen.count())
+            }
             _ => false,
         };
         if !is_known {
@@ -424,20 +426,20 @@ impl Inner {
             let is_gone = found.is_none() && disk.is_gone();
             self.index.retain(|_, entry| entry.bytes > 0 && !is_gone);
         }
-        if went_back {
+        if is_rolled_back {
             // entries invalidated since the copy was made may be back
             self.disk_health.set_trusted(false);
         } else if let Some(found) = found {
-            self.generations.see(found);
+            self.generations.record(found);
         }
         // released first: if no thread can be started, this one does the work
         drop(own);
-        let Some(inner) = self.me.upgrade() else {
+        let Some(inner) = self.weak_self.upgrade() else {
             return;
         };
-        self.workers.run(move || match (found, went_back) {
+        self.workers.run(move || match (found, is_rolled_back) {
             (None, _) => inner.renew_count(),
-            (_, true) => inner.clear_if_went_back(),
+            (_, true) => inner.clear_if_rolled_back(),
             (_, false) => inner.follow_other_processes(),
         });
     }
@@ -460,13 +462,13 @@ impl Inner {
     }
 
     /// Clears a directory that was replaced by an older copy.
-    fn clear_if_went_back(&self) {
+    fn clear_if_rolled_back(&self) {
         let (Some(disk), Some(seen)) = (&self.disk, self.generations.seen()) else {
             return;
         };
         if disk
             .generation()
-            .is_some_and(|found| found.went_back_from(seen))
+            .is_some_and(|found| found.is_rolled_back_from(seen))
         {
             tracing::warn!(target: "data_cache", effect = "the directory is cleared", "cache_directory_rolled_back");
             self.clear_distrusted("* (older copy)");

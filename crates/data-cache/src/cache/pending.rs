@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::disk::{MOST_ORDER_BYTES, Order};
+use crate::disk::{MAX_ORDER_BYTES, Order};
 use crate::target::Target;
 
 /// Time after which a removal that failed, or that another process runs, is checked again.
@@ -25,7 +25,7 @@ pub(super) struct Pending {
 #[derive(Default)]
 pub(super) struct PendingOrders {
     /// `true` if the list is not empty, which is rare.
-    any: AtomicBool,
+    has_orders: AtomicBool,
     list: RwLock<Vec<Arc<Pending>>>,
     /// `true` while a thread removes files.
     is_removing: AtomicBool,
@@ -36,22 +36,22 @@ pub(super) struct PendingOrders {
 }
 
 impl PendingOrders {
-    /// Adds an order. If the orders exceed [`MOST_ORDER_BYTES`], one that covers everything replaces the free ones.
+    /// Adds an order. If the orders exceed [`MAX_ORDER_BYTES`], one that covers everything replaces the free ones.
     pub(super) fn push(&self, pending: Pending) {
         let mut list = self.list.write();
-        if list.iter().map(|p| p.order.bytes()).sum::<usize>() > MOST_ORDER_BYTES {
+        if list.iter().map(|p| p.order.bytes()).sum::<usize>() > MAX_ORDER_BYTES {
             merge_free(&mut list);
         }
         let is_known = |known: &Arc<Pending>| known.order.count == pending.order.count;
         if !list.iter().any(is_known) {
             list.push(Arc::new(pending));
         }
-        self.any.store(true, Ordering::Release);
+        self.has_orders.store(true, Ordering::Release);
     }
 
     /// Returns `true` if an entry must not be served.
     pub(super) fn refuse(&self, generation: u64, label: &str, tables: &[String]) -> bool {
-        self.any.load(Ordering::Acquire)
+        self.has_orders.load(Ordering::Acquire)
             && self
                 .list
                 .read()
@@ -60,7 +60,7 @@ impl PendingOrders {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.any.load(Ordering::Acquire)
+        !self.has_orders.load(Ordering::Acquire)
     }
 
     /// Returns `true` if something is pending, at most once in [`RETRY_MILLIS`].
@@ -115,7 +115,7 @@ impl PendingOrders {
     pub(super) fn retain(&self, keep: impl Fn(&Pending) -> bool) {
         let mut list = self.list.write();
         list.retain(|pending| keep(pending));
-        self.any.store(!list.is_empty(), Ordering::Release);
+        self.has_orders.store(!list.is_empty(), Ordering::Release);
     }
 }
 

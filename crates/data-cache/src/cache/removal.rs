@@ -277,7 +277,7 @@ impl Inner {
 
     /// Removes the entries of pending orders, on another thread.
     pub(super) fn remove_pending_later(&self) {
-        let Some(inner) = self.me.upgrade() else {
+        let Some(inner) = self.weak_self.upgrade() else {
             return;
         };
         if self.pending.begin() {
@@ -427,12 +427,12 @@ impl Inner {
 
     fn advance(&self, disk: &Disk, target: &Target, exclusive: &Exclusive) -> io::Result<u64> {
         let (before, now) = disk.announce(target, exclusive)?;
-        let seen = self.generations.see(now);
+        let seen = self.generations.record(now);
         if seen != Some(before) {
             // another process invalidated too, and this one has not noticed it yet
             let sheet = exclusive.sheet()?.at(before);
-            let after = seen.filter(|seen| !before.went_back_from(*seen));
-            let is_known = after.is_some_and(|seen| self.learn(disk, &sheet, seen.count()));
+            let after = seen.filter(|seen| !before.is_rolled_back_from(*seen));
+            let is_known = after.is_some_and(|seen| self.load_orders(disk, &sheet, seen.count()));
             if !is_known {
                 self.memory.clear(|_| true);
             }
@@ -465,7 +465,7 @@ impl Inner {
     pub(super) fn distrust_files(&self) {
         let was_trusted = self.disk_health.is_trusted();
         self.disk_health.set_trusted(false);
-        if let (true, Some(inner)) = (was_trusted, self.me.upgrade()) {
+        if let (true, Some(inner)) = (was_trusted, self.weak_self.upgrade()) {
             self.workers
                 .run(move || inner.clear_distrusted("* (not removed)"));
         }
@@ -497,7 +497,7 @@ impl Inner {
     /// than `patience`, the files stay, stay listed, and are detected again.
     pub(super) fn forget(&self, key: &Key, entry_id: Option<&str>, patience: Duration) -> Removed {
         let mut removed = Removed {
-            from_memory: self.take_out(key, entry_id),
+            from_memory: self.remove_entry(key, entry_id),
             from_disk: false,
         };
         let which = entry_id.map_or(Which::Any, Which::Id);
@@ -511,7 +511,7 @@ impl Inner {
                 }
             }
             // it was listed because of its file
-            self.take_out(key, entry_id);
+            self.remove_entry(key, entry_id);
         }
         removed
     }

@@ -22,16 +22,16 @@ impl Cache {
         inner.index_files();
         inner.notice_other_processes();
         if let Some(disk) = &inner.disk {
-            inner.follow_at_leisure(disk);
+            inner.follow_occasionally(disk);
         }
         let counters = &inner.counters;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (memory_hits, disk_hits) = (load(&counters.memory_hits), load(&counters.disk_hits));
         // a disabled cache has no misses
-        let asked = counters
+        let counted = counters
             .by_miss()
             .filter(|(miss, _)| *miss != Miss::Disabled);
-        let misses: u64 = asked.map(|(_, count)| count).sum();
+        let misses: u64 = counted.map(|(_, count)| count).sum();
         let corrupt = counters.by_miss().find(|(miss, _)| *miss == Miss::Corrupt);
         let shared_hits = load(&counters.shared_hits);
         let hits = memory_hits + disk_hits + shared_hits;

@@ -10,14 +10,14 @@ use super::inner::Inner;
 use super::look_up::Limits;
 use super::store::{Skip, StoreRequest, Stored};
 use super::time::CLOCK_SLACK_SECONDS;
-use super::turn::Waits;
+use super::turn::WaitingThread;
 use crate::config::SharedSettings;
 use crate::error::Error;
 use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::key::Key;
 use crate::shared_tier::{
-    Joined, Lease, Offer, Question, SharedConfig, SharedStats, SharedTier, Standing,
+    Joined, Lease, LookupRequest, Offer, SharedConfig, SharedStats, SharedTier, Standing,
 };
 use crate::sql::sanitize;
 use crate::stats::Miss;
@@ -29,7 +29,7 @@ pub(crate) struct Placed {
     /// `true` if the key is the same on all machines.
     pub(crate) is_shared: bool,
     /// `false` if the current epoch is unknown.
-    pub(crate) is_kept: bool,
+    pub(crate) is_storable: bool,
 }
 
 /// Outcome of a lookup in the shared tier.
@@ -117,7 +117,7 @@ impl Inner {
 
     pub(crate) fn count_without_content(&self) {
         if let Some(tier) = self.shared.get() {
-            tier.without_content();
+            tier.count_without_content();
         }
     }
 
@@ -129,37 +129,37 @@ impl Inner {
         request: StoreRequest<'_>,
         limits: Limits,
         is_wanted: &dyn Fn() -> bool,
-        waits: Waits,
+        thread: WaitingThread,
     ) -> SharedTurn {
-        let (Some(tier), Ok(asked)) = (
+        let (Some(tier), Ok(requested_ttl)) = (
             self.shared.get(),
             self.ttls.effective(request.ttl, request.label),
         ) else {
             return SharedTurn::Compute(Duty::default());
         };
-        if asked == 0 {
+        if requested_ttl == 0 {
             // no result is fresh enough, and the computed one is not stored
             return SharedTurn::Compute(Duty::default());
         }
         let living_ttl = Cell::new(0);
         // without a limit of its own, the request's TTL applies:
         // a longer earlier one would be inherited again and again
-        let has_limits = limits != Limits::OF_ENTRY;
+        let has_limits = limits != Limits::ENTRY_TTL;
         let is_fresh = |created_at: u64, ttl: u64| {
             let is_living = self.is_fresh(created_at, ttl);
             living_ttl.set(if is_living && has_limits { ttl } else { 0 });
-            is_living && self.is_fresh(created_at, asked)
+            is_living && self.is_fresh(created_at, requested_ttl)
         };
-        let joined = tier.join(&Question {
+        let joined = tier.join(&LookupRequest {
             key: &name,
             kind: &sanitize(request.label),
             is_fresh: &is_fresh,
             is_wanted,
-            wait: &|| self.wait_place(waits),
+            wait: &|| self.wait_place(thread),
         });
         match joined {
             Joined::Found(offer) => {
-                let ttl = offer.ttl_seconds.min(asked);
+                let ttl = offer.ttl_seconds.min(requested_ttl);
                 let (hit, is_in_file) = self.keep_shared(request, &offer, ttl);
                 SharedTurn::Found(hit, is_in_file)
             }
@@ -188,7 +188,7 @@ impl Inner {
             Some(tier) if self.config.enabled => tier.standing(),
             _ => Standing::Local,
         };
-        let (key, is_shared, is_kept) = match standing {
+        let (key, is_shared, is_storable) = match standing {
             Standing::Local => (key, false, true),
             Standing::Epoch(epoch) => (key.under(&epoch), true, true),
             // a key under which nothing is ever stored
@@ -197,7 +197,7 @@ impl Inner {
         Placed {
             key,
             is_shared,
-            is_kept,
+            is_storable,
         }
     }
 
@@ -209,7 +209,7 @@ impl Inner {
             return found;
         };
         let request = self.request_of(placed.key, label, &[], None);
-        let offer = tier.look_up(&Question {
+        let offer = tier.look_up(&LookupRequest {
             key: &placed.key,
             kind: label,
             is_fresh: &|created_at, ttl| self.is_fresh(created_at, ttl),
@@ -240,17 +240,17 @@ impl Inner {
             begun: None,
             stamp: self.stamp(),
             digest: ContentDigest::default(),
-            automatic: false,
+            is_automatic: false,
         }
     }
 
     /// Looks up a planned result in the bucket, or waits for another machine that computes it.
-    pub(super) fn join_planned(&self, plan: &Plan, waits: Waits) -> SharedTurn {
+    pub(super) fn join_planned(&self, plan: &Plan, thread: WaitingThread) -> SharedTurn {
         if !plan.is_shared {
             return SharedTurn::Compute(Duty::default());
         }
         let request = self.request_of(plan.key, &plan.label, &plan.tables, plan.ttl);
-        self.join_shared(plan.key, request, plan.limits, &|| true, waits)
+        self.join_shared(plan.key, request, plan.limits, &|| true, thread)
     }
 
     /// Writes a result that was set to the bucket; if it is not stored, makes earlier shared results unreachable.
@@ -263,9 +263,9 @@ impl Inner {
         let (true, Some(tier)) = (placed.is_shared, self.shared.get()) else {
             return;
         };
-        let is_kept = !matches!(stored, Stored::Skipped(Skip::ZeroTtl | Skip::NoSchema));
+        let replaces = !matches!(stored, Stored::Skipped(Skip::ZeroTtl | Skip::NoSchema));
         match self.ttls.effective(request.ttl, request.label) {
-            Ok(ttl_seconds) if is_kept => tier.replace(
+            Ok(ttl_seconds) if replaces => tier.replace(
                 placed.key,
                 Offer {
                     batches: request.batches.to_vec(),
@@ -274,7 +274,7 @@ impl Inner {
                     compute: request.compute,
                 },
             ),
-            _ => tier.disown(),
+            _ => tier.require_invalidation(),
         }
     }
 
@@ -298,8 +298,8 @@ impl Inner {
             ..request
         };
         // `ttl` is the caller's: a result that it replaces here may have a longer TTL for other callers
-        let kept = ttl.max(self.living_ttl(&request.key));
-        let (stored, entry) = self.store_found(&request, offer.created_at, kept);
+        let stored_ttl = ttl.max(self.living_ttl(&request.key));
+        let (stored, entry) = self.store_found(&request, offer.created_at, stored_ttl);
         let hit = Hit {
             age: Duration::from_secs(self.now().saturating_sub(entry.created_at)),
             entry,
@@ -313,13 +313,13 @@ impl Inner {
 
     /// Writes a result to the bucket in the background; other machines that wait for it then use it.
     pub(crate) fn offer(&self, name: Key, request: &StoreRequest<'_>, duty: Duty) {
-        let (Some(tier), Ok(asked)) = (
+        let (Some(tier), Ok(requested_ttl)) = (
             self.shared.get(),
             self.ttls.effective(request.ttl, request.label),
         ) else {
             return;
         };
-        if asked == 0 || request.batches.is_empty() {
+        if requested_ttl == 0 || request.batches.is_empty() {
             return;
         }
         // callers with a shorter TTL check the age, so the TTL of
@@ -328,7 +328,7 @@ impl Inner {
         let offer = Offer {
             batches: request.batches.to_vec(),
             created_at: self.now(),
-            ttl_seconds: asked.max(living_ttl),
+            ttl_seconds: requested_ttl.max(living_ttl),
             compute: request.compute,
         };
         tier.offer(name, &sanitize(request.label), offer, duty.lease);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 
 use super::Cache;
-use super::disk_health::{Owed, PAUSE_MILLIS};
+use super::disk_health::{PAUSE_MILLIS, Unremoved};
 use super::generations::GenerationStamp;
 use super::hit::Hit;
 use super::inner::Inner;
@@ -20,7 +20,7 @@ use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::index::Indexed;
 use crate::key::Key;
-use crate::memory::{Entry, NOT_LOOKED_FOR, Usage, retained_bytes};
+use crate::memory::{Entry, NEVER_CHECKED, Usage, retained_bytes};
 use crate::params::Params;
 use crate::sql::shown_label;
 
@@ -101,7 +101,7 @@ pub(crate) struct StoreRequest<'a> {
     pub(crate) digest: ContentDigest,
     /// Not requested explicitly: a file is written only if computing
     /// took at least three times as long as reading it would.
-    pub(crate) automatic: bool,
+    pub(crate) is_automatic: bool,
 }
 
 impl Cache {
@@ -121,7 +121,7 @@ impl Cache {
     ) -> Result<Stored, Error> {
         let (key, label) = self.key_and_label(sql, params);
         let placed = self.inner.placed(key);
-        if !placed.is_kept {
+        if !placed.is_storable {
             return Ok(Stored::Skipped(Skip::UnknownEpoch));
         }
         let request = StoreRequest {
@@ -134,7 +134,7 @@ impl Cache {
             begun: None,
             stamp: self.inner.stamp(),
             digest: ContentDigest::default(),
-            automatic: false,
+            is_automatic: false,
         };
         let stored = self.inner.store(&request)?;
         self.inner.replace_shared(placed, &request, stored);
@@ -222,9 +222,9 @@ impl Inner {
         });
         let now = self.now();
         let may_be_served = |entry: &Indexed| {
-            let is_owed = entry.bytes > 0 && self.disk_health.is_owed(key);
+            let is_blocked = entry.bytes > 0 && self.disk_health.is_blocked(key);
             let (label, tables) = (&entry.label, &entry.tables);
-            !is_owed && !self.pending.refuse(entry.generation, label, tables)
+            !is_blocked && !self.pending.refuse(entry.generation, label, tables)
         };
         let living = known.filter(|entry| !entry.is_expired(now) && may_be_served(entry));
         living.map_or(0, |entry| entry.ttl_seconds)
@@ -259,8 +259,8 @@ impl Inner {
     pub(crate) fn keep_in_file(&self, request: &StoreRequest<'_>, hit: &Hit) -> Result<(), Error> {
         let ttl = match request.ttl {
             Some(_) => {
-                let asked = self.ttls.effective(request.ttl, request.label)?;
-                asked.max(hit.entry.ttl_seconds)
+                let requested = self.ttls.effective(request.ttl, request.label)?;
+                requested.max(hit.entry.ttl_seconds)
             }
             None => hit.entry.ttl_seconds,
         };
@@ -298,7 +298,7 @@ impl Inner {
             return Stored::Skipped(Skip::Outdated);
         }
         match &self.disk {
-            Some(disk) if !request.automatic || is_worth_a_file(request) => {
+            Some(disk) if !request.is_automatic || is_worth_a_file(request) => {
                 self.store_in_file(disk, request, metadata, early)
             }
             _ => self.store_in_memory(request, &metadata),
@@ -363,7 +363,7 @@ impl Inner {
                 self.remove_file(disk, key, Which::Any, LOCK_LIMIT);
                 // too large for memory as well: the index lists the older file
                 if self.memory.get(key).is_none() {
-                    self.take_out(key, None);
+                    self.remove_entry(key, None);
                 }
             }
         }
@@ -371,22 +371,22 @@ impl Inner {
 
     /// Removes an outdated entry that was not replaced.
     fn remove_replaced(&self, key: &Key) {
-        self.take_out(key, None);
+        self.remove_entry(key, None);
         if let Some(disk) = &self.disk {
             self.remove_file(disk, key, Which::Any, LOCK_LIMIT);
-            self.take_out(key, None);
+            self.remove_entry(key, None);
         }
     }
 
     /// Removes the files of an entry. Files that cannot be removed within `patience` are no longer read.
     fn remove_file(&self, disk: &Disk, key: &Key, which: Which<'_>, patience: Duration) {
         if !disk.may_hold(key) {
-            return self.disk_health.pay(key);
+            return self.disk_health.unblock(key);
         }
         let there = disk.metadata(key).ok().map(|found| found.entry_id);
         let is_replaced = |id: &str| there.as_ref().is_some_and(|there| there != id);
         let meant = match which {
-            Which::Id(id) if is_replaced(id) => return self.disk_health.pay(key),
+            Which::Id(id) if is_replaced(id) => return self.disk_health.unblock(key),
             Which::Id(id) => Some(id.to_owned()),
             _ => there,
         };
@@ -395,16 +395,16 @@ impl Inner {
             .and_then(|exclusive| disk.remove(key, which, &exclusive))
             .and_then(|_| disk.sync_removed(std::slice::from_ref(key)));
         match removed {
-            Err(error) if !disk.is_gone() => self.refuse_file(key, Owed(meant), &error),
-            _ => self.disk_health.pay(key),
+            Err(error) if !disk.is_gone() => self.refuse_file(key, Unremoved(meant), &error),
+            _ => self.disk_health.unblock(key),
         }
     }
 
     /// Prevents reads of a file that could not be removed.
-    fn refuse_file(&self, key: &Key, owed: Owed, error: &io::Error) {
-        let was_owed = self.disk_health.is_owed(key);
-        let effect = match self.disk_health.owe(key, owed) {
-            true if was_owed => return,
+    fn refuse_file(&self, key: &Key, unremoved: Unremoved, error: &io::Error) {
+        let was_blocked = self.disk_health.is_blocked(key);
+        let effect = match self.disk_health.block(key, unremoved) {
+            true if was_blocked => return,
             true => "its file is not read until it is removed",
             false => {
                 self.distrust_files();
@@ -417,11 +417,11 @@ impl Inner {
     /// Returns `true` if a file that must be removed still exists; retries the removal without waiting for the
     /// directory lock. A file that replaced it meanwhile is not affected.
     pub(super) fn is_file_refused(&self, disk: &Disk, key: &Key) -> bool {
-        let Some(owed) = self.disk_health.owed(key) else {
+        let Some(unremoved) = self.disk_health.blocked(key) else {
             return false;
         };
-        self.remove_file(disk, key, owed.which(), Duration::ZERO);
-        let is_refused = self.disk_health.is_owed(key);
+        self.remove_file(disk, key, unremoved.which(), Duration::ZERO);
+        let is_refused = self.disk_health.is_blocked(key);
         if !is_refused && !disk.may_hold(key) {
             // a newer result that is only in memory stays
             self.index.remove_if(key, |entry| entry.bytes > 0);
@@ -456,11 +456,11 @@ impl Inner {
             // and is detected here, or comes after and removes the entry
             let own = self.generations.own();
             let shared = exclusive.generation().ok();
-            let went_back = match (shared, self.generations.seen()) {
-                (Some(shared), Some(seen)) => shared.went_back_from(seen),
+            let is_rolled_back = match (shared, self.generations.seen()) {
+                (Some(shared), Some(seen)) => shared.is_rolled_back_from(seen),
                 _ => false,
             };
-            if went_back || *own != request.stamp.own || shared != request.stamp.shared {
+            if is_rolled_back || *own != request.stamp.own || shared != request.stamp.shared {
                 return Err(Skip::Invalidated);
             }
             let old = disk.metadata(&metadata.key).ok();
@@ -469,7 +469,7 @@ impl Inner {
             }
             disk.commit(&staged, metadata, old.as_ref(), &exclusive)
                 .map_err(|error| self.disk_failed(&error))?;
-            self.disk_health.pay(&metadata.key);
+            self.disk_health.unblock(&metadata.key);
             self.insert_memory(request, metadata, true);
             Ok(())
         });
@@ -527,7 +527,7 @@ impl Inner {
         on_disk: bool,
     ) -> bool {
         let (entry, indexed) = self.entry_of_request(request, metadata, on_disk);
-        self.take_in(request.key, entry, indexed)
+        self.insert_entry(request.key, entry, indexed)
     }
 
     /// Returns the entry and its index record, which share label and tables.
@@ -539,13 +539,13 @@ impl Inner {
     ) -> (Arc<Entry>, Indexed) {
         let indexed = Indexed::of(metadata, Usage::at(self.now_millis()));
         let (batches, digest) = (compact::small_ones(request.batches), request.digest.clone());
-        let looked_at = match on_disk || !request.automatic {
+        let checked_at = match on_disk || !request.is_automatic {
             true => self.time.elapsed_millis(),
-            false => NOT_LOOKED_FOR,
+            false => NEVER_CHECKED,
         };
         let entry = Arc::new(Entry {
             on_disk,
-            ..indexed.with_data(metadata, batches, digest, looked_at)
+            ..indexed.with_data(metadata, batches, digest, checked_at)
         });
         (entry, indexed)
     }

@@ -17,7 +17,7 @@ const BATCH: usize = 64;
 struct Victim {
     entry: FileEntry,
     /// `true` if expired.
-    expired: bool,
+    is_expired: bool,
     /// Eviction rank: the higher, the less its bytes are worth.
     waste: u64,
 }
@@ -103,7 +103,7 @@ impl Inner {
             .into_iter()
             .map(|entry| {
                 let indexed = self.index.get(&entry.key);
-                let expired = indexed.as_ref().is_some_and(|i| i.is_expired(now));
+                let is_expired = indexed.as_ref().is_some_and(|i| i.is_expired(now));
                 let (used, compute_ms, hits) = indexed.map_or((0, 0, 0), |i| {
                     let used = i.usage.last.load(Ordering::Relaxed);
                     (used, i.compute_ms, i.usage.hits.load(Ordering::Relaxed))
@@ -113,12 +113,12 @@ impl Inner {
                 let waste = waste(idle_ms, entry.bytes, compute_ms, hits.saturating_add(1));
                 Victim {
                     entry,
-                    expired,
+                    is_expired,
                     waste,
                 }
             })
             .collect();
-        ordered.sort_by_key(|victim| (Reverse(victim.expired), Reverse(victim.waste)));
+        ordered.sort_by_key(|victim| (Reverse(victim.is_expired), Reverse(victim.waste)));
         ordered
     }
 
@@ -126,12 +126,12 @@ impl Inner {
     fn evict(&self, disk: &Disk, victim: &Victim, exclusive: &Exclusive) -> io::Result<()> {
         let key = &victim.entry.key;
         let removed = disk.remove(key, Which::Any, exclusive)?;
-        let counter = match victim.expired {
+        let counter = match victim.is_expired {
             true => &self.counters.evicted_expired,
             false => &self.counters.evicted_size,
         };
         counter.fetch_add(removed.into(), Ordering::Relaxed);
-        self.take_out(key, None);
+        self.remove_entry(key, None);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use super::inner::Inner;
 use super::look_up::Limits;
 use crate::disk::{KeyLock, KeyTurn};
 use crate::key::Key;
-use crate::pool::Lent;
+use crate::pool::Waiting;
 
 /// Maximum time that a process waits for another one's computation; then it computes too.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ pub(crate) enum Turn {
 
 /// Kind of thread that waits for another process or machine.
 #[derive(Clone, Copy)]
-pub(crate) enum Waits {
+pub(crate) enum WaitingThread {
     /// A worker: another thread may work meanwhile.
     Worker,
     /// A thread of the caller.
@@ -33,10 +33,10 @@ pub(crate) enum Waits {
 
 impl Inner {
     /// Registers a waiting thread; `None` if too many wait.
-    pub(super) fn wait_place(&self, waits: Waits) -> Option<Lent> {
-        match waits {
-            Waits::Worker => self.workers.lend(),
-            Waits::Caller => Some(Lent::of_nobody()),
+    pub(super) fn wait_place(&self, thread: WaitingThread) -> Option<Waiting> {
+        match thread {
+            WaitingThread::Worker => self.workers.mark_waiting(),
+            WaitingThread::Caller => Some(Waiting::detached()),
         }
     }
 
@@ -46,7 +46,7 @@ impl Inner {
         key: &Key,
         limits: Limits,
         is_wanted: impl Fn() -> bool,
-        waits: Waits,
+        thread: WaitingThread,
     ) -> Turn {
         let Some(disk) = self.readable_disk() else {
             return Turn::Compute(None);
@@ -75,7 +75,7 @@ impl Inner {
                     return Turn::Compute(None);
                 }
                 if place.is_none() {
-                    place = self.wait_place(waits);
+                    place = self.wait_place(thread);
                     if place.is_none() {
                         return Turn::Compute(None);
                     }

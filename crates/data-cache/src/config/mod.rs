@@ -74,9 +74,9 @@ fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, u64>
                 match ttls.entry(pattern) {
                     Entry::Vacant(place) => place.insert(seconds),
                     Entry::Occupied(known) => {
-                        let told = known.key();
+                        let pattern = known.key();
                         return Err(A::Error::custom(format_args!(
-                            "{told:?} is given twice; accepted is each pattern once"
+                            "{pattern:?} is given twice; accepted is each pattern once"
                         )));
                     }
                 };

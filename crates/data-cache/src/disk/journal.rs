@@ -26,7 +26,7 @@ const FRAME: usize = 12;
 /// Maximum size of a record in bytes; a longer one is invalid.
 const MAX_RECORD: usize = 4 << 20;
 /// A journal is rewritten once it exceeds twice its size after the last rewrite by this many bytes.
-const MOST_GROWTH: u64 = 1 << 20;
+const MAX_GROWTH: u64 = 1 << 20;
 
 /// An entry as recorded in the journal.
 pub(crate) struct Listed {
@@ -194,7 +194,7 @@ impl Disk {
     /// Returns `true` if the journal should be rewritten because most of it is outdated.
     pub(crate) fn is_journal_long(&self) -> bool {
         let position = *self.journal.0.lock();
-        position.offset > position.base.saturating_mul(2) + MOST_GROWTH
+        position.offset > position.base.saturating_mul(2) + MAX_GROWTH
     }
 
     /// Rewrites the journal from all entries.

@@ -122,7 +122,7 @@ fn refuse_foreign(dir: &Path) -> io::Result<()> {
     };
     for entry in entries {
         let name = entry?.file_name();
-        let ours = [
+        let known = [
             "v1",
             "tmp",
             "CACHEDIR.TAG",
@@ -134,7 +134,7 @@ fn refuse_foreign(dir: &Path) -> io::Result<()> {
             // in the root of every ext2, ext3 or ext4 file system
             "lost+found",
         ];
-        if !ours.iter().any(|ours| name == *ours) {
+        if !known.iter().any(|known| name == *known) {
             return Err(io::Error::other(format!(
                 "the directory contains {name:?}, which is not a file of a cache; accepted are an empty directory, one \
                  that does not exist, and one with a FORMAT file"

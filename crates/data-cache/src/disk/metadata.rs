@@ -117,8 +117,9 @@ impl Metadata {
                 .entry_id
                 .bytes()
                 .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let ours = written.format == FORMAT && Key::from_hex(&written.key)? == *key && id_is_ours;
-        ours.then_some(Self {
+        let is_valid =
+            written.format == FORMAT && Key::from_hex(&written.key)? == *key && id_is_ours;
+        is_valid.then_some(Self {
             key: *key,
             entry_id: written.entry_id,
             label: written.sql,

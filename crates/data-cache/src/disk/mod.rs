@@ -34,7 +34,7 @@ pub(crate) use key_lock::{KeyLock, KeyTurn};
 pub(crate) use layout::unique_id;
 use layout::unique_number;
 pub(crate) use metadata::{Metadata, NoMetadata};
-pub(crate) use orders::{MOST_ORDER_BYTES, Order};
+pub(crate) use orders::{MAX_ORDER_BYTES, Order};
 use shared::CountFile;
 pub(crate) use shared::{Exclusive, Generation, Sheet};
 pub(crate) use sweep::FileEntry;

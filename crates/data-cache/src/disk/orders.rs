@@ -16,7 +16,7 @@ use crate::target::Target;
 const KEPT: usize = 16;
 /// Maximum size of orders whose files may still exist; beyond it, the oldest ones are dropped. A process that has not
 /// read a dropped order serves nothing older than the latest one.
-pub(crate) const MOST_ORDER_BYTES: usize = 128 << 10;
+pub(crate) const MAX_ORDER_BYTES: usize = 128 << 10;
 /// Maximum number of bytes read; a larger file was not written by this crate.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -68,7 +68,7 @@ impl Disk {
         let mut bytes = 0;
         let newest = orders.iter().rev().take_while(|order| {
             bytes += order.bytes();
-            bytes <= MOST_ORDER_BYTES
+            bytes <= MAX_ORDER_BYTES
         });
         let given_up = orders.len() - newest.count().max(1);
         let mut text = Vec::new();

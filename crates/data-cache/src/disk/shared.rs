@@ -51,7 +51,7 @@ impl Generation {
     }
 
     /// Returns `true` if this count cannot follow `seen`: the directory is a different one, or an older copy of itself.
-    pub(crate) fn went_back_from(self, seen: Self) -> bool {
+    pub(crate) fn is_rolled_back_from(self, seen: Self) -> bool {
         self.lineage != seen.lineage || self.is_before(seen)
     }
 

@@ -89,7 +89,7 @@ impl<I: FlightId, T: Clone + Send + 'static> Flights<I, T> {
     }
 
     /// Creates further flights to the same results.
-    pub(crate) fn beside<J: FlightId, U: Clone + Send + 'static>(
+    pub(crate) fn to_same_results<J: FlightId, U: Clone + Send + 'static>(
         &self,
         limit: Duration,
     ) -> Flights<J, U> {

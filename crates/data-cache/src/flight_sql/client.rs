@@ -21,7 +21,7 @@ use tonic::{Request, Streaming};
 use super::address::Address;
 use super::config::FlightSqlConfig;
 use super::fault::Fault;
-use super::login::{Credential, Login, ask};
+use super::login::{Credential, Login, call_credential_fn};
 use crate::error::Error;
 
 /// Interval of keep-alive pings, and time without a response to one after which the connection is dead.
@@ -84,7 +84,7 @@ impl Client {
         let mut credential = match &self.config.login {
             Login::None => Credential::default(),
             Login::Bearer { token, .. } => {
-                let token = ask(token, "bearer token").await?;
+                let token = call_credential_fn(token, "bearer token").await?;
                 Credential {
                     header: Some(format!("Bearer {token}")),
                     secrets: vec![token],
@@ -92,7 +92,7 @@ impl Client {
                 }
             }
             Login::Basic { user, password } => {
-                let password = ask(password, "password").await?;
+                let password = call_credential_fn(password, "password").await?;
                 self.handshake(user, password).await?
             }
         };

@@ -159,7 +159,7 @@ impl FlightSqlConfig {
     pub(super) fn identity(&self) -> Result<String, Error> {
         let address = Address::parse(&self.address)?;
         let (kind, principal) = self.login.principal();
-        let of = (
+        let parts = (
             address.authority,
             address.is_tls,
             kind,
@@ -167,7 +167,7 @@ impl FlightSqlConfig {
             &self.headers,
         );
         // quoted as a list, so that adjacent names cannot be confused
-        Ok(format!("flight-sql {of:?}"))
+        Ok(format!("flight-sql {parts:?}"))
     }
 }
 

@@ -50,11 +50,14 @@ pub(super) struct Credential {
 }
 
 /// Calls the caller's function, on a thread that may block.
-pub(super) async fn ask(function: &CredentialFn, what: &'static str) -> Result<String, Fault> {
+pub(super) async fn call_credential_fn(
+    function: &CredentialFn,
+    what: &'static str,
+) -> Result<String, Fault> {
     let function = function.clone();
-    let asked =
+    let returned =
         tokio::task::spawn_blocking(move || catch_unwind(AssertUnwindSafe(|| function()))).await;
-    match asked {
+    match returned {
         Ok(Ok(Ok(secret))) => {
             let secret = secret.trim().to_owned();
             match secret.is_empty() {

@@ -35,7 +35,7 @@ const READS: &[&str] = &[
     "SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN",
 ];
 /// Maximum number of concurrent calls of the caller's credential function, which may hang.
-const MAX_ASKING: usize = 4;
+const MAX_CREDENTIAL_CALLS: usize = 4;
 /// Words that make a statement a write if it begins with `WITH` or `EXPLAIN`, or holds several statements.
 const WRITES: &[&str] = &["INSERT", "UPDATE", "DELETE", "MERGE"];
 
@@ -79,7 +79,7 @@ impl FlightSql {
     pub fn open(config: FlightSqlConfig) -> Result<Self, Error> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            .max_blocking_threads(MAX_ASKING)
+            .max_blocking_threads(MAX_CREDENTIAL_CALLS)
             .thread_name("flight-sql")
             .enable_all()
             .build()

@@ -21,7 +21,7 @@ pin_project_lite::pin_project! {
         /// Read to compute its tag.
         Whole { bytes: Option<Bytes>, trailers: Option<HeaderMap> },
         /// Body of a response to HEAD.
-        Left,
+        Head,
     }
 }
 
@@ -45,8 +45,8 @@ impl<B> CachedBody<B> {
 
     /// Returns the body of a response to HEAD: empty, but without a
     /// length of 0, since the headers alone describe the body of GET.
-    pub(super) fn left() -> Self {
-        Self { kind: Kind::Left }
+    pub(super) fn head() -> Self {
+        Self { kind: Kind::Head }
     }
 }
 
@@ -65,7 +65,7 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
                 let next = data.or_else(|| trailers.take().map(Frame::trailers));
                 Poll::Ready(next.map(Ok))
             }
-            KindProjection::Left => Poll::Ready(None),
+            KindProjection::Head => Poll::Ready(None),
         }
     }
 
@@ -73,7 +73,7 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
         match &self.kind {
             Kind::Untouched { body } => body.is_end_stream(),
             Kind::Whole { bytes, trailers } => bytes.is_none() && trailers.is_none(),
-            Kind::Left => true,
+            Kind::Head => true,
         }
     }
 
@@ -83,7 +83,7 @@ impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
             Kind::Whole { bytes, .. } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Kind::Left => SizeHint::default(),
+            Kind::Head => SizeHint::default(),
         }
     }
 }

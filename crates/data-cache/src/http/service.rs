@@ -68,9 +68,9 @@ where
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let is_head = request.method() == Method::HEAD;
         let reads = is_head || request.method() == Method::GET;
-        let asked = (self.config.enabled && reads).then(|| {
+        let info = (self.config.enabled && reads).then(|| {
             let rule = rule(&self.config, request.uri().path());
-            Asked {
+            RequestInfo {
                 rule,
                 is_personal: is_personal(&self.config, request.headers()),
                 vary: rule.and_then(|_| vary(&self.config)),
@@ -80,10 +80,10 @@ where
         });
         // a date is ignored beside a tag (RFC 9110 section 13.1.3); the
         // handler may not know the tag, which this layer may have set
-        if asked.is_some() && request.headers().contains_key(IF_NONE_MATCH) {
+        if info.is_some() && request.headers().contains_key(IF_NONE_MATCH) {
             request.headers_mut().remove(IF_MODIFIED_SINCE);
         }
-        if asked.is_some() && is_head {
+        if info.is_some() && is_head {
             // its tag is that of the body that GET would send (RFC
             // 9110 section 9.3.2), and it has no ranges (section 14.2)
             *request.method_mut() = Method::GET;
@@ -95,13 +95,13 @@ where
             state: State::Answering {
                 answer: self.inner.call(request),
             },
-            asked,
+            info,
         }
     }
 }
 
 /// Parts of the request that are needed for the response.
-struct Asked {
+struct RequestInfo {
     rule: Option<Rule>,
     is_personal: bool,
     vary: Option<HeaderValue>,
@@ -114,7 +114,7 @@ pin_project_lite::pin_project! {
     pub struct CachedFuture<F, B> {
         #[pin]
         state: State<F, B>,
-        asked: Option<Asked>,
+        info: Option<RequestInfo>,
     }
 }
 
@@ -145,16 +145,16 @@ where
             match this.state.as_mut().project() {
                 StateProjection::Answering { answer } => {
                     let response = ready!(answer.poll(context))?;
-                    let Some(asked) = this.asked.as_ref() else {
+                    let Some(info) = this.info.as_ref() else {
                         return Poll::Ready(Ok(response.map(CachedBody::untouched)));
                     };
                     let (mut parts, body) = response.into_parts();
-                    prepare(&mut parts, asked);
-                    if asked.is_head {
+                    prepare(&mut parts, info);
+                    if info.is_head {
                         keep_length(&mut parts, &body);
                     }
                     if !wants_tag(&parts, &body) {
-                        return Poll::Ready(Ok(finish(parts, CachedBody::untouched(body), asked)));
+                        return Poll::Ready(Ok(finish(parts, CachedBody::untouched(body), info)));
                     }
                     this.state.set(State::Reading {
                         body,
@@ -177,13 +177,13 @@ where
                             Err(_) => return Poll::Ready(Ok(broken(parts.take()))),
                         }
                     }
-                    let (Some(mut parts), Some(asked)) = (parts.take(), this.asked.as_ref()) else {
+                    let (Some(mut parts), Some(info)) = (parts.take(), this.info.as_ref()) else {
                         return Poll::Ready(Ok(broken(None)));
                     };
                     let bytes = Bytes::from(std::mem::take(read));
                     tag(&mut parts.headers, &bytes);
                     let body = CachedBody::whole(bytes, trailers.take());
-                    return Poll::Ready(Ok(finish(parts, body, asked)));
+                    return Poll::Ready(Ok(finish(parts, body, info)));
                 }
             }
         }
@@ -192,7 +192,7 @@ where
 
 /// Sets `Cache-Control` and `Vary`, unless the handler did. A 304 from the handler gets those of the 200 (section
 /// 15.4.5), and so does a 206 (section 15.3.7).
-fn prepare(parts: &mut response::Parts, asked: &Asked) {
+fn prepare(parts: &mut response::Parts, info: &RequestInfo) {
     let headers = &mut parts.headers;
     let is_error = parts.status.is_client_error() || parts.status.is_server_error();
     let is_stored = matches!(
@@ -206,13 +206,13 @@ fn prepare(parts: &mut response::Parts, asked: &Asked) {
     // a cache adds the headers of a 304 to the response that it serves to everyone (RFC 9111 section 3.2)
     if is_error || (headers.contains_key(SET_COOKIE) && is_stored) {
         headers.insert(CACHE_CONTROL, no_store);
-    } else if let (Some(rule), true) = (asked.rule, is_stored)
-        && let Some(control) = control(rule, asked.is_personal, parts.status, headers)
+    } else if let (Some(rule), true) = (info.rule, is_stored)
+        && let Some(control) = control(rule, info.is_personal, parts.status, headers)
     {
         if !control.is_empty() {
             headers.insert(CACHE_CONTROL, control);
         }
-        if let Some(vary) = &asked.vary {
+        if let Some(vary) = &info.vary {
             headers.append(VARY, vary.clone());
         }
     }
@@ -269,17 +269,17 @@ fn tag(headers: &mut HeaderMap, body: &[u8]) {
 fn finish<B>(
     mut parts: response::Parts,
     body: CachedBody<B>,
-    asked: &Asked,
+    info: &RequestInfo,
 ) -> Response<CachedBody<B>> {
-    let body = match asked.is_head {
-        true => CachedBody::left(),
+    let body = match info.is_head {
+        true => CachedBody::head(),
         false => body,
     };
     let etag = parts.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
     // the condition is evaluated before a range (section 13.2.2)
     let is_whole_or_part = [StatusCode::OK, StatusCode::PARTIAL_CONTENT].contains(&parts.status);
     // without a condition there is nothing that a 304 could save
-    let (Some(etag), Some(condition), true) = (etag, &asked.condition, is_whole_or_part) else {
+    let (Some(etag), Some(condition), true) = (etag, &info.condition, is_whole_or_part) else {
         return Response::from_parts(parts, body);
     };
     let current = condition.matches(etag);
@@ -300,7 +300,7 @@ fn finish<B>(
         parts.headers.remove(name);
     }
     parts.status = StatusCode::NOT_MODIFIED;
-    let body = match asked.is_head {
+    let body = match info.is_head {
         true => body,
         false => CachedBody::empty(),
     };

@@ -289,7 +289,7 @@ impl<E: QueryEngine> Query<E> {
 
     /// Maximum accepted age of an unexpired result.
     fn fresh(&self) -> Limits {
-        self.ttl.map_or(Limits::OF_ENTRY, Limits::within)
+        self.ttl.map_or(Limits::ENTRY_TTL, Limits::within)
     }
 
     /// Returns the state for a result that is stored only because the operator configured a TTL for it, in a pattern
@@ -386,7 +386,7 @@ impl<E: QueryEngine> Query<E> {
 fn log_slow(event: &QueryEvent) {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let profile = event.profile.as_ref();
-    let of = |kind| profile.map(|profile| millis(profile.time_of(kind)));
+    let time_of = |kind| profile.map(|profile| millis(profile.time_of(kind)));
     tracing::warn!(
         target: "data_cache",
         sql = event.sql,
@@ -394,10 +394,10 @@ fn log_slow(event: &QueryEvent) {
         rows = event.rows,
         cache = event.status.as_str(),
         planning_ms = profile.map(|profile| millis(profile.planning)),
-        scan_ms = of(OperatorKind::Scan),
-        join_ms = of(OperatorKind::Join),
-        aggregate_ms = of(OperatorKind::Aggregate),
-        sort_ms = of(OperatorKind::Sort),
+        scan_ms = time_of(OperatorKind::Scan),
+        join_ms = time_of(OperatorKind::Join),
+        aggregate_ms = time_of(OperatorKind::Aggregate),
+        sort_ms = time_of(OperatorKind::Sort),
         spilled_bytes = profile.map(|profile| profile.spilled_bytes),
         operators = profile.map(tracing::field::display),
         "slow_query"

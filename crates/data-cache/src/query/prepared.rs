@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::{Answer, Origin, Query, QueryId, QueryResult, WaitGuard, lost};
 use crate::cache::{
-    Awaited, Duty, GenerationStamp, Hit, SharedTurn, StoreRequest, Stored, Turn, Waits,
+    Awaited, Duty, GenerationStamp, Hit, SharedTurn, StoreRequest, Stored, Turn, WaitingThread,
 };
 use crate::engine::{QueryEngine, State};
 use crate::etag::ContentDigest;
@@ -145,7 +145,12 @@ impl<E: QueryEngine> Prepared<E> {
     ) {
         let inner = self.query.target.cache.inner().clone();
         let is_wanted = || !leader.cancel().is_cancelled();
-        match inner.take_turn(&self.key, self.query.fresh(), is_wanted, Waits::Worker) {
+        match inner.take_turn(
+            &self.key,
+            self.query.fresh(),
+            is_wanted,
+            WaitingThread::Worker,
+        ) {
             Turn::Hit(hit) => leader.land(&Ok(self.answer_with(hit))),
             Turn::Compute(lock) => {
                 let is_in_file = match self.join_shared(stamp, &is_wanted) {
@@ -256,7 +261,13 @@ impl<E: QueryEngine> Prepared<E> {
         let digest = ContentDigest::default();
         let request = self.request(&[], digest, Duration::ZERO, stamp);
         let limits = self.query.fresh();
-        match inner.join_shared(shared_key, request, limits, is_wanted, Waits::Worker) {
+        match inner.join_shared(
+            shared_key,
+            request,
+            limits,
+            is_wanted,
+            WaitingThread::Worker,
+        ) {
             // the content that was looked up is no longer the content of the engine
             SharedTurn::Found(..) if self.shared_key() != Some(shared_key) => {
                 SharedTurn::Compute(Duty::default())
@@ -282,7 +293,7 @@ impl<E: QueryEngine> Prepared<E> {
             begun: None,
             stamp,
             digest,
-            automatic: !self.query.is_kept && !self.is_permitted,
+            is_automatic: !self.query.is_kept && !self.is_permitted,
         }
     }
 

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::lease::{Lease, is_of, note, owner};
-use super::question::Question;
+use super::lookup::LookupRequest;
 use super::random::random_hex;
 use super::stats::count;
 use super::store::{Operation, Seen, Tag};
-use super::tier::{Asked, SharedTier, Unanswered};
+use super::tier::{PendingCall, SharedTier, Unavailable};
 use crate::key::Key;
-use crate::pool::Lent;
+use crate::pool::Waiting;
 
 /// Maximum number of rejections of a lease that no machine holds; after one more, the store is assumed to grant none.
 const MAX_REFUSALS: u32 = 3;
@@ -43,14 +43,14 @@ pub(super) struct Applicant<'a> {
     owner: String,
     watched: Option<Watched>,
     /// Request that the store has neither granted nor rejected yet.
-    asked: Option<Asked<Option<Tag>>>,
+    pending: Option<PendingCall<Option<Tag>>>,
     pause: Duration,
     /// Number of rejections although no machine holds the lease.
     refusals: u32,
     /// Deadline for all responses of the store until this machine waits for another one; `None` after that.
-    answered_by: Option<Instant>,
+    response_deadline: Option<Instant>,
     /// Registration as a waiting thread.
-    place: Option<Lent>,
+    place: Option<Waiting>,
 }
 
 /// The lease of another machine, and the time since which it is unchanged.
@@ -60,7 +60,7 @@ struct Watched {
     since: Instant,
 }
 
-enum Looked {
+enum LeaseState {
     Absent,
     Mine(Tag),
     Others,
@@ -76,76 +76,76 @@ enum Taken {
 }
 
 impl<'a> Applicant<'a> {
-    pub(super) fn new(tier: &'a Arc<SharedTier>, key: &Key, answered_by: Instant) -> Self {
+    pub(super) fn new(tier: &'a Arc<SharedTier>, key: &Key, response_deadline: Instant) -> Self {
         Self {
             tier,
             name: format!("leases/{key}"),
             owner: random_hex(),
             watched: None,
-            asked: None,
+            pending: None,
             pause: SHORTEST_PAUSE,
             refusals: 0,
-            answered_by: Some(answered_by),
+            response_deadline: Some(response_deadline),
             place: None,
         }
     }
 
     /// Takes the lease, or waits until its holder releases it or dies, while the result is wanted and until `deadline`.
-    pub(super) fn apply(&mut self, deadline: Instant, question: &Question<'_>) -> Turn {
-        while (question.is_wanted)() && Instant::now() < deadline {
+    pub(super) fn apply(&mut self, deadline: Instant, lookup: &LookupRequest<'_>) -> Turn {
+        while (lookup.is_wanted)() && Instant::now() < deadline {
             let is_over =
                 |lease: &Watched| self.tier.now().duration_since(lease.since) >= self.tier.lease;
             if self.watched.as_ref().is_none_or(is_over) {
                 match self.take() {
                     Ok(Taken::Mine(tag)) => return Turn::Mine(self.hold(tag)),
                     Ok(Taken::Refused | Taken::Open) => {}
-                    Err(Unanswered) => return Turn::Alone,
+                    Err(Unavailable) => return Turn::Alone,
                 }
-            } else if !self.sleep(deadline, question) {
+            } else if !self.sleep(deadline, lookup) {
                 return Turn::Alone;
             }
-            match self.look() {
+            match self.read_lease() {
                 // the response to the first try was lost, or is late
-                Ok(Looked::Mine(tag)) => return Turn::Mine(self.hold(tag)),
-                Ok(Looked::Others) => {}
-                Ok(Looked::Passed) => return Turn::Released,
-                Ok(Looked::Absent) if self.asked.is_some() => {}
-                Ok(Looked::Absent) if self.watched.take().is_some() => return Turn::Released,
+                Ok(LeaseState::Mine(tag)) => return Turn::Mine(self.hold(tag)),
+                Ok(LeaseState::Others) => {}
+                Ok(LeaseState::Passed) => return Turn::Released,
+                Ok(LeaseState::Absent) if self.pending.is_some() => {}
+                Ok(LeaseState::Absent) if self.watched.take().is_some() => return Turn::Released,
                 // a conflict of writes, or its holder was fast
-                Ok(Looked::Absent) if self.refusals < MAX_REFUSALS => {
+                Ok(LeaseState::Absent) if self.refusals < MAX_REFUSALS => {
                     self.refusals += 1;
                     return Turn::Released;
                 }
-                Ok(Looked::Absent) => return Turn::Alone,
-                Err(Unanswered) => return Turn::Alone,
+                Ok(LeaseState::Absent) => return Turn::Alone,
+                Err(Unavailable) => return Turn::Alone,
             }
         }
         Turn::Alone
     }
 
     /// Takes a lease that no machine holds, or the watched lease of another machine.
-    fn take(&mut self) -> Result<Taken, Unanswered> {
-        let asked = match self.asked.take() {
-            Some(asked) => asked,
-            None => self.ask()?,
+    fn take(&mut self) -> Result<Taken, Unavailable> {
+        let pending = match self.pending.take() {
+            Some(pending) => pending,
+            None => self.request()?,
         };
-        Ok(match asked.answer_within(self.tier, PATIENCE)? {
+        Ok(match pending.response_within(self.tier, PATIENCE)? {
             Some(Some(tag)) => Taken::Mine(tag),
             Some(None) => Taken::Refused,
             None => {
-                self.asked = Some(asked);
+                self.pending = Some(pending);
                 Taken::Open
             }
         })
     }
 
     /// Requests the lease. If it is granted when it is no longer wanted, it is released.
-    fn ask(&self) -> Result<Asked<Option<Tag>>, Unanswered> {
+    fn request(&self) -> Result<PendingCall<Option<Tag>>, Unavailable> {
         let expected = self.watched.as_ref().map(|lease| lease.tag.clone());
         let (name, unwanted) = (self.name.clone(), self.name.clone());
         let note = note(&self.owner, 0);
-        self.tier.ask(
-            self.answered_by(),
+        self.tier.start_call(
+            self.response_deadline(),
             Operation::Lease,
             move |store| store.write_if(&name, note, expected.as_ref()),
             move |store, tag| {
@@ -156,23 +156,23 @@ impl<'a> Applicant<'a> {
         )
     }
 
-    fn look(&mut self) -> Result<Looked, Unanswered> {
+    fn read_lease(&mut self) -> Result<LeaseState, Unavailable> {
         let known = self.watched.as_ref().map(|lease| lease.tag.clone());
         let name = self.name.clone();
         let seen = self
             .tier
-            .call(self.answered_by(), Operation::Look, move |store| {
-                store.look(&name, known.as_ref())
+            .call(self.response_deadline(), Operation::Look, move |store| {
+                store.read_note(&name, known.as_ref())
             });
         let Ok(seen) = seen else {
-            return self.last_answer();
+            return self.last_response();
         };
         Ok(match seen {
-            Seen::Absent => Looked::Absent,
-            Seen::Same => Looked::Others,
-            Seen::Found(note, tag) if is_of(&note, &self.owner) => Looked::Mine(tag),
+            Seen::Absent => LeaseState::Absent,
+            Seen::Same => LeaseState::Others,
+            Seen::Found(note, tag) if is_of(&note, &self.owner) => LeaseState::Mine(tag),
             Seen::Found(note, tag) => {
-                if self.asked.take().is_some() {
+                if self.pending.take().is_some() {
                     // a pending write that still succeeds is released, so
                     // its owner must differ from that of the next request
                     self.owner = random_hex();
@@ -184,8 +184,8 @@ impl<'a> Applicant<'a> {
                     since,
                 });
                 match before.is_none_or(|before| owner(&before.note) == owner(&note)) {
-                    true => Looked::Others,
-                    false => Looked::Passed,
+                    true => LeaseState::Others,
+                    false => LeaseState::Passed,
                 }
             }
         })
@@ -193,28 +193,28 @@ impl<'a> Applicant<'a> {
 
     /// Takes the response to the lease request that arrived while a read
     /// got no response. If there is none, the request failed as well.
-    fn last_answer(&mut self) -> Result<Looked, Unanswered> {
-        let asked = self.asked.take().ok_or(Unanswered)?;
-        match asked.answer_within(self.tier, Duration::ZERO)? {
-            Some(Some(tag)) => Ok(Looked::Mine(tag)),
-            Some(None) | None => Err(Unanswered),
+    fn last_response(&mut self) -> Result<LeaseState, Unavailable> {
+        let pending = self.pending.take().ok_or(Unavailable)?;
+        match pending.response_within(self.tier, Duration::ZERO)? {
+            Some(Some(tag)) => Ok(LeaseState::Mine(tag)),
+            Some(None) | None => Err(Unavailable),
         }
     }
 
     /// Deadline for the next response of the store.
-    pub(super) fn answered_by(&self) -> Instant {
-        self.answered_by
+    pub(super) fn response_deadline(&self) -> Instant {
+        self.response_deadline
             .unwrap_or_else(|| Instant::now() + self.tier.patience)
     }
 
     /// Sleeps, longer each time and with jitter. Returns `false` if too many threads wait.
-    fn sleep(&mut self, deadline: Instant, question: &Question<'_>) -> bool {
+    fn sleep(&mut self, deadline: Instant, lookup: &LookupRequest<'_>) -> bool {
         if self.place.is_none() {
-            self.place = (question.wait)();
+            self.place = (lookup.wait)();
             if self.place.is_none() {
                 return false;
             }
-            self.answered_by = None;
+            self.response_deadline = None;
             count(&self.tier.counters.waited);
         }
         let jitter = self.owner.bytes().map(u32::from).sum::<u32>() % 50;
@@ -226,6 +226,6 @@ impl<'a> Applicant<'a> {
 
     fn hold(&mut self, tag: Tag) -> Lease {
         let (name, owner) = (self.name.clone(), self.owner.clone());
-        Lease::hold(self.tier, name, owner, tag, self.asked.take())
+        Lease::hold(self.tier, name, owner, tag, self.pending.take())
     }
 }

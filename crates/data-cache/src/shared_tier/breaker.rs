@@ -16,7 +16,7 @@ pub(super) struct Breaker(Mutex<Option<Instant>>);
 /// Permission to call the store.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Permit {
-    Ask,
+    Call,
     /// Do not call it, but probe it in the background.
     Probe,
     Refused,
@@ -26,7 +26,7 @@ impl Breaker {
     pub(super) fn permit(&self, now: Instant) -> Permit {
         let mut due = self.0.lock();
         match *due {
-            None => Permit::Ask,
+            None => Permit::Call,
             Some(moment) if now >= moment => {
                 *due = Some(now + PROBE_LIMIT);
                 Permit::Probe
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn one_failure_opens_it_and_one_probe_at_a_time_may_close_it() {
         let (breaker, start) = (Breaker::default(), Instant::now());
-        assert_eq!(breaker.permit(start), Permit::Ask);
+        assert_eq!(breaker.permit(start), Permit::Call);
         assert!(breaker.failed(start, PAUSE));
         assert!(!breaker.failed(start, PAUSE));
         assert_eq!(breaker.permit(start), Permit::Refused);
@@ -74,6 +74,6 @@ mod tests {
         assert_eq!(breaker.permit(start + 2 * PAUSE), Permit::Probe);
         breaker.probed(true, start + 2 * PAUSE, PAUSE);
         assert!(!breaker.is_open());
-        assert_eq!(breaker.permit(start + 2 * PAUSE), Permit::Ask);
+        assert_eq!(breaker.permit(start + 2 * PAUSE), Permit::Call);
     }
 }

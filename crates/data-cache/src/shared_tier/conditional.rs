@@ -7,7 +7,7 @@ use super::store::{Failure, Store, Tag};
 const NOTE: &str = "conditional";
 
 /// Returns `true` if the store refuses to create an existing note, and to replace one that is not the expected one.
-pub(super) fn are_heeded(store: &dyn Store) -> Result<bool, Failure> {
+pub(super) fn supports_conditional_writes(store: &dyn Store) -> Result<bool, Failure> {
     let write = |expected| store.write_if(NOTE, random_hex().into(), expected);
     // it exists from now on, written by this or an earlier start
     let is_there = write(None)?.is_none();

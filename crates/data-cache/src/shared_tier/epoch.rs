@@ -16,15 +16,15 @@ use parking_lot::{Condvar, Mutex};
 
 use super::random::random_hex;
 use super::store::{Failure, Operation, Seen, Store, Tag};
-use super::tier::{SharedTier, Unanswered};
+use super::tier::{SharedTier, Unavailable};
 use crate::error::Error;
 
 /// Maximum age of the last read of the epoch.
-const MAX_BLIND: Duration = Duration::from_secs(30);
+const MAX_EPOCH_AGE: Duration = Duration::from_secs(30);
 /// Number of past lineages that are remembered.
 const MAX_PAST: usize = 16;
 /// Number of tries of an invalidation while other machines invalidate too.
-const BUMPS: usize = 3;
+const MAX_TRIES: usize = 3;
 const NOTE: &str = "epoch";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub(crate) enum Standing {
 pub(super) struct Epochs {
     state: Mutex<State>,
     /// Notified when a read has ended.
-    looked: Condvar,
+    read_ended: Condvar,
     /// Notified when a read is due.
     due: Condvar,
 }
@@ -95,19 +95,19 @@ struct State {
     /// Start of the last read that succeeded.
     seen_at: Option<Instant>,
     /// Number of invalidations that this machine has to write later, and how many of them are done.
-    owed: u64,
-    paid: u64,
+    required: u64,
+    confirmed: u64,
     /// Abandoned lineages. One that reappears comes from an older copy of the bucket.
     past: VecDeque<String>,
-    has_looked: bool,
+    has_read: bool,
     /// `true` if the store ignores conditions.
-    is_refused: bool,
+    is_unconditional: bool,
     is_reported: bool,
 }
 
 impl State {
-    fn is_owed(&self) -> bool {
-        self.owed > self.paid
+    fn requires_invalidation(&self) -> bool {
+        self.required > self.confirmed
     }
 
     /// Takes the result of a read that began at `at`, unless a later read found another lineage.
@@ -125,7 +125,7 @@ impl State {
         if self.past.contains(&found.lineage) {
             return;
         }
-        let left = match &self.known {
+        let abandoned = match &self.known {
             Some((known, _)) if known.lineage == found.lineage => {
                 if found.count < known.count {
                     return;
@@ -135,22 +135,22 @@ impl State {
             Some((known, _)) => Some(known.lineage.clone()),
             None => None,
         };
-        if let Some(left) = left {
-            self.leave(left);
+        if let Some(lineage) = abandoned {
+            self.abandon(lineage);
         }
         self.known = Some((found, tag));
         self.seen_at = self.seen_at.max(Some(at));
     }
 
-    /// Records if the store evaluates conditions. After a time in which it ignored them, an invalidation is owed.
-    fn judge(&mut self, is_heeded: bool) {
-        if self.is_refused && is_heeded {
-            self.owed += 1;
+    /// Records if the store evaluates conditions. After a time in which it ignored them, an invalidation is required.
+    fn record_conditions(&mut self, is_conditional: bool) {
+        if self.is_unconditional && is_conditional {
+            self.required += 1;
         }
-        self.is_refused = !is_heeded;
+        self.is_unconditional = !is_conditional;
     }
 
-    fn leave(&mut self, lineage: String) {
+    fn abandon(&mut self, lineage: String) {
         self.past.push_front(lineage);
         self.past.truncate(MAX_PAST);
     }
@@ -161,17 +161,19 @@ impl Epochs {
     pub(super) fn standing(&self, now: Instant, patience: Duration) -> Standing {
         let mut state = self.state.lock();
         let deadline = Instant::now() + patience;
-        while !state.has_looked {
-            if self.looked.wait_until(&mut state, deadline).timed_out() {
+        while !state.has_read {
+            if self.read_ended.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
         }
         let is_seen = state
             .seen_at
-            .is_some_and(|at| now.saturating_duration_since(at) < MAX_BLIND);
+            .is_some_and(|at| now.saturating_duration_since(at) < MAX_EPOCH_AGE);
         match &state.known {
-            _ if state.is_refused => Standing::Local,
-            Some((epoch, _)) if is_seen && !state.is_owed() => Standing::Epoch(epoch.text()),
+            _ if state.is_unconditional => Standing::Local,
+            Some((epoch, _)) if is_seen && !state.requires_invalidation() => {
+                Standing::Epoch(epoch.text())
+            }
             _ => Standing::Unknown,
         }
     }
@@ -183,8 +185,8 @@ impl Epochs {
     }
 
     /// Stops the use of shared results until an invalidation is written.
-    pub(super) fn owe(&self) {
-        self.state.lock().owed += 1;
+    pub(super) fn require_invalidation(&self) {
+        self.state.lock().required += 1;
         self.due.notify_all();
     }
 
@@ -192,19 +194,19 @@ impl Epochs {
         self.state.lock().see(found, tag, at);
     }
 
-    fn owed(&self) -> u64 {
-        self.state.lock().owed
+    fn required(&self) -> u64 {
+        self.state.lock().required
     }
 
-    /// Takes an epoch that is later than the owed invalidations.
-    fn pay(&self, written: Epoch, tag: Tag, at: Instant, owed: u64) {
+    /// Takes an epoch that is later than the required invalidations.
+    fn confirm(&self, written: Epoch, tag: Tag, at: Instant, required: u64) {
         let mut state = self.state.lock();
         state.take(written, tag, at);
-        state.paid = state.paid.max(owed);
+        state.confirmed = state.confirmed.max(required);
     }
 
     /// Returns `true` if results that were invalidated since may be valid under this epoch.
-    fn went_back(&self, found: &Epoch) -> bool {
+    fn is_rolled_back(&self, found: &Epoch) -> bool {
         let state = self.state.lock();
         let is_before = state
             .known
@@ -226,42 +228,42 @@ pub(super) fn follow(tier: &Arc<SharedTier>, interval: Duration) {
     let followed = epochs.clone();
     let spawned = named.spawn(move || {
         while let Some(tier) = Weak::upgrade(&tier) {
-            tier.look_at_epoch();
+            tier.read_epoch();
             drop(tier);
             epochs.pause(interval);
         }
     });
     if let Err(error) = spawned {
         tracing::error!(target: "data_cache", %error, effect = "results without a content id are not kept", "shared_epoch_not_followed");
-        followed.state.lock().has_looked = true;
+        followed.state.lock().has_read = true;
     }
 }
 
 impl SharedTier {
     /// Reads the epoch once. The thread has nothing else to do, so the store is called even if it failed a moment ago.
-    fn look_at_epoch(self: &Arc<Self>) {
+    fn read_epoch(self: &Arc<Self>) {
         let is_conditional = self.is_conditional(Instant::now() + self.patience);
-        if let Some(is_heeded) = is_conditional {
-            self.epochs.state.lock().judge(is_heeded);
+        if let Some(is_conditional) = is_conditional {
+            self.epochs.state.lock().record_conditions(is_conditional);
         }
         // a machine that may not write uses what others write
-        let may_look = is_conditional.unwrap_or_else(|| self.writes.are_denied());
-        if may_look && let Err(failure) = self.try_look() {
+        let may_read = is_conditional.unwrap_or_else(|| self.writes.are_denied());
+        if may_read && let Err(failure) = self.try_read_epoch() {
             self.failed(&failure, Operation::Look);
         }
-        self.epochs.state.lock().has_looked = true;
-        self.epochs.looked.notify_all();
+        self.epochs.state.lock().has_read = true;
+        self.epochs.read_ended.notify_all();
     }
 
-    fn try_look(&self) -> Result<(), Failure> {
-        let (known, is_owed) = {
+    fn try_read_epoch(&self) -> Result<(), Failure> {
+        let (known, requires_invalidation) = {
             let state = self.epochs.state.lock();
-            (state.known.clone(), state.is_owed())
+            (state.known.clone(), state.requires_invalidation())
         };
         let at = self.now();
         let seen = self
             .store
-            .look(NOTE, known.as_ref().map(|known| &known.1))?;
+            .read_note(NOTE, known.as_ref().map(|known| &known.1))?;
         match seen {
             Seen::Same => {
                 let mut state = self.epochs.state.lock();
@@ -271,12 +273,12 @@ impl SharedTier {
             Seen::Found(note, tag) => match self.open_epoch(&note) {
                 None => self.refuse_epoch(),
                 // an older copy of the bucket was restored
-                Some(found) if self.epochs.went_back(&found) => self.begin(Some(&tag), at)?,
+                Some(found) if self.epochs.is_rolled_back(&found) => self.begin(Some(&tag), at)?,
                 Some(found) => self.epochs.see(found, tag, at),
             },
         }
-        if is_owed && !self.writes.are_denied() {
-            self.write_bump(&*self.store)?;
+        if requires_invalidation && !self.writes.are_denied() {
+            self.increment(&*self.store)?;
         }
         Ok(())
     }
@@ -295,11 +297,11 @@ impl SharedTier {
                 tracing::info!(target: "data_cache", effect = "results without a content id that were shared are out of reach", "shared_epoch_began");
                 self.epochs.see(first, tag, at);
             }
-            None => match self.store.look(NOTE, None)? {
+            None => match self.store.read_note(NOTE, None)? {
                 Seen::Found(note, tag) => match self.open_epoch(&note) {
                     None => self.refuse_epoch(),
                     // an older copy again: the next read finds it
-                    Some(found) if self.epochs.went_back(&found) => {}
+                    Some(found) if self.epochs.is_rolled_back(&found) => {}
                     Some(found) => self.epochs.see(found, tag, at),
                 },
                 Seen::Absent | Seen::Same => {}
@@ -314,13 +316,13 @@ impl SharedTier {
             return Ok(());
         }
         let tier = self.clone();
-        let bumped = self.call(
+        let incremented = self.call(
             Instant::now() + self.patience,
             Operation::Epoch,
-            move |store| tier.write_bump(store),
+            move |store| tier.increment(store),
         );
-        bumped.map_err(|Unanswered| {
-            self.epochs.owe();
+        incremented.map_err(|Unavailable| {
+            self.epochs.require_invalidation();
             Error::io(
                 "the bucket did not take the invalidation: other machines may serve what it means until it does; \
                  it is tried again every 2 s, and this machine uses no computed results meanwhile",
@@ -328,24 +330,24 @@ impl SharedTier {
         })
     }
 
-    fn write_bump(&self, store: &dyn Store) -> Result<(), Failure> {
-        let owed = self.epochs.owed();
+    fn increment(&self, store: &dyn Store) -> Result<(), Failure> {
+        let required = self.epochs.required();
         let mut first: Option<Epoch> = None;
-        for _ in 0..BUMPS {
+        for _ in 0..MAX_TRIES {
             let at = self.now();
-            let (next, expected) = match store.look(NOTE, None)? {
+            let (next, expected) = match store.read_note(NOTE, None)? {
                 Seen::Found(note, tag) => {
                     let Some(found) = self.open_epoch(&note) else {
                         self.refuse_epoch();
                         return Err(Failure::new("the epoch is not ours"));
                     };
                     // an older copy of the bucket: the counts that follow existed before
-                    if self.epochs.went_back(&found) {
+                    if self.epochs.is_rolled_back(&found) {
                         first.get_or_insert(found);
                         (Epoch::first(), Some(tag))
                     } else if first.as_ref().is_some_and(|first| *first != found) {
                         // another machine invalidated since the first read
-                        self.epochs.pay(found, tag, at, owed);
+                        self.epochs.confirm(found, tag, at, required);
                         return Ok(());
                     } else {
                         (first.insert(found).next(), Some(tag))
@@ -355,7 +357,7 @@ impl SharedTier {
             };
             let written = store.write_if(NOTE, self.seal_epoch(&next), expected.as_ref())?;
             if let Some(tag) = written {
-                self.epochs.pay(next, tag, at, owed);
+                self.epochs.confirm(next, tag, at, required);
                 return Ok(());
             }
         }
@@ -373,7 +375,7 @@ impl SharedTier {
     fn refuse_epoch(&self) {
         let mut state = self.epochs.state.lock();
         if let Some((known, _)) = state.known.take() {
-            state.leave(known.lineage);
+            state.abandon(known.lineage);
         }
         if !std::mem::replace(&mut state.is_reported, true) {
             tracing::error!(
@@ -390,31 +392,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_whose_conditions_are_heeded_again_owes_what_was_invalidated_meanwhile() {
+    fn conditional_writes_that_work_again_require_an_invalidation() {
         let (mut state, now) = (State::default(), Instant::now());
         state.see(Epoch::first(), Tag("a".to_owned()), now);
-        state.has_looked = true;
+        state.has_read = true;
         let epochs = Epochs {
             state: Mutex::new(state),
             ..Epochs::default()
         };
-        epochs.state.lock().judge(true);
+        epochs.state.lock().record_conditions(true);
         assert!(matches!(
             epochs.standing(now, Duration::ZERO),
             Standing::Epoch(_)
         ));
-        epochs.state.lock().judge(false);
+        epochs.state.lock().record_conditions(false);
         assert!(matches!(
             epochs.standing(now, Duration::ZERO),
             Standing::Local
         ));
-        epochs.state.lock().judge(true);
+        epochs.state.lock().record_conditions(true);
         assert!(matches!(
             epochs.standing(now, Duration::ZERO),
             Standing::Unknown
         ));
-        epochs.pay(Epoch::first(), Tag("b".to_owned()), now, epochs.owed());
-        epochs.state.lock().judge(true);
+        epochs.confirm(Epoch::first(), Tag("b".to_owned()), now, epochs.required());
+        epochs.state.lock().record_conditions(true);
         assert!(matches!(
             epochs.standing(now, Duration::ZERO),
             Standing::Epoch(_)

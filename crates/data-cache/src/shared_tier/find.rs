@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use super::applicant::{Applicant, Turn};
 use super::lease::Lease;
-use super::question::{Offer, Question};
+use super::lookup::{LookupRequest, Offer};
 use super::stats::count;
 use super::store::Operation;
-use super::tier::{SharedTier, Unanswered};
+use super::tier::{SharedTier, Unavailable};
 use crate::disk::decode;
 use crate::key::Key;
 
@@ -26,7 +26,7 @@ pub(crate) enum Joined {
 
 /// Read within a lookup, which may read twice and is counted once.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum Attempt {
     First,
     /// Another machine may have written it since.
     Again,
@@ -35,20 +35,20 @@ enum Look {
 impl SharedTier {
     /// Looks up a result. If another machine computes it, waits for that
     /// machine, at most 30 s. Waits at most 2 s for the store itself. Blocks.
-    pub(crate) fn join(self: &Arc<Self>, question: &Question<'_>) -> Joined {
-        let cost = self.costs.of(question.kind);
+    pub(crate) fn join(self: &Arc<Self>, lookup: &LookupRequest<'_>) -> Joined {
+        let cost = self.costs.of(lookup.kind);
         if cost.is_some_and(|cost| cost < self.min_compute) {
             count(&self.counters.quick);
             return Joined::Compute(None);
         }
-        if !self.may_ask() {
+        if !self.may_call() {
             count(&self.counters.skipped);
             return Joined::Compute(None);
         }
-        let joined = self.find_or_lease(question);
+        let joined = self.find_or_lease(lookup);
         match &joined {
             Joined::Found(offer) => {
-                self.costs.learn(question.kind, offer.compute);
+                self.costs.learn(lookup.kind, offer.compute);
                 count(&self.counters.hits)
             }
             Joined::Compute(_) => count(&self.counters.misses),
@@ -57,15 +57,15 @@ impl SharedTier {
     }
 
     /// Looks up a result that is not computed on a miss.
-    pub(crate) fn look_up(self: &Arc<Self>, question: &Question<'_>) -> Option<Offer> {
-        if !self.may_ask() {
+    pub(crate) fn look_up(self: &Arc<Self>, lookup: &LookupRequest<'_>) -> Option<Offer> {
+        if !self.may_call() {
             count(&self.counters.skipped);
             return None;
         }
         let by = Instant::now() + self.patience;
         let found = self
-            .find(question, by, Look::First)
-            .unwrap_or_else(|Unanswered| None);
+            .find(lookup, by, Attempt::First)
+            .unwrap_or_else(|Unavailable| None);
         match found {
             Some(_) => count(&self.counters.hits),
             None => count(&self.counters.misses),
@@ -73,23 +73,23 @@ impl SharedTier {
         found
     }
 
-    fn find_or_lease(self: &Arc<Self>, question: &Question<'_>) -> Joined {
+    fn find_or_lease(self: &Arc<Self>, lookup: &LookupRequest<'_>) -> Joined {
         let start = Instant::now();
-        let (deadline, answered_by) = (start + MAX_WAIT, start + self.patience);
-        match self.find(question, answered_by, Look::First) {
+        let (deadline, response_deadline) = (start + MAX_WAIT, start + self.patience);
+        match self.find(lookup, response_deadline, Attempt::First) {
             Ok(Some(offer)) => return Joined::Found(offer),
-            Ok(None) if self.may_lease(answered_by) => {}
+            Ok(None) if self.may_lease(response_deadline) => {}
             _ => return Joined::Compute(None),
         }
-        let mut applicant = Applicant::new(self, question.key, answered_by);
+        let mut applicant = Applicant::new(self, lookup.key, response_deadline);
         loop {
-            let (lease, by) = match applicant.apply(deadline, question) {
+            let (lease, by) = match applicant.apply(deadline, lookup) {
                 // the result may have been written since the lookup
-                Turn::Mine(lease) => (Some(lease), applicant.answered_by()),
-                Turn::Released => (None, applicant.answered_by()),
+                Turn::Mine(lease) => (Some(lease), applicant.response_deadline()),
+                Turn::Released => (None, applicant.response_deadline()),
                 Turn::Alone => return Joined::Compute(None),
             };
-            match self.find(question, by, Look::Again) {
+            match self.find(lookup, by, Attempt::Again) {
                 Ok(Some(offer)) => return Joined::Found(offer),
                 Ok(None) if lease.is_none() => {}
                 _ => return Joined::Compute(lease),
@@ -99,25 +99,25 @@ impl SharedTier {
 
     fn find(
         self: &Arc<Self>,
-        question: &Question<'_>,
+        lookup: &LookupRequest<'_>,
         by: Instant,
-        look: Look,
-    ) -> Result<Option<Offer>, Unanswered> {
-        let key = *question.key;
+        attempt: Attempt,
+    ) -> Result<Option<Offer>, Unavailable> {
+        let key = *lookup.key;
         let found = self.call(by, Operation::Get, move |store| store.get(&key));
-        let found = found.inspect_err(|Unanswered| {
+        let found = found.inspect_err(|Unavailable| {
             count(&self.counters.failed);
         })?;
-        Ok(found.and_then(|object| self.read(question, &object, look)))
+        Ok(found.and_then(|object| self.read(lookup, &object, attempt)))
     }
 
-    fn read(&self, question: &Question<'_>, object: &Bytes, look: Look) -> Option<Offer> {
-        let key = question.key;
+    fn read(&self, lookup: &LookupRequest<'_>, object: &Bytes, attempt: Attempt) -> Option<Offer> {
+        let key = lookup.key;
         let Some((head, payload)) = self.seal.open(key, object) else {
-            return self.refuse(key, "its seal is not ours", look);
+            return self.refuse(key, "its seal is not ours", attempt);
         };
-        if !(question.is_fresh)(head.created_at, head.ttl_seconds) {
-            if look == Look::First {
+        if !(lookup.is_fresh)(head.created_at, head.ttl_seconds) {
+            if attempt == Attempt::First {
                 count(&self.counters.expired);
             }
             return None;
@@ -129,12 +129,12 @@ impl SharedTier {
                 ttl_seconds: head.ttl_seconds,
                 compute: Duration::from_millis(head.compute_ms),
             }),
-            Err(error) => self.refuse(key, &error, look),
+            Err(error) => self.refuse(key, &error, attempt),
         }
     }
 
-    fn refuse(&self, key: &Key, reason: &str, look: Look) -> Option<Offer> {
-        if look == Look::First {
+    fn refuse(&self, key: &Key, reason: &str, attempt: Attempt) -> Option<Offer> {
+        if attempt == Attempt::First {
             count(&self.counters.refused);
             tracing::warn!(target: "data_cache", %key, reason, "shared_object_refused");
         }

@@ -13,10 +13,10 @@ use parking_lot::{Condvar, Mutex};
 
 use super::stats::count;
 use super::store::{Operation, Seen, Tag};
-use super::tier::{Asked, SharedTier, Unanswered};
+use super::tier::{PendingCall, SharedTier, Unavailable};
 
 /// Number of renewals within the duration of a lease.
-const BEATS: u32 = 3;
+const RENEWALS: u32 = 3;
 /// Maximum time that a lease is held; a query runs for at most ten minutes.
 const MAX_HELD: Duration = Duration::from_secs(600);
 
@@ -29,7 +29,7 @@ struct Held {
     is_dropped: Mutex<bool>,
     dropped: Condvar,
     /// Response that is pending although the lease was granted; kept so that the lease is not released as unwanted.
-    _asked: Option<Mutex<Asked<Option<Tag>>>>,
+    _pending: Option<Mutex<PendingCall<Option<Tag>>>>,
 }
 
 impl Lease {
@@ -39,19 +39,19 @@ impl Lease {
         name: String,
         owner: String,
         tag: Tag,
-        asked: Option<Asked<Option<Tag>>>,
+        pending: Option<PendingCall<Option<Tag>>>,
     ) -> Self {
         let held = Arc::new(Held {
             name,
             owner,
             is_dropped: Mutex::new(false),
             dropped: Condvar::new(),
-            _asked: asked.map(Mutex::new),
+            _pending: pending.map(Mutex::new),
         });
         count(&tier.counters.leases);
         let (kept, tier) = (held.clone(), tier.clone());
         let leases = tier.leases.clone();
-        leases.run(move || keep(&tier, &kept, tag));
+        leases.run(move || renew_until_dropped(&tier, &kept, tag));
         Self(held)
     }
 }
@@ -82,8 +82,8 @@ impl Held {
 }
 
 /// Renews a lease until it is dropped, then removes it. A lost lease is left alone.
-fn keep(tier: &Arc<SharedTier>, held: &Held, mut tag: Tag) {
-    let pause = tier.lease / BEATS;
+fn renew_until_dropped(tier: &Arc<SharedTier>, held: &Held, mut tag: Tag) {
+    let pause = tier.lease / RENEWALS;
     let beats = MAX_HELD.as_millis() / pause.as_millis().max(1);
     for beat in 1..=beats {
         if held.is_dropped_within(pause) {
@@ -98,7 +98,7 @@ fn keep(tier: &Arc<SharedTier>, held: &Held, mut tag: Tag) {
                     return Ok(Some(tag));
                 }
                 // either the response to the first try was lost, or the lease was
-                Ok(match store.look(&name, None)? {
+                Ok(match store.read_note(&name, None)? {
                     Seen::Found(note, tag) if is_of(&note, &owner) => Some(tag),
                     _ => None,
                 })
@@ -113,7 +113,7 @@ fn keep(tier: &Arc<SharedTier>, held: &Held, mut tag: Tag) {
                 return;
             }
             // the lease may still be held by this machine: the next beat tries again
-            Err(Unanswered) => {}
+            Err(Unavailable) => {}
         }
     }
 }

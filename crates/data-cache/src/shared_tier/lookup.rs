@@ -5,10 +5,10 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 
 use crate::key::Key;
-use crate::pool::Lent;
+use crate::pool::Waiting;
 
 /// A lookup of a result that another machine may have.
-pub(crate) struct Question<'a> {
+pub(crate) struct LookupRequest<'a> {
     pub(crate) key: &'a Key,
     /// The statement without its literals, or the function.
     pub(crate) kind: &'a str,
@@ -17,7 +17,7 @@ pub(crate) struct Question<'a> {
     /// Returns `true` while a caller waits for the result.
     pub(crate) is_wanted: &'a dyn Fn() -> bool,
     /// Registers a thread that waits for other machines; `None` if too many wait.
-    pub(crate) wait: &'a dyn Fn() -> Option<Lent>,
+    pub(crate) wait: &'a dyn Fn() -> Option<Waiting>,
 }
 
 /// A result that another machine computed, or that other machines may use.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::frame::Head;
 use super::lease::Lease;
+use super::lookup::Offer;
 use super::places::{Place, Replacement};
-use super::question::Offer;
 use super::stats::count;
 use super::store::{MAX_OBJECT_BYTES, Operation};
 use super::tier::SharedTier;
@@ -61,8 +61,8 @@ impl SharedTier {
             Some(place) => Replacement::By(offer, place),
             None => {
                 count(&self.counters.dropped);
-                if !self.takes_writes() {
-                    return self.disown();
+                if !self.accepts_writes() {
+                    return self.require_invalidation();
                 }
                 Replacement::Nothing
             }
@@ -76,7 +76,7 @@ impl SharedTier {
         }
         if replacing.len() >= MAX_REPLACED {
             drop(replacing);
-            return self.disown();
+            return self.require_invalidation();
         }
         replacing.insert(key, None);
         drop(replacing);
@@ -86,7 +86,7 @@ impl SharedTier {
     }
 
     fn place_for(self: &Arc<Self>, bytes: u64) -> Option<Place> {
-        match self.takes_writes() {
+        match self.accepts_writes() {
             true => self.places.take(bytes),
             false => None,
         }
@@ -105,7 +105,7 @@ impl SharedTier {
                 Replacement::Nothing => self.forget(&key),
             };
             if !is_done {
-                self.disown();
+                self.require_invalidation();
             }
             let mut replacing = self.replacing.lock();
             next = replacing.get_mut(&key).and_then(Option::take);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::question::Offer;
+use super::lookup::Offer;
 
 /// Maximum number of writes that wait or run; further ones are dropped.
 const MAX_WRITES: usize = 16;

@@ -38,7 +38,7 @@ pub(super) struct S3 {
 
 impl S3 {
     pub(super) fn new(config: &SharedConfig) -> Result<Self, Error> {
-        let mut builder = of_variables(config.credentials.as_ref().map(|(id, _)| id.as_str()))
+        let mut builder = builder_from_env(config.credentials.as_ref().map(|(id, _)| id.as_str()))
             .with_bucket_name(&config.bucket)
             .with_http_connector(Connector(config.patience))
             .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
@@ -83,7 +83,7 @@ impl S3 {
                 .with_access_key_id(id)
                 .with_secret_access_key(secret);
         }
-        for (key, name) in &IN_HEADS {
+        for (key, name) in &HEADER_SETTINGS {
             let value = builder.get_config_value(key).unwrap_or_default();
             if value.contains(char::is_control) {
                 let why = "has a line break or another control character";
@@ -162,7 +162,7 @@ impl Store for S3 {
         })
     }
 
-    fn look(&self, name: &str, known: Option<&Tag>) -> Result<Seen, Failure> {
+    fn read_note(&self, name: &str, known: Option<&Tag>) -> Result<Seen, Failure> {
         let path = self.note(name);
         let options = GetOptions {
             if_none_match: known.map(|tag| tag.0.clone()),
@@ -223,7 +223,7 @@ impl Store for S3 {
 }
 
 /// Settings that are sent in request headers; the client panics if they are not valid there.
-const IN_HEADS: [(AmazonS3ConfigKey, &str); 3] = [
+const HEADER_SETTINGS: [(AmazonS3ConfigKey, &str); 3] = [
     (AmazonS3ConfigKey::AccessKeyId, "access key id"),
     (AmazonS3ConfigKey::Token, "session token"),
     (AmazonS3ConfigKey::Region, "region"),
@@ -231,7 +231,7 @@ const IN_HEADS: [(AmazonS3ConfigKey, &str); 3] = [
 
 /// Reads the settings from AWS variables. An empty one counts as unset,
 /// and a session token applies only to the credentials beside it.
-fn of_variables(own_id: Option<&str>) -> AmazonS3Builder {
+fn builder_from_env(own_id: Option<&str>) -> AmazonS3Builder {
     let id = std::env::var("AWS_ACCESS_KEY_ID").unwrap_or_default();
     let has_others = own_id.is_some_and(|own| own != id.trim_end());
     let settings = std::env::vars_os().filter_map(|(name, value)| {
@@ -293,7 +293,7 @@ fn wait_for_write<T>(work: impl Future<Output = Result<T, StoreError>>) -> Resul
 
 fn failure(error: &StoreError) -> Failure {
     Failure {
-        text: told(&error.to_string()),
+        text: error_text(&error.to_string()),
         is_denied: matches!(
             error,
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }
@@ -304,9 +304,9 @@ fn failure(error: &StoreError) -> Failure {
 
 /// Returns the text of an error, starting with the status of the response. Of an XML document it contains only code and
 /// message: the rest repeats the request, including the token of its session.
-fn told(error: &str) -> String {
+fn error_text(error: &str) -> String {
     let (request, answer) = error.split_once(STATUS).unwrap_or(("", error));
-    let mut told = match answer.split_once(": ") {
+    let mut text = match answer.split_once(": ") {
         Some((status, body)) if body.trim_start().starts_with('<') => {
             let part = |name: &str| {
                 let (_, text) = body.split_once(&format!("<{name}>"))?;
@@ -318,14 +318,14 @@ fn told(error: &str) -> String {
         _ => answer.trim_end_matches([':', ' ']).to_owned(),
     };
     if !request.is_empty() {
-        told = format!("{told}; {}", request.trim_end_matches([' ', '-']));
+        text = format!("{text}; {}", request.trim_end_matches([' ', '-']));
     }
-    let words = told.split(' ').map(|word| match word.contains("://") {
+    let words = text.split(' ').map(|word| match word.contains("://") {
         true => without_secrets(word).into(),
         false => Cow::Borrowed(word),
     });
-    let told = words.collect::<Vec<_>>().join(" ");
-    told.chars().take(MAX_ERROR_CHARS).collect()
+    let text = words.collect::<Vec<_>>().join(" ");
+    text.chars().take(MAX_ERROR_CHARS).collect()
 }
 
 fn outcome<T>(

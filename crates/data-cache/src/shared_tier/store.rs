@@ -22,7 +22,7 @@ pub(super) trait Store: Send + Sync + 'static {
     fn probe(&self) -> Result<(), Failure>;
 
     /// Reads the note of this name, unless it is still the known one.
-    fn look(&self, name: &str, known: Option<&Tag>) -> Result<Seen, Failure>;
+    fn read_note(&self, name: &str, known: Option<&Tag>) -> Result<Seen, Failure>;
 
     /// Writes a note if there is none, or if the existing one is
     /// the expected one; `None` if that condition does not hold.

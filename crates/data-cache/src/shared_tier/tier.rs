@@ -51,22 +51,22 @@ pub(crate) struct SharedTier {
 }
 
 /// The store was not called, or did not respond in time: it is not called for a while.
-pub(super) struct Unanswered;
+pub(super) struct Unavailable;
 
 /// A call to the store, with a deadline for the response.
-pub(super) struct Asked<T> {
+pub(super) struct PendingCall<T> {
     answer: mpsc::Receiver<Result<T, Failure>>,
     by: Instant,
     operation: Operation,
 }
 
-impl<T> Asked<T> {
+impl<T> PendingCall<T> {
     /// Waits up to `limit` for the response; `None` if it may still come.
-    pub(super) fn answer_within(
+    pub(super) fn response_within(
         &self,
         tier: &SharedTier,
         limit: Duration,
-    ) -> Result<Option<T>, Unanswered> {
+    ) -> Result<Option<T>, Unavailable> {
         let left = self.by.saturating_duration_since(Instant::now());
         let failure = match self.answer.recv_timeout(left.min(limit)) {
             Ok(Ok(answer)) => return Ok(Some(answer)),
@@ -75,7 +75,7 @@ impl<T> Asked<T> {
             Err(_) => Failure::late(),
         };
         tier.failed(&failure, self.operation);
-        Err(Unanswered)
+        Err(Unavailable)
     }
 }
 
@@ -117,9 +117,9 @@ impl SharedTier {
     /// Makes shared results without a content id unreachable, on this machine from here on.
     ///
     /// A machine that may not write continues to use results of other machines; its own results stay local.
-    pub(crate) fn disown(&self) {
+    pub(crate) fn require_invalidation(&self) {
         if !self.writes.are_denied() {
-            self.epochs.owe();
+            self.epochs.require_invalidation();
         }
     }
 
@@ -152,7 +152,7 @@ impl SharedTier {
     }
 
     /// Counts a query whose result stays on this machine; the first one is logged.
-    pub(crate) fn without_content(&self) {
+    pub(crate) fn count_without_content(&self) {
         if count(&self.counters.without_content) == 0 {
             tracing::warn!(
                 target: "data_cache",
@@ -163,9 +163,9 @@ impl SharedTier {
     }
 
     /// Returns `true` if the store may be called; starts a probe if one is due.
-    pub(super) fn may_ask(self: &Arc<Self>) -> bool {
+    pub(super) fn may_call(self: &Arc<Self>) -> bool {
         match self.breaker.permit(self.now()) {
-            Permit::Ask => return true,
+            Permit::Call => return true,
             Permit::Probe => self.probe(),
             Permit::Refused => {}
         }
@@ -178,22 +178,22 @@ impl SharedTier {
         by: Instant,
         operation: Operation,
         work: impl FnOnce(&dyn Store) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Unanswered> {
-        let asked = self.ask(by, operation, work, |_, _| {})?;
-        let answer = asked.answer_within(self, Duration::MAX)?;
-        answer.ok_or(Unanswered)
+    ) -> Result<T, Unavailable> {
+        let pending = self.start_call(by, operation, work, |_, _| {})?;
+        let answer = pending.response_within(self, Duration::MAX)?;
+        answer.ok_or(Unavailable)
     }
 
     /// Starts a call with a deadline. A response that is no longer waited for is passed to `unwanted`.
-    pub(super) fn ask<T: Send + 'static>(
+    pub(super) fn start_call<T: Send + 'static>(
         self: &Arc<Self>,
         by: Instant,
         operation: Operation,
         work: impl FnOnce(&dyn Store) -> Result<T, Failure> + Send + 'static,
         unwanted: impl FnOnce(&dyn Store, T) + Send + 'static,
-    ) -> Result<Asked<T>, Unanswered> {
-        if !self.may_ask() {
-            return Err(Unanswered);
+    ) -> Result<PendingCall<T>, Unavailable> {
+        if !self.may_call() {
+            return Err(Unavailable);
         }
         let (sender, answer) = mpsc::sync_channel(1);
         let tier = self.clone();
@@ -202,7 +202,7 @@ impl SharedTier {
                 unwanted(&*tier.store, answer);
             }
         });
-        Ok(Asked {
+        Ok(PendingCall {
             answer,
             by,
             operation,
@@ -249,7 +249,7 @@ impl SharedTier {
     }
 
     /// Returns `true` if a result may be written now.
-    pub(super) fn takes_writes(self: &Arc<Self>) -> bool {
+    pub(super) fn accepts_writes(self: &Arc<Self>) -> bool {
         !self.breaker.is_open() && self.may_write()
     }
 

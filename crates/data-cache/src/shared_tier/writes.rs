@@ -21,15 +21,15 @@ const DENIED_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Writes {
     breaker: Breaker,
     known: Mutex<Known>,
-    told: Condvar,
+    checked: Condvar,
 }
 
 #[derive(Default)]
 struct Known {
     /// `true` if conditions of writes are evaluated; `None` if unknown.
-    is_heeded: Option<bool>,
+    is_conditional: Option<bool>,
     /// `true` while the store is being checked.
-    is_asked: bool,
+    is_checking: bool,
     /// `true` if the credentials did not suffice at the last attempt.
     is_denied: bool,
 }
@@ -45,7 +45,7 @@ impl Writes {
     }
 
     pub(super) fn are_conditional(&self) -> Option<bool> {
-        self.known.lock().is_heeded
+        self.known.lock().is_conditional
     }
 
     pub(super) fn failed(&self, now: Instant) {
@@ -61,9 +61,9 @@ impl Writes {
     /// Waits for a check in progress; returns `false` on timeout.
     fn wait_until(&self, by: Instant) -> bool {
         let mut known = self.known.lock();
-        while known.is_asked && known.is_heeded.is_none() {
-            if self.told.wait_until(&mut known, by).timed_out() {
-                return !known.is_asked || known.is_heeded.is_some();
+        while known.is_checking && known.is_conditional.is_none() {
+            if self.checked.wait_until(&mut known, by).timed_out() {
+                return !known.is_checking || known.is_conditional.is_some();
             }
         }
         true
@@ -74,7 +74,7 @@ impl SharedTier {
     /// Returns `true` if the store accepts writes; starts a probe if one is due.
     pub(super) fn may_write(self: &Arc<Self>) -> bool {
         match self.writes.breaker.permit(self.now()) {
-            Permit::Ask => return true,
+            Permit::Call => return true,
             Permit::Probe => self.probe_writes(),
             Permit::Refused => {}
         }
@@ -101,17 +101,17 @@ impl SharedTier {
 
     /// Checks in the background if writes are accepted, and their conditions evaluated.
     pub(super) fn probe_writes(self: &Arc<Self>) {
-        if std::mem::replace(&mut self.writes.known.lock().is_asked, true) {
+        if std::mem::replace(&mut self.writes.known.lock().is_checking, true) {
             return;
         }
         let tier = self.clone();
         self.reads.run(move || {
-            let found = conditional::are_heeded(&*tier.store);
-            tier.learn_of_writes(found);
+            let found = conditional::supports_conditional_writes(&*tier.store);
+            tier.record_write_check(found);
         });
     }
 
-    fn learn_of_writes(&self, found: Result<bool, Failure>) {
+    fn record_write_check(&self, found: Result<bool, Failure>) {
         // a probe that fails again is no reason to stop reads
         if let Err(failure) = &found
             && (failure.is_denied || !self.writes.are_stopped())
@@ -121,8 +121,8 @@ impl SharedTier {
         let mut known = self.writes.known.lock();
         let pause = if known.is_denied { DENIED_PAUSE } else { PAUSE };
         self.writes.breaker.probed(found.is_ok(), self.now(), pause);
-        if let Ok(is_heeded) = found {
-            if !is_heeded && known.is_heeded.is_none() {
+        if let Ok(is_conditional) = found {
+            if !is_conditional && known.is_conditional.is_none() {
                 tracing::warn!(
                     target: "data_cache",
                     effect = "it gives no leases, and results without a content id are not shared; accepted is one that heeds \
@@ -130,12 +130,12 @@ impl SharedTier {
                     "shared_store_without_conditional_writes"
                 );
             }
-            known.is_heeded = Some(is_heeded);
+            known.is_conditional = Some(is_conditional);
             if std::mem::replace(&mut known.is_denied, false) {
                 tracing::info!(target: "data_cache", "shared_writes_taken_again");
             }
         }
-        known.is_asked = false;
-        self.writes.told.notify_all();
+        known.is_checking = false;
+        self.writes.checked.notify_all();
     }
 }

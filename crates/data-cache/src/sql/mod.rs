@@ -15,4 +15,4 @@ pub(crate) use words::Words;
 pub(crate) use words::statements;
 #[cfg(feature = "duckdb")]
 pub(crate) use words::unquoted;
-pub(crate) use words::{could_name, first_word, lower_case, stands_in, table_name};
+pub(crate) use words::{contains_word, could_name, first_word, lower_case, table_name};

@@ -54,7 +54,7 @@ impl Words {
 /// every occurrence as a separate word counts: a literal or comment in one dialect may not be one in another.
 pub(crate) fn could_name(text: &str, name: &str) -> bool {
     Words::of(text).map_or(true, |words| words.could_name(name))
-        || (!is_portable(text) && stands_in(&lower_case(text), &lower_case(name)))
+        || (!is_portable(text) && contains_word(&lower_case(text), &lower_case(name)))
 }
 
 /// Returns the text in lower case, with one form of sigma: `str::to_lowercase` has two, depending on the context, so
@@ -68,7 +68,7 @@ pub(crate) fn lower_case(text: &str) -> String {
 }
 
 /// Returns `true` if the text contains the name as a separate word.
-pub(crate) fn stands_in(text: &str, name: &str) -> bool {
+pub(crate) fn contains_word(text: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     !name.is_empty()
         && text.match_indices(name).any(|(at, _)| {

@@ -140,7 +140,7 @@ impl Catalog {
         for part in &closure {
             self.check(part, definitions, &mut refusal)?;
         }
-        if follows_from_current_offset(&closure, definitions) {
+        if depends_on_current_offset(&closure, definitions) {
             refusal.add(Bypass::Nondeterministic, "current_time");
         }
         let named = closure.iter().flat_map(|part| &part.tables);
@@ -289,7 +289,7 @@ impl Catalog {
 /// Returns `true` if a statement with these parts may depend on the current offset of a zone from UTC: it names a
 /// TIMETZ type, or reads a table whose definition does. A TIMETZ column is compared with texts, and a computed one is
 /// cast, by that offset, even if the statement does not mention it.
-fn follows_from_current_offset(closure: &[Names], definitions: &Definitions) -> bool {
+fn depends_on_current_offset(closure: &[Names], definitions: &Definitions) -> bool {
     let mut types = closure.iter().flat_map(|part| &part.types);
     let mut tables = closure.iter().flat_map(|part| &part.tables);
     types.any(|name| definitions.is_zoned_time(name))

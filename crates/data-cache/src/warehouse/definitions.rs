@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use duckdb::Connection;
 
 use super::tree::Table;
-use crate::sql::{Lexer, Token, Words, stands_in};
+use crate::sql::{Lexer, Token, Words, contains_word};
 
 /// Definitions at one moment, by lower-case name without schema.
 #[derive(Default)]
@@ -24,13 +24,13 @@ pub(super) struct Definitions {
     zoned_times: HashSet<String>,
     with_zoned_times: HashSet<String>,
     /// `true` if something exists only on the connection that was queried.
-    holds_temporary: bool,
+    has_temporary: bool,
     /// `true` if some of that was not left by PIVOT.
-    was_asked_for: bool,
+    has_user_defined: bool,
 }
 
 /// Prefix of the names of the types that PIVOT creates on its connection.
-const OF_PIVOT: &str = "__pivot_enum_";
+const PIVOT_PREFIX: &str = "__pivot_enum_";
 
 /// The type of a time of day whose offset from UTC may be that of the current date.
 const ZONED_TIME: &str = "time with time zone";
@@ -40,9 +40,9 @@ const ZONED_TIME: &str = "time with time zone";
 pub(super) enum Leftover {
     None,
     /// Definitions that PIVOT creates internally; they are not used afterwards.
-    OfPivot,
+    FromPivot,
     /// Others.
-    AskedFor,
+    UserDefined,
 }
 
 /// Role of a name: `histogram`, for example, is an aggregate and also a table macro.
@@ -59,7 +59,7 @@ pub(super) type Text = Option<String>;
 impl Definitions {
     pub(super) fn of(connection: &Connection) -> duckdb::Result<Self> {
         let mut found = Self::default();
-        let made = "SELECT 'table', table_name, coalesce(sql, ''), temporary, database_name, schema_name FROM duckdb_tables() \
+        let objects = "SELECT 'table', table_name, coalesce(sql, ''), temporary, database_name, schema_name FROM duckdb_tables() \
                     WHERE NOT internal \
                     UNION ALL SELECT 'view', view_name, coalesce(sql, ''), temporary, database_name, schema_name \
                     FROM duckdb_views() WHERE NOT internal \
@@ -69,7 +69,7 @@ impl Definitions {
                     UNION ALL SELECT 'sequence', sequence_name, '', temporary, '', '' FROM duckdb_sequences() \
                     UNION ALL SELECT 'type', type_name, logical_type, database_name = 'temp' AND NOT internal, '', '' \
                     FROM duckdb_types()";
-        let mut statement = connection.prepare(made)?;
+        let mut statement = connection.prepare(objects)?;
         let mut rows = statement.query([])?;
         let mut tables = Vec::new();
         while let Some(row) = rows.next()? {
@@ -78,8 +78,8 @@ impl Definitions {
             // like the names in a tree: the engine's lower() may differ beyond ASCII
             let name = name.to_lowercase();
             if row.get(3)? {
-                found.holds_temporary = true;
-                found.was_asked_for |= kind != "type" || !name.starts_with(OF_PIVOT);
+                found.has_temporary = true;
+                found.has_user_defined |= kind != "type" || !name.starts_with(PIVOT_PREFIX);
             }
             if kind == "table" {
                 tables.push((name.clone(), text.to_lowercase()));
@@ -96,7 +96,12 @@ impl Definitions {
             }
             found.add(&kind, name, text);
         }
-        tables.retain(|(_, text)| found.zoned_times.iter().any(|name| stands_in(text, name)));
+        tables.retain(|(_, text)| {
+            found
+                .zoned_times
+                .iter()
+                .any(|name| contains_word(text, name))
+        });
         found.with_zoned_times = tables.into_iter().map(|(name, _)| name).collect();
         Ok(found)
     }
@@ -131,10 +136,10 @@ impl Definitions {
 
     /// Returns the definitions that exist only on the connection that was queried.
     pub(super) fn leftover(&self) -> Leftover {
-        match (self.holds_temporary, self.was_asked_for) {
+        match (self.has_temporary, self.has_user_defined) {
             (false, _) => Leftover::None,
-            (true, false) => Leftover::OfPivot,
-            (true, true) => Leftover::AskedFor,
+            (true, false) => Leftover::FromPivot,
+            (true, true) => Leftover::UserDefined,
         }
     }
 

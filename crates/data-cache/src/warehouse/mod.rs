@@ -238,7 +238,7 @@ impl Warehouse {
                 let leftover = database.catalog.reload(connection);
                 if leftover != Leftover::None {
                     let replaced = database.replace(connection);
-                    if leftover == Leftover::AskedFor {
+                    if leftover == Leftover::UserDefined {
                         done = done.and(Err(writes::connection_only(&batch)));
                     }
                     done = done.and(replaced);
@@ -297,7 +297,7 @@ impl Database {
         let fresh = connection.try_clone();
         let replaced = fresh.and_then(|fresh| {
             self.settings.apply(&fresh)?;
-            profile::forget();
+            profile::reset();
             *connection = fresh;
             Ok(())
         });

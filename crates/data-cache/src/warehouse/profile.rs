@@ -32,7 +32,7 @@ const MEMO: usize = 4096;
 
 thread_local! {
     /// `true` if the connection of this thread is profiling.
-    static IS_ON: Cell<bool> = const { Cell::new(false) };
+    static IS_PROFILING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Durations of runs, by statement text without literals.
@@ -72,7 +72,7 @@ impl Paces {
             kind,
             slow,
             // without a threshold, profiling is not switched
-            is_profiled: is_asked && switch(connection, wanted),
+            is_profiled: is_asked && set_profiling(connection, wanted),
             clock: Instant::now(),
         }
     }
@@ -96,19 +96,19 @@ impl Timed<'_> {
             };
         }
         (self.is_profiled && took > self.slow)
-            .then(|| of_last(connection, planning))
+            .then(|| last_profile(connection, planning))
             .flatten()
     }
 }
 
 /// Resets the profiling state, since the connection of this thread was replaced.
-pub(super) fn forget() {
-    IS_ON.set(false);
+pub(super) fn reset() {
+    IS_PROFILING.set(false);
 }
 
 /// Enables or disables profiling on the connection of this thread. An engine without profiles works as well.
-fn switch(connection: &Connection, wanted: bool) -> bool {
-    if IS_ON.get() == wanted {
+fn set_profiling(connection: &Connection, wanted: bool) -> bool {
+    if IS_PROFILING.get() == wanted {
         return wanted;
     }
     let metrics: Vec<String> = METRICS
@@ -124,7 +124,7 @@ fn switch(connection: &Connection, wanted: bool) -> bool {
     };
     match done {
         Ok(()) => {
-            IS_ON.set(wanted);
+            IS_PROFILING.set(wanted);
             wanted
         }
         Err(error) => {
@@ -136,7 +136,7 @@ fn switch(connection: &Connection, wanted: bool) -> bool {
 
 /// Returns the profile of the last statement, whose result was read
 /// to its end. It was planned before the engine began to measure.
-fn of_last(connection: &Connection, planning: Duration) -> Option<Profile> {
+fn last_profile(connection: &Connection, planning: Duration) -> Option<Profile> {
     let root = connection.get_profiling_info()?;
     let mut profile = Profile {
         planning,

@@ -12,7 +12,7 @@ pub(super) struct Versions {
     state: Mutex<Ids>,
     /// Running writes.
     writing: Mutex<Vec<(u64, Scope)>>,
-    written: AtomicBool,
+    is_written: AtomicBool,
 }
 
 /// Ids of the data. A table that is not listed has the id of everything.
@@ -40,7 +40,7 @@ impl Versions {
         Self {
             state: Mutex::new(ids),
             writing: Mutex::default(),
-            written: AtomicBool::new(false),
+            is_written: AtomicBool::new(false),
         }
     }
 
@@ -49,7 +49,7 @@ impl Versions {
     }
 
     pub(super) fn were_written(&self) -> bool {
-        self.written.load(Ordering::Acquire)
+        self.is_written.load(Ordering::Acquire)
     }
 
     /// Returns the text that identifies the state of these tables, or of all; `None` while one of them is written.
@@ -75,7 +75,7 @@ impl Versions {
 
     /// Begins a write: earlier results become unreachable, and nothing is stored until it ends.
     pub(super) fn begin(&self, scope: Scope) -> Writing<'_> {
-        self.written.store(true, Ordering::Release);
+        self.is_written.store(true, Ordering::Release);
         let writing = self.hold_scope(scope.clone());
         let mut ids = self.state.lock();
         match scope {
