@@ -21,6 +21,7 @@ mod shared;
 #[cfg(not(feature = "shared"))]
 #[path = "absent_shared.rs"]
 mod shared;
+mod shown_pattern;
 mod store;
 mod sweep;
 mod time;
