@@ -1,7 +1,7 @@
 //! Epoch of results without a content id: only those of the current epoch are valid.
 //!
-//! A note in the bucket holds a random lineage and a count. Both are part of the key of each such result, on every
-//! tier, so that everything computed under another lineage or count is unreachable at once, and need not be found and
+//! A note in the bucket holds a random lineage, a count and a salt. They are part of the key of each such result, on
+//! every tier, so that everything computed under another epoch is unreachable at once, and need not be found and
 //! removed. An invalidation increments the count, on the condition that no other machine did so meanwhile. Machines
 //! read the note every 2 s; one that has not read it for 30 s neither uses nor stores such results until it does. An
 //! invalidation thus takes effect on the machine that made it when the call returns, and on others once they read the
@@ -178,7 +178,7 @@ impl Epochs {
         }
     }
 
-    /// Returns lineage and count, if known.
+    /// Returns the text of the current epoch, if known.
     pub(super) fn text(&self) -> Option<String> {
         let state = self.state.lock();
         state.known.as_ref().map(|(epoch, _)| epoch.text())

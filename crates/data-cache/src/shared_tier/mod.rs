@@ -7,12 +7,12 @@
 //!   matters. Results of an engine without [`content`](crate::QueryEngine::content), such as a warehouse that is
 //!   written to, stay on their machine, which is logged once and counted.
 //! - **Results without a content id depend on an epoch** (`epoch`), if sharing them is configured: results of
-//!   [`set`](crate::Cache::set), [`get_or_compute`](crate::Cache::get_or_compute) and cached functions. Lineage and
-//!   count of the epoch are part of the name, on every tier. An invalidation increments the count; a machine that has
-//!   not read the epoch for 30 s uses no such result.
+//!   [`set`](crate::Cache::set), [`get_or_compute`](crate::Cache::get_or_compute) and cached functions. The epoch is
+//!   part of the name, on every tier. An invalidation increments its count; a machine that has not read the epoch for
+//!   30 s uses no such result.
 //! - **Nothing from the bucket is decoded before it is authenticated** (`frame`): HMAC-SHA-256 over the name and all
 //!   bytes. For a bucket whose writers are all trusted, the setting `unauthenticated` turns this off.
-//! - **The store is behind a narrow trait** (`store`): one object per result, written as a whole, never changed.
+//! - **The store is behind a narrow trait** (`store`): one object per result, written, replaced and removed as a whole.
 //! - **A failure is a miss.** A lookup has 2 s for all of its calls to the store: the result, a lease, the
 //!   result once more. The first call that fails or times out opens the breaker: lookups no longer wait, until
 //!   a probe in the background succeeds. Writes run in the background: at most 16 writes and 64 MiB are

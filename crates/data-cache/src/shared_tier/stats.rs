@@ -42,7 +42,7 @@ pub struct SharedStats {
     pub is_read_only: bool,
     /// `true` if the store supports conditional writes; otherwise there are no leases. `None` until it has responded.
     pub is_conditional: Option<bool>,
-    /// Lineage and count of the epoch of results without a content id; `None` if unknown.
+    /// Lineage, count and salt of the epoch of results without a content id; `None` if unknown.
     pub epoch: Option<String>,
 }
 
