@@ -57,7 +57,7 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Files that git tracks or would add, relative to the checkout.
+/// Returns the files that git tracks or would add, relative to the checkout.
 pub(crate) fn tracked_files() -> Result<Vec<PathBuf>> {
     let output = command::output(command::program("git").args([
         "ls-files",
@@ -80,7 +80,7 @@ pub(crate) fn tracked_files() -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// A folder of this value alone, removed when it goes.
+/// A temporary folder owned by this value; removed on drop.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {

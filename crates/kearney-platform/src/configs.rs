@@ -26,8 +26,8 @@ pub struct File {
 }
 
 impl Configs {
-    /// Reads `dir`, or `./configs` if `None`. The embedded file is used for a missing one; a file that cannot be read
-    /// is an error.
+    /// Reads the files in `dir`, which must exist, or in `./configs`. A missing file is replaced by the embedded one; a
+    /// file that cannot be read is an error.
     pub fn read(dir: Option<&Path>) -> Result<Self> {
         if let Some(dir) = dir
             && !dir.is_dir()

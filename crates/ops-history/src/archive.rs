@@ -32,7 +32,7 @@ pub struct Held {
     pub hours: Option<(SystemTime, SystemTime)>,
 }
 
-/// Contents of directories.
+/// Content of one or several directories.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Inventory {

@@ -56,7 +56,7 @@ impl Config {
     }
 
     /// Sets the age at which a file is removed, at least an hour; [`MAX_AGE`] unless set. A file has the rows of one
-    /// hour; its age is that of the end of this hour.
+    /// hour; its age counts from the end of that hour.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age.max(Duration::from_secs(3600));

@@ -24,7 +24,7 @@ const TRACE_ID_FALSE: f64 = 0.03;
 pub enum Table {
     /// Log lines.
     Logs,
-    /// Spans that ended.
+    /// Completed spans.
     Spans,
     /// Samples of metrics.
     Metrics,

@@ -9,7 +9,7 @@ use std::process::Command;
 /// `PATH` of every container.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Arguments of the hidden command, which runs inside of the namespace that `command_in` makes.
+/// Arguments of the hidden command that runs inside the namespace created by `command_in`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     root: PathBuf,

@@ -103,7 +103,7 @@ fn performance(root: &Path) -> Vec<Finding> {
         .collect()
 }
 
-/// The text of a file with its lines counted from one; nothing if it is absent or not text.
+/// Returns the lines of a file, numbered from 1; empty if it is missing or not UTF-8.
 fn lines_of(path: &Path) -> Vec<(usize, String)> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines()

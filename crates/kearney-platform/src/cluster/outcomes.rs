@@ -22,7 +22,7 @@ struct Unanswered {
 }
 
 impl Outcomes {
-    /// Creates it; `login` describes how the platform logs in to the server.
+    /// Creates a record without failures; `login` describes how the platform logs in to the server.
     pub(super) fn new(address: &str, login: String) -> Self {
         Self {
             address: address.to_owned(),

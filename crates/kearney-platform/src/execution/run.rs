@@ -28,9 +28,9 @@ const AGENT_MAX: Duration = Duration::from_secs(60);
 /// Signals that end a run early.
 #[derive(Clone, Debug)]
 pub struct Signals {
-    /// Cancels this run.
+    /// Signal that cancels this run.
     pub cancel: StopSignal,
-    /// Stops the process.
+    /// Signal that stops the process.
     pub stopping: StopSignal,
 }
 

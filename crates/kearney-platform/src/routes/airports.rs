@@ -11,7 +11,7 @@ use crate::platform::Platform;
 use crate::problem::Problem;
 
 /// Great-circle distance (haversine) on a sphere of the Earth's mean radius. Standard SQL, also for engines other than
-/// DuckDB: these may infer the type of a parameter from its operand, and accept no parameter in LIMIT.
+/// DuckDB: these may infer the type of a parameter from the other operand, and accept no parameter in LIMIT.
 const NEAR: &str = "\
 WITH measured AS (
     SELECT iata, name, city, state, country, latitude, longitude,

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::served::Home;
 
-/// A server that is stopped when dropped.
+/// A running server; stopped on drop.
 pub(crate) struct Moto {
     child: Child,
     url: String,

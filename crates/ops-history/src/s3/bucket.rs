@@ -260,8 +260,8 @@ fn names_user(endpoint: &str) -> bool {
     parsed.is_ok_and(|uri| uri.authority().is_some_and(|at| at.as_str().contains('@')))
 }
 
-/// Returns `true` if `AWS_SKIP_SIGNATURE` is set: then the user in the endpoint is sent, for a proxy in front of the
-/// bucket.
+/// Returns `true` if `AWS_SKIP_SIGNATURE` is enabled (`1`, `true`, `on`, `yes` or `y`): then the user in the endpoint
+/// is sent, for a proxy in front of the bucket.
 fn is_unsigned(builder: &AmazonS3Builder) -> bool {
     let skips = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature);
     let skips = skips.unwrap_or_default().to_ascii_lowercase();

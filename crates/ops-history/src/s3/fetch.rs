@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, chain};
 use crate::file::directory::{Found, distinct};
 use crate::file::stored::Stored;
 
-/// Maximum number of copies of a bucket's files; it is listed again if one was removed meanwhile.
+/// Maximum number of attempts to copy the files of a bucket, which is listed again if one was removed meanwhile.
 const TRIES: usize = 5;
 
 /// Selection of files to copy, and its limits.

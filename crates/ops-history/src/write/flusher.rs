@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::error::{Error, chain};
 use crate::file::directory::space;
 
-/// Time that lines wait before they are parsed.
+/// Maximum time that lines wait before they are parsed.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Maximum default reserve of free bytes.
 const RESERVE: u64 = 256 << 20;

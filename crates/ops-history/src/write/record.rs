@@ -76,7 +76,7 @@ impl Record {
     }
 }
 
-/// Returns microseconds since 1970, clamped to 1970 and the year 9999.
+/// Returns microseconds since 1970, clamped to the years 1970 to 9999.
 pub(super) fn micros(at: SystemTime) -> i64 {
     // the end of the year 9999: file names have four digits for the year
     const LAST: i64 = 253_402_300_799_000_000;

@@ -136,7 +136,7 @@ impl Tidier {
         if off > STEP {
             self.steady = (wall, monotonic);
         }
-        // no removal by age while the clock is wrong, or shortly after it was
+        // no removal by age until both clocks have agreed for `STEADY`, also after the start
         let is_steady = off <= STEP && went >= STEADY;
         let oldest = micros(wall.checked_sub(config.max_age).unwrap_or(wall));
         let max_bytes = config.max_bytes;
