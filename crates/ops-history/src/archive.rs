@@ -14,7 +14,7 @@ use crate::file::name::{HOUR_US, Name};
 use crate::file::stored::Stored;
 
 /// Maximum number of listings; files are listed again if some of them were merged or removed meanwhile.
-const LISTINGS: usize = 10;
+const MAX_LISTINGS: usize = 10;
 
 /// Files, rows and bytes of one table.
 #[derive(Clone, Debug)]
@@ -150,7 +150,7 @@ pub(crate) fn copy_all(
             }
         }
         match gone {
-            Some(error) if listing == LISTINGS => return Err(error),
+            Some(error) if listing == MAX_LISTINGS => return Err(error),
             Some(_) => {}
             None => break,
         }
@@ -208,9 +208,9 @@ impl Files {
         damaged: &BTreeSet<PathBuf>,
     ) -> Result<Self, Error> {
         let mut files = Self::default();
-        for _ in 0..LISTINGS {
+        for _ in 0..MAX_LISTINGS {
             let gone;
-            (files, gone) = Self::listed(dirs, damaged)?;
+            (files, gone) = Self::list_once(dirs, damaged)?;
             // files that are gone were merged meanwhile: their rows are in other files
             if gone == 0 {
                 break;
@@ -221,7 +221,7 @@ impl Files {
     }
 
     /// Lists the files, and counts those removed meanwhile.
-    fn listed(
+    fn list_once(
         dirs: &[impl AsRef<Path>],
         damaged: &BTreeSet<PathBuf>,
     ) -> Result<(Self, usize), Error> {

@@ -16,7 +16,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub(crate) const REQUEST: &str = "request_completed";
 
 /// False-positive rate of the Bloom filter on `trace_id`.
-const TRACE_ID_FALSE: f64 = 0.03;
+const TRACE_ID_FALSE_POSITIVES: f64 = 0.03;
 
 /// A table of the history: a folder of files with the same columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,9 +71,11 @@ impl Table {
             let path = || ColumnPath::from(column.name);
             let (has_dictionary, encoding) = match column.form {
                 Form::Time | Form::Number => (false, Encoding::DELTA_BINARY_PACKED),
-                Form::Grows => (false, Encoding::DELTA_BYTE_ARRAY),
+                Form::SharedPrefix => (false, Encoding::DELTA_BYTE_ARRAY),
                 Form::Id(_) => (false, Encoding::PLAIN),
-                Form::Few | Form::Code | Form::Json | Form::Float => (true, Encoding::PLAIN),
+                Form::LowCardinality | Form::Code | Form::Json | Form::Float => {
+                    (true, Encoding::PLAIN)
+                }
             };
             builder = builder.set_column_dictionary_enabled(path(), has_dictionary);
             if !has_dictionary {
@@ -89,7 +91,7 @@ impl Table {
                 builder = builder
                     .set_column_bloom_filter_enabled(path(), true)
                     .set_column_bloom_filter_ndv(path(), rows.max(1) as u64)
-                    .set_column_bloom_filter_fpp(path(), TRACE_ID_FALSE);
+                    .set_column_bloom_filter_fpp(path(), TRACE_ID_FALSE_POSITIVES);
             }
         }
         Ok(Arc::new(builder.build()))
@@ -111,9 +113,9 @@ pub(crate) enum Form {
     Code,
     Float,
     /// A text with few distinct values.
-    Few,
+    LowCardinality,
     /// A text that shares a prefix with the one before it.
-    Grows,
+    SharedPrefix,
     Json,
     /// Bytes of an id.
     Id(i32),
@@ -125,52 +127,52 @@ const fn column(name: &'static str, form: Form) -> Column {
 
 const LOGS: &[Column] = &[
     column("timestamp", Form::Time),
-    column("severity_text", Form::Few),
+    column("severity_text", Form::LowCardinality),
     column("severity_number", Form::Code),
-    column("body", Form::Few),
-    column("scope_name", Form::Few),
+    column("body", Form::LowCardinality),
+    column("scope_name", Form::LowCardinality),
     column("trace_id", Form::Id(16)),
     column("span_id", Form::Id(8)),
-    column("request_id", Form::Grows),
-    column("http_request_method", Form::Few),
-    column("url_path", Form::Few),
-    column("http_route", Form::Few),
+    column("request_id", Form::SharedPrefix),
+    column("http_request_method", Form::LowCardinality),
+    column("url_path", Form::LowCardinality),
+    column("http_route", Form::LowCardinality),
     column("http_response_status_code", Form::Code),
     column("duration_us", Form::Number),
-    column("error_type", Form::Few),
+    column("error_type", Form::LowCardinality),
     column("attributes", Form::Json),
-    column("service_name", Form::Few),
-    column("service_instance_id", Form::Few),
+    column("service_name", Form::LowCardinality),
+    column("service_instance_id", Form::LowCardinality),
     column("run", Form::Code),
 ];
 
 const SPANS: &[Column] = &[
     column("timestamp", Form::Time),
     column("duration_us", Form::Number),
-    column("name", Form::Few),
-    column("kind", Form::Few),
+    column("name", Form::LowCardinality),
+    column("kind", Form::LowCardinality),
     column("trace_id", Form::Id(16)),
     column("span_id", Form::Id(8)),
     column("parent_span_id", Form::Id(8)),
-    column("status_code", Form::Few),
-    column("service_name", Form::Few),
-    column("service_instance_id", Form::Few),
+    column("status_code", Form::LowCardinality),
+    column("service_name", Form::LowCardinality),
+    column("service_instance_id", Form::LowCardinality),
     column("run", Form::Code),
 ];
 
 const METRICS: &[Column] = &[
     column("timestamp", Form::Time),
-    column("name", Form::Few),
-    column("type", Form::Few),
-    column("unit", Form::Few),
+    column("name", Form::LowCardinality),
+    column("type", Form::LowCardinality),
+    column("unit", Form::LowCardinality),
     column("attributes", Form::Json),
     column("value", Form::Float),
     column("count", Form::Number),
     column("sum", Form::Float),
-    column("explicit_bounds", Form::Few),
-    column("bucket_counts", Form::Few),
-    column("service_name", Form::Few),
-    column("service_instance_id", Form::Few),
+    column("explicit_bounds", Form::LowCardinality),
+    column("bucket_counts", Form::LowCardinality),
+    column("service_name", Form::LowCardinality),
+    column("service_instance_id", Form::LowCardinality),
     column("run", Form::Code),
 ];
 
@@ -187,7 +189,7 @@ impl Column {
             }
             Form::Number | Form::Code => (Physical::INT64, None, 0),
             Form::Float => (Physical::DOUBLE, None, 0),
-            Form::Few | Form::Grows | Form::Json => {
+            Form::LowCardinality | Form::SharedPrefix | Form::Json => {
                 (Physical::BYTE_ARRAY, Some(LogicalType::String), 0)
             }
             Form::Id(length) => (Physical::FIXED_LEN_BYTE_ARRAY, None, length),

@@ -23,7 +23,7 @@ impl Cells {
         match form {
             Form::Time | Form::Number | Form::Code => Self::Int(Vec::new()),
             Form::Float => Self::Float(Vec::new()),
-            Form::Few | Form::Grows | Form::Json => Self::Text(Vec::new()),
+            Form::LowCardinality | Form::SharedPrefix | Form::Json => Self::Text(Vec::new()),
             Form::Id(_) => Self::Id(Vec::new()),
         }
     }
@@ -57,23 +57,23 @@ impl Cells {
     pub(crate) fn write(&mut self, rows: &[u32], writer: &mut ColumnWriter<'_>) -> Result<()> {
         match (self, writer) {
             (Self::Int(cells), ColumnWriter::Int64ColumnWriter(writer)) => {
-                picked(cells, rows, writer)
+                write_values(cells, rows, writer)
             }
             (Self::Float(cells), ColumnWriter::DoubleColumnWriter(writer)) => {
-                picked(cells, rows, writer)
+                write_values(cells, rows, writer)
             }
             (Self::Text(cells), ColumnWriter::ByteArrayColumnWriter(writer)) => {
-                picked(cells, rows, writer)
+                write_values(cells, rows, writer)
             }
             (Self::Id(cells), ColumnWriter::FixedLenByteArrayColumnWriter(writer)) => {
-                picked(cells, rows, writer)
+                write_values(cells, rows, writer)
             }
-            _ => Err(other_type()),
+            _ => Err(type_mismatch()),
         }
     }
 }
 
-fn picked<T: DataType>(
+fn write_values<T: DataType>(
     cells: &mut [Option<T::T>],
     rows: &[u32],
     writer: &mut ColumnWriterImpl<'_, T>,
@@ -94,7 +94,7 @@ fn picked<T: DataType>(
     Ok(())
 }
 
-pub(crate) fn other_type() -> ParquetError {
+pub(crate) fn type_mismatch() -> ParquetError {
     ParquetError::General("a column has another type than its table".to_owned())
 }
 

@@ -11,7 +11,7 @@ use crate::file::name::Name;
 const LOCK: &str = "writer.lock";
 /// Number of attempts to lock, and the pause between two: a child forked while the lock was held keeps it until it
 /// calls `exec`, even after its parent has ended.
-const TRIES: usize = 100;
+const MAX_ATTEMPTS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 /// Prefix of the name of a file that is being written.
 pub(crate) const DRAFT: &str = ".draft-";
@@ -28,12 +28,12 @@ pub(crate) struct Found {
 pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     make_folders(dir)?;
     let path = dir.join(LOCK);
-    let file = private().create(true).truncate(false).open(&path);
+    let file = private_options().create(true).truncate(false).open(&path);
     let file = file.map_err(|error| Error::io(&path, "open the lock", error))?;
     for tried in 1.. {
         match file.try_lock() {
             Ok(()) => break,
-            Err(TryLockError::WouldBlock) if tried < TRIES => std::thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) if tried < MAX_ATTEMPTS => std::thread::sleep(PAUSE),
             Err(TryLockError::WouldBlock) => return Err(Error::locked(dir)),
             Err(TryLockError::Error(error)) => return Err(Error::io(&path, "lock it", error)),
         }
@@ -91,7 +91,7 @@ fn make_folders(dir: &Path) -> Result<(), Error> {
 }
 
 /// Options for opening a file that only its owner can access, without following links.
-pub(crate) fn private() -> OpenOptions {
+pub(crate) fn private_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     #[cfg(unix)]

@@ -12,7 +12,7 @@ use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::FileReader;
 
 use crate::error::Error;
-use crate::file::cells::{CHUNK, Floats, Ids, Ints, Texts, other_type};
+use crate::file::cells::{CHUNK, Floats, Ids, Ints, Texts, type_mismatch};
 use crate::file::directory::Found;
 use crate::file::name::Name;
 use crate::file::pieces::{Piece, pieces};
@@ -157,12 +157,12 @@ impl Part<'_> {
         if times.len() == rows {
             Ok(times)
         } else {
-            Err(ends_early())
+            Err(unexpected_end())
         }
     }
 }
 
-fn ends_early() -> ParquetError {
+fn unexpected_end() -> ParquetError {
     ParquetError::General("a column ends early".to_owned())
 }
 
@@ -209,7 +209,7 @@ impl Weaver<'_> {
             ColumnWriter::FixedLenByteArrayColumnWriter(writer) => {
                 self.column::<Ids>(column, writer)
             }
-            _ => Err(other_type()),
+            _ => Err(type_mismatch()),
         }
     }
 
@@ -230,10 +230,10 @@ impl Weaver<'_> {
             let mut left = run.rows;
             while left > 0 {
                 let wanted = left.min(CHUNK - rows);
-                let reader = readers.get_mut(run.part).ok_or_else(ends_early)?;
+                let reader = readers.get_mut(run.part).ok_or_else(unexpected_end)?;
                 let levels_read = is_optional.then_some(&mut levels);
                 let read = match reader.read_records(wanted, levels_read, None, &mut values) {
-                    Ok((0, ..)) => Err(ends_early()),
+                    Ok((0, ..)) => Err(unexpected_end()),
                     read => read,
                 };
                 let part = self.parts.get(run.part);

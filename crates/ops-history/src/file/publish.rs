@@ -12,7 +12,7 @@ use parquet::file::writer::SerializedFileWriter;
 
 use crate::Table;
 use crate::error::Error;
-use crate::file::directory::{DRAFT, private, sync};
+use crate::file::directory::{DRAFT, private_options, sync};
 use crate::file::name::Name;
 use crate::step::{Step, Steps};
 use crate::table::SCHEMA_VERSION;
@@ -47,7 +47,7 @@ pub(crate) fn publish(
         let path = &path;
         move |error| Error::io(path, attempt, error)
     };
-    let file = private().create(true).truncate(true).open(&draft.0);
+    let file = private_options().create(true).truncate(true).open(&draft.0);
     let file = file.map_err(failed("make the file"))?;
     steps.at(Step::Created).map_err(failed("make the file"))?;
     let written = write(name.table, content, &file, steps, fill);

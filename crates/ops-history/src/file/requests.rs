@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_those_that_were_counted_also_after_they_were_written_and_merged() {
+    fn counts_survive_serialization_and_merging() {
         let mut all = Requests::new("shop".to_owned());
         let mut merged = Requests::new("shop".to_owned());
         for us in 0..40_000 {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_was_changed_is_refused() {
+    fn a_changed_footer_text_is_rejected() {
         let mut requests = Requests::new("shop".to_owned());
         requests.add(group(1, "/a"), Some(7), 1);
         let text = requests.to_text().unwrap();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_text_is_refused_or_counted_and_harms_nobody() {
+    fn a_forged_footer_text_is_rejected_or_counted_and_never_panics() {
         let forged = |rows: &str| {
             let json = format!(r#"{{"service":"shop","routes":[["GET","/a"]],"rows":{rows}}}"#);
             let crc = crc32fast::hash(json.as_bytes());

@@ -56,7 +56,7 @@ impl Bucket {
         let wrong = |why: String| Error::bucket(&url, why);
         let now = Instant::now();
         let deadline = now.checked_add(budget).unwrap_or(now);
-        let mut builder = of_variables(prefix.credentials.as_ref().map(|(id, _)| id.as_str()))
+        let mut builder = settings_from_env(prefix.credentials.as_ref().map(|(id, _)| id.as_str()))
             .with_bucket_name(&prefix.bucket)
             .with_http_connector(Connector { deadline })
             .with_retry(RetryConfig {
@@ -96,7 +96,7 @@ impl Bucket {
                 .with_access_key_id(id)
                 .with_secret_access_key(secret);
         }
-        for (key, name) in &IN_HEADS {
+        for (key, name) in &HEADER_SETTINGS {
             let value = builder.get_config_value(key).unwrap_or_default();
             if value.contains(char::is_control) {
                 return Err(wrong(format!(
@@ -142,7 +142,7 @@ impl Bucket {
                     format!("more than {MAX_OBJECTS} objects are below it: name a longer prefix");
                 return Err(Error::bucket(&self.url, why));
             }
-            found.extend(ours(object));
+            found.extend(parse_object(object));
         }
         Ok(found)
     }
@@ -150,7 +150,7 @@ impl Bucket {
     /// Writes an object to a file piece by piece; `false` if the object was removed meanwhile.
     pub(super) fn read(&self, object: &Object, to: &FilePath) -> Result<bool, Error> {
         let failed = |error| Error::io(to, "write the copy", error);
-        let mut options = crate::file::directory::private();
+        let mut options = crate::file::directory::private_options();
         let mut file: File = options.create_new(true).open(to).map_err(failed)?;
         let mut from = 0;
         while from < object.bytes {
@@ -220,7 +220,7 @@ impl Bucket {
 }
 
 /// Settings sent in request headers; the client panics if they are not valid there.
-const IN_HEADS: [(AmazonS3ConfigKey, &str); 3] = [
+const HEADER_SETTINGS: [(AmazonS3ConfigKey, &str); 3] = [
     (AmazonS3ConfigKey::AccessKeyId, "access key id"),
     (AmazonS3ConfigKey::Token, "session token"),
     (AmazonS3ConfigKey::Region, "region"),
@@ -228,17 +228,17 @@ const IN_HEADS: [(AmazonS3ConfigKey, &str); 3] = [
 
 /// Reads the settings from the AWS variables. An empty one counts as unset, and a session token applies only to the
 /// credentials it belongs to.
-fn of_variables(own_id: Option<&str>) -> AmazonS3Builder {
+fn settings_from_env(own_id: Option<&str>) -> AmazonS3Builder {
     let id = std::env::var("AWS_ACCESS_KEY_ID").unwrap_or_default();
-    let has_others = own_id.is_some_and(|own| own != id.trim_end());
+    let has_other_id = own_id.is_some_and(|own| own != id.trim_end());
     let settings = std::env::vars_os().filter_map(|(name, value)| {
         let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
         // values read from files end with a line break
         let value = value.trim_end().to_owned();
         let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase());
         let key: AmazonS3ConfigKey = key?.parse().ok()?;
-        let is_others = has_others && key == AmazonS3ConfigKey::Token;
-        (!value.is_empty() && !is_others).then_some((key, value))
+        let is_foreign_token = has_other_id && key == AmazonS3ConfigKey::Token;
+        (!value.is_empty() && !is_foreign_token).then_some((key, value))
     });
     settings.fold(AmazonS3Builder::new(), |builder, (key, value)| {
         builder.with_config(key, value)
@@ -269,7 +269,7 @@ fn is_unsigned(builder: &AmazonS3Builder) -> bool {
 }
 
 /// Returns the object if the last two parts of its path are a table and the name of a history file.
-fn ours(object: ObjectMeta) -> Option<Object> {
+fn parse_object(object: ObjectMeta) -> Option<Object> {
     let mut parts = object.location.as_ref().rsplit('/');
     let (file, folder) = (parts.next()?, parts.next()?);
     let mut tables = Table::ALL.iter();

@@ -15,7 +15,7 @@ use crate::file::directory::{Found, distinct};
 use crate::file::stored::Stored;
 
 /// Maximum number of attempts to copy the files of a bucket, which is listed again if one was removed meanwhile.
-const TRIES: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 /// Selection of files to copy, and its limits.
 #[derive(Clone, Debug)]
@@ -82,19 +82,19 @@ pub(super) fn fetch(prefixes: &[Prefix], wanted: &Wanted) -> Result<Vec<LocalCop
     let buckets = buckets.collect::<Result<Vec<_>, Error>>()?;
     let listed = buckets.iter().map(|bucket| list(bucket, wanted));
     let listed = listed.collect::<Result<Vec<_>, Error>>()?;
-    let mut asked = Asked::default();
-    listed.iter().for_each(|objects| asked.add(objects));
-    if asked.bytes > wanted.bytes {
+    let mut selection = Selection::default();
+    listed.iter().for_each(|objects| selection.add(objects));
+    if selection.bytes > wanted.bytes {
         let urls: Vec<_> = buckets.iter().map(Bucket::url).collect();
-        return Err(asked.too_much(&urls.join(", "), wanted.bytes));
+        return Err(selection.too_much(&urls.join(", "), wanted.bytes));
     }
     let mut copies = Vec::new();
     for (bucket, objects) in buckets.iter().zip(listed) {
         // the limit is shared: subtract the bytes of the other prefixes
-        let own = Asked::of(&objects).bytes;
-        let limit = wanted.bytes.saturating_sub(asked.bytes - own);
-        let copy = copy_again(bucket, objects, wanted, limit)?;
-        asked.bytes = asked.bytes - own + copy.bytes;
+        let own = Selection::of(&objects).bytes;
+        let limit = wanted.bytes.saturating_sub(selection.bytes - own);
+        let copy = copy_with_retries(bucket, objects, wanted, limit)?;
+        selection.bytes = selection.bytes - own + copy.bytes;
         copies.push(copy);
     }
     Ok(copies)
@@ -116,12 +116,12 @@ fn list(bucket: &Bucket, wanted: &Wanted) -> Result<Vec<Object>, Error> {
 
 /// Files to copy, without those that were merged into others.
 #[derive(Default)]
-struct Asked {
+struct Selection {
     files: usize,
     bytes: u64,
 }
 
-impl Asked {
+impl Selection {
     fn of(objects: &[Object]) -> Self {
         let objects = objects.iter().map(|object| (object.name, object.bytes));
         let (chosen, _) = distinct(objects.collect(), |(name, _)| *name);
@@ -147,19 +147,19 @@ impl Asked {
 }
 
 /// Copies files; lists the bucket again if one of them is removed meanwhile.
-fn copy_again(
+fn copy_with_retries(
     bucket: &Bucket,
     mut objects: Vec<Object>,
     wanted: &Wanted,
     limit: u64,
 ) -> Result<LocalCopy, Error> {
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         if let Some(copy) = copy(bucket, objects, limit)? {
             return Ok(copy);
         }
         objects = list(bucket, wanted)?;
     }
-    let why = format!("files went away {TRIES} times while they were copied");
+    let why = format!("files went away {MAX_ATTEMPTS} times while they were copied");
     Err(Error::bucket(bucket.url(), why))
 }
 
@@ -182,19 +182,19 @@ fn copy(bucket: &Bucket, mut objects: Vec<Object>, limit: u64) -> Result<Option<
     };
     // if a file that covers others is damaged, the covered files are copied instead
     loop {
-        let asked = Asked::of(&objects);
-        if asked.bytes > limit {
-            return Err(asked.too_much(bucket.url(), limit));
+        let selection = Selection::of(&objects);
+        if selection.bytes > limit {
+            return Err(selection.too_much(bucket.url(), limit));
         }
         let (chosen, covered) = distinct(objects, |object| object.name);
         let mut whole = Vec::new();
         for object in chosen {
-            let found = local(&object, copy.dir());
+            let found = local_file(&object, copy.dir());
             if !found.path.exists() {
                 if !bucket.read(&object, &found.path)? {
                     return Ok(None);
                 }
-                if let Some(why) = damage(&found)? {
+                if let Some(why) = remove_if_damaged(&found)? {
                     let object = bucket.url_of(&object);
                     copy.skipped.push(format!("{object}: {why}"));
                     continue;
@@ -202,8 +202,8 @@ fn copy(bucket: &Bucket, mut objects: Vec<Object>, limit: u64) -> Result<Option<
             }
             whole.push(object);
         }
-        if whole.len() == asked.files {
-            (copy.files, copy.bytes) = (asked.files as u64, asked.bytes);
+        if whole.len() == selection.files {
+            (copy.files, copy.bytes) = (selection.files as u64, selection.bytes);
             return Ok(Some(copy));
         }
         objects = whole;
@@ -212,7 +212,7 @@ fn copy(bucket: &Bucket, mut objects: Vec<Object>, limit: u64) -> Result<Option<
 }
 
 /// Removes a damaged file and returns the reason.
-fn damage(found: &Found) -> Result<Option<String>, Error> {
+fn remove_if_damaged(found: &Found) -> Result<Option<String>, Error> {
     let verified = Stored::open(found).and_then(|stored| stored.verify(&found.path));
     match verified {
         Ok(()) => Ok(None),
@@ -227,7 +227,7 @@ fn damage(found: &Found) -> Result<Option<String>, Error> {
     }
 }
 
-fn local(object: &Object, dir: &Path) -> Found {
+fn local_file(object: &Object, dir: &Path) -> Found {
     let folder = dir.join(object.name.table.as_str());
     Found {
         name: object.name,

@@ -14,9 +14,9 @@ use object_store::client::{
 /// Maximum length of a body that is read or written.
 pub(super) const MAX_BODY_BYTES: u64 = 256 << 20;
 /// Timeout for resolving a name, and for connecting.
-const CONNECT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Timeout for the head of a response.
-const ANSWER: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Creates clients whose requests end at the deadline.
 #[derive(Debug)]
@@ -30,9 +30,9 @@ impl HttpConnector for Connector {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .timeout_resolve(Some(CONNECT))
-            .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(ANSWER))
+            .timeout_resolve(Some(CONNECT_TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(HEAD_TIMEOUT))
             .build();
         Ok(HttpClient::new(Client {
             agent: config.into(),

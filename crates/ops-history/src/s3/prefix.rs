@@ -108,17 +108,18 @@ impl Prefix {
         budget: Duration,
     ) -> Result<Moved, Error> {
         let dirs: Vec<&Path> = dirs.iter().map(AsRef::as_ref).collect();
-        apart(&self.to_string(), || {
+        on_separate_thread(&self.to_string(), || {
             let bucket = Bucket::open(self, budget)?;
-            let there = bucket.list()?;
-            let mut there: BTreeSet<_> = there.into_iter().map(|object| object.path).collect();
+            let existing = bucket.list()?;
+            let mut existing: BTreeSet<_> =
+                existing.into_iter().map(|object| object.path).collect();
             copy_all(&dirs, since, until, |one| {
                 let path = bucket.path_of(&one.name);
-                if there.contains(&path) {
+                if existing.contains(&path) {
                     return Ok(None);
                 }
                 let bytes = bucket.write(&path, &one.path)?;
-                there.insert(path);
+                existing.insert(path);
                 Ok(Some(bytes))
             })
         })
@@ -133,11 +134,14 @@ impl Prefix {
 /// Fails as [`Prefix::fetch`] does.
 pub fn fetch(prefixes: &[Prefix], wanted: &Wanted) -> Result<Vec<LocalCopy>, Error> {
     let urls: Vec<_> = prefixes.iter().map(Prefix::to_string).collect();
-    apart(&urls.join(", "), || fetch::fetch(prefixes, wanted))
+    on_separate_thread(&urls.join(", "), || fetch::fetch(prefixes, wanted))
 }
 
 /// Runs `work` on a separate thread: the caller's may belong to an async runtime.
-fn apart<T: Send>(url: &str, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+fn on_separate_thread<T: Send>(
+    url: &str,
+    work: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("ops-history-s3".to_owned());
         let thread = thread.spawn_scoped(scope, work);

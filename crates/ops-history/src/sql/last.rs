@@ -21,24 +21,24 @@ pub(super) fn files(all: &[Found]) -> Vec<Found> {
 
 /// Selects among the files of one run, newest hour first. Late lines may be in another file than their neighbors.
 fn newest(files: &[&Found]) -> Vec<Found> {
-    let mut looked_at: Vec<(Range, &Found)> = Vec::new();
+    let mut candidates: Vec<(Range, &Found)> = Vec::new();
     for hour in files.chunk_by(|a, b| a.name.hour == b.name.hour) {
-        looked_at.extend(hour.iter().map(|one| (Range::of(one), *one)));
-        let rows = looked_at.iter().map(|(range, _)| range.rows);
+        candidates.extend(hour.iter().map(|one| (Range::of(one), *one)));
+        let rows = candidates.iter().map(|(range, _)| range.rows);
         if rows.fold(0, u64::saturating_add) >= LINES {
             break;
         }
     }
-    looked_at.sort_by_key(|(range, _)| Reverse(range.last));
+    candidates.sort_by_key(|(range, _)| Reverse(range.last));
     let mut rows = 0;
-    let enough = looked_at.iter().take_while(|(range, _)| {
+    let enough = candidates.iter().take_while(|(range, _)| {
         let before = rows;
         rows += range.rows.min(LINES);
         before < LINES
     });
     let since = enough.map(|(range, _)| range.first).min();
     let since = since.unwrap_or(i64::MIN);
-    let chosen = looked_at.iter().filter(|(range, _)| range.last >= since);
+    let chosen = candidates.iter().filter(|(range, _)| range.last >= since);
     chosen.map(|(_, one)| (*one).clone()).collect()
 }
 

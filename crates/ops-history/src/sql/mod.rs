@@ -73,7 +73,7 @@ pub struct Answer {
 }
 
 /// Maximum number of attempts; a statement is retried if files were merged or removed while it ran.
-const TRIES: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 /// Runs one SELECT over the tables `logs`, `spans`, `metrics`, `last_lines`, `requests`, `requests_by_hour` and
 /// `requests_by_minute` of these directories, which may be written to meanwhile. Rows that are in several files, and
@@ -107,7 +107,7 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
                 answer.seconds = started.elapsed().as_secs_f64();
                 return Ok(answer);
             }
-            Err(error) if error.kind() == ErrorKind::TimedOut || tries == TRIES => {
+            Err(error) if error.kind() == ErrorKind::TimedOut || tries == MAX_ATTEMPTS => {
                 return Err(error);
             }
             Err(error) => {
@@ -139,7 +139,7 @@ pub fn tables_of(sql: &str) -> Vec<Table> {
 }
 
 /// Prefixes of engine errors that are not caused by a file.
-const OF_STATEMENT: [&str; 6] = [
+const STATEMENT_ERRORS: [&str; 6] = [
     "Binder Error",
     "Catalog Error",
     "Conversion Error",
@@ -151,5 +151,5 @@ const OF_STATEMENT: [&str; 6] = [
 /// Returns `true` if checking the files cannot change the outcome; checking may read all of them.
 fn is_final(error: &Error) -> bool {
     let text = error.to_string();
-    OF_STATEMENT.iter().any(|kind| text.starts_with(kind))
+    STATEMENT_ERRORS.iter().any(|kind| text.starts_with(kind))
 }

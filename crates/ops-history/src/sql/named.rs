@@ -13,7 +13,7 @@ pub struct Named {
     pub argument: Option<&'static str>,
     sql: &'static str,
     /// Returns `true` if the argument is valid.
-    takes: fn(&str) -> bool,
+    accepts: fn(&str) -> bool,
 }
 
 /// Maximum number of characters of an argument in an error.
@@ -28,7 +28,7 @@ impl Named {
     pub fn sql(&self, argument: Option<&str>) -> Result<String, Error> {
         match (self.argument, argument) {
             (None, None) => Ok(self.sql.to_owned()),
-            (Some(_), Some(value)) if (self.takes)(value) => {
+            (Some(_), Some(value)) if (self.accepts)(value) => {
                 Ok(self.sql.replace("$argument", &literal(value)))
             }
             (Some(name), Some(value)) => {
@@ -51,13 +51,13 @@ pub fn named(name: &str) -> Option<&'static Named> {
     NAMED.iter().find(|named| named.name == name)
 }
 
-const fn plain(name: &'static str, about: &'static str, sql: &'static str) -> Named {
+const fn without_argument(name: &'static str, about: &'static str, sql: &'static str) -> Named {
     Named {
         name,
         about,
         argument: None,
         sql,
-        takes: |_| false,
+        accepts: |_| false,
     }
 }
 
@@ -71,7 +71,7 @@ fn is_run(text: &str) -> bool {
 
 /// Predefined queries.
 pub const NAMED: &[Named] = &[
-    plain(
+    without_argument(
         "slowest-routes",
         "routes by hour, the slowest first: requests that have a line, and latency in whole ms, rounded down, within 1 %",
         "WITH counted AS (SELECT hour, http_request_method AS method, coalesce(http_route, '(unmatched)') AS \
@@ -82,14 +82,14 @@ pub const NAMED: &[Named] = &[
          round(min(duration_ms) FILTER (upto >= total * 0.95), 1) AS p95, round(min(duration_ms) FILTER (upto >= total * 0.99), 1) AS p99, \
          max(duration_ms) AS max FROM ranked GROUP BY hour, method, route ORDER BY p95 DESC, hour DESC",
     ),
-    plain(
+    without_argument(
         "requests-by-hour",
         "requests that have a line (level info), server errors and their share by hour",
         "SELECT hour, sum(requests)::BIGINT AS answered, \
          coalesce(sum(requests) FILTER (http_response_status_code >= 500), 0)::BIGINT AS server_errors, \
          round(100.0 * server_errors / answered, 3) AS percent FROM requests_by_hour GROUP BY hour ORDER BY hour DESC",
     ),
-    plain(
+    without_argument(
         "errors-by-cause",
         "lines of level error and critical by event and cause, the most frequent first",
         "SELECT body AS event, coalesce(error_type, attributes ->> '$.grpc_status', http_response_status_code::VARCHAR, \
@@ -105,32 +105,32 @@ pub const NAMED: &[Named] = &[
               service_name FROM spans WHERE trace_id_bytes = from_hex($argument) UNION ALL \
               SELECT timestamp, severity_text, body, duration_ms, http_response_status_code::VARCHAR, span_id, NULL, attributes, \
               service_name FROM logs WHERE trace_id_bytes = from_hex($argument) ORDER BY timestamp",
-        takes: is_trace_id,
+        accepts: is_trace_id,
     },
-    plain(
+    without_argument(
         "slowest-requests",
         "requests with the longest latency, with their trace",
         "SELECT timestamp, http_request_method AS method, url_path AS path, http_response_status_code AS status, duration_ms, trace_id, \
          request_id FROM requests ORDER BY duration_us DESC LIMIT 20",
     ),
-    plain(
+    without_argument(
         "slowest-spans",
         "spans by name, those with the most time in all first",
         "SELECT name, kind, count(*) AS spans, round(approx_quantile(duration_ms, 0.95), 1) AS p95, round(sum(duration_ms) / 1000, 1) AS \
          seconds, count(*) FILTER (status_code = 'error') AS failed FROM spans GROUP BY ALL ORDER BY seconds DESC",
     ),
-    plain(
+    without_argument(
         "cache-misses",
         "growth of the cache's miss counters by reason",
         "SELECT name, attributes, sum(growth) AS misses FROM (SELECT name, attributes, service_instance_id, max(value) - min(value) AS \
          growth FROM metrics WHERE name LIKE 'cache_miss%' GROUP BY ALL) GROUP BY ALL ORDER BY misses DESC",
     ),
-    plain(
+    without_argument(
         "loggers",
         "lines by logger, level and event, the most frequent first",
         "SELECT scope_name AS logger, severity_text AS level, body AS event, count(*) AS lines FROM logs GROUP BY ALL ORDER BY lines DESC",
     ),
-    plain(
+    without_argument(
         "runs",
         "starts of the service: first and last line of each run",
         "SELECT service_name, run, service_instance_id, min(timestamp) AS first, max(timestamp) AS last, count(*) AS lines FROM logs \
@@ -142,7 +142,7 @@ pub const NAMED: &[Named] = &[
         argument: Some("the name of the metric"),
         sql: "SELECT date_trunc('minute', timestamp) AS minute, attributes, min(coalesce(value, \"count\")) AS min, \
               max(coalesce(value, \"count\")) AS max FROM metrics WHERE name = $argument GROUP BY ALL ORDER BY minute DESC, attributes",
-        takes: |_| true,
+        accepts: |_| true,
     },
     Named {
         name: "before-run",
@@ -152,13 +152,13 @@ pub const NAMED: &[Named] = &[
               http_request_method AS method, url_path AS path, http_response_status_code AS status, duration_ms, error_type, attributes, run \
               FROM last_lines WHERE run < $argument::BIGINT AND timestamp >= (SELECT max(timestamp) FROM last_lines WHERE \
               run < $argument::BIGINT) - INTERVAL 1 HOUR ORDER BY timestamp DESC LIMIT 200",
-        takes: is_run,
+        accepts: is_run,
     },
     Named {
         name: "chart",
         about: "numbers every 10 s of an hour, or every minute of a day, as the admin page draws them",
         argument: Some("1h or 24h"),
         sql: include_str!("chart.sql"),
-        takes: |window| matches!(window, "1h" | "24h"),
+        accepts: |window| matches!(window, "1h" | "24h"),
     },
 ];

@@ -17,7 +17,7 @@ use crate::file::directory::Found;
 /// Alias of a whole row that matches no column: a column of the same name would take precedence.
 const ROW: &str = "\"row of this answer\"";
 /// Interval between interrupts: the engine ignores an interrupt that arrives before the statement starts.
-const AGAIN: Duration = Duration::from_millis(20);
+const INTERRUPT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// An in-memory engine that can read these files and nothing else.
 pub(super) struct Sandbox(Connection);
@@ -73,7 +73,7 @@ impl Sandbox {
             let (mut left, mut is_late) = (left, false);
             while is_done.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
                 handle.interrupt();
-                (left, is_late) = (AGAIN, true);
+                (left, is_late) = (INTERRUPT_INTERVAL, true);
             }
             is_late
         });
@@ -90,8 +90,8 @@ impl Sandbox {
     fn rows(&self, sql: &str, limits: &Limits) -> Result<Answer, Error> {
         // the engine converts the values to JSON, so that each type has one form
         let more = limits.rows.saturating_add(1);
-        let within = within(sql);
-        let wrapped = format!("SELECT to_json({ROW}) {within} AS {ROW} LIMIT {more}");
+        let subquery = as_subquery(sql);
+        let wrapped = format!("SELECT to_json({ROW}) {subquery} AS {ROW} LIMIT {more}");
         let mut statement = self.0.prepare(&wrapped).map_err(failed)?;
         // streamed: the engine does not count results against its memory limit, and its iterator panics where `step`
         // returns an error
@@ -139,7 +139,7 @@ impl Sandbox {
         }
         match parsed.statements.len() {
             // a comment follows the semicolon: the parser regenerates the statement without it
-            1 if sql.contains(';') && self.parsed(&within(sql))?.error => {
+            1 if sql.contains(';') && self.parsed(&as_subquery(sql))?.error => {
                 let question =
                     "SELECT json_deserialize_sql(json_serialize_sql(CAST(? AS VARCHAR)))";
                 let alone = self.0.query_row(question, [sql], |row| row.get(0));
@@ -168,7 +168,7 @@ impl Sandbox {
 }
 
 /// Wraps a statement as a subquery.
-fn within(sql: &str) -> String {
+fn as_subquery(sql: &str) -> String {
     format!("FROM (\n{sql}\n)")
 }
 

@@ -31,7 +31,7 @@ fn create<'a>(name: &str, table: Table, files: impl IntoIterator<Item = &'a Foun
         .map(|column| view(column.name, column.form))
         .collect();
     let source = if files.is_empty() {
-        nothing(table)
+        empty_subquery(table)
     } else {
         rows_of(files)
     };
@@ -52,13 +52,13 @@ fn view(name: &str, form: Form) -> String {
 }
 
 /// Returns a subquery with the columns of a table and no rows.
-fn nothing(table: Table) -> String {
+fn empty_subquery(table: Table) -> String {
     let columns = table.columns().iter().map(|column| {
         let kind = match column.form {
             Form::Time => "TIMESTAMPTZ",
             Form::Number | Form::Code => "BIGINT",
             Form::Float => "DOUBLE",
-            Form::Few | Form::Grows | Form::Json => "VARCHAR",
+            Form::LowCardinality | Form::SharedPrefix | Form::Json => "VARCHAR",
             Form::Id(_) => "BLOB",
         };
         format!("CAST(NULL AS {kind}) AS \"{}\"", column.name)

@@ -65,7 +65,7 @@ impl Flusher {
                 }
             }
             if is_asked || is_closed {
-                self.shared.done.flushed(taken.flush);
+                self.shared.stats.flushed(taken.flush);
             }
             if is_closed && taken.is_empty() {
                 return;
@@ -98,8 +98,8 @@ impl Flusher {
             }
         }
         if unreadable > 0 {
-            let done = &self.shared.done;
-            done.update(|stats| stats.lines.unreadable += unreadable);
+            let stats = &self.shared.stats;
+            stats.update(|stats| stats.lines.unreadable += unreadable);
         }
     }
 
@@ -132,7 +132,7 @@ impl Flusher {
                 // a run number must not be shared with another run
                 if let Some(next) = next.filter(|next| *next > self.run.number) {
                     self.run.number = next;
-                    self.shared.done.update(|stats| stats.run = next);
+                    self.shared.stats.update(|stats| stats.run = next);
                 }
             });
             Some(match kept.and_then(|()| enough_space(config)) {
@@ -142,7 +142,7 @@ impl Flusher {
         };
         batch.clear();
         let (written, files, result) = outcome.unwrap_or((0, 0, Ok(())));
-        self.shared.done.update(|stats| {
+        self.shared.stats.update(|stats| {
             let counts: &mut Counts = match table {
                 0 => &mut stats.lines,
                 1 => &mut stats.spans,

@@ -84,7 +84,7 @@ impl<'a> Line<'a> {
             rest.push(if rest.is_empty() { '{' } else { ',' });
             rest.push_str(&serde_json::to_string(&*key).ok()?);
             rest.push(':');
-            match is_read_by_all(value.get()) {
+            match has_no_unpaired_surrogate(value.get()) {
                 true => rest.push_str(value.get()),
                 false => rest.push_str(&serde_json::to_string(value.get()).ok()?),
             }
@@ -122,7 +122,7 @@ impl<'a> Line<'a> {
 
 /// Returns `false` for JSON with an unpaired surrogate such as `"\ud83d"`, for which some readers reject the whole
 /// object.
-fn is_read_by_all(json: &str) -> bool {
+fn has_no_unpaired_surrogate(json: &str) -> bool {
     let mut rest = json;
     while let Some((_, escape)) = rest.split_once('\\') {
         // valid JSON: a backslash is followed by one character, or by `u` and four digits

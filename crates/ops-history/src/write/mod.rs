@@ -28,7 +28,7 @@ use batch::Run;
 use flusher::Flusher;
 use queue::Queue;
 use record::{Record, micros};
-use stats::Done;
+use stats::SharedStats;
 use upkeep::{Tidier, Upkeep};
 
 /// A history that this process writes. Cheap to clone.
@@ -41,7 +41,7 @@ pub struct History {
 struct Shared {
     config: Config,
     queue: Queue,
-    done: Done,
+    stats: SharedStats,
     upkeep: Upkeep,
     /// Lock of the directory, held until the history is closed.
     lock: Mutex<File>,
@@ -79,11 +79,11 @@ impl History {
         let shared = Arc::new(Shared {
             config,
             queue: Queue::new(),
-            done: Done::default(),
+            stats: SharedStats::default(),
             upkeep: Upkeep::default(),
             lock: Mutex::new(lock),
         });
-        shared.done.update(|stats| stats.run = number);
+        shared.stats.update(|stats| stats.run = number);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.to_owned());
             let failed = |error| Error::io(&shared.config.dir, "start a thread for it", error);
@@ -118,15 +118,15 @@ impl History {
 
     /// Waits up to `budget` until every record offered before is written or dropped; returns `false` on timeout.
     pub fn flush(&self, budget: Duration) -> bool {
-        let number = self.shared.queue.ask(false);
-        self.shared.done.wait(number, budget)
+        let number = self.shared.queue.request_flush(false);
+        self.shared.stats.wait(number, budget)
     }
 
     /// Closes the history within `budget`: waiting records are written, later ones are dropped. Returns `false` on
     /// timeout; even then no partial file remains.
     pub fn close(&self, budget: Duration) -> bool {
-        let number = self.shared.queue.ask(true);
-        let is_written = self.shared.done.wait(number, budget);
+        let number = self.shared.queue.request_flush(true);
+        let is_written = self.shared.stats.wait(number, budget);
         self.shared
             .upkeep
             .stop
@@ -151,13 +151,13 @@ impl History {
 
     /// Returns the current statistics.
     pub fn stats(&self) -> Stats {
-        self.shared.done.stats(|| self.shared.queue.offered())
+        self.shared.stats.snapshot(|| self.shared.queue.offered())
     }
 
     /// Returns the number of this run in its directory, starting at 1. It changes if the directory was removed and
     /// another process has written a run to it since.
     pub fn run(&self) -> u64 {
-        self.shared.done.run()
+        self.shared.stats.run()
     }
 
     /// Returns the directory.

@@ -126,7 +126,7 @@ impl Queue {
     }
 
     /// Requests a flush and returns its number.
-    pub(super) fn ask(&self, close: bool) -> u64 {
+    pub(super) fn request_flush(&self, close: bool) -> u64 {
         let mut waiting = self.locked();
         waiting.flush += 1;
         waiting.is_closed |= close;

@@ -80,13 +80,13 @@ pub(super) struct Offered {
 
 /// Results of the threads of a history.
 #[derive(Default)]
-pub(super) struct Done {
+pub(super) struct SharedStats {
     state: Mutex<Stats>,
     flushed: Mutex<u64>,
     changed: Condvar,
 }
 
-impl Done {
+impl SharedStats {
     /// Returns the number of the run.
     pub(super) fn run(&self) -> u64 {
         self.state().run
@@ -102,7 +102,7 @@ impl Done {
 
     /// Returns the statistics. The queue's counts are read last, so that no record is counted as written before it is
     /// counted as offered.
-    pub(super) fn stats(&self, offered: impl FnOnce() -> Offered) -> Stats {
+    pub(super) fn snapshot(&self, offered: impl FnOnce() -> Offered) -> Stats {
         let mut stats = self.state().clone();
         let offered = offered();
         stats.lines = stats.lines.plus(offered.lines);

@@ -20,7 +20,7 @@ const MIN_SOURCES: usize = 16;
 /// Maximum number of files of all tables together; beyond it the oldest are removed.
 const MAX_FILES: usize = 20_000;
 /// Time for which the wall clock has to agree with the monotonic one before files are removed by age.
-const STEADY: Duration = Duration::from_secs(600);
+const STEADY_TIME: Duration = Duration::from_secs(600);
 /// Difference between both clocks that counts as a step.
 const STEP: Duration = Duration::from_secs(60);
 /// Maximum number of unreadable files whose reasons are kept.
@@ -55,13 +55,13 @@ pub(super) struct Tidier {
     /// Number of rows of each file whose footer was read; `None` for an unreadable one.
     rows: BTreeMap<PathBuf, Option<u64>>,
     /// Readings of both clocks since which they agree.
-    steady: (SystemTime, Duration),
+    steady_since: (SystemTime, Duration),
 }
 
 impl Tidier {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
-            steady: shared.config.clock.read(),
+            steady_since: shared.config.clock.read(),
             rows: BTreeMap::new(),
             shared,
         }
@@ -70,7 +70,7 @@ impl Tidier {
     pub(super) fn run(mut self) {
         while !self.shared.upkeep.stop.load(Relaxed) {
             let untidy = self.tidy().err().map(|error| chain(&error));
-            self.shared.done.update(|stats| {
+            self.shared.stats.update(|stats| {
                 stats.untidy = untidy;
                 stats.looks += 1;
             });
@@ -85,7 +85,7 @@ impl Tidier {
             return Ok(());
         }
         let files = list(&self.shared.config.dir)?;
-        self.look(&files);
+        self.read_new_footers(&files);
         // a name alone is not proof: a file that covers others has to be fully verified before they are removed
         let is_readable = |one: &Found| self.rows.get(&one.path).copied().flatten().is_some();
         let (readable, unreadable): (Vec<_>, Vec<_>) = files.into_iter().partition(is_readable);
@@ -126,18 +126,18 @@ impl Tidier {
     fn prune(&mut self, mut files: Vec<Found>) -> Result<Vec<Found>, Error> {
         let config = &self.shared.config;
         let (wall, monotonic) = config.clock.read();
-        let (wall_then, then) = self.steady;
-        let went = monotonic.saturating_sub(then);
-        let should_be = wall_then.checked_add(went).unwrap_or(wall);
-        let off = match wall.duration_since(should_be) {
+        let (wall_then, then) = self.steady_since;
+        let elapsed = monotonic.saturating_sub(then);
+        let should_be = wall_then.checked_add(elapsed).unwrap_or(wall);
+        let offset = match wall.duration_since(should_be) {
             Ok(ahead) => ahead,
             Err(behind) => behind.duration(),
         };
-        if off > STEP {
-            self.steady = (wall, monotonic);
+        if offset > STEP {
+            self.steady_since = (wall, monotonic);
         }
-        // no removal by age until both clocks have agreed for `STEADY`, also after the start
-        let is_steady = off <= STEP && went >= STEADY;
+        // no removal by age until both clocks have agreed for `STEADY_TIME`, also after the start
+        let is_steady = offset <= STEP && elapsed >= STEADY_TIME;
         let oldest = micros(wall.checked_sub(config.max_age).unwrap_or(wall));
         let max_bytes = config.max_bytes;
         // by run and write, an order that does not depend on clocks
@@ -160,7 +160,7 @@ impl Tidier {
     }
 
     /// Reads the footers of new files.
-    fn look(&mut self, files: &[Found]) {
+    fn read_new_footers(&mut self, files: &[Found]) {
         let there: HashSet<&PathBuf> = files.iter().map(|one| &one.path).collect();
         self.rows.retain(|path, _| there.contains(path));
         for one in files {
@@ -183,7 +183,7 @@ impl Tidier {
             return;
         }
         let text = chain(error);
-        self.shared.done.update(|stats| {
+        self.shared.stats.update(|stats| {
             if stats.unreadable.len() < MAX_REASONS {
                 stats.unreadable.push(text);
             }
@@ -196,7 +196,7 @@ impl Tidier {
         let mut files: Vec<_> = files.to_vec();
         files.sort_by_key(|one| (one.name.group(), one.name.first));
         // the newest hour of each run and table is current; all hours of earlier runs are past
-        let run = self.shared.done.run();
+        let run = self.shared.stats.run();
         let now = micros(self.shared.config.clock.read().0);
         for group in files.chunk_by(|a, b| a.name.group() == b.name.group()) {
             let Some(name) = group.first().map(|one| one.name) else {
@@ -249,7 +249,7 @@ impl Tidier {
             &self.shared.upkeep.stop,
         ) {
             Ok(path) => {
-                self.shared.done.update(|stats| stats.merges += 1);
+                self.shared.stats.update(|stats| stats.merges += 1);
                 let step = |step| {
                     let at = self.shared.config.steps.at(step);
                     at.map_err(|error| Error::io(&path, "merge files", error))

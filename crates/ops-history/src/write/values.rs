@@ -33,7 +33,7 @@ impl Values {
 
     /// Returns the text; a column with few distinct values shares it with the row before, or with any earlier row.
     pub(super) fn text(&mut self, text: &str, form: Form, before: Option<&ByteArray>) -> ByteArray {
-        if form != Form::Few {
+        if form != Form::LowCardinality {
             return self.new_text(text).into();
         }
         if let Some(before) = before.filter(|before| before.data() == text.as_bytes()) {

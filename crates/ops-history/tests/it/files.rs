@@ -87,7 +87,7 @@ fn a_file_with_a_good_footer_and_bad_pages_is_left_out_and_hides_nothing() {
 }
 
 #[test]
-fn what_an_interrupted_merge_left_counts_once() {
+fn rows_left_by_an_interrupted_merge_count_once() {
     let place = Place::new();
     three(&place);
     let copy = Place::new();
@@ -140,7 +140,7 @@ fn lines_of_restarts_and_of_two_replicas_are_counted_once() {
 }
 
 #[test]
-fn old_files_go_and_clocks_that_step_remove_nothing() {
+fn old_files_are_removed_but_not_after_a_clock_step() {
     let place = Place::new();
     let clocks = Clocks::default();
     clocks.set(0, 0);
@@ -283,7 +283,7 @@ impl AsRef<std::path::Path> for Listed<'_> {
 }
 
 #[test]
-fn files_that_are_merged_while_they_are_copied_are_copied_as_the_merged_one() {
+fn an_export_during_a_merge_copies_the_merged_file() {
     let (place, other, copy) = (Place::new(), Place::new(), Place::new());
     three(&place);
     assert!(other.open().close(LONG));
@@ -319,7 +319,7 @@ fn a_file_that_somebody_else_removed_counts_as_removed() {
 }
 
 #[test]
-fn an_hour_lasts_by_the_clock_also_if_files_of_a_later_one_are_there() {
+fn an_hour_is_current_by_the_clock_even_with_files_of_a_later_hour() {
     let place = Place::new();
     let clocks = Clocks::default();
     clocks.set(3610, 0);

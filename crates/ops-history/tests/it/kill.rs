@@ -67,7 +67,7 @@ fn a_kill_at_any_moment_loses_no_row_of_a_file_and_doubles_none() {
 }
 
 #[test]
-fn of_two_processes_on_one_directory_the_second_one_is_refused_and_the_first_one_loses_nothing() {
+fn a_second_process_on_a_directory_is_rejected_and_the_first_one_loses_nothing() {
     let place = Place::new();
     let mut first = child::start(&place.dir(), None);
     let published = || {
@@ -93,7 +93,7 @@ fn of_two_processes_on_one_directory_the_second_one_is_refused_and_the_first_one
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_lock_that_is_about_to_be_let_go_is_waited_for() {
+fn open_waits_for_a_lock_that_is_released_soon() {
     let place = Place::new();
     assert!(place.open().close(LONG));
     let path = place.dir().join("writer.lock").canonicalize().unwrap();

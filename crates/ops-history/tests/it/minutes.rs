@@ -25,7 +25,7 @@ const LINES: &str = "SELECT date_trunc('minute', timestamp), http_request_method
                      max(duration_us) FROM requests GROUP BY ALL ORDER BY ALL";
 
 #[test]
-fn numbers_by_minute_are_those_of_the_lines_also_after_merges_and_of_files_without_them() {
+fn counts_by_minute_match_the_lines_after_merges_and_without_counts_in_the_footer() {
     let place = Place::new();
     let history = place.open();
     // across the end of an hour, with lines that are not requests, and requests without a route
@@ -96,7 +96,7 @@ fn numbers_by_minute_are_those_of_the_lines_also_after_merges_and_of_files_witho
 }
 
 #[test]
-fn a_trace_is_found_in_its_file_and_the_others_say_that_they_do_not_have_it() {
+fn bloom_filters_find_the_file_of_a_trace_and_exclude_the_others() {
     let place = Place::new();
     let history = place.open();
     for n in 0..1000_u64 {
@@ -141,7 +141,7 @@ fn latency_ms(second: u64) -> u64 {
 }
 
 #[test]
-fn a_chart_goes_on_over_a_restart_and_counts_what_was_counted() {
+fn a_chart_continues_across_a_restart_with_correct_counts() {
     let place = Place::new();
     let now = SystemTime::now();
     let ago = |seconds: u64| now - Duration::from_secs(seconds);
@@ -248,7 +248,7 @@ fn a_chart_goes_on_over_a_restart_and_counts_what_was_counted() {
 }
 
 #[test]
-fn a_chart_has_no_latency_where_the_lines_do_not_tell() {
+fn a_chart_omits_latency_without_enough_lines() {
     // seconds between two lines, their latency, and the latency in the chart, with two requests per second
     for (every, latency, right) in [(1, 0, None), (1, 3, Some(0.003)), (20, 700, None)] {
         let place = Place::new();
@@ -294,7 +294,7 @@ fn counted(history: &ops_history::History, at: SystemTime, requests: f64, failed
 }
 
 #[test]
-fn a_chart_counts_all_once_whenever_the_samples_were_taken() {
+fn a_chart_counts_every_request_once_for_any_times_of_samples() {
     let place = Place::new();
     let now = SystemTime::now();
     let began = now - Duration::from_secs(3000);

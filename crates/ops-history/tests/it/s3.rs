@@ -91,7 +91,7 @@ fn before_the_first_object(url: &str, happens: impl Fn() + Send + Sync + 'static
 }
 
 #[test]
-fn files_that_are_merged_while_they_are_copied_to_a_bucket_are_copied_as_the_merged_one() {
+fn an_export_to_a_bucket_during_a_merge_copies_the_merged_file() {
     let Some(moto) = Moto::shared() else { return };
     moto.bucket("merged");
     let place = Arc::new(Place::new());
@@ -240,7 +240,7 @@ fn refusing() -> (String, Receiver<String>) {
 
 /// Variables belong to a process: the test program is run again for each case.
 #[test]
-fn what_is_set_comes_before_variables_and_an_empty_one_is_none() {
+fn settings_override_variables_and_empty_variables_count_as_unset() {
     const CHILD: &str = "PLACE_OF_CHILD";
     let (address, heads) = refusing();
     let Some(place) = std::env::var_os(CHILD) else {
@@ -274,7 +274,7 @@ fn what_is_set_comes_before_variables_and_an_empty_one_is_none() {
                 [(url, elsewhere), (s3, "http://"), ("AWS_REGION", "")],
             ),
         ] {
-            let name = "s3::what_is_set_comes_before_variables_and_an_empty_one_is_none";
+            let name = "s3::settings_override_variables_and_empty_variables_count_as_unset";
             let mut command = Command::new(std::env::current_exe().unwrap());
             let command = command.args(["--exact", name, "--nocapture"]);
             let command = command.env(CHILD, place).envs(variables);
@@ -303,12 +303,12 @@ fn what_is_set_comes_before_variables_and_an_empty_one_is_none() {
 
 /// The session token of the environment is used only with credentials that equal those of the environment.
 #[test]
-fn a_session_belongs_to_the_credentials_beside_it() {
+fn a_session_token_is_used_only_with_its_credentials() {
     const CHILD: &str = "ID_OF_CHILD";
     let (address, heads) = refusing();
     let Ok(id) = std::env::var(CHILD) else {
         for id in ["own", "another"] {
-            let name = "s3::a_session_belongs_to_the_credentials_beside_it";
+            let name = "s3::a_session_token_is_used_only_with_its_credentials";
             let mut command = Command::new(std::env::current_exe().unwrap());
             let command = command.args(["--exact", name]).env(CHILD, id);
             let command = command
@@ -326,7 +326,7 @@ fn a_session_belongs_to_the_credentials_beside_it() {
 }
 
 #[test]
-fn what_no_request_can_have_in_its_head_is_refused_and_not_shown() {
+fn values_that_are_invalid_in_headers_are_rejected_and_not_shown() {
     let shop = Prefix::parse("s3://shop/history").unwrap();
     for (prefix, what) in [
         (

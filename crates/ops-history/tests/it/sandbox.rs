@@ -206,7 +206,7 @@ fn a_column_may_have_any_name() {
 }
 
 #[test]
-fn numbers_that_json_does_not_have_are_words() {
+fn non_finite_numbers_are_written_as_words() {
     let place = Place::new();
     some(&place);
     let sql = "SELECT 0.0::DOUBLE / 0 AS mean, ['x' || 1.0::DOUBLE / 0, 'NaN \"Infinity'] AS texts, {'a': -1.0::DOUBLE / 0} AS \"-Infinity\", \

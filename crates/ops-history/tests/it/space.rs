@@ -8,7 +8,7 @@ use crate::child::STEPS;
 use crate::{LONG, Place, assert_adds_up, number, numbers};
 
 #[test]
-fn a_full_disk_stops_it_counts_what_is_lost_and_it_goes_on_once_there_is_space() {
+fn a_full_disk_stops_writing_which_resumes_with_space_and_losses_are_counted() {
     let place = Place::new();
     let Some(_mounted) = Mounted::over(place.folder.path(), "1m") else {
         let _ = writeln!(std::io::stderr(), "nothing can be mounted here: not tested");
@@ -90,7 +90,7 @@ fn a_failure_at_each_step_loses_only_rows_that_are_counted() {
 }
 
 #[test]
-fn while_it_is_stopped_nothing_is_tried_until_the_time_has_come() {
+fn a_stopped_history_retries_only_after_the_retry_time() {
     let place = Place::new();
     let tried = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let count = tried.clone();

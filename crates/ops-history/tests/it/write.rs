@@ -52,7 +52,7 @@ fn a_line_comes_back_with_its_columns_and_the_rest_as_json() {
 }
 
 #[test]
-fn half_a_character_keeps_no_line_from_being_asked() {
+fn an_unpaired_surrogate_does_not_prevent_queries() {
     let place = Place::new();
     let history = place.open();
     for value in [
