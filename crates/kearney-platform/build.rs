@@ -13,17 +13,17 @@ fn main() {
     {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", rpath.display());
     }
-    let git_sha = said("git", &["rev-parse", "--short=12", "HEAD"]);
+    let git_sha = first_output_line("git", &["rev-parse", "--short=12", "HEAD"]);
     println!(
         "cargo:rustc-env=KEARNEY_GIT_SHA={}",
         git_sha.as_deref().unwrap_or("unknown")
     );
     // every commit and checkout appends to this file
-    if let Some(log) = said("git", &["rev-parse", "--git-path", "logs/HEAD"]) {
+    if let Some(log) = first_output_line("git", &["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo:rerun-if-changed={log}");
     }
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-    let version = said(&rustc, &["--version"]);
+    let version = first_output_line(&rustc, &["--version"]);
     let version = version.as_deref().and_then(|text| text.split(' ').nth(1));
     println!(
         "cargo:rustc-env=KEARNEY_RUSTC={}",
@@ -32,7 +32,7 @@ fn main() {
 }
 
 /// Returns the first line of a program's output; `None` if it cannot be run or fails.
-fn said(program: &str, arguments: &[&str]) -> Option<String> {
+fn first_output_line(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let line = text.lines().next().filter(|line| !line.is_empty())?;

@@ -25,7 +25,7 @@ pub enum Answer {
 }
 
 impl Answer {
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
             Self::Http { status, body } => format!("status {status}, {} bytes", body.len()),
             Self::Refused(why) => format!("no connection: {why}"),
@@ -37,31 +37,31 @@ impl Answer {
 
 /// Sends a GET request without a proxy, as the address is on this machine or network.
 pub fn get(url: &str, token: Option<&str>, limit: Duration) -> Answer {
-    if has_no_such_port(url) {
-        return Answer::Other(NO_PORT.to_owned());
+    if has_invalid_port(url) {
+        return Answer::Other(INVALID_PORT.to_owned());
     }
     let request = authorized(agent(limit).get(url), token);
-    answered(request.call(), limit)
+    read_response(request.call(), limit)
 }
 
 /// Sends a change as JSON to the admin page.
 pub fn post(url: &str, token: Option<&str>, json: &str, limit: Duration) -> Answer {
-    if has_no_such_port(url) {
-        return Answer::Other(NO_PORT.to_owned());
+    if has_invalid_port(url) {
+        return Answer::Other(INVALID_PORT.to_owned());
     }
     let request = agent(limit)
         .post(url)
         .header("content-type", "application/json")
         .header("x-ops-admin", "1");
-    answered(authorized(request, token).send(json), limit)
+    read_response(authorized(request, token).send(json), limit)
 }
 
 /// Error for a URL whose port is invalid.
-const NO_PORT: &str = "there is no such port; accepted is a number from 1 to 65535";
+const INVALID_PORT: &str = "there is no such port; accepted is a number from 1 to 65535";
 
 /// Returns `true` if the URL has an invalid port: the client would send the request, with the token, to port 80
 /// instead.
-fn has_no_such_port(url: &str) -> bool {
+fn has_invalid_port(url: &str) -> bool {
     let Ok(url) = url.parse::<ureq::http::Uri>() else {
         return false; // rejected by the client
     };
@@ -94,7 +94,7 @@ fn agent(limit: Duration) -> ureq::Agent {
 
 type Response = ureq::http::Response<ureq::Body>;
 
-fn answered(response: std::result::Result<Response, ureq::Error>, limit: Duration) -> Answer {
+fn read_response(response: std::result::Result<Response, ureq::Error>, limit: Duration) -> Answer {
     let read = response.and_then(|mut response| {
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(MAX_BYTES);

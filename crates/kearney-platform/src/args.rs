@@ -18,7 +18,7 @@ pub use cache::{Cache, CachePlace};
 use crate::isochrone::BaseUrl;
 use crate::log_file::LogFile;
 use crate::orchestrator::{Client, Job, Status};
-use crate::output::refuse;
+use crate::output::exit_with_usage_error;
 
 /// The reference platform of the operations layer.
 #[derive(Debug, Parser)]
@@ -32,18 +32,19 @@ impl Cli {
     /// Parses the command line of this process. Empty variables count as unset.
     pub fn of_process() -> Self {
         let matches = without_empty_variables(Self::command()).try_get_matches();
-        let matches = matches.unwrap_or_else(|error| refuse(&error));
-        let mut read = Self::from_arg_matches(&matches).unwrap_or_else(|error| refuse(&error));
+        let matches = matches.unwrap_or_else(|error| exit_with_usage_error(&error));
+        let mut read =
+            Self::from_arg_matches(&matches).unwrap_or_else(|error| exit_with_usage_error(&error));
         if let (Some(since), Some(until)) = read.times()
             && until <= since
         {
             let why = "--until is not later than --since: there is no time between them\n";
-            refuse(&Self::command().error(ErrorKind::ArgumentConflict, why));
+            exit_with_usage_error(&Self::command().error(ErrorKind::ArgumentConflict, why));
         }
         if let (Command::Serve(serve), Some((_, matches))) =
             (&mut read.command, matches.subcommand())
         {
-            serve.said = Said::of(matches);
+            serve.given = GivenOnCommandLine::of(matches);
         }
         read
     }
@@ -363,7 +364,7 @@ pub struct Serve {
     #[arg(long, env = "KEARNEY_ENGINE", value_name = "URL")]
     pub engine: Option<String>,
     #[arg(skip)]
-    pub said: Said,
+    pub given: GivenOnCommandLine,
     #[command(flatten)]
     pub work: Work,
 }
@@ -371,19 +372,19 @@ pub struct Serve {
 /// Options of `serve` given on the command line. The service reads the variables of the others itself, so that it can
 /// report the variable as their source.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Said {
+pub struct GivenOnCommandLine {
     pub host: bool,
     pub port: bool,
     pub grace_seconds: bool,
 }
 
-impl Said {
+impl GivenOnCommandLine {
     fn of(matches: &ArgMatches) -> Self {
-        let said = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         Self {
-            host: said("host"),
-            port: said("port"),
-            grace_seconds: said("grace_seconds"),
+            host: given("host"),
+            port: given("port"),
+            grace_seconds: given("grace_seconds"),
         }
     }
 }

@@ -32,8 +32,8 @@ impl Configs {
         if let Some(dir) = dir
             && !dir.is_dir()
         {
-            let told = format!("--config-dir {}: no such directory", dir.display());
-            return Err(Error::new(Kind::Config, told));
+            let message = format!("--config-dir {}: no such directory", dir.display());
+            return Err(Error::new(Kind::Config, message));
         }
         let dir = dir.unwrap_or(Path::new("configs"));
         Ok(Self {
@@ -74,8 +74,8 @@ impl File {
                 })
             }
             Err(error) => {
-                let told = format!("cannot read {}", path.display());
-                Err(Error::new(Kind::Config, told).because(error))
+                let message = format!("cannot read {}", path.display());
+                Err(Error::new(Kind::Config, message).because(error))
             }
         }
     }

@@ -36,8 +36,8 @@ impl Source {
             return match file.is_file() {
                 true => Ok(Self::Snapshot(file.clone())),
                 false => {
-                    let told = format!("--snapshot {}: no such file", file.display());
-                    Err(Error::new(Kind::Config, told))
+                    let message = format!("--snapshot {}: no such file", file.display());
+                    Err(Error::new(Kind::Config, message))
                 }
             };
         }
@@ -70,8 +70,8 @@ impl Source {
             Self::Files(dir) => {
                 let path = dir.join(file);
                 describe(&path).map_err(|error| {
-                    let told = format!("cannot read {}", path.display());
-                    Error::new(Kind::File, told).because(error)
+                    let message = format!("cannot read {}", path.display());
+                    Error::new(Kind::File, message).because(error)
                 })?
             }
             Self::Snapshot(file) => return Err(not_loaded(file)),
@@ -100,8 +100,8 @@ impl Source {
                     all.try_for_each(|(name, bytes)| files::write(&scratch.join(name), bytes))
                 });
                 written.map_err(|error| {
-                    let told = format!("cannot write {}", scratch.display());
-                    Error::new(Kind::File, told).because(error)
+                    let message = format!("cannot write {}", scratch.display());
+                    Error::new(Kind::File, message).because(error)
                 })?;
                 Ok(scratch.to_owned())
             }
@@ -110,8 +110,8 @@ impl Source {
 }
 
 fn not_loaded(snapshot: &Path) -> Error {
-    let told = format!("nothing is loaded from the snapshot {}", snapshot.display());
-    Error::new(Kind::Warehouse, told)
+    let message = format!("nothing is loaded from the snapshot {}", snapshot.display());
+    Error::new(Kind::Warehouse, message)
 }
 
 /// Returns a text that identifies a file and changes if it is replaced or written; length and time alone could be those

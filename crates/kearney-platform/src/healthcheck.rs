@@ -16,19 +16,19 @@ const MAX_ANSWER_BYTES: usize = 4096;
 pub fn run(options: &Healthcheck) -> Result<()> {
     let address = SocketAddr::from((reachable(options.host), options.port));
     let answer = ask(address).map_err(|error| {
-        let told = format!("http://{address}/livez does not answer");
-        Error::new(Kind::Service, told).because(error)
+        let message = format!("http://{address}/livez does not answer");
+        Error::new(Kind::Service, message).because(error)
     })?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let line = head.lines().next().unwrap_or_default();
-    let told = match (line.strip_prefix("HTTP/1."), body) {
+    let message = match (line.strip_prefix("HTTP/1."), body) {
         (Some(rest), "ok\n") if rest.split(' ').nth(1) == Some("200") => return Ok(()),
         (Some(rest), _) if rest.split(' ').nth(1) == Some("200") => {
             format!("http://{address}/livez: 200, but not the body of this platform")
         }
         _ => format!("http://{address}/livez: {line:?}"),
     };
-    Err(Error::new(Kind::Service, told))
+    Err(Error::new(Kind::Service, message))
 }
 
 /// Replaces an address that means all interfaces with loopback.
@@ -51,21 +51,21 @@ fn ask(address: SocketAddr) -> io::Result<String> {
     while answer.len() < MAX_ANSWER_BYTES {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(too_late());
+            return Err(timed_out());
         }
         stream.set_read_timeout(Some(left))?;
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(bytes) => answer.extend_from_slice(&buffer[..bytes]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(too_late()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(timed_out()),
             Err(error) => return Err(error),
         }
     }
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-fn too_late() -> io::Error {
-    let told = format!("no whole answer within {} s", WITHIN.as_secs());
-    io::Error::new(io::ErrorKind::TimedOut, told)
+fn timed_out() -> io::Error {
+    let message = format!("no whole answer within {} s", WITHIN.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, message)
 }

@@ -41,7 +41,7 @@ use crate::error::{Error, chain};
 
 fn main() -> ExitCode {
     let command = Cli::of_process().command;
-    files::keep_to_ourselves();
+    files::set_private_umask();
     let result = match command {
         Command::Serve(options) => serve::run(options),
         Command::Orchestrate(options) => commands::orchestrate::run(options),
@@ -63,6 +63,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &Error) -> ExitCode {
-    output::tell(&chain(error));
+    output::print_to_stderr(&chain(error));
     error.exit_code()
 }

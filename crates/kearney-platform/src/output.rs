@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::{Error, Kind, Result};
 
 /// Writes a line to standard error after redacting it. A failure to write, such as to a full disk, is ignored.
-pub fn tell(line: &str) {
+pub fn print_to_stderr(line: &str) {
     let line = redacted(line.to_owned());
     let _ = writeln!(std::io::stderr(), "kearney-platform: {line}");
 }
@@ -18,7 +18,7 @@ pub fn redacted(text: String) -> String {
 }
 
 /// Exits with an error about the arguments, which are redacted as they may contain credentials.
-pub fn refuse(error: &clap::Error) -> ! {
+pub fn exit_with_usage_error(error: &clap::Error) -> ! {
     let text = error.render().to_string();
     let Some(text) = ops_layer::log::redacted(&text) else {
         error.exit() // in color, or with the help
@@ -28,12 +28,12 @@ pub fn refuse(error: &clap::Error) -> ! {
 }
 
 /// Writes the result of a command. A reader that closed the pipe is not an error.
-pub fn answer(text: &str) -> Result<()> {
-    answer_unless_left(text).map(|_| ())
+pub fn print_result(text: &str) -> Result<()> {
+    print_unless_closed(text).map(|_| ())
 }
 
-/// Writes the result as [`answer`] does; returns `false` if the reader closed the pipe.
-pub fn answer_unless_left(text: &str) -> Result<bool> {
+/// Writes the result as [`print_result`] does; returns `false` if the reader closed the pipe.
+pub fn print_unless_closed(text: &str) -> Result<bool> {
     let mut stdout = std::io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
@@ -46,9 +46,9 @@ pub fn answer_unless_left(text: &str) -> Result<bool> {
 }
 
 /// Writes the result as JSON.
-pub fn answer_json(value: &impl Serialize) -> Result<()> {
+pub fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value);
     let text =
         text.map_err(|error| Error::new(Kind::File, "cannot be shown as JSON").because(error))?;
-    answer(&format!("{text}\n"))
+    print_result(&format!("{text}\n"))
 }

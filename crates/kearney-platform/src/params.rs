@@ -50,7 +50,7 @@ impl Params {
         };
         match text.parse() {
             Ok(value) if valid(&value) => Ok(Some(value)),
-            _ => Err(refused(name, &text, accepts)),
+            _ => Err(invalid(name, &text, accepts)),
         }
     }
 
@@ -73,7 +73,7 @@ impl Params {
 }
 
 /// Returns the problem of a parameter with this text.
-pub fn refused(name: &str, text: &str, accepts: &str) -> Problem {
+pub fn invalid(name: &str, text: &str, accepts: &str) -> Problem {
     let shown: String = text.chars().take(40).collect();
     Problem::parameter(name, format!("{shown:?} is not {accepts}"), accepts)
 }

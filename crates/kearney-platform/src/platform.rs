@@ -87,7 +87,7 @@ impl Platform {
     }
 
     /// Returns the warehouse; fails until it is loaded.
-    pub fn opened(&self) -> Result<&CachedWarehouse> {
+    pub fn loaded_warehouse(&self) -> Result<&CachedWarehouse> {
         let missing = || Error::new(Kind::Warehouse, "the warehouse is not loaded");
         self.warehouse.get().ok_or_else(missing)
     }
@@ -105,7 +105,7 @@ impl Platform {
 
     /// Counts the rows of the tables and registers them.
     pub fn register_tables(&self) -> Result<()> {
-        let tables = warehouse::describe(self.opened()?.engine(), &self.source)?;
+        let tables = warehouse::describe(self.loaded_warehouse()?.engine(), &self.source)?;
         self.registry.set_tables(tables)?;
         self.count_registry();
         Ok(())

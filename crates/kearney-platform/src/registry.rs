@@ -115,8 +115,8 @@ impl Registry {
         let saved = serde_json::to_vec_pretty(&next).map_err(std::io::Error::from);
         let saved = saved.and_then(|bytes| files::write(&self.path, &bytes));
         saved.map_err(|error| {
-            let told = format!("cannot write {}", self.path.display());
-            Error::new(Kind::Registry, told).because(error)
+            let message = format!("cannot write {}", self.path.display());
+            Error::new(Kind::Registry, message).because(error)
         })?;
         *held = next;
         Ok(result)

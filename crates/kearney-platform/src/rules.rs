@@ -14,10 +14,10 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Window over which ended runs are compared; they are rarer than requests.
 const RUNS_WINDOW: Duration = Duration::from_secs(600);
 /// Minimum number of failed requests, and their minimum share, for a finding.
-const FAILED: f64 = 5.0;
-const FAILED_SHARE: f64 = 0.2;
+const MIN_FAILED: f64 = 5.0;
+const MIN_FAILED_SHARE: f64 = 0.2;
 /// Minimum number of queued runs for a finding.
-const WAITING: f64 = 5.0;
+const MIN_WAITING: f64 = 5.0;
 
 /// Adds the rules about providers and the queue.
 pub fn add(ops: &Ops) {
@@ -36,9 +36,9 @@ pub fn add(ops: &Ops) {
 
 /// Adds the rule about the data directory.
 pub fn add_data_dir(ops: &Ops, data: &DataDir) {
-    let (is_ours, shown) = (data.look(), data.path().display().to_string());
+    let (is_owner, shown) = (data.ownership_check(), data.path().display().to_string());
     ops.add_rule("data_dir_lost", move || {
-        (!is_ours()).then(|| {
+        (!is_owner()).then(|| {
             Finding::new("data_dir_lost", Severity::Critical)
                 .seen(format!(
                     "{shown} is not the directory any more that this platform took at its start: somebody removed or replaced it"
@@ -102,7 +102,7 @@ impl Counts {
 
     fn provider(&mut self, now: Instant, counts: [f64; 2]) -> Option<Finding> {
         let [all, failed] = self.growth(now, WINDOW, counts);
-        (failed >= FAILED && failed / all.max(1.0) >= FAILED_SHARE).then(|| {
+        (failed >= MIN_FAILED && failed / all.max(1.0) >= MIN_FAILED_SHARE).then(|| {
             Finding::new("provider_failing", Severity::Critical)
                 .seen(format!("{failed:.0} of {all:.0} isochrone requests failed in the last minute"))
                 .means("Isochrones are missing, or come late.")
@@ -119,7 +119,7 @@ impl Counts {
         last: impl FnOnce() -> Option<Record>,
     ) -> Option<Finding> {
         let [all, failed] = self.growth(now, RUNS_WINDOW, counts);
-        if failed < 1.0 || failed / all.max(1.0) < FAILED_SHARE {
+        if failed < 1.0 || failed / all.max(1.0) < MIN_FAILED_SHARE {
             return None;
         }
         let finding = Finding::new("runs_failing", Severity::Warning)
@@ -159,7 +159,7 @@ impl Queue {
         self.0.push_back((now, depth));
         let before = before?;
         // never empty meanwhile, and not shorter than a minute ago
-        (depth >= WAITING && least > 0.0 && depth >= before).then(|| {
+        (depth >= MIN_WAITING && least > 0.0 && depth >= before).then(|| {
             Finding::new("queue_growing", Severity::Warning)
                 .seen(format!("{depth:.0} runs wait, {before:.0} did a minute ago"))
                 .means("Runs end later and later; once the queue is full, new runs are refused.")

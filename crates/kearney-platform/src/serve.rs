@@ -24,12 +24,12 @@ use crate::{admin_jobs, routes, rules, setup, start_block, warehouse};
 const CHECKED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Time limit for writing the lines of a failed start.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub fn run(options: Serve) -> Result<()> {
     let configs = Configs::read(options.work.config_dir.as_deref())?;
     let source = Source::choose(&options.work)?;
-    let data = DataDir::take(&options.work.data_dir)?;
+    let data = DataDir::lock(&options.work.data_dir)?;
     // a platform that was killed leaves its addresses behind
     Addresses::remove(data.path());
     setup::runtime()?.block_on(serve(options, &data, configs, source))
@@ -42,7 +42,7 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
         Ok(platform) => platform,
         Err(error) => {
             // a start that fails is not a crash; its lines are kept
-            ops.refuse(&error, LAST_WORDS).await;
+            ops.refuse(&error, FLUSH_TIMEOUT).await;
             return Err(error);
         }
     };
@@ -83,25 +83,27 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
                 loading.run(addresses).await;
             }
         });
-    if options.said.host {
+    if options.given.host {
         service = service.host(options.host);
     }
-    if options.said.port {
+    if options.given.port {
         service = service.port(options.port);
     }
-    if options.said.grace_seconds {
+    if options.given.grace_seconds {
         service = service.grace(Duration::from_secs(options.grace_seconds));
     }
     if let Some(port) = options.admin_port {
         service = service.admin_addr((Ipv4Addr::LOCALHOST, port).into());
     }
-    let is_ours = data.look();
+    let is_owner = data.ownership_check();
     let served = service.await;
     // after the directory was removed, the file may belong to another platform
-    if is_ours() {
+    if is_owner() {
         Addresses::remove(data.path());
     }
-    served.map_err(|error| Error::new(Kind::Service, at_fault(&options, &error)).because(error))?;
+    served.map_err(|error| {
+        Error::new(Kind::Service, failed_option(&options, &error)).because(error)
+    })?;
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
     failed.map_or(Ok(()), Err)
 }
@@ -122,7 +124,7 @@ async fn open(
 }
 
 /// Returns the option that prevented the start; an invalid variable is named by the error itself.
-fn at_fault(options: &Serve, error: &ops_layer::Error) -> String {
+fn failed_option(options: &Serve, error: &ops_layer::Error) -> String {
     // an unreadable token file is an I/O error as well
     let is_address = error
         .source()
@@ -215,10 +217,10 @@ impl Loading {
         let platform = self.platform.clone();
         let run = execution::execute(platform, record, signals, None, Progress::none());
         let ended = ops_layer::spawn(run).await;
-        let failed = |told: &str| {
+        let failed = |message: &str| {
             Error::new(
                 Kind::Warehouse,
-                format!("the warehouse is not loaded: {told}"),
+                format!("the warehouse is not loaded: {message}"),
             )
         };
         let record = ended.map_err(|error| failed("the run ended early").because(error))?;

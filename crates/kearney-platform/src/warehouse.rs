@@ -54,8 +54,8 @@ pub fn open_current(data_dir: &Path, source: &Source) -> Result<Option<Warehouse
     if let Source::Snapshot(file) = source {
         let opened = Warehouse::open_snapshot(file);
         return opened.map(Some).map_err(|error| {
-            let told = format!("the snapshot {} cannot be opened", file.display());
-            Error::new(Kind::Warehouse, told).because(error)
+            let message = format!("the snapshot {} cannot be opened", file.display());
+            Error::new(Kind::Warehouse, message).because(error)
         });
     }
     let path = file(data_dir);
@@ -114,8 +114,8 @@ impl Load {
         let placed = self.draft.remove_beside();
         let placed = placed.and_then(|()| self.draft.commit());
         placed.map_err(|error| {
-            let told = format!("cannot put {} into place", path.display());
-            Error::new(Kind::File, told).because(error)
+            let message = format!("cannot put {} into place", path.display());
+            Error::new(Kind::File, message).because(error)
         })?;
         open(&path)
     }
@@ -160,8 +160,8 @@ fn file(data_dir: &Path) -> PathBuf {
 
 fn open(path: &Path) -> Result<Warehouse> {
     Warehouse::open(path).map_err(|error| {
-        let told = "the warehouse cannot be opened; stop the platform and delete its file: the next start loads it again";
-        Error::new(Kind::Warehouse, told).because(error)
+        let message = "the warehouse cannot be opened; stop the platform and delete its file: the next start loads it again";
+        Error::new(Kind::Warehouse, message).because(error)
     })
 }
 
@@ -202,7 +202,7 @@ fn loaded_from(warehouse: &Warehouse, table: &Table) -> Option<String> {
 
 fn count_of(warehouse: &Warehouse, table: &Table) -> Result<u64> {
     let name = table.name;
-    let failed = |told: &str| Error::new(Kind::Warehouse, format!("{name} {told}"));
+    let failed = |message: &str| Error::new(Kind::Warehouse, format!("{name} {message}"));
     let counted = warehouse.query(&format!("SELECT count(*) AS rows FROM {name}"), &params! {});
     let counted = counted.map_err(|error| failed("cannot be counted").because(error))?;
     match rows_of(&counted)?

@@ -30,6 +30,6 @@ pub fn export(
 }
 
 fn refused(url: &str) -> Error {
-    let told = "this build cannot ask a bucket; build it with --features history-s3";
-    Error::new(Kind::Config, format!("{url}: {told}"))
+    let message = "this build cannot ask a bucket; build it with --features history-s3";
+    Error::new(Kind::Config, format!("{url}: {message}"))
 }

@@ -6,7 +6,7 @@ use ops_layer::history::{self, ErrorKind, Moved};
 
 use super::Wanted;
 use crate::error::{Error, Kind, Result};
-use crate::output::tell;
+use crate::output::print_to_stderr;
 
 pub type Copy = LocalCopy;
 
@@ -21,10 +21,10 @@ pub fn fetch(urls: &[&str], wanted: &Wanted) -> Result<Vec<Copy>> {
     let copies = s3::fetch(&prefixes, &asked).map_err(failed)?;
     for (prefix, copy) in prefixes.iter().zip(&copies) {
         for skipped in copy.skipped() {
-            tell(&format!("left out: {skipped}"));
+            print_to_stderr(&format!("left out: {skipped}"));
         }
         let (files, bytes) = (copy.files(), copy.bytes());
-        tell(&format!("{prefix}: copied {files} files, {bytes} bytes"));
+        print_to_stderr(&format!("{prefix}: copied {files} files, {bytes} bytes"));
     }
     Ok(copies)
 }

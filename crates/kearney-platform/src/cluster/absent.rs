@@ -8,8 +8,8 @@ pub enum Cluster {}
 
 impl Cluster {
     pub async fn open(_address: &str, _ops: &Ops) -> Result<Self> {
-        let told = "--engine: this build cannot ask a Flight SQL server; build it with --features flight-sql";
-        Err(Error::new(Kind::Config, told))
+        let message = "--engine: this build cannot ask a Flight SQL server; build it with --features flight-sql";
+        Err(Error::new(Kind::Config, message))
     }
 
     pub fn address(&self) -> &str {

@@ -16,9 +16,9 @@ const TOKEN: &str = "KEARNEY_ENGINE_TOKEN";
 /// Maximum age of a cached result: the platform is not notified when the server's data changes.
 const TTL: Duration = Duration::from_secs(60);
 /// Age up to which a cached result is served while the server does not respond.
-const STALE: Duration = Duration::from_secs(600);
-const CONNECTED_WITHIN: Duration = Duration::from_secs(3);
-const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
+const STALE_TIME: Duration = Duration::from_secs(600);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_RESULT_BYTES: usize = 64 << 20;
 
 /// A Flight SQL server behind the cache of the process.
@@ -31,8 +31,8 @@ impl Cluster {
     /// Checks the address and adds the diagnostic rule for an unreachable server. The first query connects.
     pub async fn open(address: &str, ops: &Ops) -> Result<Self> {
         let mut config = FlightSqlConfig::new(address)
-            .connect_timeout(CONNECTED_WITHIN)
-            .deadline(ANSWERED_WITHIN)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .deadline(QUERY_TIMEOUT)
             .max_result_bytes(MAX_RESULT_BYTES);
         let secrets = ops.secrets().clone();
         // if a source fails now, the first query tries it again
@@ -67,7 +67,7 @@ impl Cluster {
 
     pub async fn query(&self, sql: &str, bound: Params) -> Result<QueryResult, CacheError> {
         let query = self.engine.query(sql, bound);
-        query.ttl(TTL).stale_while(STALE).await
+        query.ttl(TTL).stale_while(STALE_TIME).await
     }
 }
 

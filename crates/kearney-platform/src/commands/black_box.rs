@@ -9,17 +9,17 @@ use ops_layer::log::reader::{StoredLine, escaped};
 
 use crate::args;
 use crate::error::{Error, Kind, Result};
-use crate::output::{answer, answer_json};
+use crate::output::{print_json, print_result};
 
 pub fn run(options: &args::BlackBox) -> Result<()> {
     let mut reading = read(&options.file)
         .map_err(|error| Error::new(Kind::File, "cannot read the black box").because(error))?;
     reading.keep_last(options.last, usize::MAX);
     if options.json {
-        return answer_json(&reading);
+        return print_json(&reading);
     }
     let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    answer(&shown(&reading, color))
+    print_result(&shown(&reading, color))
 }
 
 fn shown(reading: &Reading, color: bool) -> String {

@@ -12,7 +12,7 @@ use crate::addresses::Addresses;
 use crate::args::{self, CachePlace};
 use crate::error::{Error, Kind, Result};
 use crate::files;
-use crate::output::{answer, answer_json};
+use crate::output::{print_json, print_result};
 
 /// Number of past invalidations in the text output.
 const SHOWN: usize = 5;
@@ -26,13 +26,13 @@ pub fn run(command: args::Cache) -> Result<()> {
                 None => stats(&place)?,
             };
             match json {
-                true => answer_json(&found),
-                false => answer(&shown(&found)),
+                true => print_json(&found),
+                false => print_result(&shown(&found)),
             }
         }
         args::Cache::Invalidate { pattern, place } => {
             if let Some(admin) = &place.admin {
-                return answer(&served::invalidate(admin, &pattern)?);
+                return print_result(&served::invalidate(admin, &pattern)?);
             }
             let cache = open(&place)?;
             let removed = match pattern.strip_prefix("table:") {
@@ -40,14 +40,14 @@ pub fn run(command: args::Cache) -> Result<()> {
                 None => cache.invalidate(&pattern),
             };
             let removed = removed.map_err(failed)?;
-            answer(&format!("removed {removed} entries\n"))
+            print_result(&format!("removed {removed} entries\n"))
         }
         args::Cache::Clear { place } => {
             if let Some(admin) = &place.admin {
-                return answer(&served::invalidate(admin, "*")?);
+                return print_result(&served::invalidate(admin, "*")?);
             }
             let removed = open(&place)?.clear().map_err(failed)?;
-            answer(&format!("removed {removed} entries\n"))
+            print_result(&format!("removed {removed} entries\n"))
         }
     }
 }
@@ -98,7 +98,7 @@ fn shown(found: &Value) -> String {
 /// Opens an existing cache; a mistyped path is an error, and no directory is created.
 fn open(place: &CachePlace) -> Result<Cache> {
     let path = place.data_dir.join("cache");
-    let failed = |told: String| Error::new(Kind::Cache, told);
+    let failed = |message: String| Error::new(Kind::Cache, message);
     files::refuse_link(&path)
         .map_err(|error| failed(format!("cannot open {}", path.display())).because(error))?;
     let is_there = Path::new(&path).join("FORMAT").try_exists();

@@ -5,10 +5,10 @@ use clap_complete::Shell;
 
 use crate::args::Cli;
 use crate::error::Result;
-use crate::output::answer;
+use crate::output::print_result;
 
 pub fn print(shell: Shell) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "kearney-platform", &mut script);
-    answer(&String::from_utf8_lossy(&script))
+    print_result(&String::from_utf8_lossy(&script))
 }

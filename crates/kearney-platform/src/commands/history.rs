@@ -8,7 +8,7 @@ use ops_layer::history::{self, Inventory, Table};
 use crate::args;
 use crate::buckets::{Sources, Wanted, export, only_directories};
 use crate::error::{Error, Kind, Result};
-use crate::output::{answer, answer_json, tell};
+use crate::output::{print_json, print_result, print_to_stderr};
 
 /// Maximum bytes copied from buckets.
 const STATS_BYTES: u64 = 4 << 30;
@@ -29,12 +29,12 @@ pub fn run(command: &args::History) -> Result<()> {
             let sources = Sources::gather(&dirs.dirs, &wanted)?;
             let found = history::inventory(&sources.dirs, *verify).map_err(failed)?;
             if *json {
-                return answer_json(&as_json(&found));
+                return print_json(&as_json(&found));
             }
             for skipped in &found.skipped {
-                tell(&format!("left out: {skipped}"));
+                print_to_stderr(&format!("left out: {skipped}"));
             }
-            answer(&table(&found))
+            print_result(&table(&found))
         }
         args::History::Prune { older_than, dirs } => {
             only_directories(&dirs.dirs, "prune")?;
@@ -49,7 +49,7 @@ pub fn run(command: &args::History) -> Result<()> {
                     dir.display()
                 );
             }
-            answer(&text)
+            print_result(&text)
         }
         args::History::Export {
             to,
@@ -65,7 +65,7 @@ pub fn run(command: &args::History) -> Result<()> {
                 None => history::export(&dirs.dirs, to, since, until).map_err(failed)?,
             };
             let (files, bytes) = (copied.files, copied.bytes);
-            answer(&format!(
+            print_result(&format!(
                 "{}: copied {files} files, {bytes} bytes\n",
                 to.display()
             ))

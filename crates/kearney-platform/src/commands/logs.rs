@@ -15,14 +15,14 @@ use ops_layer::log::reader::{
 use self::input::Source;
 use crate::args;
 use crate::error::{Error, Kind, Result, chain};
-use crate::output::{answer_unless_left, tell};
+use crate::output::{print_to_stderr, print_unless_closed};
 
 /// Bytes printed at once.
 const PIECE: usize = 64 * 1024;
 /// Interval between two reads of followed files; lines written and removed by rotation within one interval are lost.
-const PAUSE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Interval between two notes about skipped lines while following files.
-const BETWEEN_NOTES: Duration = Duration::from_secs(10);
+const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Reads all readable files. Each unreadable one is reported, and makes the command fail.
 pub fn run(options: &args::Logs) -> ExitCode {
@@ -90,9 +90,9 @@ fn read(printer: &mut Printer, files: &[PathBuf]) -> Result<()> {
         printer.cut += lines.cut_lines();
         match ended {
             Ok(()) => {}
-            Err(End::Left) => break,
-            Err(End::Input(error)) => printer.fail(&unreadable(&file, error)),
-            Err(End::Output(error)) => return Err(error),
+            Err(StopReason::OutputClosed) => break,
+            Err(StopReason::Input(error)) => printer.fail(&unreadable(&file, error)),
+            Err(StopReason::Output(error)) => return Err(error),
         }
     }
     Ok(())
@@ -124,27 +124,27 @@ fn follow(printer: &mut Printer, files: Vec<PathBuf>) -> Result<()> {
     while !all.is_empty() {
         let mut going_on = Vec::new();
         for mut followed in all {
-            match look(printer, &mut followed) {
+            match print_new_lines(printer, &mut followed) {
                 Ok(true) => going_on.push(followed),
                 Ok(false) => {}
-                Err(End::Left) => return Ok(()),
-                Err(End::Input(error)) => printer.fail(&unreadable(&followed.file, error)),
-                Err(End::Output(error)) => return Err(error),
+                Err(StopReason::OutputClosed) => return Ok(()),
+                Err(StopReason::Input(error)) => printer.fail(&unreadable(&followed.file, error)),
+                Err(StopReason::Output(error)) => return Err(error),
             }
         }
         all = going_on;
-        if noted.is_none_or(|noted| noted.elapsed() >= BETWEEN_NOTES) && printer.note() {
+        if noted.is_none_or(|noted| noted.elapsed() >= NOTE_INTERVAL) && printer.note() {
             noted = Some(Instant::now());
         }
         if !all.is_empty() {
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
     Ok(())
 }
 
 /// Prints new lines; returns `false` if no more can come.
-fn look(printer: &mut Printer, followed: &mut Followed) -> Result<bool, End> {
+fn print_new_lines(printer: &mut Printer, followed: &mut Followed) -> Result<bool, StopReason> {
     let Followed {
         file,
         tail,
@@ -154,16 +154,16 @@ fn look(printer: &mut Printer, followed: &mut Followed) -> Result<bool, End> {
     let printed = printer.print(tail);
     let is_gap = std::mem::replace(gaps, tail.gaps()) < *gaps;
     if is_gap {
-        tell(&format!(
+        print_to_stderr(&format!(
             "lines of {} may be missing: they were removed, by a rotation or by emptying the file, before they could be read",
             file.display()
         ));
     }
     printed?;
-    let can_grow = tail.can_grow().map_err(End::Input)?;
+    let can_grow = tail.can_grow().map_err(StopReason::Input)?;
     if !can_grow && let Some(rest) = tail.finish() {
         let shown = printer.shown(&rest);
-        printer.put(&shown)?;
+        printer.write(&shown)?;
     }
     let cuts = tail.cut_lines();
     printer.cut += cuts - std::mem::replace(cut, cuts);
@@ -202,11 +202,11 @@ fn selection(options: &args::Logs) -> Selection {
 }
 
 /// Reason why reading of a file stopped.
-enum End {
+enum StopReason {
     Input(io::Error),
     Output(Error),
     /// The reader of the output closed it.
-    Left,
+    OutputClosed,
 }
 
 struct Printer {
@@ -233,11 +233,11 @@ impl Printer {
 
     fn fail(&mut self, error: &Error) {
         self.failed = true;
-        tell(&chain(error));
+        print_to_stderr(&chain(error));
     }
 
     /// Prints the available lines, and flushes them before it waits for more.
-    fn print(&mut self, source: &mut impl Source) -> Result<(), End> {
+    fn print(&mut self, source: &mut impl Source) -> Result<(), StopReason> {
         let mut text = String::new();
         loop {
             let line = source.next_line();
@@ -247,17 +247,17 @@ impl Printer {
                     continue;
                 }
             }
-            self.put(&std::mem::take(&mut text))?;
-            if line.map_err(End::Input)?.is_none() {
+            self.write(&std::mem::take(&mut text))?;
+            if line.map_err(StopReason::Input)?.is_none() {
                 return Ok(());
             }
         }
     }
 
-    fn put(&self, text: &str) -> Result<(), End> {
-        match answer_unless_left(text).map_err(End::Output)? {
+    fn write(&self, text: &str) -> Result<(), StopReason> {
+        match print_unless_closed(text).map_err(StopReason::Output)? {
             true => Ok(()),
-            false => Err(End::Left),
+            false => Err(StopReason::OutputClosed),
         }
     }
 
@@ -281,11 +281,11 @@ impl Printer {
         let (left_out, cut) = now;
         let left_out = left_out.to_string();
         if !left_out.is_empty() {
-            tell(&format!("left out: {left_out}"));
+            print_to_stderr(&format!("left out: {left_out}"));
         }
         if cut > 0 {
             let mib = MAX_STORED_LINE_BYTES / 1024 / 1024;
-            tell(&format!(
+            print_to_stderr(&format!(
                 "cut off: lines longer than {mib} MiB, of which the rest is dropped: {cut}"
             ));
         }

@@ -15,17 +15,17 @@ use crate::execution::{Progress, Signals, execute};
 use crate::files::DataDir;
 use crate::isochrone::Isochrones;
 use crate::orchestrator::{Record, Status};
-use crate::output::{answer, answer_json};
+use crate::output::{print_json, print_result};
 use crate::platform::Platform;
 use crate::setup;
 
 /// Time limit for exporting the last spans and lines.
-const LAST_PUSH: Duration = Duration::from_secs(5);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub fn run(options: args::Orchestrate) -> Result<()> {
     let configs = Configs::read(options.work.config_dir.as_deref())?;
     let source = Source::choose(&options.work)?;
-    let data = DataDir::take(&options.work.data_dir)?;
+    let data = DataDir::lock(&options.work.data_dir)?;
     // a platform that was killed leaves its addresses behind
     Addresses::remove(data.path());
     setup::runtime()?.block_on(orchestrate(&options, &data, &configs, source))
@@ -57,20 +57,20 @@ async fn orchestrate(
         Ok(platform) => platform,
         Err(error) => {
             // a start that fails is not a crash; its lines are kept
-            ops.refuse(&error, LAST_PUSH).await;
+            ops.refuse(&error, FLUSH_TIMEOUT).await;
             return Err(error);
         }
     };
     let record = Record::new(options.job, options.client.clone());
     let running = execute(platform, record, signals, None, Progress::terminal());
     let ended = ops_layer::spawn(running).await;
-    ops.shutdown(LAST_PUSH).await;
+    ops.shutdown(FLUSH_TIMEOUT).await;
     let record =
         ended.map_err(|error| Error::new(Kind::Run, "the run ended early").because(error))?;
     if options.json {
-        answer_json(&record)?;
+        print_json(&record)?;
     } else {
-        answer(&runs::describe(&record))?;
+        print_result(&runs::describe(&record))?;
     }
     let (id, status) = (record.run_id, record.status.as_str());
     let kind = match record.status {
@@ -79,13 +79,13 @@ async fn orchestrate(
         Status::Timeout => Kind::Timeout,
         _ => Kind::Run,
     };
-    let told = Error::new(kind, format!("run {id} ended as {status}"));
-    let told = match kind {
-        Kind::Cancelled => told.by_signal(cancel.number()),
-        _ => told,
+    let message = Error::new(kind, format!("run {id} ended as {status}"));
+    let message = match kind {
+        Kind::Cancelled => message.by_signal(cancel.number()),
+        _ => message,
     };
     Err(match record.error {
-        Some(why) => told.because(why),
-        None => told,
+        Some(why) => message.because(why),
+        None => message,
     })
 }

@@ -6,39 +6,39 @@ use serde_json::json;
 use crate::args;
 use crate::error::{Error, Kind, Result, chain};
 use crate::orchestrator::{Record, Runs};
-use crate::output::{answer, answer_json, tell};
+use crate::output::{print_json, print_result, print_to_stderr};
 
 pub fn run(options: &args::Runs) -> Result<()> {
     let dir = &options.data_dir;
     if !dir.is_dir() {
-        let told = format!(
+        let message = format!(
             "--data-dir {}: there is no such directory; name the platform's own",
             dir.display()
         );
-        return Err(Error::new(Kind::File, told));
+        return Err(Error::new(Kind::File, message));
     }
     let (runs, unreadable) = Runs::read(dir)?;
     for error in &unreadable {
-        tell(&chain(error));
+        print_to_stderr(&chain(error));
     }
     if let Some(id) = options.run_id {
         let missing = || Error::new(Kind::Registry, format!("there is no run {id}"));
         let record = runs.get(id).ok_or_else(missing)?;
         return if options.json {
-            answer_json(&record)
+            print_json(&record)
         } else {
-            answer(&describe(&record))
+            print_result(&describe(&record))
         };
     }
     let wanted = |record: &Record| options.status.is_none_or(|status| record.status == status);
     let (page, _) = runs.page(None, options.limit, wanted);
     if options.json {
-        return answer_json(&json!({ "runs": page }));
+        return print_json(&json!({ "runs": page }));
     }
     if page.is_empty() {
-        return answer("no such run\n");
+        return print_result("no such run\n");
     }
-    answer(&page.iter().map(line).collect::<String>())
+    print_result(&page.iter().map(line).collect::<String>())
 }
 
 /// Formats a run as one line: time, id, job, client, status, phase, duration, retries, error.

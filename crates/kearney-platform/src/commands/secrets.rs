@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::args;
 use crate::configs::open_secrets;
 use crate::error::{Error, Kind, Result};
-use crate::output::{answer, answer_json};
+use crate::output::{print_json, print_result};
 
 pub fn run(command: args::Secrets) -> Result<()> {
     match command {
@@ -20,9 +20,9 @@ pub fn run(command: args::Secrets) -> Result<()> {
             let validated = secrets.validate_blocking();
             let report = secrets.report();
             if json {
-                answer_json(&report)?;
+                print_json(&report)?;
             } else {
-                answer(&report.to_string())?;
+                print_result(&report.to_string())?;
             }
             validated.map(drop).map_err(|error| {
                 Error::new(Kind::Secret, "a required secret cannot be resolved").because(error)
@@ -36,22 +36,22 @@ fn source(secrets: &Secrets, name: &str, as_json: bool) -> Result<()> {
     // a binary secret has a source too
     match secrets.get(name).bytes_blocking() {
         Ok(secret) if as_json => {
-            answer_json(&json!({ "name": name, "source": secret.source().as_str() }))
+            print_json(&json!({ "name": name, "source": secret.source().as_str() }))
         }
-        Ok(secret) => answer(&format!("{name}: {}\n", secret.source())),
+        Ok(secret) => print_result(&format!("{name}: {}\n", secret.source())),
         Err(error) if error.kind() == ErrorKind::Missing => {
-            not_had(name, &error, as_json)?;
+            print_unresolved(name, &error, as_json)?;
             Err(Error::new(Kind::Secret, format!("no source has {name}")))
         }
         Err(error) => {
-            not_had(name, &error, as_json)?;
+            print_unresolved(name, &error, as_json)?;
             Err(Error::new(Kind::Secret, format!("{name} cannot be resolved")).because(error))
         }
     }
 }
 
 /// Prints the outcome of each source: `missing`, or `unknown` if a failure leaves open whether a source has the secret.
-fn not_had(name: &str, error: &SecretError, as_json: bool) -> Result<()> {
+fn print_unresolved(name: &str, error: &SecretError, as_json: bool) -> Result<()> {
     let is_missing = error.kind() == ErrorKind::Missing;
     let source = if is_missing { "missing" } else { "unknown" };
     let tried = error.tried().iter();
@@ -66,8 +66,8 @@ fn not_had(name: &str, error: &SecretError, as_json: bool) -> Result<()> {
                 "message": error.to_string(),
             });
         }
-        return answer_json(&document);
+        return print_json(&document);
     }
     let lines = tried.map(|(source, outcome)| format!("\n  {source}: {outcome}"));
-    answer(&format!("{name}: {source}{}\n", lines.collect::<String>()))
+    print_result(&format!("{name}: {source}{}\n", lines.collect::<String>()))
 }

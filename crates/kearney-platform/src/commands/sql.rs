@@ -14,7 +14,7 @@ use crate::admin_client::{Answer as Reply, post, token, url};
 use crate::args;
 use crate::buckets::{Sources, Wanted};
 use crate::error::{Error, Kind, Result};
-use crate::output::{answer, answer_json, tell};
+use crate::output::{print_json, print_result, print_to_stderr};
 
 /// Maximum length of a cell in characters; `--json` prints all of it.
 const MAX_CELL: usize = 100;
@@ -23,7 +23,7 @@ const FLUSH_TIME: Duration = Duration::from_secs(10);
 
 pub fn run(options: &args::Sql) -> Result<()> {
     if options.list {
-        return answer(&listed());
+        return print_result(&list_named());
     }
     let sql = statement(options)?;
     let mut limits = Limits::default();
@@ -40,7 +40,7 @@ pub fn run(options: &args::Sql) -> Result<()> {
     };
     let mut sources = Sources::gather(&options.dirs, &wanted)?;
     for address in &options.admin {
-        sources.dirs.push(flushed(address)?);
+        sources.dirs.push(flush_history(address)?);
     }
     let found = query(&sources.dirs, &sql, &limits).map_err(|error| {
         let kind = match error.kind() {
@@ -50,26 +50,26 @@ pub fn run(options: &args::Sql) -> Result<()> {
         Error::new(kind, "cannot answer the statement").because(error)
     })?;
     for skipped in &found.skipped {
-        tell(&format!("left out: {skipped}"));
+        print_to_stderr(&format!("left out: {skipped}"));
     }
     if options.json {
-        return answer_json(&as_json(&found));
+        return print_json(&as_json(&found));
     }
-    answer(&table(&found))?;
+    print_result(&table(&found))?;
     let (rows, files, seconds) = (found.rows.len(), found.files, found.seconds);
     let more = if found.is_truncated {
         ", there are more (--limit)"
     } else {
         ""
     };
-    tell(&format!(
+    print_to_stderr(&format!(
         "{rows} rows of {files} files in {seconds:.2} s{more}"
     ));
     Ok(())
 }
 
 /// Asks a running platform to flush its history, and returns the directory.
-fn flushed(address: &str) -> Result<PathBuf> {
+fn flush_history(address: &str) -> Result<PathBuf> {
     let token = token()?;
     let url = format!("{}/api/history/flush", url(address));
     let failed = |why: String| Error::new(Kind::Service, format!("POST {url}: {why}"));
@@ -80,7 +80,7 @@ fn flushed(address: &str) -> Result<PathBuf> {
             let why = body.lines().next().unwrap_or_default();
             return Err(failed(format!("status {status}: {}", escaped(why))));
         }
-        reply => return Err(failed(reply.words())),
+        reply => return Err(failed(reply.describe())),
     };
     let reply: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
     let Some(directory) = reply["directory"].as_str().map(PathBuf::from) else {
@@ -115,7 +115,7 @@ fn statement(options: &args::Sql) -> Result<String> {
     sql.map_err(|error| Error::new(Kind::Config, "--argument").because(error))
 }
 
-fn listed() -> String {
+fn list_named() -> String {
     let mut text = String::new();
     for question in NAMED {
         let (name, about) = (question.name, question.about);

@@ -43,7 +43,7 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     };
     let state = format!("{admin}/api/state");
     let answer = get(&state, token.as_deref(), LIMIT);
-    answers.note("process", format!("GET {state}"), answer.words());
+    answers.note("process", format!("GET {state}"), answer.describe());
     let before = answers.findings.len();
     read_state(&mut answers, &answer, token.is_some());
     let is_answering = answers.state.is_some();
@@ -187,7 +187,7 @@ fn cause_of_silence(findings: &[Found]) -> &'static str {
 fn ask_api(answers: &mut Answers, api: &str, is_blamed: bool) {
     let metrics = format!("{}/metrics", url(api));
     let answer = get(&metrics, None, LIMIT);
-    answers.note("process", format!("GET {metrics}"), answer.words());
+    answers.note("process", format!("GET {metrics}"), answer.describe());
     let runbook = "metrics-endpoint-returns-404";
     let finding = match answer {
         Answer::Http { status: 200, body } if body.contains("build_info") => {

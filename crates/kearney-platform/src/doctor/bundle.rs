@@ -29,8 +29,8 @@ pub(super) fn write(
 ) -> io::Result<()> {
     // a device, pipe or link would be replaced rather than written to
     if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
-        let told = "there is something that is not a regular file: name a new file";
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, told));
+        let message = "there is something that is not a regular file: name a new file";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
     }
     let draft = path.with_file_name(format!(
         "{}.{}.part",

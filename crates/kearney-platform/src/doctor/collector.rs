@@ -12,7 +12,7 @@ use super::options::Doctor;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Prefix of the check's text.
-pub(super) const QUESTION: &str = "POST";
+pub(super) const CHECK_PREFIX: &str = "POST";
 
 pub(super) fn ask(_: &Doctor) -> Answers {
     let mut answers = Answers::default();
@@ -57,7 +57,7 @@ pub(super) fn ask(_: &Doctor) -> Answers {
     };
     answers.note(
         "collector",
-        format!("{QUESTION} {endpoint} with one span"),
+        format!("{CHECK_PREFIX} {endpoint} with one span"),
         answer.clone(),
     );
     if let Some(last) = answers.tried.last_mut() {

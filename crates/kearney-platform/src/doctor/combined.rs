@@ -10,11 +10,11 @@ use super::data::{DIR_IS_ABSENT, LOCK_IS_ABSENT, LOCK_IS_FREE, LOCK_IS_HELD};
 use super::found::{Found, Severity};
 
 /// Returns the findings, adjusted by the outcomes of the other probes.
-pub(super) fn judged(answers: &Answers) -> Vec<Found> {
+pub(super) fn adjusted_findings(answers: &Answers) -> Vec<Found> {
     let mut findings = answers.findings.clone();
     if exports_arrive(answers.state.as_ref()) {
         for finding in &mut findings {
-            if finding.tried.starts_with(collector::QUESTION) {
+            if finding.tried.starts_with(collector::CHECK_PREFIX) {
                 own_settings(finding);
             }
         }
@@ -138,11 +138,11 @@ mod tests {
 
     #[test]
     fn a_shell_without_the_variables_of_the_platform_raises_no_alarm() {
-        let found = judged(&answers("up"));
+        let found = adjusted_findings(&answers("up"));
         assert_eq!(found[0].id, "collector_of_this_shell");
         assert_eq!(found[0].severity, Severity::Info);
         for state in ["down", "unknown", "off"] {
-            let found = judged(&answers(state));
+            let found = adjusted_findings(&answers(state));
             assert_eq!(found[0].id, "collector_unreachable", "{state}");
         }
     }
@@ -153,9 +153,13 @@ mod tests {
         answers.note("process", "GET http://127.0.0.1:1/api/state", "refused");
         answers.find([Found::new("process_not_running", Severity::Critical).seen("refused")]);
         answers.last_error = Some("start_failed error=damaged".to_owned());
-        assert_eq!(judged(&answers)[0].seen, "refused", "it may run elsewhere");
+        assert_eq!(
+            adjusted_findings(&answers)[0].seen,
+            "refused",
+            "it may run elsewhere"
+        );
         answers.note("data", "lock .lock", LOCK_IS_FREE);
-        let found = judged(&answers);
+        let found = adjusted_findings(&answers);
         assert!(
             found[0].seen.ends_with("start_failed error=damaged"),
             "{found:?}"
@@ -163,16 +167,20 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_is_presumed_and_no_platform_of_the_directory_are_two() {
+    fn a_presumed_page_without_a_platform_in_the_directory_is_another_platform() {
         let mut answers = Answers::default();
         answers.note("process", "GET http://127.0.0.1:8001/api/state", "200");
         answers.find([Found::new("secrets_degraded", Severity::Critical)]);
         answers.state =
             Some(json!({ "service": "orders", "process_start": 1_763_000_000_000_u64 }));
         answers.note("data", "lock .lock", LOCK_IS_FREE);
-        assert_eq!(judged(&answers)[0].id, "secrets_degraded", "it was named");
+        assert_eq!(
+            adjusted_findings(&answers)[0].id,
+            "secrets_degraded",
+            "it was named"
+        );
         answers.is_page_presumed = true;
-        let found = judged(&answers);
+        let found = adjusted_findings(&answers);
         assert_eq!(found[0].id, "another_platform_answers");
         let seen = &found[0].seen;
         assert!(
@@ -188,7 +196,7 @@ mod tests {
         answers.find([Found::new("process_not_running", Severity::Critical).seen("refused")]);
         answers.last_error = Some("of its last run".to_owned());
         answers.note("data", "lock .lock", LOCK_IS_HELD);
-        let found = judged(&answers);
+        let found = adjusted_findings(&answers);
         assert!(found[0].means.starts_with("A platform holds"), "{found:?}");
         assert_eq!(found[0].seen, "refused");
     }

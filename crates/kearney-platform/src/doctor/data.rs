@@ -21,7 +21,7 @@ pub(super) const LOCK_IS_ABSENT: &str = "absent: no platform has served from it"
 /// Outcome for a named directory that does not exist.
 pub(super) const DIR_IS_ABSENT: &str = "absent, as its directory is";
 /// Bytes at the end of the log that are searched for the last error.
-const END: u64 = 64 * 1024;
+const LOG_TAIL_BYTES: u64 = 64 * 1024;
 
 pub(super) fn ask(options: &Doctor) -> Answers {
     let mut answers = Answers::default();
@@ -29,8 +29,8 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     lock(&mut answers, options);
     let disk = ops_layer::diagnose_disk(options.data_dir());
     let shown = options.data_dir().display().to_string();
-    let told = words(options.data_dir(), &disk);
-    answers.note("data", format!("free space of {shown}"), told);
+    let message = free_space(options.data_dir(), &disk);
+    answers.note("data", format!("free space of {shown}"), message);
     answers.find(disk.into_iter().map(Found::from));
     if let Some(log_file) = options.log_file.path() {
         log(&mut answers, log_file);
@@ -43,14 +43,14 @@ pub(super) fn ask(options: &Doctor) -> Answers {
         answers.note(
             "data",
             format!("free space of {}", folder.display()),
-            words(folder, &disk),
+            free_space(folder, &disk),
         );
         answers.find(disk.into_iter().map(Found::from));
     }
     answers
 }
 
-fn words(dir: &Path, findings: &[ops_layer::Finding]) -> String {
+fn free_space(dir: &Path, findings: &[ops_layer::Finding]) -> String {
     // free space of a missing directory is that of its nearest existing parent
     let there = std::path::absolute(dir);
     let there = there.as_deref().unwrap_or(dir).ancestors();
@@ -129,10 +129,10 @@ fn lock(answers: &mut Answers, options: &Doctor) {
 /// Returns the last line of level `error` or above in the tail of the log, formatted for reading.
 fn last_error(path: &Path) -> Option<String> {
     let mut file = files::open_regular(path).ok()?;
-    let start = file.metadata().ok()?.len().saturating_sub(END);
+    let start = file.metadata().ok()?.len().saturating_sub(LOG_TAIL_BYTES);
     file.seek(SeekFrom::Start(start)).ok()?;
     let mut end = Vec::new();
-    file.take(END).read_to_end(&mut end).ok()?;
+    file.take(LOG_TAIL_BYTES).read_to_end(&mut end).ok()?;
     let end = String::from_utf8_lossy(&end);
     let mut lines = end.lines().rev();
     lines.find_map(|line| {

@@ -8,13 +8,13 @@ mod answers;
 mod black_box;
 mod bundle;
 mod collector;
+mod combined;
 mod data;
 mod found;
 mod options;
 mod secrets;
 mod settings;
 mod text;
-mod together;
 
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
@@ -25,7 +25,7 @@ use found::{Found, Severity};
 pub use options::Doctor;
 
 use crate::error::{Error, Kind, Result, chain};
-use crate::output::{answer, redacted, tell};
+use crate::output::{print_result, print_to_stderr, redacted};
 
 /// Time limit for all probes; a probe that takes longer becomes a finding.
 const ALL_WITHIN: Duration = Duration::from_secs(20);
@@ -40,8 +40,8 @@ pub fn run(options: &Doctor) -> ExitCode {
 
 fn examine(options: &Doctor) -> Result<ExitCode> {
     let started = Instant::now();
-    let answers = ask_all(options, started);
-    let findings = found::ordered(together::judged(&answers));
+    let answers = run_probes(options, started);
+    let findings = found::ordered(combined::adjusted_findings(&answers));
     let severity = findings.iter().map(|finding| finding.severity).max();
     let diagnosis = Diagnosis {
         findings,
@@ -62,7 +62,7 @@ fn examine(options: &Doctor) -> Result<ExitCode> {
             |error| Error::new(Kind::File, format!("--bundle {}", path.display())).because(error),
         )?;
     }
-    answer(&redacted(text))?;
+    print_result(&redacted(text))?;
     Ok(match severity {
         Some(Severity::Critical) => ExitCode::from(4),
         Some(Severity::Warning) => ExitCode::from(3),
@@ -73,7 +73,7 @@ fn examine(options: &Doctor) -> Result<ExitCode> {
 type Probe = fn(&Doctor) -> Answers;
 
 /// Runs all probes in parallel, each on its own thread.
-fn ask_all(options: &Doctor, started: Instant) -> Answers {
+fn run_probes(options: &Doctor, started: Instant) -> Answers {
     const PROBES: [(&str, Probe); 5] = [
         ("process", admin::ask),
         ("secrets", secrets::ask),
@@ -127,6 +127,6 @@ fn ask_all(options: &Doctor, started: Instant) -> Answers {
 }
 
 fn fail(why: &str) -> ExitCode {
-    tell(why);
+    print_to_stderr(why);
     ExitCode::FAILURE
 }

@@ -6,7 +6,7 @@ use super::options::Doctor;
 use crate::configs::Configs;
 
 /// Variables whose values are not secret. For other variables of the platform only the name is shown.
-const SHOWN: [&str; 27] = [
+const PUBLIC_VARIABLES: [&str; 27] = [
     "AWS_DEFAULT_REGION",
     "AWS_PROFILE",
     "AWS_REGION",
@@ -36,7 +36,7 @@ const SHOWN: [&str; 27] = [
     "RUST_LOG",
 ];
 
-const OURS: [&str; 6] = ["AWS_", "KEARNEY_", "OPS_", "OTEL_", "MAPBOX_", "REGISTRY_"];
+const PREFIXES: [&str; 6] = ["AWS_", "KEARNEY_", "OPS_", "OTEL_", "MAPBOX_", "REGISTRY_"];
 
 pub(super) fn text(options: &Doctor) -> String {
     let mut text =
@@ -73,9 +73,9 @@ pub(super) fn text(options: &Doctor) -> String {
     variables.sort();
     for (name, value) in variables {
         let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
-        if SHOWN.contains(&&*name) {
+        if PUBLIC_VARIABLES.contains(&&*name) {
             row(&name, &value, "environment");
-        } else if OURS.iter().any(|start| name.starts_with(start)) {
+        } else if PREFIXES.iter().any(|start| name.starts_with(start)) {
             row(&name, "(set, not shown)", "environment");
         }
     }

@@ -48,7 +48,7 @@ pub async fn ingest(crew: &Crew) -> Result<()> {
         let refresh = || {
             let platform = platform.clone();
             crew.blocking(move || {
-                let warehouse = platform.opened()?.engine();
+                let warehouse = platform.loaded_warehouse()?.engine();
                 warehouse::refresh(warehouse, table, &platform.data_dir, &platform.source)
             })
         };
@@ -126,7 +126,7 @@ pub async fn publish(
 
 /// Queries through the cache; the engine is interrupted if the run ends meanwhile.
 async fn query(crew: &Crew, sql: &str) -> Result<Vec<Value>> {
-    let asked = crew.platform.opened()?.query(sql, params! {});
+    let asked = crew.platform.loaded_warehouse()?.query(sql, params! {});
     let result = asked
         .await
         .map_err(|error| Error::new(Kind::Warehouse, "the warehouse refused").because(error))?;

@@ -97,7 +97,7 @@ impl Run {
         self.save().await;
         info!("run_started", job = self.record.job.name());
         let result = self.steps().await;
-        self.agents_ended().await;
+        self.wait_for_agents().await;
         self.record.retries = self.crew.retries.load(Ordering::Relaxed);
         let took = self.started.elapsed();
         self.record.took_ms = Some(millis(took));
@@ -222,7 +222,7 @@ impl Run {
 
     /// Waits for agents whose work cannot be undone, so that a finished run changes nothing more. Skipped when the
     /// process stops, as their writes are transactions.
-    async fn agents_ended(&self) {
+    async fn wait_for_agents(&self) {
         tokio::select! {
             biased;
             () = self.signals.stopping.wait() => {}

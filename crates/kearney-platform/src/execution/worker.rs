@@ -37,7 +37,7 @@ pub async fn work(platform: Arc<Platform>, stopping: StopSignal) {
         };
         let record = match ended {
             Ok(record) => Some(record),
-            Err(error) => lost(&platform, id, &error),
+            Err(error) => fail_panicked_run(&platform, id, &error),
         };
         if let Some(record) = record {
             platform.queue.ended(&record);
@@ -54,7 +54,11 @@ async fn close(platform: &Arc<Platform>) {
 }
 
 /// Records a run that panicked as failed; the panic itself is logged.
-fn lost(platform: &Platform, id: Uuid, error: &dyn std::error::Error) -> Option<Record> {
+fn fail_panicked_run(
+    platform: &Platform,
+    id: Uuid,
+    error: &dyn std::error::Error,
+) -> Option<Record> {
     let mut record = platform.queue.runs().get(id)?;
     record.end(Status::Failed, Some(chain(error)));
     domain_metrics::orchestrator_runs_total(domain_metrics::RunStatus::Failed).inc();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Kind, Result};
 
 /// Maximum wait for the lock: `doctor` holds it briefly when it checks it.
-const LOOKED_AT: Duration = Duration::from_secs(1);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Lock on a data directory: no other process uses it while this value lives.
@@ -22,7 +22,7 @@ pub struct DataDir {
 
 impl DataDir {
     /// Creates the directory if it is missing, locks it, and deletes the drafts of a process that was killed.
-    pub fn take(path: &Path) -> Result<Self> {
+    pub fn lock(path: &Path) -> Result<Self> {
         let failed = |why: &str| {
             let path = path.display();
             Error::new(Kind::File, format!("--data-dir {path}{why}"))
@@ -37,7 +37,7 @@ impl DataDir {
         loop {
             match lock.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if asked.elapsed() < LOOKED_AT => {
+                Err(TryLockError::WouldBlock) if asked.elapsed() < LOCK_TIMEOUT => {
                     std::thread::sleep(PAUSE);
                 }
                 Err(TryLockError::WouldBlock) => {
@@ -60,7 +60,7 @@ impl DataDir {
 
     /// Returns a function that checks if this process still owns the directory. Another process can take it after it
     /// was removed.
-    pub fn look(&self) -> impl Fn() -> bool + Send + 'static {
+    pub fn ownership_check(&self) -> impl Fn() -> bool + Send + 'static {
         let (path, identity) = (self.path.join(".lock"), self.identity);
         move || {
             match path.symlink_metadata() {

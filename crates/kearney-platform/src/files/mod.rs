@@ -17,10 +17,10 @@ const PRIVATE_FILE: u32 = 0o600;
 /// Extension of an incomplete file.
 const DRAFT: &str = "part";
 /// Suffixes of the files that DuckDB keeps beside a database that it writes.
-const BESIDE: [&str; 2] = [".wal", ".version"];
+const DATABASE_SUFFIXES: [&str; 2] = [".wal", ".version"];
 
 /// Sets the umask so that all files of this process, including those of libraries, are accessible only to its user.
-pub fn keep_to_ourselves() {
+pub fn set_private_umask() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
@@ -48,7 +48,8 @@ pub fn refuse_link(path: &Path) -> io::Result<()> {
 
 /// Opens a lock file, and creates it if it is missing. Its content is kept.
 pub fn open_lock(path: &Path) -> io::Result<File> {
-    careful(OpenOptions::new().read(true).write(true).create(true)).open_whole(path)
+    private_no_follow(OpenOptions::new().read(true).write(true).create(true))
+        .open_regular_file(path)
 }
 
 /// Opens a file named by the user for reading. Fails if it is not a regular file: opening a pipe would block until it
@@ -62,7 +63,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 
 /// Reads a file; `None` if it is missing.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let mut file = match careful(OpenOptions::new().read(true)).open_whole(path) {
+    let mut file = match private_no_follow(OpenOptions::new().read(true)).open_regular_file(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -75,7 +76,8 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 /// Writes a file atomically: to a draft in the same directory, which is synced and renamed.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = Draft::beside(path);
-    let mut file = careful(OpenOptions::new().write(true).create_new(true)).open(draft.path())?;
+    let mut file =
+        private_no_follow(OpenOptions::new().write(true).create_new(true)).open(draft.path())?;
     file.write_all(bytes)?;
     file.sync_all()?;
     draft.commit()
@@ -141,7 +143,7 @@ impl Draft {
 
     /// Deletes the files that DuckDB created beside the draft.
     pub fn remove_beside(&self) -> io::Result<()> {
-        for ending in BESIDE {
+        for ending in DATABASE_SUFFIXES {
             match std::fs::remove_file(format!("{}{ending}", self.path.display())) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -160,18 +162,18 @@ impl Drop for Draft {
 }
 
 /// Sets options so that links are not followed, pipes do not block, and created files are private.
-fn careful(options: &mut OpenOptions) -> &mut OpenOptions {
+fn private_no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits();
     options.mode(PRIVATE_FILE).custom_flags(flags.cast_signed())
 }
 
-trait OpenWhole {
-    fn open_whole(&self, path: &Path) -> io::Result<File>;
+trait OpenRegularFile {
+    fn open_regular_file(&self, path: &Path) -> io::Result<File>;
 }
 
-impl OpenWhole for OpenOptions {
+impl OpenRegularFile for OpenOptions {
     /// Opens a regular file; the error names a symbolic link or another kind of file.
-    fn open_whole(&self, path: &Path) -> io::Result<File> {
+    fn open_regular_file(&self, path: &Path) -> io::Result<File> {
         let is_link = |error: &io::Error| {
             error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
         };

@@ -36,14 +36,14 @@ impl Breaker {
         }
     }
 
-    pub fn worked(&self) {
+    pub fn succeeded(&self) {
         let mut state = self.lock();
         state.failures = 0;
         state.open_until = None;
     }
 
     /// Admits no call until then, as the provider asked; afterwards all calls.
-    pub fn rest(&self, until: Instant) {
+    pub fn pause_until(&self, until: Instant) {
         let mut state = self.lock();
         state.rests_until = state.rests_until.max(Some(until));
     }
@@ -66,12 +66,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_failures_in_a_row_one_call_tries_after_the_pause() {
+    fn after_consecutive_failures_one_call_is_admitted_per_pause() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         for _ in 1..FAILURES_MAX {
             breaker.failed(start);
         }
-        breaker.worked();
+        breaker.succeeded();
         for _ in 0..FAILURES_MAX {
             assert!(breaker.admit(start).is_ok());
             breaker.failed(start);
@@ -83,18 +83,18 @@ mod tests {
         breaker.failed(later);
         assert_eq!(breaker.admit(later), Err(OPEN_FOR));
         assert!(breaker.admit(later + OPEN_FOR).is_ok());
-        breaker.worked();
+        breaker.succeeded();
         assert!(breaker.admit(later + OPEN_FOR).is_ok());
     }
 
     #[test]
-    fn nobody_asks_until_the_end_of_a_rest_and_everybody_after_it() {
+    fn no_call_is_admitted_during_a_pause_and_all_are_after_it() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        breaker.rest(at(60));
-        breaker.rest(at(10));
+        breaker.pause_until(at(60));
+        breaker.pause_until(at(10));
         // the result of a call that started before
-        breaker.worked();
+        breaker.succeeded();
         assert_eq!(breaker.admit(at(20)), Err(Duration::from_secs(40)));
         for _ in 0..2 {
             assert!(breaker.admit(at(60)).is_ok());

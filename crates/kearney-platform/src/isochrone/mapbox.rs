@@ -73,7 +73,7 @@ impl fmt::Display for BadBaseUrl {
 impl std::error::Error for BadBaseUrl {}
 
 /// Permit to ask one question.
-type Turn = Arc<OwnedSemaphorePermit>;
+type Permit = Arc<OwnedSemaphorePermit>;
 
 /// Client of the API.
 #[derive(Debug)]
@@ -104,11 +104,11 @@ impl Mapbox {
     /// Returns the geometry of the area. Transient failures are retried while there is time.
     pub async fn ask(&self, question: &Question, token: &Secret) -> Result<Value, Failure> {
         let until = Instant::now() + QUESTION_MAX;
-        let turn = self.turn(question.mode).await?;
+        let permit = self.permit(question.mode).await?;
         let mut pause = PAUSE;
         for _ in 1..TRIES {
-            match self.call_once(question, token, &turn).await {
-                Err(failure) if failure.is_passing() => {
+            match self.call_once(question, token, &permit).await {
+                Err(failure) if failure.is_transient() => {
                     let wait = failure.retry_after.unwrap_or_default().max(pause);
                     if Instant::now() + wait + CALL_MAX > until {
                         return Err(failure);
@@ -124,14 +124,14 @@ impl Mapbox {
                 outcome => return outcome,
             }
         }
-        self.call_once(question, token, &turn).await
+        self.call_once(question, token, &permit).await
     }
 
     /// Waits for a permit; fails as `busy` after `WAIT_MAX`.
-    async fn turn(&self, mode: Mode) -> Result<Turn, Failure> {
-        let turn = tokio::time::timeout(WAIT_MAX, self.questions.clone().acquire_owned()).await;
-        if let Ok(Ok(turn)) = turn {
-            return Ok(Arc::new(turn));
+    async fn permit(&self, mode: Mode) -> Result<Permit, Failure> {
+        let permit = tokio::time::timeout(WAIT_MAX, self.questions.clone().acquire_owned()).await;
+        if let Ok(Ok(permit)) = permit {
+            return Ok(Arc::new(permit));
         }
         let mut call = Call::begin(mode);
         call.status = Status::Busy;
@@ -146,7 +146,7 @@ impl Mapbox {
         &self,
         question: &Question,
         token: &Secret,
-        turn: &Turn,
+        permit: &Permit,
     ) -> Result<Value, Failure> {
         let mut call = Call::begin(question.mode);
         if let Err(left) = self.breaker.admit(Instant::now()) {
@@ -165,7 +165,7 @@ impl Mapbox {
             isochrone.minutes = i64::from(question.minutes)
         );
         let url = url(&self.base, question, token.expose());
-        let outcome = self.fetch(url, turn.clone()).await;
+        let outcome = self.fetch(url, permit.clone()).await;
         call.status = match &outcome {
             Ok(_) => Status::Ok,
             Err(failure) => failure.status,
@@ -178,7 +178,7 @@ impl Mapbox {
                 retry_after: Some(wait),
                 status: Status::RateLimited | Status::ServerError,
                 ..
-            }) => self.breaker.rest(Instant::now() + *wait),
+            }) => self.breaker.pause_until(Instant::now() + *wait),
             Err(Failure {
                 status: Status::RateLimited,
                 ..
@@ -189,7 +189,7 @@ impl Mapbox {
                 status: Status::NoArea | Status::ClientError,
                 ..
             }) => {
-                self.breaker.worked();
+                self.breaker.succeeded();
             }
             Err(_) => self.breaker.failed(Instant::now()),
         }
@@ -198,10 +198,10 @@ impl Mapbox {
 
     /// Sends the request on a thread that may block. The permit is held until the request ends, even if its caller is
     /// dropped.
-    async fn fetch(&self, url: String, turn: Turn) -> Result<Value, Failure> {
+    async fn fetch(&self, url: String, permit: Permit) -> Result<Value, Failure> {
         let agent = self.agent.clone();
         let fetched = ops_layer::spawn_blocking(move || {
-            let _turn = turn;
+            let _permit = permit;
             fetch(&agent, &url)
         });
         match fetched.await {
@@ -213,7 +213,7 @@ impl Mapbox {
 
 impl Failure {
     /// Returns `true` if a retry may succeed.
-    fn is_passing(&self) -> bool {
+    fn is_transient(&self) -> bool {
         matches!(
             self.status,
             Status::RateLimited | Status::ServerError | Status::Timeout | Status::Network
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_another_shape_is_none() {
+    fn a_response_in_another_format_is_rejected() {
         let sound = br#"{"type":"FeatureCollection","features":[{"geometry":{"type":"Polygon","coordinates":[[[1,2],[3,4],[5,6],[1,2]]]}}]}"#;
         assert!(geometry(sound).is_some());
         for wrong in [

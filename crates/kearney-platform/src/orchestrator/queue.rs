@@ -47,11 +47,11 @@ pub enum Cancelled {
     /// The run was queued, and has ended.
     Ended(Box<Record>),
     /// The run is in progress, and ends soon.
-    Asked(Box<Record>),
+    Signaled(Box<Record>),
     /// The run had already ended.
-    Over(Box<Record>),
+    AlreadyEnded(Box<Record>),
     /// The run is the initial load, which cannot be cancelled.
-    Needed,
+    InitialLoad,
     Unknown,
 }
 
@@ -129,15 +129,15 @@ impl Queue {
             return Cancelled::Unknown;
         };
         match &state.running {
-            Some((running, signal)) if *running == id && !record.status.is_over() => {
+            Some((running, signal)) if *running == id && !record.status.has_ended() => {
                 signal.stop();
                 // already taken, but perhaps not recorded as running yet
                 record.status = Status::Running;
-                Cancelled::Asked(record)
+                Cancelled::Signaled(record)
             }
             // the first load was never queued
-            _ if !record.status.is_over() => Cancelled::Needed,
-            _ => Cancelled::Over(record),
+            _ if !record.status.has_ended() => Cancelled::InitialLoad,
+            _ => Cancelled::AlreadyEnded(record),
         }
     }
 
@@ -198,17 +198,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_that_runs_without_having_waited_is_not_over() {
+    fn a_run_that_was_never_queued_has_not_ended_and_cannot_be_cancelled() {
         let dir = tempfile::tempdir().unwrap();
         let queue = Queue::new(Runs::open(dir.path()).unwrap());
         let mut record = Record::new(Job::Load, None);
         record.status = Status::Running;
         queue.runs().save(&record).unwrap();
         let cancelled = queue.cancel(record.run_id);
-        assert!(matches!(cancelled, Cancelled::Needed), "{cancelled:?}");
+        assert!(matches!(cancelled, Cancelled::InitialLoad), "{cancelled:?}");
         record.end(Status::Success, None);
         queue.runs().save(&record).unwrap();
         let cancelled = queue.cancel(record.run_id);
-        assert!(matches!(cancelled, Cancelled::Over(_)), "{cancelled:?}");
+        assert!(
+            matches!(cancelled, Cancelled::AlreadyEnded(_)),
+            "{cancelled:?}"
+        );
     }
 }

@@ -93,7 +93,7 @@ impl Status {
         })
     }
 
-    pub fn is_over(self) -> bool {
+    pub fn has_ended(self) -> bool {
         self.outcome().is_some()
     }
 

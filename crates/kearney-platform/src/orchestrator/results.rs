@@ -54,8 +54,8 @@ pub fn publish(
         .and_then(|()| Ok(serde_json::to_vec(&result)?))
         .and_then(|bytes| files::write(&path, &bytes));
     written.map_err(|error| {
-        let told = format!("cannot write {}", path.display());
-        Error::new(Kind::Registry, told).because(error)
+        let message = format!("cannot write {}", path.display());
+        Error::new(Kind::Registry, message).because(error)
     })?;
     let dataset = Dataset {
         name,

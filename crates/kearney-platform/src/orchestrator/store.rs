@@ -38,7 +38,7 @@ impl Runs {
         let cut_off: Vec<Record> = runs
             .lock()
             .values()
-            .filter(|record| !record.status.is_over())
+            .filter(|record| !record.status.has_ended())
             .cloned()
             .collect();
         for record in cut_off {
@@ -101,7 +101,7 @@ impl Runs {
         let mut records = self.lock();
         records.insert(record.run_id, record.clone());
         while records.len() > RUNS_KEPT {
-            let ended = records.values().find(|record| record.status.is_over());
+            let ended = records.values().find(|record| record.status.has_ended());
             let Some(oldest) = ended.map(|record| record.run_id) else {
                 break;
             };
@@ -158,8 +158,8 @@ fn read_one(path: &Path) -> Result<Option<Record>> {
     // a renamed copy would otherwise replace the run with an older state
     let named = path.file_stem().and_then(|stem| stem.to_str());
     if named != Some(record.run_id.to_string().as_str()) {
-        let told = format!("it is of run {}, and named otherwise", record.run_id);
-        return Err(failed(std::io::Error::other(told)));
+        let message = format!("it is of run {}, and named otherwise", record.run_id);
+        return Err(failed(std::io::Error::other(message)));
     }
     Ok(Some(record))
 }

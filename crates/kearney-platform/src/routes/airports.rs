@@ -6,7 +6,7 @@ use axum::response::Response;
 use ops_layer::cache::{Params as Bound, Value};
 
 use super::answer::answer;
-use crate::params::{Params, refused};
+use crate::params::{Params, invalid};
 use crate::platform::Platform;
 use crate::problem::Problem;
 
@@ -64,6 +64,6 @@ fn point(params: &mut Params) -> Result<(f64, f64), Problem> {
         Some((lat, lon)) if (-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon) => {
             Ok((lat, lon))
         }
-        _ => Err(refused("near", &text, accepts)),
+        _ => Err(invalid("near", &text, accepts)),
     }
 }

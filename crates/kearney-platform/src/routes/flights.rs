@@ -6,7 +6,7 @@ use axum::response::Response;
 use ops_layer::cache::{Params as Bound, Value};
 
 use super::answer::answer;
-use crate::params::{Params, refused};
+use crate::params::{Params, invalid};
 use crate::platform::Platform;
 use crate::problem::Problem;
 
@@ -61,6 +61,6 @@ fn origin(params: &mut Params) -> Result<String, Problem> {
     if origin.len() == 3 && origin.bytes().all(|b| b.is_ascii_alphanumeric()) {
         Ok(origin)
     } else {
-        Err(refused("origin", &text, accepts))
+        Err(invalid("origin", &text, accepts))
     }
 }

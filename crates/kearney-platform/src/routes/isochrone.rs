@@ -60,7 +60,7 @@ fn mode(params: &mut Params) -> Result<Mode, Problem> {
         None | Some("driving") => Ok(Mode::Driving),
         Some("walking") => Ok(Mode::Walking),
         Some("cycling") => Ok(Mode::Cycling),
-        Some(other) => Err(crate::params::refused("mode", other, accepts)),
+        Some(other) => Err(crate::params::invalid("mode", other, accepts)),
     }
 }
 

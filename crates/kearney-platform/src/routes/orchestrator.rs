@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::registry::{Authorized, object, written};
+use super::registry::{Authorized, object, run_blocking};
 use crate::orchestrator::{Cancelled, Client, Job, PAGE_MAX, Record, Refused, Status};
 use crate::params::Params;
 use crate::platform::Platform;
@@ -45,7 +45,7 @@ pub async fn start_run(
     }
     let record = Record::new(request.job, request.client);
     let (queued, asker) = (record.clone(), current_span_ids());
-    let submitted = written("the run", move || platform.queue.submit(queued, asker)).await?;
+    let submitted = run_blocking("the run", move || platform.queue.submit(queued, asker)).await?;
     submitted.map_err(|refused| match refused {
         Refused::Full {
             waiting,
@@ -107,14 +107,14 @@ pub async fn cancel_run(
 ) -> Result<Response, Problem> {
     params.none()?;
     let Path(id) = id.map_err(|_| unknown())?;
-    match written("the run", move || Ok(platform.queue.cancel(id))).await? {
+    match run_blocking("the run", move || Ok(platform.queue.cancel(id))).await? {
         Cancelled::Ended(record) => Ok(Json(record).into_response()),
-        Cancelled::Asked(record) => Ok((StatusCode::ACCEPTED, Json(record)).into_response()),
-        Cancelled::Over(record) => {
+        Cancelled::Signaled(record) => Ok((StatusCode::ACCEPTED, Json(record)).into_response()),
+        Cancelled::AlreadyEnded(record) => {
             let detail = format!("the run is over already: {}", record.status.as_str());
             Err(Problem::new(StatusCode::CONFLICT, detail))
         }
-        Cancelled::Needed => {
+        Cancelled::InitialLoad => {
             let detail = "the platform starts with this run, which cannot be cancelled";
             Err(Problem::new(StatusCode::CONFLICT, detail))
         }
@@ -138,7 +138,7 @@ fn parse(body: &[u8]) -> Result<Request, Problem> {
 
 fn status_of(text: &str) -> Result<Status, Problem> {
     let accepts = "queued, running, success, failed, cancelled, timeout or interrupted";
-    Status::parse(text).ok_or_else(|| crate::params::refused("status", text, accepts))
+    Status::parse(text).ok_or_else(|| crate::params::invalid("status", text, accepts))
 }
 
 fn unknown() -> Problem {

@@ -48,7 +48,7 @@ pub async fn add_model(
     let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
     let model = parse(&body)?;
     let stored = model.clone();
-    let added = written("the registry", move || platform.add_model(stored)).await?;
+    let added = run_blocking("the registry", move || platform.add_model(stored)).await?;
     if added {
         Ok((StatusCode::CREATED, Json(model)))
     } else {
@@ -98,7 +98,7 @@ pub fn object<T: DeserializeOwned>(body: &[u8], accepts: &str) -> Result<T, Prob
 }
 
 /// Runs `work` on a thread that may wait for the disk.
-pub async fn written<T: Send + 'static>(
+pub async fn run_blocking<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> crate::error::Result<T> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -86,7 +86,7 @@ fn the_registry_takes_models_from_whoever_holds_the_key_and_keeps_them() {
 }
 
 #[test]
-fn what_is_stable_says_so_and_is_not_sent_twice() {
+fn a_stable_endpoint_has_cache_headers_and_returns_304() {
     let served = Home::new().serve();
     let palette = served.get("/api/viz/palette");
     assert_eq!(palette.header("cache-control"), "public, max-age=86400");
@@ -117,7 +117,7 @@ fn what_is_stable_says_so_and_is_not_sent_twice() {
 }
 
 #[test]
-fn the_start_tells_where_to_look() {
+fn the_start_block_lists_the_addresses() {
     let home = Home::new();
     let served = home.serve();
     let block = served.block.join("\n");

@@ -136,7 +136,7 @@ fn the_page_has_the_hit_ratio_without_a_scrape_and_follows_other_processes() {
 }
 
 #[test]
-fn a_client_that_has_the_answer_is_told_so() {
+fn a_client_with_a_current_response_gets_304() {
     let home = Home::new();
     let served = home.serve();
     let first = served.get(SUMMARY);

@@ -78,7 +78,7 @@ fn times_without_a_moment_between_them_are_refused() {
 }
 
 #[test]
-fn what_is_no_id_of_a_run_is_refused_with_what_one_is() {
+fn an_invalid_run_id_is_rejected_with_an_example() {
     let home = Home::new();
     for id in ["failed", "../runs", "01a228ee"] {
         let output = run(&home, &["runs", id]);
@@ -564,13 +564,13 @@ fn the_disk_below_a_log_file_without_a_folder_is_looked_at() {
 }
 
 #[test]
-fn whoever_looks_at_the_lock_for_a_moment_refuses_no_start() {
+fn a_briefly_held_lock_does_not_prevent_a_start() {
     // on a busy machine, a brief lock may last longer than the second for which the start waits
-    assert!((0..5).any(|_| starts_although_somebody_looks()));
+    assert!((0..5).any(|_| starts_despite_a_held_lock()));
 }
 
 /// Returns `false` if the start failed.
-fn starts_although_somebody_looks() -> bool {
+fn starts_despite_a_held_lock() -> bool {
     let home = Home::new();
     std::fs::create_dir(home.path("data")).unwrap();
     let lock = std::fs::File::create(home.path("data/.lock")).unwrap();

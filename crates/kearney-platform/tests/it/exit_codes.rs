@@ -249,7 +249,7 @@ fn ctrl_c_on_a_terminal_cancels_the_run_and_says_so() {
 }
 
 #[test]
-fn a_standard_error_that_takes_nothing_changes_no_exit_code() {
+fn a_full_standard_error_does_not_change_the_exit_code() {
     let home = Home::new();
     std::fs::write(home.path("file"), "").unwrap();
     for arguments in [
@@ -357,7 +357,7 @@ fn credentials_of_a_url_are_in_no_message_of_a_command() {
 }
 
 #[test]
-fn no_other_port_is_asked_in_place_of_one_that_there_cannot_be() {
+fn an_invalid_port_is_an_error_and_no_other_port_is_used() {
     let home = Home::new();
     let ports = ["65536", "80010", "0", "-1", "0x50", ""];
     let addresses = ports.map(|port| format!("127.0.0.1:{port}"));

@@ -69,7 +69,7 @@ const ASKED: &str =
 const SPANS: &str = "SELECT count(*) FROM spans JOIN requests USING (trace_id) WHERE request_id LIKE 'ask-%' AND kind = 'server'";
 
 #[test]
-fn what_was_asked_is_in_the_answers_once_also_after_a_restart_and_of_two_replicas() {
+fn requests_are_in_the_history_once_after_a_restart_and_with_two_replicas() {
     let mut home = Home::new();
     home.set("OPS_HISTORY_DIR", "one");
     home.set("REGISTRY_API_KEY", CANARY);

@@ -207,7 +207,7 @@ fn a_provider_that_wants_to_be_left_alone_is_not_asked_until_then_for_whichever_
 }
 
 #[test]
-fn a_question_beyond_those_that_may_be_asked_is_busy_and_no_failure_of_the_provider() {
+fn a_request_beyond_the_limit_is_busy_and_no_failure_of_the_provider() {
     let mapbox = StandIn::start();
     let (_, served) = with_mapbox(&mapbox.url);
     mapbox.behave(Behavior::Hangs);
@@ -226,7 +226,7 @@ fn a_question_beyond_those_that_may_be_asked_is_busy_and_no_failure_of_the_provi
 }
 
 #[test]
-fn a_token_that_is_refused_is_said_so_without_it() {
+fn a_rejected_token_is_reported_without_its_value() {
     let mapbox = StandIn::start();
     let mut home = Home::new();
     home.set("MAPBOX_ACCESS_TOKEN", "pk.another-token-0815");

@@ -348,7 +348,7 @@ fn give_nothing(files: &tempfile::TempDir) -> (std::path::PathBuf, Vec<u8>) {
 }
 
 #[test]
-fn a_run_is_over_when_what_its_agent_began_has_ended() {
+fn a_run_ends_only_after_the_work_of_its_agents() {
     let files = served::datasets();
     let home = Home::with_datasets(files.path());
     let served = home.serve();

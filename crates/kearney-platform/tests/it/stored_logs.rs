@@ -17,7 +17,7 @@ fn run(home: &Home, arguments: &[&str]) -> Output {
 }
 
 /// Returns standard output, standard error and exit code of the command.
-fn said(output: Output) -> (String, String, i32) {
+fn output_parts(output: Output) -> (String, String, i32) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let code = output.status.code().unwrap();
     (text(output.stdout), text(output.stderr), code)
@@ -28,7 +28,7 @@ fn piped(home: &Home, arguments: &[&str], input: &[u8]) -> (String, String, i32)
     let mut program = home.program(&[&["logs"], arguments].concat());
     let mut child = started(program.stdin(Stdio::piped()).stderr(Stdio::piped()));
     child.stdin.take().unwrap().write_all(input).unwrap();
-    said(child.wait_with_output().unwrap())
+    output_parts(child.wait_with_output().unwrap())
 }
 
 fn started(program: &mut Command) -> Child {
@@ -136,7 +136,7 @@ fn conditions_that_can_never_be_met_are_refused() {
         (["--field", "status"], "KEY=VALUE"),
         (["--field", "=503"], "KEY=VALUE"),
     ] {
-        let (shown, told, code) = said(run(&home, &arguments));
+        let (shown, told, code) = output_parts(run(&home, &arguments));
         assert_eq!((shown.as_str(), code), ("", 2), "{arguments:?}: {told}");
         assert!(told.contains(part), "{told}");
     }
@@ -192,11 +192,11 @@ fn the_log_file_is_the_one_of_the_platform() {
     std::fs::write(home.path("a.log"), ONE).unwrap();
     std::fs::write(home.path("b.log"), TWO).unwrap();
     home.set("KEARNEY_LOG_FILE", "a.log");
-    let shown = |arguments: &[&str]| said(run(&home, arguments)).0;
+    let shown = |arguments: &[&str]| output_parts(run(&home, arguments)).0;
     assert_eq!(shown(&[]), " [         ] one\n");
     assert_eq!(shown(&["--log-file", "b.log"]), " [         ] two\n");
     assert_eq!(shown(&["b.log"]), " [         ] two\n");
-    let (shown, told, code) = said(run(&home, &["--log-file", "None"]));
+    let (shown, told, code) = output_parts(run(&home, &["--log-file", "None"]));
     assert_eq!((shown.as_str(), code), ("", 1));
     assert!(
         told.contains("KEARNEY_LOG_FILE") && told.contains("- for standard input"),
@@ -210,12 +210,12 @@ fn a_file_that_cannot_be_read_is_named_and_hides_no_other_one() {
     std::fs::write(home.path("app.log.1"), ONE).unwrap();
     std::fs::write(home.path("app.log"), TWO).unwrap();
     std::fs::create_dir(home.path("app.log.2")).unwrap();
-    let answer = said(run(&home, &["app.log"]));
+    let answer = output_parts(run(&home, &["app.log"]));
     assert_eq!(answer, (BOTH.to_owned(), String::new(), 0));
     // like app.log* in a shell: each file once
-    let named = said(run(&home, &["app.log", "app.log.1"]));
+    let named = output_parts(run(&home, &["app.log", "app.log.1"]));
     assert_eq!(named, (BOTH.to_owned(), String::new(), 0));
-    let (shown, told, code) = said(run(&home, &["nowhere", "app.log.2", "app.log"]));
+    let (shown, told, code) = output_parts(run(&home, &["nowhere", "app.log.2", "app.log"]));
     assert_eq!((shown.as_str(), code), (BOTH, 1));
     let told: Vec<&str> = told.lines().collect();
     assert_eq!(told.len(), 2, "{told:?}");
@@ -223,7 +223,7 @@ fn a_file_that_cannot_be_read_is_named_and_hides_no_other_one() {
         told[0].contains("nowhere") && told[1].contains("app.log.2"),
         "{told:?}"
     );
-    let (_, told, code) = said(run(&home, &["-f", "nowhere"]));
+    let (_, told, code) = output_parts(run(&home, &["-f", "nowhere"]));
     assert!(code == 1 && told.contains("nowhere"), "{told}");
 }
 
@@ -234,7 +234,7 @@ fn compressed_files_are_read_or_refused_with_what_helps() {
     let bytes = [gzip(ONE), gzip(TWO)].concat();
     std::fs::write(home.path("app.log.3.gz"), &bytes).unwrap();
     let right = (BOTH.to_owned(), String::new(), 0);
-    assert_eq!(said(run(&home, &["app.log.3.gz"])), right);
+    assert_eq!(output_parts(run(&home, &["app.log.3.gz"])), right);
     assert_eq!(piped(&home, &["-"], &bytes), right);
     let (shown, told, code) = piped(&home, &["-"], &bytes[..bytes.len() - 9]);
     assert_eq!(
@@ -242,14 +242,14 @@ fn compressed_files_are_read_or_refused_with_what_helps() {
         (BOTH.lines().next(), 1),
         "{told}"
     );
-    let (_, told, code) = said(run(&home, &["-f", "app.log.3.gz"]));
+    let (_, told, code) = output_parts(run(&home, &["-f", "app.log.3.gz"]));
     assert_eq!(code, 1);
     assert!(
         told.contains("zcat app.log.3.gz | kearney-platform logs -"),
         "{told}"
     );
     std::fs::write(home.path("app.log.zst"), b"\x28\xb5\x2f\xfd").unwrap();
-    let (shown, told, code) = said(run(&home, &["app.log.zst"]));
+    let (shown, told, code) = output_parts(run(&home, &["app.log.zst"]));
     assert_eq!((shown.as_str(), code), ("", 1));
     assert!(told.contains("zstdcat app.log.zst |"), "{told}");
 }

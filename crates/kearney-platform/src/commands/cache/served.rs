@@ -15,8 +15,8 @@ pub fn stats(admin: &str) -> Result<Value> {
     let state = state(admin)?;
     let cache = &state["cache"];
     if cache.is_null() {
-        let told = format!("{}: this platform has no cache", url(admin));
-        return Err(Error::new(Kind::Service, told));
+        let message = format!("{}: this platform has no cache", url(admin));
+        return Err(Error::new(Kind::Service, message));
     }
     // the page lists the newest first
     let past = cache["invalidations"]
@@ -120,7 +120,7 @@ fn body_of(asked: &str, reply: Answer) -> Result<String> {
             let why = body.lines().next().unwrap_or_default();
             format!("status {status}: {}", escaped(why))
         }
-        reply => reply.words(),
+        reply => reply.describe(),
     };
     Err(Error::new(Kind::Service, format!("{asked}: {why}")))
 }
