@@ -237,7 +237,7 @@ fn check_exposition(promtool: PathBuf, exposition: &str) -> Result<()> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     println!("$ {} < /metrics", command::shown(&check));
-    let told = || -> std::io::Result<String> {
+    let printed = || -> std::io::Result<String> {
         let mut child = check.spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(exposition.as_bytes())?;
@@ -246,16 +246,16 @@ fn check_exposition(promtool: PathBuf, exposition: &str) -> Result<()> {
         Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     }()
     .map_err(|e| format!("cannot run promtool: {e}"))?;
-    print!("{told}");
-    if is_known(&told) {
+    print!("{printed}");
+    if is_known(&printed) {
         Ok(())
     } else {
         Err("promtool says something other than the two known lines".to_owned())
     }
 }
 
-fn is_known(told: &str) -> bool {
-    let mut lines: Vec<&str> = told
+fn is_known(printed: &str) -> bool {
+    let mut lines: Vec<&str> = printed
         .lines()
         .filter(|line| !line.trim().is_empty())
         .collect();

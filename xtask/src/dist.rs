@@ -38,8 +38,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if !setup::engine_is_there() {
-        return Err(setup::without_engine(&[]));
+    if !setup::duckdb_is_installed() {
+        return Err(setup::missing_duckdb_message(&[]));
     }
     let metadata = Metadata::read()?;
     let version = version(&metadata)?;
@@ -110,7 +110,7 @@ fn engine() -> Result<PathBuf> {
     let mut files = folders.map(|folder| folder.join(ENGINE));
     files
         .find(|file| file.exists())
-        .ok_or_else(|| setup::without_engine(&[]))
+        .ok_or_else(|| setup::missing_duckdb_message(&[]))
 }
 
 /// Starts the program without this environment: it has to find libduckdb in its own directory.

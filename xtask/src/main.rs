@@ -36,11 +36,11 @@ type Result<T> = std::result::Result<T, String>;
 #[command(name = "cargo xtask", about = "The project's chores")]
 struct Cli {
     #[command(subcommand)]
-    command: Chore,
+    command: Task,
 }
 
 #[derive(Subcommand)]
-enum Chore {
+enum Task {
     /// Fetch the pinned tools into `<target dir>/tools` and link `.tools` to it
     Setup,
     /// Build the reference platform and run it in the foreground
@@ -71,18 +71,18 @@ enum Chore {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Chore::Setup => setup::run(),
-        Chore::Serve(args) => serve::run(&args),
-        Chore::DemoTraffic(args) => demo::run(&args),
-        Chore::Ci(args) => ci::run(&args),
-        Chore::Tidy => tidy::run(),
-        Chore::Perf(args) => perf::run(&args),
-        Chore::Web(args) => web::run(&args),
-        Chore::Prometheus(args) => prometheus::run(&args),
-        Chore::Bench(args) => bench::run(&args),
-        Chore::Dist(args) => dist::run(&args),
-        Chore::EnterRoot(args) => dist::root::enter(&args),
-        Chore::Release(args) => release::run(&args),
+        Task::Setup => setup::run(),
+        Task::Serve(args) => serve::run(&args),
+        Task::DemoTraffic(args) => demo::run(&args),
+        Task::Ci(args) => ci::run(&args),
+        Task::Tidy => tidy::run(),
+        Task::Perf(args) => perf::run(&args),
+        Task::Web(args) => web::run(&args),
+        Task::Prometheus(args) => prometheus::run(&args),
+        Task::Bench(args) => bench::run(&args),
+        Task::Dist(args) => dist::run(&args),
+        Task::EnterRoot(args) => dist::root::enter(&args),
+        Task::Release(args) => release::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -27,7 +27,7 @@ use std::time::Instant;
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    alone: Option<Alone>,
+    measurement: Option<Measurement>,
     /// Take seconds where the report takes minutes
     #[arg(long, conflicts_with = "full")]
     quick: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Args {
 }
 
 #[derive(clap::Subcommand)]
-enum Alone {
+enum Measurement {
     /// Count instructions and allocations of one request, part by part
     Ladder(ladder::Args),
     /// Measure what the admin page costs the service: idle, with one page open, with 16 under load
@@ -67,11 +67,11 @@ enum Kind {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    match &args.alone {
-        Some(Alone::Ladder(args)) => return ladder::run(args),
-        Some(Alone::Pages(args)) => return pages::run(args),
-        Some(Alone::History(args)) => return history::run(args),
-        Some(Alone::Soak(args)) => return soak::run(args),
+    match &args.measurement {
+        Some(Measurement::Ladder(args)) => return ladder::run(args),
+        Some(Measurement::Pages(args)) => return pages::run(args),
+        Some(Measurement::History(args)) => return history::run(args),
+        Some(Measurement::Soak(args)) => return soak::run(args),
         None => {}
     }
     let wants = |kind| match args.only.is_empty() {
@@ -84,10 +84,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let program = platform::build(Build::Release)?;
         let served = Served::start(&program)?;
         if wants(Kind::Api) {
-            parts.extend(kept("api", api(&served, args.quick)));
+            parts.extend(parts_or_error("api", api(&served, args.quick)));
         }
         if wants(Kind::Web) {
-            parts.extend(kept("web", pages_in_a_browser(&served)));
+            parts.extend(parts_or_error("web", pages_in_a_browser(&served)));
         }
         served.stop()?;
     }
@@ -112,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             progress(&format!("ratios of {name}"));
             let name = format!("ratios of {name}");
             let part = program_part(name.clone(), RATIOS, check);
-            parts.extend(kept(&name, part.map(|part| vec![part])));
+            parts.extend(parts_or_error(&name, part.map(|part| vec![part])));
         }
     }
     if wants(Kind::Peers) {
@@ -121,7 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             progress(&format!("peers of {name}"));
             let name = format!("peers of {name}");
             let part = program_part(name.clone(), PEERS_METHOD, run);
-            parts.extend(kept(&name, part.map(|part| vec![part])));
+            parts.extend(parts_or_error(&name, part.map(|part| vec![part])));
         }
     }
     conclude(Results::of_now(parts)?, args)
@@ -132,7 +132,7 @@ const PEERS_METHOD: &str =
     "A program of its own with the peer's own dependencies; both ways take turns in one process.";
 
 /// Returns the parts, or a part with the error if they could not be measured, so that the report has the other parts.
-fn kept(name: &str, parts: Result<Vec<Part>>) -> Vec<Part> {
+fn parts_or_error(name: &str, parts: Result<Vec<Part>>) -> Vec<Part> {
     parts.unwrap_or_else(|why| {
         vec![Part {
             name: name.to_owned(),
@@ -230,8 +230,8 @@ fn pages_in_a_browser(served: &Served) -> Result<Vec<Part>> {
 
 /// Parses `ok    performance   100 (at least 85)`.
 fn of_lighthouse(line: &str) -> Option<Row> {
-    let (told, goal) = line.trim_end_matches(')').split_once(" (")?;
-    let mut words = told.split_whitespace().skip(1);
+    let (printed, goal) = line.trim_end_matches(')').split_once(" (")?;
+    let mut words = printed.split_whitespace().skip(1);
     let (what, value) = (words.next()?, words.next()?.parse().ok()?);
     let (bound, goal) = goal.rsplit_once(' ')?;
     Some(Row {
@@ -256,7 +256,7 @@ fn program_part(name: String, method: &str, mut program: std::process::Command) 
         failed: if passed {
             Vec::new()
         } else {
-            far_missed(&rows)
+            failed_ratios(&rows)
         },
         rows,
         over_time: Vec::new(),
@@ -264,12 +264,12 @@ fn program_part(name: String, method: &str, mut program: std::process::Command) 
 }
 
 /// Returns the ratios for which a benchmark fails: those that miss their goal by more than 25 %.
-fn far_missed(rows: &[Row]) -> Vec<String> {
+fn failed_ratios(rows: &[Row]) -> Vec<String> {
     let far = |row: &&Row| {
         let found = row.ratio.unwrap_or(row.value);
         row.goal.is_some_and(|goal| found > goal * 1.25)
     };
-    let far: Vec<_> = rows.iter().filter(far).map(Row::told).collect();
+    let far: Vec<_> = rows.iter().filter(far).map(Row::describe).collect();
     match far.is_empty() {
         true => vec!["it failed, and no figure says why".to_owned()],
         false => far,

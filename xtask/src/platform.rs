@@ -52,8 +52,8 @@ pub(crate) fn build(build: Build<'_>) -> Result<PathBuf> {
             features,
         ]),
     };
-    if !setup::engine_is_there() {
-        return Err(setup::without_engine(&[]));
+    if !setup::duckdb_is_installed() {
+        return Err(setup::missing_duckdb_message(&[]));
     }
     command::run(&mut cargo)?;
     Ok(target_dir().join(folder).join(PACKAGE))

@@ -34,8 +34,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ));
     }
     let absent = setup::ensure(&[LIBDUCKDB, DATASETS])?;
-    if !setup::engine_is_there() {
-        return Err(setup::without_engine(&absent));
+    if !setup::duckdb_is_installed() {
+        return Err(setup::missing_duckdb_message(&absent));
     }
     let binary = platform::build(Build::Plain)?;
     let mut serve = command::program(&binary);

@@ -22,7 +22,7 @@ pub(crate) type Absent = Vec<String>;
 /// Fetches every component. Fails if libduckdb is missing, without which the platform cannot be built.
 pub(crate) fn run() -> Result<()> {
     let absent = ensure_all()?;
-    let wanted = everyday().len();
+    let wanted = default_components().len();
     println!(
         "setup: {} of {wanted} components in {}",
         wanted - absent.len(),
@@ -31,21 +31,21 @@ pub(crate) fn run() -> Result<()> {
     if let Err(missing) = crate::web::ensure_browser() {
         println!("browser: the admin page is not tested: {missing}");
     }
-    if engine_is_there() {
+    if duckdb_is_installed() {
         return Ok(());
     }
-    Err(without_engine(&absent))
+    Err(missing_duckdb_message(&absent))
 }
 
 /// Returns `true` if DuckDB can be linked: the library was fetched, or `DUCKDB_LIB_DIR` names one.
-pub(crate) fn engine_is_there() -> bool {
+pub(crate) fn duckdb_is_installed() -> bool {
     let pointed_at = std::env::var_os("DUCKDB_LIB_DIR").map(PathBuf::from);
     pointed_at.is_some_and(|dir| workspace::root().join(dir).join("libduckdb.so").exists())
         || folder_of(LIBDUCKDB).is_some()
 }
 
 /// Returns a message with what is missing and what to do. DuckDB is compiled only on explicit request.
-pub(crate) fn without_engine(absent: &[String]) -> String {
+pub(crate) fn missing_duckdb_message(absent: &[String]) -> String {
     let mut text =
         format!("{LIBDUCKDB} is missing, and the engine is not compiled unless asked for");
     for line in absent {
@@ -56,11 +56,11 @@ pub(crate) fn without_engine(absent: &[String]) -> String {
 }
 
 pub(crate) fn ensure_all() -> Result<Absent> {
-    ensure(&everyday())
+    ensure(&default_components())
 }
 
 /// Returns the components used by short tests and the platform; the rest is fetched on demand.
-fn everyday() -> Vec<&'static str> {
+fn default_components() -> Vec<&'static str> {
     let names = TABLE.iter().map(|tool| tool.name);
     names
         .filter(|name| {
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn a_missing_engine_is_named_with_every_cause_and_each_way_out() {
         let absent = ["libduckdb 1.5 is not available, so x (no network)".to_owned()];
-        let told = without_engine(&absent);
+        let told = missing_duckdb_message(&absent);
         for part in [
             "libduckdb is missing",
             "no network",

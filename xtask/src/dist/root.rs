@@ -91,8 +91,8 @@ fn quiet(command: &mut Command) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{}: {}", command::shown(command), said.trim()))
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{}: {}", command::shown(command), stderr.trim()))
 }
 
 fn pair(text: &str) -> Result<(&str, &str)> {

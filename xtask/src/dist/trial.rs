@@ -163,8 +163,8 @@ fn check_unit() -> Result<()> {
                 return Ok(());
             }
             Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stdout).into_owned();
-                let last = said.lines().last().unwrap_or_default().trim();
+                let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+                let last = stdout.lines().last().unwrap_or_default().trim();
                 let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
                 if !output.status.success() {
                     return Err(format!("{}: {last} {complaints}", command::shown(&command)));

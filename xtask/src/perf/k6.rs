@@ -120,7 +120,7 @@ pub(super) fn run(python: &Path, url: &str, script: &Script<'_>) -> Result<Part>
 
 /// Returns the missed goals, or `otherwise` if no figure shows one.
 fn why_missed(rows: &[Row], otherwise: String) -> String {
-    let missed = rows.iter().filter(|row| row.is_missed()).map(Row::told);
+    let missed = rows.iter().filter(|row| row.is_missed()).map(Row::describe);
     let missed: Vec<_> = missed.collect();
     if missed.is_empty() {
         otherwise

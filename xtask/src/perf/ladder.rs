@@ -5,7 +5,7 @@
 //! process that is not counted. Counts do not depend on other load of the machine; times do, and are measured only on
 //! request.
 
-mod others;
+mod other_processes;
 mod table;
 mod times;
 mod wrk;
@@ -244,13 +244,13 @@ fn run_once(
         .stderr(Stdio::piped())
         .output()
         .map_err(|e| format!("cannot start {}: {e}", command::shown(&serve)))?;
-    let told = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stderr);
     let number = |text: &str, key: &str| {
         let mut values = text.lines().filter_map(|line| line.strip_prefix(key));
         values.next().and_then(|value| value.trim().parse().ok())
     };
-    let allocations = number(&told, "allocations ")
-        .ok_or_else(|| format!("{} counted nothing: {told}", command::shown(&serve)))?;
+    let allocations = number(&printed, "allocations ")
+        .ok_or_else(|| format!("{} counted nothing: {printed}", command::shown(&serve)))?;
     if valgrind.is_none() {
         return Ok((0, allocations));
     }
@@ -279,7 +279,7 @@ mod tests {
     use super::grouped;
 
     #[test]
-    fn digits_stand_in_groups_of_three() {
+    fn digits_are_grouped_by_three() {
         assert_eq!(grouped(7), "7");
         assert_eq!(grouped(1234), "1 234");
         assert_eq!(grouped(1_234_567), "1 234 567");

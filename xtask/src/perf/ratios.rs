@@ -5,11 +5,11 @@ use super::results::Row;
 /// Parses `what: 12.3 ns, other 45.6 ns, ratio 0.27 (goal <= 0.5: met)`, and the forms without a ratio; `None` for
 /// other lines.
 pub(super) fn row(line: &str) -> Option<Row> {
-    let (told, goal) = match line.rsplit_once(" (goal ") {
-        Some((told, goal)) => (told, number(goal.trim_start_matches("<= "))),
+    let (printed, goal) = match line.rsplit_once(" (goal ") {
+        Some((printed, goal)) => (printed, number(goal.trim_start_matches("<= "))),
         None => (line, None),
     };
-    let mut parts = told.split(", ").collect::<Vec<_>>();
+    let mut parts = printed.split(", ").collect::<Vec<_>>();
     let last = parts.last()?;
     let ratio = last.strip_prefix("ratio ").and_then(number);
     if ratio.is_some() {
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!((found.value, found.unit.as_str()), (1080.6, "ns"));
         assert_eq!(found.beside, Some(("the raw SDK".to_owned(), 981.3)));
         assert_eq!((found.ratio, found.goal), (Some(1.1073), Some(1.3)));
-        assert!(!found.is_missed() && found.is_behind());
+        assert!(!found.is_missed() && found.is_slower());
         let missed = row(
             "10 fields, JSON: 296.7 ns, slog-json 591.5 ns, ratio 0.5069 (goal <= 0.5000: missed)",
         );

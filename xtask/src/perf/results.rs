@@ -70,7 +70,7 @@ impl Row {
     }
 
     /// Formats the figure and its goal on one line.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let found = self.ratio.unwrap_or(self.value);
         let goal = self
             .goal
@@ -79,7 +79,7 @@ impl Row {
     }
 
     /// Returns `true` if another project's code is faster.
-    pub(super) fn is_behind(&self) -> bool {
+    pub(super) fn is_slower(&self) -> bool {
         self.beside.is_some() && self.ratio.is_some_and(|ratio| ratio > 1.0)
     }
 }
@@ -115,7 +115,7 @@ impl Results {
     }
 
     pub(super) fn behind(&self) -> impl Iterator<Item = (&str, &Row)> {
-        self.rows().filter(|(_, row)| row.is_behind())
+        self.rows().filter(|(_, row)| row.is_slower())
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &Row)> {

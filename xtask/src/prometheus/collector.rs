@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_counted_among_other_fields_and_only_where_they_stand() {
+    fn spans_are_counted_only_at_their_path_of_fields() {
         let span = message(2, &[5 << 3, 1]);
         let name = message(3, b"schema");
         let scope = message(2, &[span.clone(), name, span.clone(), span].concat());

@@ -40,21 +40,22 @@ pub(super) fn check(
         .filter(|name| has_collector || !ABOUT_COLLECTOR.contains(name))
         .partition(|name| ABOUT_SPEED.contains(name));
     let left_out = alerts.len() - speed.len() - names.len();
-    let ask = |names: &[&str]| raised(promtool, &test(before, after, seconds, names));
+    let ask =
+        |names: &[&str]| firing_alerts(promtool, &promtool_test(before, after, seconds, names));
     let mut faults = Vec::new();
     match ask(&names)? {
         None => println!(
             "{} alerts stay silent over {MINUTES} minutes like this run, {left_out} were left out",
             names.len()
         ),
-        Some(told) => faults.push(format!("a healthy run raises an alert: {told}")),
+        Some(printed) => faults.push(format!("a healthy run raises an alert: {printed}")),
     }
-    let (load, cores) = busy();
+    let (load, cores) = load_average();
     let machine = format!("on a machine of {cores} cores with a load of {load}");
     match ask(&speed)? {
         None => println!("{} about speed stay silent too, {machine}", speed.len()),
-        Some(told) if load <= cores * LOAD_MAX => {
-            faults.push(format!("a healthy run is slow, {machine}: {told}"));
+        Some(printed) if load <= cores * LOAD_MAX => {
+            faults.push(format!("a healthy run is slow, {machine}: {printed}"));
         }
         Some(_) => println!("some of {} about speed are raised, {machine}", speed.len()),
     }
@@ -62,7 +63,7 @@ pub(super) fn check(
 }
 
 /// Returns the load average of the last minute, and the number of cores.
-fn busy() -> (f64, f64) {
+fn load_average() -> (f64, f64) {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = text.split(' ').next().and_then(|load| load.parse().ok());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -71,7 +72,7 @@ fn busy() -> (f64, f64) {
 }
 
 /// Returns promtool's output if an alert of this test fires; `None` otherwise.
-fn raised(promtool: &Path, test: &str) -> Result<Option<String>> {
+fn firing_alerts(promtool: &Path, test: &str) -> Result<Option<String>> {
     let scratch = Scratch::new("healthy")?;
     let file = scratch.path().join("healthy.yml");
     std::fs::write(&file, test).map_err(|e| format!("cannot write {}: {e}", file.display()))?;
@@ -79,13 +80,13 @@ fn raised(promtool: &Path, test: &str) -> Result<Option<String>> {
     promtool.args(["test", "rules"]).arg(&file);
     println!("$ {}", command::shown(&promtool));
     let output = command::output(&mut promtool)?;
-    let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8_lossy(&told).into_owned();
-    Ok((!output.status.success()).then_some(told))
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    Ok((!output.status.success()).then_some(printed))
 }
 
 /// Returns a promtool test: every series with its rate, and every alert silent in the middle and at the end.
-fn test(before: &str, after: &str, seconds: f64, alerts: &[&str]) -> String {
+fn promtool_test(before: &str, after: &str, seconds: f64, alerts: &[&str]) -> String {
     let rules = queries::RULE_FILES.map(|file| workspace::root().join(file));
     let [alerts_file, slo_file] = rules.each_ref().map(|file| file.display());
     let mut text = format!(
@@ -149,7 +150,7 @@ mod tests {
     fn counters_go_on_at_their_pace_and_gauges_stay() {
         let before = "# TYPE a counter\na{b=\"c\"} 10\n# TYPE g gauge\ng 5\n";
         let after = "# TYPE a counter\na{b=\"c\"} 30\na{b=\"d\"} 1\n# TYPE g gauge\ng 7\ng2 NaN\n";
-        let test = test(before, after, 30.0, &["Slow"]);
+        let test = promtool_test(before, after, 30.0, &["Slow"]);
         for line in [
             "{series: 'a{b=\"c\"}', values: '10+40x120'}",
             "{series: 'a{b=\"d\"}', values: '0+2x120'}",

@@ -93,11 +93,11 @@ fn attempt(
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let script = script.trim();
     Ok(if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         Some(format!(
             "{name}: `{script}` ended with {}: {}",
             output.status,
-            said.trim()
+            stderr.trim()
         ))
     } else if output.stdout.is_empty() {
         Some(format!("{name}: `{script}` said nothing"))

@@ -7,7 +7,7 @@ use promql_parser::parser::{self, AggregateExpr, Call, Expr, LabelModifier, Vect
 use super::table::{Kind, Table};
 
 /// Labels that Prometheus adds to each series.
-const OF_THE_TARGET: [&str; 2] = ["job", "instance"];
+const TARGET_LABELS: [&str; 2] = ["job", "instance"];
 const OVER_COUNTERS: [&str; 4] = ["rate", "irate", "increase", "resets"];
 const OVER_GAUGES: [&str; 3] = ["deriv", "delta", "predict_linear"];
 
@@ -39,11 +39,11 @@ pub(crate) fn faults(query: &str, table: &Table, place: Place) -> Vec<String> {
     };
     let mut faults = Vec::new();
     let mut asks = false;
-    walk(&expr, &mut |expr, above| {
+    walk(&expr, &mut |expr, scope| {
         if let Some(selector) = selector(expr) {
             asks = true;
             let ranged = matches!(expr, Expr::MatrixSelector(_));
-            faults.extend(of_selector(selector, ranged, above, table, place));
+            faults.extend(of_selector(selector, ranged, scope, table, place));
         }
         match expr {
             Expr::Aggregate(aggregate) => faults.extend(of_aggregate(aggregate, table)),
@@ -61,37 +61,37 @@ pub(crate) fn faults(query: &str, table: &Table, place: Place) -> Vec<String> {
 
 /// Context of an expression: the nearest function, and if it is inside `unless`.
 #[derive(Clone, Copy, Default)]
-struct Above<'a> {
+struct Scope<'a> {
     function: Option<&'a str>,
     unless: bool,
 }
 
-fn walk<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr, Above<'a>)) {
-    go(expr, Above::default(), visit);
+fn walk<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr, Scope<'a>)) {
+    go(expr, Scope::default(), visit);
 }
 
-fn go<'a>(expr: &'a Expr, above: Above<'a>, visit: &mut impl FnMut(&'a Expr, Above<'a>)) {
-    visit(expr, above);
+fn go<'a>(expr: &'a Expr, scope: Scope<'a>, visit: &mut impl FnMut(&'a Expr, Scope<'a>)) {
+    visit(expr, scope);
     match expr {
         Expr::Aggregate(aggregate) => {
-            go(&aggregate.expr, above, visit);
+            go(&aggregate.expr, scope, visit);
             if let Some(param) = &aggregate.param {
-                go(param, above, visit);
+                go(param, scope, visit);
             }
         }
-        Expr::Unary(unary) => go(&unary.expr, above, visit),
+        Expr::Unary(unary) => go(&unary.expr, scope, visit),
         Expr::Binary(binary) => {
-            let unless = above.unless || binary.op.id() == T_LUNLESS;
-            let above = Above { unless, ..above };
-            go(&binary.lhs, above, visit);
-            go(&binary.rhs, above, visit);
+            let unless = scope.unless || binary.op.id() == T_LUNLESS;
+            let scope = Scope { unless, ..scope };
+            go(&binary.lhs, scope, visit);
+            go(&binary.rhs, scope, visit);
         }
-        Expr::Paren(paren) => go(&paren.expr, above, visit),
-        Expr::Subquery(subquery) => go(&subquery.expr, above, visit),
+        Expr::Paren(paren) => go(&paren.expr, scope, visit),
+        Expr::Subquery(subquery) => go(&subquery.expr, scope, visit),
         Expr::Call(call) => {
             let function = Some(call.func.name);
             for argument in &call.args.args {
-                go(argument, Above { function, ..above }, visit);
+                go(argument, Scope { function, ..scope }, visit);
             }
         }
         _ => {}
@@ -109,7 +109,7 @@ fn selector(expr: &Expr) -> Option<&VectorSelector> {
 fn of_selector(
     selector: &VectorSelector,
     ranged: bool,
-    above: Above<'_>,
+    scope: Scope<'_>,
     table: &Table,
     place: Place,
 ) -> Vec<String> {
@@ -127,11 +127,11 @@ fn of_selector(
         ));
     }
     let counts = named.metric.kind == Kind::Counter || named.part.is_some();
-    let function = above.function.unwrap_or_default();
+    let function = scope.function.unwrap_or_default();
     let rated = ranged && OVER_COUNTERS.contains(&function);
     // existence tests (`absent`, `unless`) and alerts may use a counter without `rate`: a new series is itself the
     // event
-    let compared = above.unless || function == "absent" || place == Place::Alert && !ranged;
+    let compared = scope.unless || function == "absent" || place == Place::Alert && !ranged;
     if counts && !rated && !compared {
         faults.push(format!(
             "{name} is cumulative: use it inside rate or increase"
@@ -150,9 +150,9 @@ fn of_selector(
     }
     // recorded series belong to a job, as the colons in their names show
     let needed = if name.contains(':') {
-        &OF_THE_TARGET[..1]
+        &TARGET_LABELS[..1]
     } else {
-        &OF_THE_TARGET[..]
+        &TARGET_LABELS[..]
     };
     let missing = needed
         .iter()
@@ -165,7 +165,7 @@ fn of_selector(
 
 fn is_label(label: &str, of_the_metric: &[String], part: Option<&str>) -> bool {
     let bound = label == "le" && part == Some("_bucket");
-    bound || OF_THE_TARGET.contains(&label) || of_the_metric.iter().any(|known| known == label)
+    bound || TARGET_LABELS.contains(&label) || of_the_metric.iter().any(|known| known == label)
 }
 
 /// Finds grouping by a label that no metric in the expression has: it results in a single group that looks valid.

@@ -87,8 +87,8 @@ fn installed((name, version): (&str, &str)) -> Result<PathBuf> {
     let program = folder.join("bin").join(name);
     let answers = |command: &mut Command| {
         command::output(command).is_ok_and(|output| {
-            let told = String::from_utf8_lossy(&output.stdout);
-            told.split_whitespace().any(|word| word == version)
+            let printed = String::from_utf8_lossy(&output.stdout);
+            printed.split_whitespace().any(|word| word == version)
         })
     };
     if answers(Command::new(&program).arg("--version")) {

@@ -73,8 +73,8 @@ fn without_view(
             for part in view.split('&') {
                 let (name, value) = part.split_once('=').unwrap_or((part, ""));
                 if !is_there(name, value) {
-                    let told = format!("{part:?} of {url} is not on the admin page");
-                    findings.push(Finding::new(file, *number, told));
+                    let message = format!("{part:?} of {url} is not on the admin page");
+                    findings.push(Finding::new(file, *number, message));
                 }
             }
         }
@@ -135,9 +135,9 @@ mod tests {
             .map(|(i, line)| (i + 1, line.to_owned()))
             .collect();
         let findings = without_view(Path::new("alerts.yml"), &lines, |_, value| value != "gone");
-        let told: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        let messages: Vec<_> = findings.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            messages,
             [
                 "alerts.yml:3: Bare has no admin_url",
                 "alerts.yml:5: \"section=gone\" of http://localhost:8001/#section=gone is not on the admin page",
@@ -156,9 +156,9 @@ mod tests {
             .map(|(i, line)| (i + 1, line.to_owned()))
             .collect();
         let findings = without_runbook(Path::new("alerts.yml"), &lines, |name| name == "slow.md");
-        let told: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        let messages: Vec<_> = findings.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            messages,
             [
                 "alerts.yml:6: Lost: there is no docs/runbooks/lost.md",
                 "alerts.yml:9: Bare has no runbook_url"

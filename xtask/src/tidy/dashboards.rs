@@ -34,14 +34,15 @@ pub(super) fn check(root: &Path) -> Vec<Finding> {
                 continue;
             }
         };
-        let mut told = of_frame(&dashboard);
+        let mut problems = of_frame(&dashboard);
         if !uids.insert(dashboard["uid"].to_string()) {
-            told.push("its uid is another dashboard's".to_owned());
+            problems.push("its uid is another dashboard's".to_owned());
         }
-        told.extend(queries::panels(&dashboard).flat_map(of_panel));
-        told.extend(of_places(&dashboard));
+        problems.extend(queries::panels(&dashboard).flat_map(of_panel));
+        problems.extend(of_places(&dashboard));
         findings.extend(
-            told.into_iter()
+            problems
+                .into_iter()
                 .map(|message| Finding::new(&file, 1, message)),
         );
         let asked = queries::of_dashboard(&file, &dashboard, "5m");
@@ -59,19 +60,19 @@ fn of_alerts(root: &Path, table: &Table) -> Vec<Finding> {
 
 fn of_queries(asked: &[Query], table: &Table, place: Place) -> Vec<Finding> {
     let each = asked.iter().flat_map(|query| {
-        let told = faults(&query.text, table, place).into_iter();
-        told.map(|fault| Finding::new(&query.file, 1, format!("{}: {fault}", query.name)))
+        let problems = faults(&query.text, table, place).into_iter();
+        problems.map(|fault| Finding::new(&query.file, 1, format!("{}: {fault}", query.name)))
     });
     each.collect()
 }
 
 /// Returns errors of the dashboard as a whole.
 fn of_frame(dashboard: &Value) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut problems = Vec::new();
     let uid = dashboard["uid"].as_str().unwrap_or_default();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if uid.is_empty() || !uid.chars().all(plain) {
-        told.push(format!("uid {uid:?} is not of a-z, 0-9 and -"));
+        problems.push(format!("uid {uid:?} is not of a-z, 0-9 and -"));
     }
     for (key, expected) in [
         ("editable", Value::from(false)),
@@ -79,7 +80,7 @@ fn of_frame(dashboard: &Value) -> Vec<String> {
         ("schemaVersion", SCHEMA.into()),
     ] {
         if dashboard[key] != expected {
-            told.push(format!("{key} is {} instead of {expected}", dashboard[key]));
+            problems.push(format!("{key} is {} instead of {expected}", dashboard[key]));
         }
     }
     let variables = dashboard["templating"]["list"]
@@ -90,59 +91,59 @@ fn of_frame(dashboard: &Value) -> Vec<String> {
         .filter_map(|variable| variable["name"].as_str())
         .collect();
     if names != ["datasource", "job", "instance"] {
-        told.push(format!(
+        problems.push(format!(
             "its variables are {names:?} instead of datasource, job, instance"
         ));
     }
-    told
+    problems
 }
 
 fn of_panel(panel: &Value) -> Vec<String> {
     let kind = panel["type"].as_str().unwrap_or_default();
     let title = panel["title"].as_str().unwrap_or_default();
-    let mut told = Vec::new();
+    let mut problems = Vec::new();
     let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
     if title.is_empty() {
-        told.push(format!("panel {} has no title", panel["id"]));
+        problems.push(format!("panel {} has no title", panel["id"]));
     }
     if kind != "row" && !is_text(&panel["description"]) {
-        told.push(format!("{title}: no description"));
+        problems.push(format!("{title}: no description"));
     }
     if WITH_UNIT.contains(&kind) {
         if !is_text(&panel["fieldConfig"]["defaults"]["unit"]) {
-            told.push(format!("{title}: no unit"));
+            problems.push(format!("{title}: no unit"));
         }
         if panel["targets"].as_array().is_none_or(Vec::is_empty) {
-            told.push(format!("{title}: no query"));
+            problems.push(format!("{title}: no query"));
         }
         if panel["datasource"]["uid"] != "$datasource" {
-            told.push(format!("{title}: its data source is not $datasource"));
+            problems.push(format!("{title}: its data source is not $datasource"));
         }
     }
-    told
+    problems
 }
 
 /// Checks that panels have unique ids, lie within the columns, and do not overlap.
 fn of_places(dashboard: &Value) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut problems = Vec::new();
     let mut taken = BTreeSet::new();
     let mut ids = BTreeSet::new();
     for panel in queries::panels(dashboard) {
         let title = panel["title"].as_str().unwrap_or_default();
         if !ids.insert(panel["id"].as_u64()) {
-            told.push(format!("{title}: its id is another panel's"));
+            problems.push(format!("{title}: its id is another panel's"));
         }
         let [x, y, w, h] =
             ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap_or(0));
         if w == 0 || h == 0 || x + w > COLUMNS {
-            told.push(format!("{title}: is not within {COLUMNS} columns"));
+            problems.push(format!("{title}: is not within {COLUMNS} columns"));
         }
         let cells = (x..x + w).flat_map(|column| (y..y + h).map(move |line| (column, line)));
         if cells.filter(|cell| !taken.insert(*cell)).count() > 0 {
-            told.push(format!("{title}: lies on another panel"));
+            problems.push(format!("{title}: lies on another panel"));
         }
     }
-    told
+    problems
 }
 
 #[cfg(test)]
@@ -192,10 +193,10 @@ mod tests {
         for (at, value, expected) in mutations {
             let mut mutated = sound();
             *mutated.pointer_mut(at).unwrap() = value;
-            let told = told(&mutated);
+            let problems = told(&mutated);
             assert!(
-                told.iter().any(|fault| fault.contains(expected)),
-                "{at}: {told:?}"
+                problems.iter().any(|fault| fault.contains(expected)),
+                "{at}: {problems:?}"
             );
         }
     }

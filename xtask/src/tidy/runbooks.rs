@@ -50,22 +50,22 @@ fn panels(root: &Path) -> Vec<String> {
 }
 
 fn faults(text: &str, alerts: &[String], panels: &[String]) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut problems = Vec::new();
     let Some(line) = text.lines().find(|line| line.starts_with("Alert:")) else {
-        return told; // not every runbook belongs to an alert
+        return problems; // not every runbook belongs to an alert
     };
     for name in line.split('`').skip(1).step_by(2) {
         if !alerts.iter().any(|alert| alert == name) {
-            told.push(format!("there is no alert {name}"));
+            problems.push(format!("there is no alert {name}"));
         }
     }
     let named = panels
         .iter()
         .any(|panel| text.contains(&format!("panel {panel}")));
     if !named {
-        told.push("names no panel of a dashboard".to_owned());
+        problems.push("names no panel of a dashboard".to_owned());
     }
-    told
+    problems
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// Processor time up to a point in time, in ticks.
-pub(super) struct Others {
+pub(super) struct OtherProcesses {
     cores: [usize; 2],
     busy: u64,
     own: u64,
     since: Instant,
 }
 
-impl Others {
+impl OtherProcesses {
     pub(super) fn watch(cores: [usize; 2]) -> Result<Self> {
         Ok(Self {
             cores,

@@ -4,7 +4,7 @@
 //! The program is `perf/peers/ladder`; each row is a process on a dedicated core. Load and collector are on another
 //! core, so that they do not affect the figures.
 
-use super::others::Others;
+use super::other_processes::OtherProcesses;
 use super::table::{BARE, Sample, Table};
 use super::{executable, wrk};
 use crate::perf::measure::{status, threads_time, ticks_of};
@@ -167,7 +167,7 @@ impl<'a> Bench<'a> {
         // user time, and user plus system time
         let ticks = || Ok::<_, String>([ticks_of(process, 1)?, ticks_of(process, 2)?]);
         let ticks_before = ticks()?;
-        let others = Others::watch(self.cores)?;
+        let others = OtherProcesses::watch(self.cores)?;
         let load = wrk::ask(self.wrk, &url, self.seconds)?;
         let used = threads_time(process, None)?.saturating_sub(before);
         let ticks = ticks()?;

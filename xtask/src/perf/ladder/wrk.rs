@@ -20,23 +20,23 @@ pub(super) fn ask(folder: &Path, url: &str, seconds: u64) -> Result<Load> {
     wrk.env("LD_LIBRARY_PATH", folder.join(libraries));
     wrk.args(["-t1", "-c32", "--latency", &format!("-d{seconds}s"), url]);
     let output = command::output(&mut wrk)?;
-    let told = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
-    read(&told).ok_or_else(|| format!("{}: {told}{complaint}", command::shown(&wrk)))
+    read(&printed).ok_or_else(|| format!("{}: {printed}{complaint}", command::shown(&wrk)))
 }
 
 /// Parses the final output of wrk; `None` if it reports errors.
-fn read(told: &str) -> Option<Load> {
-    if told.contains("Non-2xx") || told.contains("Socket errors") {
+fn read(printed: &str) -> Option<Load> {
+    if printed.contains("Non-2xx") || printed.contains("Socket errors") {
         return None;
     }
     let value = |key: &str| {
-        let mut lines = told
+        let mut lines = printed
             .lines()
             .filter_map(|line| line.trim().strip_prefix(key));
         lines.next().map(str::trim)
     };
-    let mut counts = told
+    let mut counts = printed
         .lines()
         .filter_map(|line| line.split_once(" requests in "));
     Some(Load {
