@@ -18,10 +18,10 @@ pub(crate) struct Args {
     /// Only this crate
     #[arg(long)]
     package: Option<String>,
-    /// Also what `perf/peers` measures against: it compiles and fetches other projects
+    /// Also run the comparisons of `perf/peers`, which fetch and compile other projects
     #[arg(long)]
     peers: bool,
-    /// Handed on to each benchmark, e.g. `-- --check`
+    /// Passed on to each benchmark, e.g. `-- --check`
     #[arg(last = true)]
     benchmark: Vec<String>,
 }

@@ -26,7 +26,7 @@ const KNOWN_LINTS: [&str; 2] = [
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The long versions: property tests with more cases, load for 60 seconds
+    /// Run the long versions: property tests with more cases, load for 60 seconds
     #[arg(long)]
     full: bool,
 }

@@ -18,7 +18,7 @@ const ROUND: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// File with the addresses of the platform, which is there once it is ready
+    /// File with the addresses of the platform, which exists once it is ready
     #[arg(long)]
     addresses: PathBuf,
     /// Copies of the input files

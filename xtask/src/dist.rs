@@ -29,10 +29,10 @@ pub(crate) struct Args {
     /// Folder for the unpacked files and the archive [default: dist in the target folder]
     #[arg(long)]
     to: Option<PathBuf>,
-    /// Packs this program, which was built with KEARNEY_RPATH='$ORIGIN', instead of building one
+    /// Pack this program, which was built with KEARNEY_RPATH='$ORIGIN', instead of building one
     #[arg(long)]
     program: Option<PathBuf>,
-    /// Runs the archive as the Dockerfile says, in a root folder of its own (needs root), and checks the unit and the manifest
+    /// Run the archive as the Dockerfile specifies, in a separate root folder (needs root), and check the unit and the manifest
     #[arg(long)]
     trial: bool,
 }

@@ -33,7 +33,7 @@ use std::process::ExitCode;
 type Result<T> = std::result::Result<T, String>;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "The project's chores")]
+#[command(name = "cargo xtask", about = "Development tasks of the project")]
 struct Cli {
     #[command(subcommand)]
     command: Task,
@@ -45,24 +45,24 @@ enum Task {
     Setup,
     /// Build the reference platform and run it in the foreground
     Serve(serve::Args),
-    /// Sends the traffic of `serve --demo`, which starts this
+    /// Send the traffic of `serve --demo`, which starts this
     #[command(hide = true)]
     DemoTraffic(demo::Args),
     /// Run every check that must pass before a merge
     Ci(ci::Args),
-    /// Check what no compiler checks: dependency law, documents against manifests, forbidden words
+    /// Run the checks that the compiler does not do: dependency law, documents against manifests, forbidden words
     Tidy,
-    /// Load-test a served platform for 60 seconds, and look at its page with Lighthouse if asked
+    /// Run all measurements, and write them to one report
     Perf(perf::Args),
-    /// Look at the admin page in a browser, and at both pages with Lighthouse (needs node and npm)
+    /// Test the admin page in a browser, and both pages with Lighthouse (needs node and npm)
     Web(web::Args),
     /// Run the queries of dashboards, alerts and runbooks with a real Prometheus against a served platform
     Prometheus(prometheus::Args),
-    /// Run the benchmarks of every crate that has some
+    /// Run the benchmarks of all crates
     Bench(bench::Args),
     /// Build the reference platform for another machine: program, engine, configs, licenses, checksums
     Dist(dist::Args),
-    /// Run a program in a root directory of its own, as `dist --trial` does
+    /// Run a program in a separate root directory, as `dist --trial` does
     #[command(hide = true)]
     EnterRoot(dist::root::Args),
     /// Check versions, changelogs, licenses, public API and packages, and print the order of publication

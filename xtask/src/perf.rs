@@ -28,13 +28,13 @@ use std::time::Instant;
 pub(crate) struct Args {
     #[command(subcommand)]
     measurement: Option<Measurement>,
-    /// Take seconds where the report takes minutes
+    /// Measure for seconds instead of minutes
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Also compile and run what compares with other projects' programs
+    /// Also compile and run the comparisons with other projects' programs
     #[arg(long)]
     full: bool,
-    /// Only these parts; may be given several times
+    /// Only these parts; can be given several times
     #[arg(long, value_name = "PART")]
     only: Vec<Kind>,
 }
@@ -43,12 +43,12 @@ pub(crate) struct Args {
 enum Measurement {
     /// Count instructions and allocations of one request, part by part
     Ladder(ladder::Args),
-    /// Measure what the admin page costs the service: idle, with one page open, with 16 under load
+    /// Measure the cost of the admin page for the service: idle, with one page open, with 16 under load
     Pages(pages::Args),
-    /// Measure what the history costs the service, in interleaved rounds with and without it
+    /// Measure the cost of the history for the service, in interleaved rounds with and without it
     History(history::Args),
-    /// Load the platform for long, with results removed, a secret replaced and the collector away at times: counts add up, and
-    /// nothing grows
+    /// Load the platform for long, with results removed, a secret replaced and the collector away at times; counts have to
+    /// agree, and nothing may grow
     Soak(soak::Args),
 }
 
@@ -60,9 +60,9 @@ enum Kind {
     Web,
     /// Instructions and allocations of a request
     Ladder,
-    /// Ratios of the benchmarks, which `ci` gates
+    /// Ratios of the benchmarks, which `ci` checks
     Bench,
-    /// Programs of other projects beside ours
+    /// Comparisons with programs of other projects
     Peers,
 }
 

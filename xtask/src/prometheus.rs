@@ -74,10 +74,10 @@ const EMPTY: [&str; 5] = [
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Under load for 60 seconds instead of 20
+    /// Apply load for 60 seconds instead of 20
     #[arg(long)]
     full: bool,
-    /// A platform that is built already
+    /// Path of a platform that is already built
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
 }

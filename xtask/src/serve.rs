@@ -8,14 +8,14 @@ use std::os::unix::process::CommandExt;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Generate traffic that touches every part of the platform, so that each metric and panel has something to show
+    /// Generate traffic that uses every part of the platform, so that each metric and panel has data
     #[arg(long)]
     demo: bool,
-    /// Generate it for two minutes only, on free ports and with a Prometheus beside it, and print what each metric of the
-    /// overview and each panel of the dashboards shows; fails if one shows nothing
+    /// Generate it for only two minutes, on free ports and with a Prometheus, and print the data of each metric of the
+    /// overview and each panel of the dashboards; fails if one has none
     #[arg(long, requires = "demo", conflicts_with = "platform")]
     check: bool,
-    /// Handed on to the platform, e.g. `--port 8080`
+    /// Passed on to the platform, e.g. `--port 8080`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     platform: Vec<String>,
 }

@@ -19,7 +19,7 @@ pub(crate) const ATTEMPTS: usize = 3;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Look for longer: 30 updates, and a minute of what an open page takes
+    /// Test for longer: 30 updates, and the cost of an open page for a minute
     #[arg(long)]
     full: bool,
 }

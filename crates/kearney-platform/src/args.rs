@@ -88,7 +88,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 pub enum Command {
     /// Serves the API and the admin page until Ctrl-C
     Serve(Serve),
-    /// Runs a job now, without a platform that serves; ends with 0 if it succeeded, 1 if it failed, 130 or 143 if Ctrl-C or SIGTERM cancelled it
+    /// Runs a job in this process, without a running platform; exit code 0 on success, 1 on failure, 130 or 143 if Ctrl-C or SIGTERM cancelled it
     Orchestrate(Orchestrate),
     /// Lists runs, newest first, or shows one
     Runs(Runs),
@@ -98,16 +98,16 @@ pub enum Command {
     /// Shows or removes entries of the query cache
     #[command(subcommand)]
     Cache(Cache),
-    /// Prints JSON log lines for people, all or some of them
+    /// Prints JSON log lines in readable form, all or selected ones
     Logs(Logs),
-    /// Prints how a process ended and its last seconds, from the file that OPS_BLACK_BOX named, also of another machine
+    /// Prints how a process ended and its last seconds, from the file of OPS_BLACK_BOX, also of another machine
     BlackBox(BlackBox),
-    /// Answers a SELECT over the history that OPS_HISTORY_DIR keeps: tables logs, spans, metrics and requests
+    /// Runs a SELECT over the history in OPS_HISTORY_DIR: tables logs, spans, metrics and requests
     Sql(Sql),
     /// Shows, removes or copies files of the history
     #[command(subcommand)]
     History(History),
-    /// Asks the platform that runs on this machine if it is alive
+    /// Checks if the platform on this machine is alive
     Healthcheck(Healthcheck),
     /// Diagnoses the platform, running or not: exit code 0 without findings, 3 for warnings, 4 for critical ones
     Doctor(crate::doctor::Doctor),
@@ -120,41 +120,41 @@ pub enum Command {
 
 #[derive(Debug, Subcommand)]
 pub enum Secrets {
-    /// The source of one secret; fails if no source has it
+    /// Shows the source of one secret; fails if no source has it
     Source {
-        /// Its name in secrets.yaml, or its environment variable
+        /// Name of the secret in secrets.yaml, or its environment variable
         name: String,
-        /// As JSON instead of a line
+        /// Prints JSON instead of a line
         #[arg(long)]
         json: bool,
-        /// Directory of secrets.yaml [default: ./configs if there, else the embedded file]
+        /// Directory of secrets.yaml [default: ./configs if it exists, else the embedded file]
         #[arg(long, env = "KEARNEY_CONFIG_DIR")]
         config_dir: Option<PathBuf>,
     },
-    /// Source, age and problems of every secret of the catalog; fails if a required one cannot be had
+    /// Shows source, age and problems of every secret of the catalog; fails if a required one cannot be resolved
     Report {
-        /// As JSON instead of a table
+        /// Prints JSON instead of a table
         #[arg(long)]
         json: bool,
-        /// Directory of secrets.yaml [default: ./configs if there, else the embedded file]
+        /// Directory of secrets.yaml [default: ./configs if it exists, else the embedded file]
         #[arg(long, env = "KEARNEY_CONFIG_DIR")]
         config_dir: Option<PathBuf>,
     },
 }
 
-/// Options of whatever works in the data directory.
+/// Options of commands that use the data directory.
 #[derive(Args, Debug)]
 pub struct Work {
     /// Directory of warehouse, registry, runs, results and cache
     #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
-    /// Directory of secrets.yaml and cache.yaml [default: ./configs if there, else the embedded files]
+    /// Directory of secrets.yaml and cache.yaml [default: ./configs if it exists, else the embedded files]
     #[arg(long, env = "KEARNEY_CONFIG_DIR")]
     pub config_dir: Option<PathBuf>,
     /// Directory of flights-3m.parquet, airports.csv and zipcodes.csv [default: the small embedded extract]
     #[arg(long, env = "KEARNEY_DATASETS")]
     pub datasets: Option<PathBuf>,
-    /// File of a loaded warehouse that nobody writes, which answers in place of one that is loaded here; platforms that have the same bytes share results through the bucket of cache.yaml
+    /// File of a loaded, read-only warehouse, which is used instead of loading one; platforms with the same file share results through the bucket of cache.yaml
     #[arg(
         long,
         env = "KEARNEY_SNAPSHOT",
@@ -162,7 +162,7 @@ pub struct Work {
         conflicts_with = "datasets"
     )]
     pub snapshot: Option<PathBuf>,
-    /// Address of Mapbox's API, which is asked once the secret mapbox_token is there
+    /// Address of Mapbox's API, which is used if the secret mapbox_token is set
     #[arg(
         long,
         env = "KEARNEY_MAPBOX_URL",
@@ -180,80 +180,80 @@ pub struct Logs {
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub log_file: LogFile,
-    /// Lines of this level and more severe ones
+    /// Only lines of this level or more severe
     #[arg(long, value_parser = str::parse::<ops_layer::log::Level>)]
     pub level: Option<ops_layer::log::Level>,
-    /// Lines of this trace: its 32 hexadecimal digits, or a whole traceparent
+    /// Only lines of this trace: its 32 hexadecimal digits, or a complete traceparent
     #[arg(long)]
     pub trace_id: Option<TraceId>,
-    /// Lines of this request
+    /// Only lines of this request
     #[arg(long)]
     pub request_id: Option<String>,
-    /// Lines with this value of a field, or of event, level, logger or timestamp; can be given more than once
+    /// Only lines with this value of a field, or of event, level, logger or timestamp; can be given more than once
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub field: Vec<String>,
-    /// Lines with this text in their event, logger, keys or values
+    /// Only lines with this text in their event, logger, keys or values
     #[arg(long)]
     pub text: Option<String>,
-    /// Lines since this time: 10m (ago), 2h, 3days, 2025-01-15, or 2025-01-15T10:30:00Z with any offset and precision
+    /// Only lines since this time: 10m (ago), 2h, 3days, 2025-01-15, or 2025-01-15T10:30:00Z with any offset and precision
     #[arg(long, value_parser = instant, allow_hyphen_values = true)]
     pub since: Option<SystemTime>,
-    /// Lines before this time, in the same forms
+    /// Only lines before this time, in the same formats
     #[arg(long, value_parser = instant, allow_hyphen_values = true)]
     pub until: Option<SystemTime>,
-    /// Keeps printing new lines, also after a rotation, until Ctrl-C; of a pipe until its end
+    /// Keeps printing new lines, also after a rotation, until Ctrl-C or the end of a pipe
     #[arg(long, short)]
     pub follow: bool,
-    /// The lines as they are stored; what is not JSON is left out, and counted on stderr
+    /// Prints lines as stored; lines that are not JSON are skipped, and counted on stderr
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct BlackBox {
-    /// The file; those of runs that crashed end with .1 (the newest) to .3
+    /// Black box file; those of crashed runs end with .1 (the newest) to .3
     pub file: PathBuf,
-    /// Time before the last record that is shown, as 10s or 5m
+    /// Time before the last record to show, such as 10s or 5m
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     pub last: Duration,
-    /// As JSON
+    /// Prints JSON
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct Sql {
-    /// One SELECT; nothing else is possible
+    /// A single SELECT; other statements are rejected
     #[arg(required_unless_present_any = ["name", "list"], conflicts_with_all = ["name", "list"])]
     pub statement: Option<String>,
-    /// Asks one of the questions that --list shows
+    /// Runs one of the queries of --list
     #[arg(long)]
     pub name: Option<String>,
-    /// Argument of the named question
+    /// Argument of the named query
     #[arg(long, requires = "name")]
     pub argument: Option<String>,
-    /// Lists the named questions
+    /// Lists the named queries
     #[arg(long)]
     pub list: bool,
-    /// Rows of the answer at most
+    /// Maximum number of rows
     #[arg(long, default_value_t = 100)]
     pub limit: usize,
-    /// Time after which the statement is stopped, as 30s or 2m
+    /// Time after which the statement is stopped, such as 30s or 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
-    /// As JSON
+    /// Prints JSON
     #[arg(long)]
     pub json: bool,
-    /// Asks the hours since this time, the one that it is in as a whole: 2h (ago), 2025-01-15, or 2025-01-15T10:30:00Z; a WHERE is exact
+    /// Reads only hours since this time, including all of the hour that it is in: 2h (ago), 2025-01-15, or 2025-01-15T10:30:00Z; use WHERE for exact times
     #[arg(long, value_parser = instant, allow_hyphen_values = true)]
     pub since: Option<SystemTime>,
-    /// Asks the hours before this time, the one that it is in as a whole, in the same forms
+    /// Reads only hours before this time, including all of the hour that it is in, in the same formats
     #[arg(long, value_parser = instant, allow_hyphen_values = true)]
     pub until: Option<SystemTime>,
-    /// Bytes of the files that are copied from buckets at most, all together
+    /// Maximum bytes of the files copied from all buckets together
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
     pub s3_bytes: u64,
-    /// Directory of a history, which may be written to, or s3://BUCKET/PREFIX; can be given more than once, for several replicas
+    /// Directory of a history, which may be in use, or s3://BUCKET/PREFIX; can be given more than once, for several replicas
     #[arg(
         long = "dir",
         value_name = "DIR",
@@ -261,15 +261,15 @@ pub struct Sql {
         required_unless_present_any = ["list", "admin"]
     )]
     pub dirs: Vec<PathBuf>,
-    /// Admin address of a running platform on this machine, whose history is asked too, with all up to now; can be given more than
-    /// once. Its token is OPS_ADMIN_TOKEN, or in the file OPS_ADMIN_TOKEN_FILE
+    /// Admin address of a running platform on this machine, whose history is queried too, up to now; can be given more than
+    /// once. The token is read from OPS_ADMIN_TOKEN or the file OPS_ADMIN_TOKEN_FILE
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Vec<String>,
 }
 
 #[derive(Args, Debug)]
 pub struct HistoryDirs {
-    /// Directory of a history, which may be written to, or for stats s3://BUCKET/PREFIX; can be given more than once, for several
+    /// Directory of a history, which may be in use, or for stats s3://BUCKET/PREFIX; can be given more than once, for several
     /// replicas
     #[arg(
         long = "dir",
@@ -282,33 +282,33 @@ pub struct HistoryDirs {
 
 #[derive(Debug, Subcommand)]
 pub enum History {
-    /// Files, rows and bytes of each table, and files that cannot be read
+    /// Shows files, rows and bytes of each table, and unreadable files
     Stats {
-        /// Reads every file, and compares its checksum
+        /// Reads every file and compares its checksum
         #[arg(long)]
         verify: bool,
-        /// As JSON
+        /// Prints JSON
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         dirs: HistoryDirs,
     },
-    /// Removes the files of hours that ended this long ago
+    /// Removes the files of hours that ended at least this long ago
     Prune {
-        /// Age, as 6h or 2days
+        /// Age, such as 6h or 2days
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         older_than: Duration,
         #[command(flatten)]
         dirs: HistoryDirs,
     },
-    /// Copies the files of some hours to a directory, for example to take them along, or to a bucket
+    /// Copies the files of some hours to a directory or a bucket
     Export {
-        /// Directory that is written to, or s3://BUCKET/PREFIX
+        /// Target directory, or s3://BUCKET/PREFIX
         to: PathBuf,
-        /// Since this time: 2h (ago), 2025-01-15, or 2025-01-15T10:30:00Z
+        /// Only hours since this time: 2h (ago), 2025-01-15, or 2025-01-15T10:30:00Z
         #[arg(long, value_parser = instant, allow_hyphen_values = true)]
         since: Option<SystemTime>,
-        /// Before this time, in the same forms
+        /// Only hours before this time, in the same formats
         #[arg(long, value_parser = instant, allow_hyphen_values = true)]
         until: Option<SystemTime>,
         #[command(flatten)]
@@ -338,7 +338,7 @@ fn instant(text: &str) -> Result<SystemTime, Refused> {
 
 #[derive(Args, Debug)]
 pub struct Healthcheck {
-    /// Address of the API; 0.0.0.0 is asked over loopback
+    /// Address of the API; 0.0.0.0 is checked over loopback
     #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
     /// Port of the API
@@ -351,16 +351,16 @@ pub struct Serve {
     /// Address of the API
     #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
-    /// Port of the API; 0 takes a free one
+    /// Port of the API; 0 selects a free one
     #[arg(long, env = "PORT", default_value_t = 8000)]
     pub port: u16,
-    /// Port of the admin page, on loopback; 0 takes a free one [default: OPS_ADMIN_ADDR, else 8001 or a free one]
+    /// Port of the admin page, on loopback; 0 selects a free one [default: OPS_ADMIN_ADDR, else 8001 or a free one]
     #[arg(long, env = "KEARNEY_ADMIN_PORT")]
     pub admin_port: Option<u16>,
-    /// Seconds to go on serving after SIGTERM, not ready, while load balancers look elsewhere; at most 20
+    /// Seconds to keep serving after SIGTERM while not ready, so that load balancers can react; at most 20
     #[arg(long, env = "OPS_GRACE_SECONDS", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=20))]
     pub grace_seconds: u64,
-    /// Flight SQL server that answers for flights and airports in place of the warehouse, as flight-sql://HOST:PORT or flight-sql+tls://HOST:PORT; it gets the secret KEARNEY_ENGINE_TOKEN
+    /// Flight SQL server that serves flights and airports instead of the warehouse: flight-sql://HOST:PORT or flight-sql+tls://HOST:PORT; its token is the secret KEARNEY_ENGINE_TOKEN
     #[arg(long, env = "KEARNEY_ENGINE", value_name = "URL")]
     pub engine: Option<String>,
     #[arg(skip)]
@@ -397,7 +397,7 @@ pub struct Orchestrate {
     /// Client of the run: a slug such as acme-west
     #[arg(long, value_name = "SLUG")]
     pub client: Option<Client>,
-    /// The run as JSON on stdout, and no log lines there
+    /// Prints the run as JSON on stdout, without log lines
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -406,19 +406,19 @@ pub struct Orchestrate {
 
 #[derive(Args, Debug)]
 pub struct Runs {
-    /// This run alone, with its phases
+    /// Only this run, with its phases
     #[arg(value_parser = run_id)]
     pub run_id: Option<Uuid>,
     /// Only runs in this state
     #[arg(long, value_parser = status)]
     pub status: Option<Status>,
-    /// Runs to list, at least 1
+    /// Maximum number of runs to list, at least 1
     #[arg(long, default_value_t = 10, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub limit: usize,
-    /// As JSON instead of lines
+    /// Prints JSON instead of lines
     #[arg(long)]
     pub json: bool,
-    /// The data directory of the platform, which may be running
+    /// Data directory of the platform, which may be running
     #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
 }

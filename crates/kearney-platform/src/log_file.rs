@@ -7,7 +7,7 @@ use clap::Args;
 /// The log file of the platform.
 #[derive(Args, Clone, Debug)]
 pub struct LogFile {
-    /// File of JSON log lines besides the terminal, or `none`
+    /// File of JSON log lines, in addition to the terminal, or `none`
     #[arg(
         long,
         env = "KEARNEY_LOG_FILE",

@@ -15,7 +15,7 @@ pub(crate) struct Args {
     root: PathBuf,
     #[arg(long)]
     user: String,
-    /// A folder of the host and its place in the new root, which stays writable
+    /// Folder of the host and its path in the new root, which stays writable
     #[arg(long)]
     volume: Vec<String>,
     #[arg(long)]

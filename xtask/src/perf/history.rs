@@ -17,16 +17,16 @@ const PATH: &str = "/api/airports?near=37.6,-122.4&limit=10";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Pairs of times without and with a history
+    /// Number of pairs of measurements, without and with a history
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..))]
     rounds: u32,
-    /// Seconds of each of these times
+    /// Duration of a measurement in seconds
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Requests a second
+    /// Requests per second
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
-    /// Share of traces that are sampled, whose spans the history keeps
+    /// Share of sampled traces, whose spans the history keeps
     #[arg(long, default_value_t = 0.01)]
     sampled: f64,
 }

@@ -52,7 +52,7 @@ const NOISE: u64 = 250;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Measure processor time instead, also of other projects' telemetry, with the load on a core of its own
+    /// Measure processor time instead, also of other projects' telemetry, with the load on a separate core
     #[arg(long)]
     times: bool,
     #[command(flatten)]

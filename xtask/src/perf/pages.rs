@@ -27,10 +27,10 @@ const USERS: &str = "8";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Pairs of times without pages and with 16 of them
+    /// Number of pairs of measurements, without pages and with 16 of them
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..))]
     rounds: u32,
-    /// Seconds of each of these times
+    /// Duration of a measurement in seconds
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
 }

@@ -30,10 +30,10 @@ const GROWTH_MAX: f64 = 10.0;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Minutes that the load lasts
+    /// Duration of the load in minutes
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
-    /// Take a debug build, whose figures say less
+    /// Use a debug build, whose figures are less meaningful
     #[arg(long)]
     debug: bool,
 }

@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub enum Cache {
-    /// Entries, size, the last invalidations, and of a platform that runs the bucket that machines share
+    /// Shows entries, size, the last invalidations and, for a running platform, the shared bucket
     Stats {
-        /// As JSON, with every invalidation that is kept
+        /// Prints JSON, with every recorded invalidation
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -31,10 +31,10 @@ pub enum Cache {
 /// A cache in a directory, or that of a running platform.
 #[derive(Args, Debug)]
 pub struct CachePlace {
-    /// The data directory of the platform, which may be running
+    /// Data directory of the platform, which may be running
     #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
-    /// Admin address of a running platform, which is asked in place of the directory. Its token is OPS_ADMIN_TOKEN, or in the file OPS_ADMIN_TOKEN_FILE
+    /// Admin address of a running platform, which is queried instead of the directory. The token is read from OPS_ADMIN_TOKEN or the file OPS_ADMIN_TOKEN_FILE
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<String>,
 }

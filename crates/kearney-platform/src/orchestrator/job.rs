@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Job {
-    /// Loads what was replaced, and counts the tables anew
+    /// Loads replaced files, and counts the rows of the tables again
     Load,
     /// Publishes the delays of each airport
     Delays,
-    /// Publishes the routes that are flown most
+    /// Publishes the most frequently flown routes
     Routes,
 }
 

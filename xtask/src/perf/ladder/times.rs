@@ -57,16 +57,16 @@ const CHANGED: [&str; 7] = [
 
 #[derive(clap::Args)]
 pub(super) struct Options {
-    /// Times that all rows take turns
+    /// Number of rounds in which all rows alternate
     #[arg(long, requires = "times", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Seconds of each load
+    /// Duration of each load in seconds
     #[arg(long, requires = "times", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Only these rows beside `bare`; may be given several times
+    /// Only these rows, in addition to `bare`; can be given several times
     #[arg(long, requires = "times", value_name = "ROW", value_parser = ROWS)]
     only: Vec<String>,
-    /// The same program, built with older crates: its rows of the layer stand beside those of now
+    /// The same program built with older crates, whose rows of the layer are compared with the current ones
     #[arg(long, requires = "times", value_name = "PROGRAM")]
     before: Option<PathBuf>,
 }
