@@ -1,5 +1,5 @@
-// Load test of the reference platform: from none to 50 users and back, with requests that a cache answers, that are asked with a
-// validator, and that nobody asked before. Bodies are checked.
+// Load test of the reference platform: from 0 to 50 users and back, with requests that hit the cache, requests with a validator,
+// and new requests. Bodies are checked.
 //
 //   k6 run --no-usage-report -e BASE_URL=http://localhost:8080 -e HOLD=60s perf/api/load_test.js
 import http from 'k6/http';
@@ -33,7 +33,7 @@ function one(list) {
   return list[Math.floor(Math.random() * list.length)];
 }
 
-// A result that others asked for too: 200 with a body, or 304 for the validator of the last answer.
+// A result that other users request too: 200 with a body, or 304 for the validator of the last response.
 function shared(path, holds) {
   const known = validators[path];
   const headers = known && Math.random() < 0.5 ? { 'If-None-Match': known } : {};
@@ -59,7 +59,7 @@ export default function () {
   } else if (dice < 0.7) {
     shared(one(['/api/registry/models', '/api/registry/datasets', '/api/viz/palette']), isJson);
   } else if (dice < 0.9) {
-    // coordinates that nobody asked for: the engine answers
+    // new coordinates: computed by the engine
     const near = `${(25 + Math.random() * 24).toFixed(4)},${(-124 + Math.random() * 57).toFixed(4)}`;
     const response = http.get(`${BASE_URL}/api/airports?near=${near}&limit=10`, { tags: { name: '/api/airports' } });
     check(response, { 'is 200': (r) => r.status === 200, 'body is whole': isJson });

@@ -1,4 +1,4 @@
-// Load on one route that the cache answers, as much as the service takes.
+// Load on one cached route, as much as the service can handle.
 //
 //   k6 run --no-usage-report --vus 8 --duration 60s -e BASE_URL=http://localhost:8080 perf/api/one_route.js
 import http from 'k6/http';

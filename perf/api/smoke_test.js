@@ -3,7 +3,7 @@
 //   k6 run --no-usage-report perf/api/smoke_test.js
 //   k6 run --no-usage-report -e BASE_URL=http://localhost:8080 -e DURATION=10s perf/api/smoke_test.js
 //
-// Each user walks the routes in turn and pauses 100 ms between two requests, as a page does that loads its parts.
+// Each user requests the routes in turn, with pauses of 100 ms, like a page that loads its parts.
 import http from 'k6/http';
 import { check, sleep } from 'k6';
 

@@ -1,6 +1,6 @@
-// The admin page in a browser, beside a running platform. `cargo xtask web` sets KEARNEY (the program) and CHROME_PATH.
+// Tests the admin page of a running platform in a browser. `cargo xtask web` sets KEARNEY (the program) and CHROME_PATH.
 //
-// Screenshots are written to SHOTS, if set. OPS_TEST_FULL=1 looks for longer.
+// Screenshots are written to SHOTS, if set. OPS_TEST_FULL=1 tests for longer.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -15,7 +15,7 @@ const FULL = process.env.OPS_TEST_FULL === '1';
 const PATIENCE = 60_000;
 const CANARY = 'canary-4f1d0c9ab27e';
 const HOSTILE = '<img src=x onerror="globalThis.hacked=1">';
-/** Markup in what a level takes: a target has no white space and no '='. */
+/** Markup as the target of a level, which has no white space and no '='. */
 const HOSTILE_TARGET = '<iframe>';
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -56,7 +56,7 @@ async function stop(child) {
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'admin-page-'));
-  // nobody listens there: the collector is down
+  // nothing listens there: the collector is down
   ({ child: platform, api, admin } = await start(folder, { REGISTRY_API_KEY: CANARY, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_BSP_SCHEDULE_DELAY: '200' }));
   const args = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
   browser = await puppeteer.launch({ executablePath: process.env.CHROME_PATH, headless: true, args });
@@ -95,7 +95,7 @@ test('an idle second is a gap in what has no value then', async () => {
     const points = await p95();
     return points.some((point) => point !== null) && points.some((point) => point === null);
   });
-  // each value is a point of the line, and nothing else is
+  // the points of the line are exactly the values
   await until('the gap is drawn', async () => {
     const { lines } = await (await fetch(`${admin}/api/tiles?window=5m`)).json();
     const points = lines.find((line) => line.name === 'p95_seconds').recent;
@@ -136,7 +136,7 @@ test('the runs of the orchestrator are listed with their phases, and lead to the
 });
 
 test('from an alert to the statement in at most five clicks', async () => {
-  // queries that are under way while the process stands still take longer than a second
+  // queries in progress while the process is stopped take longer than a second
   const rows = (round) => Array.from({ length: 30 }, (_, at) => fetch(`${api}/api/airports?near=${30 + (at % 10)}.${round}${at},-1${at % 10}0.${round}&limit=50`).then((answer) => answer.text()));
   await until('the finding', async () => {
     const asked = rows(Math.floor(Math.random() * 10_000));
@@ -147,7 +147,7 @@ test('from an alert to the statement in at most five clicks', async () => {
     await Promise.all(asked);
     await sleep(1000);
     const found = (await state()).findings.find((finding) => finding.id === 'duckdb_slow' && finding.trace_id);
-    // once a kind of statement was slow, its operators are measured
+    // operators are measured once a kind of statement was slow
     return !!found && (await (await fetch(`${admin}/api/traces/${found.trace_id}`)).text()).includes('duckdb.operators');
   });
   const alerts = readFileSync(join(ROOT, 'configs/alerts.yml'), 'utf8');
@@ -166,7 +166,7 @@ test('from an alert to the statement in at most five clicks', async () => {
   assert.ok(await page.$$eval('#trace th', (heads) => heads.some((head) => head.textContent === 'duckdb.operators' && head.checkVisibility())), 'the operators of the statement');
   assert.ok((await page.$$('#trace .lines li')).length > 0, 'the lines of the trace');
   assert.ok(clicks <= 5);
-  // by its route and the slowest request there, as somebody goes who wants to see others too
+  // through its route and the slowest request there, like a user who wants to see other traces too
   await page.goBack();
   clicks = 1;
   await until('the finding', () => page.$('#finding-duckdb_slow .more a'));
@@ -238,7 +238,7 @@ test('a level is changed with a reason and taken back', async () => {
   assert.match(await text('#level-f output'), /is debug for 900 seconds/);
   assert.match(await text('#levels-t'), /ada.*looking/);
   await until('it is a line', async () => {
-    // where the reader scrolled, new lines wait for a click
+    // while the reader has scrolled, new lines wait for a click
     await page.$eval('#fresh', (node) => { if (!node.hidden) node.click(); });
     return (await text('#lines-l')).includes('admin_action');
   });
@@ -321,7 +321,7 @@ test('checks of one name are a row each', async () => {
   assert.deepEqual(shown, [['database', 'down', 'primary'], ['database', 'up', '']]);
 });
 
-/** Opens the page once more; `answer` may answer a path in place of the service. */
+/** Opens the page again; `answer` may replace the response of the service for a path. */
 async function another(answer, look) {
   const other = await browser.newPage();
   try {
@@ -361,7 +361,7 @@ test('a change that comes while the document is under way is shown', async () =>
     const body = await (await fetch(admin + path)).text();
     const headers = { 'content-type': 'application/json', 'x-ops-admin': '1' };
     await fetch(`${admin}/api/level`, { method: 'POST', headers, body: JSON.stringify({ level: 'debug', target, why: 'meanwhile' }) });
-    // every page has the event by then
+    // every page has received the event by then
     await until('the event', async () => (await text('#levels-t')).includes(target));
     return { status: 200, contentType: 'application/json', body };
   };
@@ -378,7 +378,7 @@ test('lines that were missed are noted whatever the log is filtered by', async (
     await until('the filter', () => other.$eval('#lines-count', (node) => node.textContent === 'no lines that match'));
     const shown = await other.evaluate(async () => {
       const { addLines, forgetLines } = await import('/assets/lines.js');
-      // far beyond what the stream numbers meanwhile
+      // far beyond the event numbers of the stream
       const add = (last, missed, ...events) => addLines({ last: 1e9 + last, missed, lines: events.map((event) => JSON.stringify({ event })) });
       forgetLines();
       add(10, 7, 'other', 'only-this');
@@ -555,7 +555,7 @@ test('after a kill the page goes on with what was before, and answers questions'
   const variables = { OPS_HISTORY_DIR: join(home, 'history'), OPS_ADMIN_TOKEN: token, OTEL_TRACES_EXPORTER: 'none' };
   const headers = { authorization: `Bearer ${token}`, 'x-ops-admin': '1', 'content-type': 'application/json' };
   const first = await start(home, variables);
-  // each flush takes a sample of the metrics: between two of them there is a rate
+  // each flush takes a sample of the metrics, and two samples give a rate
   for (let round = 0; round < 3; round += 1) {
     await Promise.all(PATHS.map((path) => fetch(first.api + path, { headers: { 'user-agent': HOSTILE } }).then((answer) => answer.text())));
     const flushed = await (await fetch(`${first.admin}/api/history/flush`, { method: 'POST', headers, body: '{}' })).json();
@@ -574,7 +574,7 @@ test('after a kill the page goes on with what was before, and answers questions'
     await other.setViewport({ width: 1350, height: 940 });
     await other.goto(`${second.admin}/#window=1h`, { waitUntil: 'load' });
     const of = (selector) => other.$eval(selector, (node) => node.textContent);
-    // the line of requests begins to the left of the mark of the restart
+    // the line of requests starts left of the restart mark
     await until('the chart of before', () => other.$$eval('.tile', (tiles) => {
       const chart = tiles.find((tile) => tile.querySelector('h3').textContent === 'Requests')?.querySelector('svg');
       const begin = Number(/^M([\d.]+)/.exec(chart?.querySelector('.line').getAttribute('d') ?? '')?.[1] ?? Infinity);

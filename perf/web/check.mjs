@@ -1,4 +1,4 @@
-// Compares a Lighthouse report with the thresholds: one line each, exit code 1 if one does not hold.
+// Compares a Lighthouse report with the thresholds: one line each, exit code 1 if one is missed.
 import { readFileSync } from 'node:fs';
 import config from './lighthouse.config.js';
 

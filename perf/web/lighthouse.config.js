@@ -1,9 +1,9 @@
-// What Lighthouse measures, and what must hold. `run_lighthouse.sh` compares a report with `thresholds`.
+// Settings of Lighthouse, and thresholds, with which `run_lighthouse.sh` compares a report.
 
 const thresholds = {
-  // category scores, 0 to 100: at least
+  // minimum category scores, 0 to 100
   categories: { performance: 85, accessibility: 90, 'best-practices': 90 },
-  // Core Web Vitals by their audit: less than (milliseconds; CLS has no unit)
+  // exclusive maximum of Core Web Vitals by their audit (milliseconds; CLS has no unit)
   audits: {
     'first-contentful-paint': 1800,
     'largest-contentful-paint': 2500,
@@ -19,7 +19,7 @@ module.exports = {
     onlyCategories: Object.keys(thresholds.categories),
     formFactor: 'desktop',
     screenEmulation: { mobile: false, width: 1350, height: 940, deviceScaleFactor: 1, disabled: false },
-    // a fixed and modest link, so that two machines agree
+    // a fixed, modest link, for comparable results on different machines
     throttling: { rttMs: 40, throughputKbps: 10240, cpuSlowdownMultiplier: 1 },
   },
 };

@@ -1,4 +1,4 @@
-"""Makes the extract in this folder from the full files of vega-datasets.
+"""Creates the extract in this folder from the full files of vega-datasets.
 
     python3 -m venv /some/scratch && /some/scratch/bin/pip install duckdb
     /some/scratch/bin/python make_extract.py <folder with the full files> <this folder>

@@ -1,7 +1,7 @@
-// The view as an address: `#trace=…&window=1h`. Whatever is in it can be bookmarked, sent, and gone back to.
+// The view as an address: `#trace=…&window=1h`. Its content can be bookmarked, sent, and restored by `back`.
 // @ts-check
 
-/** Names that an address may hold. */
+/** Names allowed in an address. */
 const NAMES = ["section", "window", "trace", "finding", "route", "status", "min_ms", "level", "text", "trace_id"];
 
 /** @type {Array<(now: Record<string, string>) => void>} */
@@ -13,14 +13,14 @@ export function view() {
   return Object.fromEntries(NAMES.flatMap((name) => (found.get(name) ? [[name, /** @type {string} */ (found.get(name))]] : [])));
 }
 
-/** The address of this view with changes; an empty value leaves a name out. A link leads to one section. @param {Record<string, string | null | undefined>} changes */
+/** Returns the address of this view with changes; an empty value removes a name. A link leads to one section. @param {Record<string, string | null | undefined>} changes */
 export function address(changes) {
   const next = new URLSearchParams();
   for (const [name, value] of Object.entries({ ...view(), section: null, ...changes })) if (value) next.set(name, value);
   return `#${next}`;
 }
 
-/** Goes to a view; what is typed replaces the address, so that `back` leads to the view before. @param {Record<string, string | null | undefined>} changes @param {boolean} [typed] */
+/** Opens a view; typing replaces the address, so that `back` leads to the previous view. @param {Record<string, string | null | undefined>} changes @param {boolean} [typed] */
 export function go(changes, typed = false) {
   const next = address(changes);
   if (typed) history.replaceState(null, "", next);

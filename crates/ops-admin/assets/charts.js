@@ -1,4 +1,4 @@
-// Tiles: a number, its range, and its past with axes. Where nothing was measured there is a gap.
+// Tiles: a number, its range, and its history with axes. Missing measurements are gaps.
 // @ts-check
 import { at, clock, draw, el, keyed, number, say, set, svg } from "./dom.js";
 
@@ -27,7 +27,7 @@ function tiles(lines) {
   return all.sort((a, b) => place(a) - place(b));
 }
 
-/** A top of the axis that reads well and is not below the value. @param {number} value @param {string} unit */
+/** Returns a round top of the axis that is not below the value. @param {number} value @param {string} unit */
 function top(value, unit) {
   if (unit === "ratio") return [0.01, 0.05, 0.1, 0.25, 0.5, 1].find((bound) => value <= bound) ?? 1;
   if (!(value > 0)) return 1;
@@ -36,7 +36,7 @@ function top(value, unit) {
   return ([1, 2, 5, 10].find((step) => value <= step * power) ?? 10) * power;
 }
 
-/** Segments of a line; a point between two gaps is a dot. @param {Array<number | null>} points @param {number} max @param {number} highest */
+/** Returns the segments of a line; a point between two gaps is a dot. @param {Array<number | null>} points @param {number} max @param {number} highest */
 function path(points, max, highest) {
   const x = (/** @type {number} */ index) => (RIGHT - ((points.length - 1 - index) * (RIGHT - LEFT)) / Math.max(max - 1, 1)).toFixed(1);
   const y = (/** @type {number} */ value) => (BOTTOM - (Math.min(value, highest) / highest) * (BOTTOM - TOP)).toFixed(1);
@@ -77,7 +77,7 @@ function make(tile) {
 /** @type {Record<string, string[]>} */
 const AXIS = { "5m": ["−5 min", "−2:30"], "1h": ["−1 h", "−30 min"], "24h": ["−24 h", "−12 h"] };
 
-/** A range with its unit once, if both ends have the same. @param {string} least @param {string} most */
+/** Formats a range, with the unit once if both ends share it. @param {string} least @param {string} most */
 const between = (least, most) => `${least.split(" ")[1] === most.split(" ")[1] ? least.split(" ")[0] : least} … ${most}`;
 
 /** @param {any} node @param {Tile} tile @param {Tiles} state @param {number} started @param {number} moment */
@@ -116,7 +116,7 @@ export function drawTiles(state, started, moment) {
   draw(place, () => keyed(place, tiles(state.lines), (tile) => tile.key + tile.lines.length, make, (node, tile) => fill(node, tile, state, started, moment)));
 }
 
-/** Adds the points of the last second; false if some are missing in between. @param {Tiles} state @param {{ second: number, points: Array<[string, Array<number | null>]> }} tick */
+/** Adds the points of the last second; returns false if earlier ones are missing. @param {Tiles} state @param {{ second: number, points: Array<[string, Array<number | null>]> }} tick */
 export function append(state, tick) {
   const fresh = tick.second - state.second;
   if (state.window !== "5m" || fresh <= 0) return true;

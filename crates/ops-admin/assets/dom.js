@@ -1,11 +1,11 @@
-// Nodes that are kept while what they show changes: whatever a reader selected, focused, scrolled or opened stays as it is.
+// Nodes are reused while their content changes: selection, focus, scroll position and opened parts are kept.
 // @ts-check
 
 /** @param {string} id @returns {any} */
 export const at = (id) => document.getElementById(id);
 
 /**
- * Makes an element. Texts are set as texts, never as markup.
+ * Creates an element. Texts are set as text, never as markup.
  * @param {string} name @param {Record<string, any> | null} [props] @param {...any} children @returns {any}
  */
 export function el(name, props, ...children) {
@@ -28,7 +28,7 @@ export function svg(name, attributes, ...children) {
   return node;
 }
 
-/** Sets a text unless it is there already: the selection in a text that did not change stays. @param {any} node @param {any} text */
+/** Sets a text only if it changed, to keep the selection in it. @param {any} node @param {any} text */
 export function say(node, text) {
   const wanted = text === null || text === undefined ? "" : String(text);
   if (node.textContent !== wanted) node.textContent = wanted;
@@ -49,7 +49,7 @@ const isSelected = (node) => {
 /** @type {Map<Node, () => void>} */
 const waiting = new Map();
 
-/** Draws a part, or waits for it until nothing in it is selected. @param {any} node @param {() => void} draw */
+/** Draws a part once nothing in it is selected. @param {any} node @param {() => void} draw */
 export function draw(node, draw) {
   if (isSelected(node)) {
     waiting.set(node, draw);
@@ -67,10 +67,10 @@ document.addEventListener("selectionchange", () => {
   }
 });
 
-/** True while a reader is busy in there. @param {any} node */
+/** Returns true while the reader interacts with it. @param {any} node */
 export const isHeld = (node) => isSelected(node) || (node.contains(document.activeElement) && node !== document.activeElement);
 
-/** Removes a node; one that has the focus is marked, and goes with the focus. @param {any} node */
+/** Removes a node; a focused one is marked, and removed when it loses the focus. @param {any} node */
 function leave(node) {
   if (!node.contains(document.activeElement)) return node.remove();
   if (node.classList.contains("gone")) return;
@@ -83,7 +83,7 @@ function leave(node) {
 }
 
 /**
- * Makes the children of a node those of the items, each known by its key. A node that has the focus is not moved, and removed after it.
+ * Updates the children of a node to match the items by key. A focused node is not moved, and removed when it loses the focus.
  * @template T
  * @param {any} parent @param {T[]} items @param {(item: T) => string} keyOf @param {(item: T) => any} make @param {(node: any, item: T) => void} fill
  */
@@ -110,7 +110,7 @@ export function keyed(parent, items, keyOf, make, fill) {
 
 /**
  * @typedef {{ name: string, num?: boolean, key?: boolean, value?: (row: any) => any, cell?: (td: any, row: any) => void }} Column
- * A table whose rows are kept. Without rows it says so.
+ * Fills a table, reusing its rows; without rows it shows a message.
  * @param {any} table @param {string} caption @param {Column[]} columns @param {any[]} rows @param {(row: any) => string} keyOf @param {string} [empty]
  */
 export function fillTable(table, caption, columns, rows, keyOf, empty = "none") {
@@ -133,7 +133,7 @@ export function fillTable(table, caption, columns, rows, keyOf, empty = "none") 
   });
 }
 
-/** A link in a cell that is kept. @param {any} td @param {string | null} href @param {string} text */
+/** Sets a link in a cell, reusing its node. @param {any} td @param {string | null} href @param {string} text */
 export function link(td, href, text) {
   let a = td.firstElementChild;
   if (!href) return say(td, text);
@@ -148,7 +148,7 @@ export function link(td, href, text) {
 
 const plain = (/** @type {number} */ value) => (Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3))));
 
-/** Percentage, which is 100 for the whole alone. @param {number} ratio */
+/** Formats a percentage; only exactly 1 is shown as 100. @param {number} ratio */
 const percent = (ratio) => (ratio < 1 && ratio >= 0.9995 ? (Math.floor(ratio * 10_000) / 100).toFixed(2) : plain(ratio * 100));
 
 /** @param {number | null | undefined} value @param {string} [unit] */
@@ -189,7 +189,7 @@ export function span(seconds) {
   return found.slice(0, 2).join(" ");
 }
 
-/** Local time, with its date unless it is today's. @param {number} ms @param {1 | 2 | 3} [digits] of a second */
+/** Formats local time, with the date unless it is today's. @param {number} ms @param {1 | 2 | 3} [digits] of a second */
 export function clock(ms, digits) {
   const moment = new Date(ms);
   const text = moment.toLocaleTimeString([], { hourCycle: "h23", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: digits });

@@ -1,4 +1,4 @@
-// The days before: charts beyond the start of the process, the lines before it, questions to the history, and SQL.
+// The past: charts and lines from before the start of the process, queries to the history, and SQL.
 // @ts-check
 import { at, clock, draw, el, fillTable, keyed, say, set } from "./dom.js";
 import { ask, send } from "./live.js";
@@ -7,9 +7,9 @@ import { fillLine, makeLine } from "./lines.js";
 /** @typedef {{ columns: string[], rows: any[][], truncated: boolean, files: number, skipped: string[], seconds: number, current: boolean }} Answer */
 /** @typedef {{ directory: string, run: number, has_engine: boolean, takes_sql: boolean, questions: Array<{ name: string, about: string, argument: string | null }> }} History */
 
-/** Milliseconds for an answer: the statement has ten seconds, and may wait for the one before. */
+/** Timeout in milliseconds: a statement has ten seconds, and may wait for the previous one. */
 const PATIENCE = 25000;
-/** Questions of the page itself. */
+/** Queries of the page itself. */
 const OWN = ["before-run", "chart"];
 
 /** @type {History | null} */
@@ -21,11 +21,11 @@ const question = (name, argument) => ask(`/api/history/${name}${argument ? `?${n
 /** @param {Answer} answer @returns {Array<Record<string, any>>} */
 const named = (answer) => answer.rows.map((row) => Object.fromEntries(answer.columns.map((column, index) => [column, row[index]])));
 
-/** What was measured before the process started, by window. @type {Map<string, Promise<Array<Record<string, any>>>>} */
+/** Measurements from before the start of the process, by window. @type {Map<string, Promise<Array<Record<string, any>>>>} */
 const charts = new Map();
 
 /**
- * Puts what the history has from before the start of the process into charts, which begin with it otherwise.
+ * Adds data of the history from before the start of the process to charts, which otherwise begin there.
  * @param {any} tiles @param {number} started milliseconds @param {number} now milliseconds
  */
 export async function fillPast(tiles, started, now) {
@@ -53,7 +53,7 @@ export async function fillPast(tiles, started, now) {
   }
 }
 
-/** A row as a line of the log. @param {Record<string, any>} row */
+/** Converts a row to a log line. @param {Record<string, any>} row */
 function asLine({ at: moment, level, logger, event, attributes, ...rest }) {
   const others = Object.entries(rest).filter(([, value]) => value !== null);
   const more = typeof attributes === "string" ? JSON.parse(attributes) : attributes;

@@ -1,4 +1,4 @@
-// Work in the background: each job with its phases on a timeline.
+// Background work: each job with its phases on a timeline.
 // @ts-check
 import { address } from "./address.js";
 import { at, clock, el, fillTable, keyed, link, say, set, svg, time } from "./dom.js";
@@ -11,7 +11,7 @@ const CLASSES = { done: "good", failed: "bad", stopped: "warn", running: "warn" 
 /** Times are whole milliseconds: 0 is less than one. @param {number} count */
 const ms = (count) => (count > 0 ? time(count * 1000) : "< 1 ms");
 
-/** Phases follow each other; one that runs lasts until now. @param {Job} job @param {number} now */
+/** Returns consecutive phases; a running one lasts until now. @param {Job} job @param {number} now */
 function timeline(job, now) {
   let end = 0;
   const bars = job.phases.map((phase) => {
@@ -64,5 +64,5 @@ export function drawJobs(jobs, now) {
   ], jobs.items, (job) => job.id, "none yet");
 }
 
-/** True while a job runs, whose bar grows. @param {any} jobs */
+/** Returns true while a job runs and its bar grows. @param {any} jobs */
 export const isMoving = (jobs) => !!jobs?.items.some((/** @type {Job} */ job) => job.state === "running");

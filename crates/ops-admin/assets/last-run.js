@@ -1,4 +1,4 @@
-// The run before this one: how it ended, and its last seconds, newest first.
+// The previous run: how it ended, and its last seconds, newest first.
 // @ts-check
 import { at, clock, draw, keyed, say, set, span } from "./dom.js";
 import { fillLine, makeLine } from "./lines.js";
@@ -6,7 +6,7 @@ import { fillLine, makeLine } from "./lines.js";
 /** @typedef {{ kind: string, at: number, level: string | null, name: string | null, text: string }} LastRecord */
 /** @typedef {{ ending: string, how: string, is_clean: boolean, started_at: number | null, last_seen: number | null, kept: string | null, records: LastRecord[], left_out: number, torn: number }} LastRun */
 
-/** A record as a line of the log: what is no line has its kind in place of a level. @param {LastRecord} record */
+/** Converts a record to a log line; other records have their kind instead of a level. @param {LastRecord} record */
 function asLine(record) {
   if (record.kind === "line") return record.text;
   const head = { timestamp: new Date(record.at).toISOString(), level: record.kind, event: record.name ?? "" };

@@ -1,4 +1,4 @@
-// The log: newest first, filtered, and left alone while somebody reads in it.
+// The log: newest first, filtered, and not changed while it is being read.
 // @ts-check
 import { address, go, view } from "./address.js";
 import { at, clock, el, isHeld, keyed, say, set } from "./dom.js";
@@ -31,7 +31,7 @@ export function makeLine(line) {
   return el("li", null, el("details", null, el("summary", { class: "mono" }, el("span", { class: "dim" }), " ", el("span", { class: "level" }), " ", el("b"), " ", el("span")), el("pre"), el("p")));
 }
 
-/** The text that a node shows: another process numbers its lines from one, too. @type {WeakMap<any, string>} */
+/** Text of a node, since another process also numbers its lines from one. @type {WeakMap<any, string>} */
 const filled = new WeakMap();
 
 /** @param {any} node @param {Line} line */
@@ -64,7 +64,7 @@ function isWanted(line) {
   return severe && (!now.trace_id || found.trace_id === now.trace_id);
 }
 
-/** Lines that are wanted; notes about missed ones are one note if no such line is between them. */
+/** Returns the matching lines; adjacent notes about missed lines are merged. */
 function wantedLines() {
   /** @type {Line[]} */
   const wanted = [];
@@ -85,7 +85,7 @@ function drawList() {
   say(at("lines-count"), count ? `${count} lines` : "no lines that match");
 }
 
-/** Somebody reads: scrolled, selected, opened, or walks through it with the keyboard. */
+/** Returns true if the log is being read: scrolled, selected, opened, or navigated with the keyboard. */
 function isRead() {
   const place = at("lines-s");
   return paused || place.scrollTop > 2 || isHeld(place) || !!place.querySelector("details[open]");
@@ -96,7 +96,7 @@ export function addLines(fresh) {
   const begin = fresh.last - fresh.lines.length + 1;
   const known = lines.length ? lines[0].number : 0;
   const added = fresh.lines.map((text, index) => ({ number: begin + index, text })).filter((line) => line.number > known);
-  // one that is larger than an event is missed, too, and none comes with it
+  // a line larger than an event counts as missed too, and no line comes with it
   if (fresh.missed && fresh.last > known) added.unshift(/** @type {any} */ ({ number: begin - 1, text: "", missed: fresh.missed }));
   lines = [...added.reverse(), ...lines].slice(0, KEPT);
   if (!isRead()) return drawList();
@@ -105,12 +105,12 @@ export function addLines(fresh) {
   say(at("fresh"), `Show ${pending} new`);
 }
 
-/** Forgets the lines: what comes next may be of another process. */
+/** Removes the lines: the next ones may come from another process. */
 export function forgetLines() {
   lines = [];
 }
 
-/** Asks for the lines that are kept, as the conditions say. */
+/** Requests the stored lines that match the conditions. */
 export async function refreshLines() {
   const now = view();
   const query = new URLSearchParams(CONDITIONS.flatMap((name) => (now[name] ? [[name, now[name]]] : [])));

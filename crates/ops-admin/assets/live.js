@@ -1,12 +1,12 @@
-// What the server sends, and the time since it last did.
+// Data from the server, and the time since it last arrived.
 // @ts-check
 
-/** Milliseconds that an answer may take, and after which the page says that none came. */
+/** Timeout of a response in milliseconds, after which the page reports that there is none. */
 const PATIENCE = 5000, QUIET = 3500, LOST = 15000, RETRY = 3000;
-/** Milliseconds after which a page that nobody sees closes its stream. */
+/** Milliseconds after which a hidden page closes its stream. */
 const HIDDEN = 5000;
 
-/** A whole number that a float cannot hold stays the text that it was. @type {any} */
+/** Keeps integers that a float cannot represent as text. @type {any} */
 const exact = (/** @type {string} */ _, /** @type {any} */ value, /** @type {any} */ context) => (Number.isInteger(value) && !Number.isSafeInteger(value) ? (context?.source ?? value) : value);
 
 /** @param {Response} response @returns {Promise<any>} */
@@ -17,19 +17,19 @@ async function read(response) {
   return JSON.parse(text, exact);
 }
 
-/** Asks for a document; one that takes too long is given up. @param {string} path @param {number} [patience] @returns {Promise<any>} */
+/** Requests a document, with a timeout. @param {string} path @param {number} [patience] @returns {Promise<any>} */
 export async function ask(path, patience = PATIENCE) {
   return read(await fetch(path, { signal: AbortSignal.timeout(patience), headers: { accept: "application/json" } }));
 }
 
 const CHANGE = { "content-type": "application/json", "x-ops-admin": "1" };
 
-/** Sends a question, and returns its document. @param {string} path @param {Record<string, unknown>} question @param {number} patience @returns {Promise<any>} */
+/** Sends a query, and returns its document. @param {string} path @param {Record<string, unknown>} question @param {number} patience @returns {Promise<any>} */
 export async function send(path, question, patience) {
   return read(await fetch(path, { method: "POST", headers: CHANGE, body: JSON.stringify(question), signal: AbortSignal.timeout(patience) }));
 }
 
-/** Asks for a change and returns what was done, or why not. @param {string} path @param {Record<string, unknown>} change @returns {Promise<string>} */
+/** Requests a change, and returns the outcome as text. @param {string} path @param {Record<string, unknown>} change @returns {Promise<string>} */
 export async function act(path, change) {
   try {
     const response = await fetch(path, { method: "POST", headers: CHANGE, body: JSON.stringify(change), signal: AbortSignal.timeout(2 * PATIENCE) });
@@ -48,7 +48,7 @@ function heard() {
   onAge(null);
 }
 
-/** Calls with the seconds since the last answer as long as none comes, and with `null` once one does. @param {(seconds: number | null) => void} call */
+/** Calls with the seconds since the last response while there is none, and with `null` once one arrives. @param {(seconds: number | null) => void} call */
 export function watchAge(call) {
   onAge = call;
   setInterval(() => {
@@ -58,7 +58,7 @@ export function watchAge(call) {
 }
 
 /**
- * Reads events; the browser resumes with the id of the last one. A stream that was refused or went silent is opened anew.
+ * Reads events; the browser resumes with the id of the last one. A rejected or silent stream is reopened.
  * @param {Record<string, (data: any) => void>} events
  */
 export function listen(events) {
@@ -77,7 +77,7 @@ export function listen(events) {
     }
   };
   open();
-  // a browser has six connections to a host, and each stream takes one: those that nobody looks at give theirs up
+  // a browser has six connections per host, and each stream takes one: hidden pages release theirs
   let closing = 0;
   let isGivenUp = false;
   document.addEventListener("visibilitychange", () => {

@@ -1,4 +1,4 @@
-// The page: asks once for everything, then follows what changes.
+// The page: requests everything once, then follows changes.
 // @ts-check
 import { go, notify, onView, view } from "./address.js";
 import { append, drawTiles } from "./charts.js";
@@ -11,7 +11,7 @@ import { act, ask, listen, watchAge } from "./live.js";
 import { drawCache, drawCardinality, drawConfiguration, drawDependencies, drawFindings, drawLevels, drawRoutes, drawSampling, drawSecrets } from "./parts.js";
 import { drawTraces, refreshTraces, showTraces, startTraces } from "./traces.js";
 
-/** Seconds between two looks at what the stream does not carry. */
+/** Seconds between two requests for data that is not in the stream. */
 const ROUTES_EVERY = 10, ALL_EVERY = 300, RETRY_MAX = 30;
 /** @type {Record<string, number>} */
 const TILES_EVERY = { "5m": 300, "1h": 10, "24h": 60 };
@@ -43,14 +43,14 @@ function drawState() {
   at("routes").hidden = !state.metrics;
 }
 
-/** The clock of the service, as its last answer had it: that of the browser may be another. */
+/** Clock of the service in its last response, as the browser's may differ. */
 let ahead = 0;
 const now = () => Date.now() + ahead;
 
-/** A failure shows as the age of what is on the page. @param {Promise<unknown>} work */
+/** Ignores failures, which show as the age of the data. @param {Promise<unknown>} work */
 const quietly = (work) => work.catch(() => {});
 
-/** Documents that are under way, and parts that came meanwhile: these may be newer. */
+/** Requested documents, and parts that arrived meanwhile, which may be newer. */
 let asking = 0;
 /** @type {any[]} */
 let meanwhile = [];
@@ -94,7 +94,7 @@ async function refreshRoutes() {
   if (window === chosen()) drawRoutes(routes);
 }
 
-/** Leads to the finding that is named, or else to the section: the finding may be over. @param {Record<string, string>} view */
+/** Scrolls to the named finding, or to the section if the finding has ended. @param {Record<string, string>} view */
 function show({ finding, section }) {
   const found = finding ? at(`finding-${finding}`) : null;
   if (found) found.scrollIntoView({ block: "center" });
@@ -102,17 +102,17 @@ function show({ finding, section }) {
   if (finding && !found && state) announce(`the finding ${finding} does not stand now`);
 }
 
-/** What is below the findings waits for them: nothing that is being read moves. */
+/** Shows the rest of the page after the findings, so that nothing moves while it is read. */
 function showAll() {
   if (!document.body.classList.contains("loading")) return;
   document.body.classList.remove("loading");
   const now = view();
-  // it was read while everything but the findings was hidden
+  // the view was applied while everything except the findings was hidden
   if (now.trace && !now.finding && !now.section) at("trace").scrollIntoView();
   else show(now);
 }
 
-/** Resets so far, and the one whose documents are all there: until then they are asked for again, with longer and longer pauses. */
+/** Number of resets, and the one whose documents are complete: until then they are requested again, with growing pauses. */
 let run = 0, loaded = 0;
 let failures = 0, retryAt = Infinity;
 
@@ -193,7 +193,7 @@ function startForms() {
   at("window").addEventListener("change", (/** @type {any} */ event) => go({ window: event.target.value === "5m" ? null : event.target.value }));
 }
 
-/** What it names is asked for in a shell as the page asks for it. */
+/** Copies the request as a shell command. */
 function startCurl() {
   document.addEventListener("click", async (event) => {
     const button = /** @type {any} */ (event.target).closest?.("[data-curl]");
@@ -204,7 +204,7 @@ function startCurl() {
       announce(`copied: ${command}`);
       say(button, "copied");
     } catch {
-      // without a secure origin there is no clipboard: the command is shown
+      // no clipboard without a secure origin: the command is shown
       say(button, command);
     }
     setTimeout(() => say(button, "copy as curl"), 4000);
@@ -258,7 +258,7 @@ startTraces();
 startLines();
 startHistory();
 notify();
-// nothing is drawn while nobody sees it
+// nothing is drawn while the page is hidden
 document.addEventListener("visibilitychange", () => {
   if (document.hidden || !tiles) return;
   void quietly(refreshTiles());

@@ -1,4 +1,4 @@
-// Everything that is a list or a table: findings, routes, caches, dependencies, secrets, levels, settings, cardinality.
+// Lists and tables: findings, routes, caches, dependencies, secrets, levels, settings, cardinality.
 // @ts-check
 import { address } from "./address.js";
 import { at, bytes, clock, draw, el, fillTable, keyed, link, number, say, set, span, svg, time } from "./dom.js";
@@ -32,7 +32,7 @@ function fillFinding(node, finding, explained) {
   ].filter((known) => known !== null);
   const more = rest[FACTS.length];
   keyed(more, links, (one) => one.text, () => el("a", { class: "mono" }), (a, one) => {
-    // a path in the repository leads nowhere from here
+    // a path in the repository is not reachable from here
     if (one.href) set(a, "href", one.href);
     set(a, "rel", "noreferrer");
     say(a, one.text);
@@ -40,7 +40,7 @@ function fillFinding(node, finding, explained) {
   keyed(rest[FACTS.length + 1], explained.get(finding.id) ?? [], (other) => other.id, makeFinding, (child, other) => fillFinding(child, other, explained));
 }
 
-/** Causes, and what each finding explains. Each finding has one place, those that explain each other too. @param {Finding[]} all */
+/** Returns causes and the findings that each explains. Every finding has one place, even in a cycle of explanations. @param {Finding[]} all */
 function placed(all) {
   const ids = new Set(all.map((finding) => finding.id));
   /** @type {Map<string, Finding[]>} */
@@ -55,7 +55,7 @@ function placed(all) {
   return { causes: [...causes, ...all.filter(take)], explained };
 }
 
-/** Causes first; what a cause explains stands beneath it. @param {any} state */
+/** Draws causes first, with the findings that they explain beneath. @param {any} state */
 export function drawFindings(state) {
   /** @type {Finding[]} */
   const all = state.findings ?? [];
@@ -135,7 +135,7 @@ export function drawCache(cache, findings) {
   ], numbered(cache.invalidations), (one) => `${one.at} ${one.pattern}`);
 }
 
-/** Rows of one text are told apart by their place. @param {any[]} rows */
+/** Distinguishes rows with the same text by their position. @param {any[]} rows */
 const numbered = (rows) => rows.map((row, index) => ({ at: index, ...row }));
 
 /** @param {any} td @param {string} text */
@@ -181,7 +181,7 @@ export function drawLevels(state, act) {
     { name: "who", value: (rule) => rule.who }, { name: "why", value: (rule) => rule.why },
     { name: "change", cell: (td, rule) => {
       if (!td.firstElementChild) td.append(el("button", { type: "button", on: { click: () => {
-        // the row goes with the change
+        // the row is removed with the change
         td.closest("[tabindex]")?.focus({ preventScroll: true });
         act("/api/level/revert", { target: td.dataset.target });
       } } }, "Revert"));

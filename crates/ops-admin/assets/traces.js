@@ -1,4 +1,4 @@
-// Traces: a list with conditions, and one as a waterfall with its attributes and its log lines.
+// Traces: a filtered list, and one trace as a waterfall with attributes and log lines.
 // @ts-check
 import { address, go, view } from "./address.js";
 import { announce, at, clock, el, fillTable, keyed, link, say, set, svg, time } from "./dom.js";
@@ -33,14 +33,14 @@ function bar(td, share, error) {
 
 const wanted = () => CONDITIONS.filter((condition) => view()[condition]);
 
-/** The newest ones, unless somebody looks for others. @param {any[] | undefined} traces */
+/** Shows the newest traces, unless a filter is set. @param {any[] | undefined} traces */
 export function drawTraces(traces) {
   newest = traces ?? [];
   at("traces").hidden = !traces;
   if (!wanted().length) drawList(newest);
 }
 
-/** Questions so far: the answer of an earlier one may come later. */
+/** Number of requests so far, as an earlier response may arrive later. */
 let asked = 0;
 
 export async function refreshTraces() {
@@ -93,7 +93,7 @@ function drawTrace(place, trace) {
       svg("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, rect), el("span", { class: "num" }, `${time(span.duration_us)}${span.error ? " ✕" : ""}`));
     const rows = [["span id", span.span_id], ["starts after", time(span.start_us)], ...span.attributes];
     const table = el("table", null, el("tbody", null, ...rows.map(([key, value]) => el("tr", null, el("th", { scope: "row" }, key), el("td", null, el("pre", null, value))))));
-    // a statement is what most people come for
+    // the statement is what most readers look for
     const has_sql = span.attributes.some((/** @type {string[]} */ pair) => pair[0] === "db.query.text");
     return el("details", { class: span.error ? "error" : null, open: has_sql }, summary, table);
   });

@@ -1,4 +1,4 @@
-"""What a Python service does for a disk hit: diskcache keeps the bytes, pyarrow makes a table of them.
+"""A disk hit in a Python service: diskcache stores the bytes, pyarrow turns them into a table.
 
     python diskcache_pyarrow.py FILE.parquet parquet|ipc
 

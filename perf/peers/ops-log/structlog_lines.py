@@ -1,4 +1,4 @@
-"""What a Python service does for a line: structlog with json or orjson, context bound, to memory.
+"""A log line in a Python service: structlog with json or orjson, with bound context, written to memory.
 
     python structlog_lines.py json|orjson
 

@@ -25,7 +25,7 @@ WITH settings AS (
 ), bins AS (
   SELECT (seconds // step * step - step * range) * 1000000 AS upto, step * 1000000 AS took FROM settings, range(1440)
   WHERE range < points
-), shares AS ( -- of what was counted between two samples, the part that falls into a bin
+), shares AS ( -- splits the growth between two samples among the bins that it overlaps
   SELECT bins.upto // 1000000 AS second, growth.upto AS sampled, memory, in_flight,
     (least(bins.upto, growth.upto) - greatest(bins.upto - took, since)) / 1e6 AS seconds,
     seconds * 1e6 / (growth.upto - since) AS part,
@@ -42,13 +42,13 @@ WITH settings AS (
 ), ranked AS (
   SELECT *, sum(n) OVER (PARTITION BY minute ORDER BY duration_us) AS upto, sum(n) OVER (PARTITION BY minute) AS total FROM counted
 ), latency AS (
-  -- lines have whole milliseconds: below one nobody knows
+  -- latencies of lines are whole milliseconds: below one they are unknown
   SELECT epoch_us(minute) // 60000000 AS minute, any_value(total) AS total,
     nullif(min(duration_us) FILTER (upto >= total * 0.5), 0) / 1e6 AS p50,
     nullif(min(duration_us) FILTER (upto >= total * 0.95), 0) / 1e6 AS p95,
     nullif(min(duration_us) FILTER (upto >= total * 0.99), 0) / 1e6 AS p99
   FROM ranked GROUP BY ALL
-), known AS ( -- where most requests have no line, those that have one say nothing about the others
+), known AS ( -- if most requests have no line, those that have one are not representative
   SELECT points.*, CASE WHEN latency.total >= 0.25 * sum(counted) OVER (PARTITION BY latency.minute) THEN latency END AS latency
   FROM points LEFT JOIN latency ON (second - 1) // 60 = latency.minute -- a bin ends at its second
 )

@@ -16,7 +16,7 @@ PARSERS = {
 }
 
 
-# the parser of the text format appends _total to the samples of counters that lack it
+# the parser of the text format appends _total to counter samples without it
 WITHOUT_TOTAL = re.compile(r"^(# TYPE \S+(?<!_total)) counter$", re.MULTILINE)
 
 

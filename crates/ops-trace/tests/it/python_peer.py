@@ -24,7 +24,7 @@ def propagator(names):
 
 
 def send(request):
-    """Starts a span with baggage, and returns its ids and the headers of a request below it."""
+    """Starts a span with baggage, and returns its ids and the headers of a child request."""
     sampler = ALWAYS_ON if request["sampled"] else ALWAYS_OFF
     tracer = TracerProvider(sampler=sampler).get_tracer("peer")
     context = None
@@ -37,7 +37,7 @@ def send(request):
 
 
 def receive(request):
-    """Returns the context that these headers carry."""
+    """Returns the context in these headers."""
     context = propagator(request["formats"]).extract(request["headers"])
     of_span = trace.get_current_span(context).get_span_context()
     state = dict(of_span.trace_state)
