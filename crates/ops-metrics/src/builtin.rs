@@ -3,7 +3,7 @@ use http::Method;
 use crate::series::rejected::RejectReason;
 
 crate::labels! {
-    /// Reason for which a scrape was refused, or answered without what a hook of [`before_scrape`](crate::before_scrape) publishes.
+    /// Reason for which a scrape failed, or was answered without the values of a hook of [`before_scrape`](crate::before_scrape).
     pub enum ScrapeFailure {
         Busy = "busy",
         Hook = "hook",

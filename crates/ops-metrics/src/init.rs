@@ -16,9 +16,12 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 ///
 /// # Errors
 ///
-/// Fails if a limit is 0 or for an unknown metric or label, if buckets are invalid, for
-/// another type of metric, or already in use, if this was called before, if another crate's
-/// recorder is already installed, or if no thread can be started.
+/// Fails if
+///
+/// - a limit is 0, or is set for an unknown metric or label;
+/// - buckets are invalid, or are set for a metric that is unknown, not a histogram, or already in use;
+/// - this was called before, or another crate's recorder is already installed;
+/// - no thread can be started.
 pub fn init(config: Config) -> Result<(), Error> {
     let _one = INSTALLING.lock();
     if recorder::is_installed() {

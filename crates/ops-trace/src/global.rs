@@ -106,7 +106,9 @@ pub fn last_export_ok() -> Option<bool> {
 }
 
 /// Adds the current trace context to the headers of an outgoing request: as `traceparent` and `tracestate`, or in the
-/// formats of `OTEL_PROPAGATORS`. With a current span, headers and baggage of another context are replaced or removed.
+/// formats of `OTEL_PROPAGATORS`. Headers and baggage of another context are replaced or removed.
+///
+/// Without a current span nothing is removed, and at most baggage is added.
 pub fn inject(headers: &mut HeaderMap) {
     let formats = global().map_or_else(Formats::default, Handle::formats);
     Context::map_current(|context| propagation::inject(context, headers, formats));

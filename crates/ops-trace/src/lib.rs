@@ -84,7 +84,7 @@
 //! | `OTEL_EXPORTER_OTLP_COMPRESSION`, `.._PROTOCOL`, and each with `TRACES_` | `gzip`, `none`; `http/protobuf` |
 //! | `OTEL_EXPORTER_OTLP_TIMEOUT`, and with `TRACES_` | 10 to 60,000 ms; 0 for no limit |
 //! | `OTEL_BSP_EXPORT_TIMEOUT`, `OTEL_BLRP_EXPORT_TIMEOUT`, `OTEL_METRIC_EXPORT_TIMEOUT` | as above, for spans, lines, metrics |
-//! | `OTEL_EXPORTER_OTLP_CERTIFICATE`, and with `TRACES_`; `SSL_CERT_FILE` | CA certificates (PEM); both replace Mozilla's |
+//! | `OTEL_EXPORTER_OTLP_CERTIFICATE`, and with `TRACES_`; `SSL_CERT_FILE` | PEM files of CA certificates; both replace Mozilla's |
 //! | `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`, `.._CLIENT_KEY`, and each with `TRACES_` | PEM files, for mutual TLS |
 //! | `HTTPS_PROXY`, `NO_PROXY` | a proxy with `CONNECT` for `https` endpoints; hosts, addresses, networks, `*` |
 //! | `OTEL_BSP_SCHEDULE_DELAY`, and `OTEL_BLRP_` for log lines | 100 to 60,000 ms, default 1,000 |

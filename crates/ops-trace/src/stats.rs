@@ -72,7 +72,7 @@ pub struct ExportHealth {
     pub failing_for: Option<Duration>,
     /// Cause of the last failure.
     pub last_failure: Option<String>,
-    /// HTTP status of the last failed export that got a response.
+    /// HTTP status of the last failed export; `None` if it got no response.
     pub last_status: Option<u16>,
     /// Kind of the last failure: `refused`, `timeout`, `http_4xx`, `http_5xx` or `other`.
     pub last_kind: Option<&'static str>,

@@ -8,8 +8,8 @@ use crate::builtin::{
     cgroup_memory_working_set_bytes, cgroup_oom_kills_total,
 };
 
-/// Limit from which on there is none: version 1 writes "no limit" as
-/// the largest multiple of a page; no machine has as much memory.
+/// Smallest value that means "no limit": version 1 writes the
+/// largest multiple of a page; no machine has as much memory.
 const NO_LIMIT_FROM: u64 = 1 << 60;
 
 /// Reads the control groups, version 1 and 2, of this process. Values that they do not report are not changed.

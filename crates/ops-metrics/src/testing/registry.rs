@@ -44,8 +44,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Fails if a limit is 0 or for an unknown metric or label,
-    /// or if buckets are invalid or for another type of metric.
+    /// Fails if a limit is 0, or is set for an unknown metric or label, or if
+    /// buckets are invalid, or are set for an unknown metric or one that is not a histogram.
     pub fn with(config: &Config) -> Result<Self, Error> {
         let inner = Inner {
             scope: Scope::new(),

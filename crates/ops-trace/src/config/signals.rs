@@ -209,8 +209,8 @@ fn interval(env: &Environment, warnings: &mut Vec<Warning>) -> std::time::Durati
     env.millis(&variables, (100, 3_600_000), minute, warnings)
 }
 
-/// Reports whether differences are sent. `lowmemory` asks for differences only of counters and histograms, where they
-/// need no memory. Here they need some, and counters and histograms are the instruments that it names.
+/// Reports whether differences are sent. `lowmemory` asks for them only if they need no memory. Here each difference
+/// needs some, so `lowmemory` is the same as `delta`: differences of all counters and histograms.
 #[cfg(feature = "otlp-metrics")]
 fn is_delta(env: &Environment, warnings: &mut Vec<Warning>) -> bool {
     let variable = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";

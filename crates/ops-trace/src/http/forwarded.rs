@@ -24,8 +24,8 @@ pub(super) struct Forwarded {
 impl Forwarded {
     /// Reads the headers of a request whose peer is trusted, which the caller has checked.
     ///
-    /// Each proxy appends the address that it was called from. The addresses are read from the last one, as long as
-    /// they are trusted too: entries that a client made up are before the first untrusted address. `Forwarded` (RFC
+    /// Each proxy appends the address that it was called from. The addresses are read from the end, up to the first
+    /// untrusted one: entries that a client made up come before it in the list, and are not read. `Forwarded` (RFC
     /// 7239) precedes the `X-Forwarded` headers; a malformed one is ignored.
     pub(super) fn read(headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Self {
         if !headers.keys().any(is_forwarding) {

@@ -18,6 +18,7 @@ const MAX_MEMBERS: usize = 64;
 const NO_PROPERTY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b'\\');
 /// Characters that are encoded in a value. An equals sign would be allowed, but other implementations cut values there.
 const NO_VALUE: &AsciiSet = &NO_PROPERTY.add(b';').add(b'%').add(b'=');
+
 /// Returns the context with the baggage of the headers. Above 8,192 bytes all baggage is ignored, and only the first 64
 /// members are read. A value may contain UTF-8 that is not encoded.
 pub(crate) fn extract(headers: &HeaderMap, context: Context) -> Context {

@@ -252,7 +252,7 @@ fn baggage_of_another_context_in_headers_that_are_passed_on_is_not_sent_with_our
     assert_eq!(passed_on(&tracer("tracecontext,baggage")), 0);
     // a header of a format that is not chosen is not touched
     assert_eq!(passed_on(&tracer("tracecontext")), 2);
-    // nor is a header without a span
+    // nor is any header if there is no current span
     let mut headers = http::HeaderMap::new();
     headers.insert("baggage", "tenant=set-by-hand".parse().unwrap());
     assert!(tracer("tracecontext,baggage").inject_to("peer", &mut headers));
