@@ -113,7 +113,7 @@ impl Observe for RedMetrics {
         let method = known_method(&outcome.method).unwrap_or(OTHER_METHOD);
         // most requests are found by the ids of their labels
         let known = match outcome.route {
-            Some(_) => kept(route),
+            Some(_) => stored_template(route),
             None => Some(UNMATCHED),
         };
         let ids = [known.map(LabelId::of_text), Some(LabelId::of_text(method))];
@@ -152,11 +152,11 @@ impl Observe for RedMetrics {
 static TEMPLATES: [OnceLock<Box<str>>; 256] = [const { OnceLock::new() }; 256];
 
 /// Returns the template as stored until the process ends; `None` if another template is at its index.
-fn kept(template: &str) -> Option<&'static str> {
+fn stored_template(template: &str) -> Option<&'static str> {
     let hash = FixedState::default().hash_one(template);
     let place = TEMPLATES.get((hash >> 56) as usize)?;
-    let kept = place.get_or_init(|| template.into());
-    (**kept == *template).then_some(kept)
+    let stored = place.get_or_init(|| template.into());
+    (**stored == *template).then_some(stored)
 }
 
 /// Returns the cause of a failure that is not visible in the status; a 5xx status is already counted as a failure. A

@@ -20,7 +20,7 @@ async fn get(router: &Router, path: &str) {
 }
 
 #[tokio::test]
-async fn the_first_request_that_is_served_without_a_route_is_told_with_the_cure() {
+async fn the_first_request_without_a_route_is_logged_with_the_solution() {
     let files = tower::service_fn(|request: Request| async move {
         let mut response = Response::new(Body::from("body"));
         if request.uri().path().contains("missing") {

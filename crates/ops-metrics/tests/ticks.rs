@@ -35,7 +35,7 @@ fn wait_until(is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_hook_that_hangs_is_told_once_and_costs_no_point_of_the_sparklines() {
+fn a_hanging_hook_is_logged_once_and_costs_no_point_of_the_sparklines() {
     let told = || told("before_tick_hangs");
     LazyLock::force(&LINES);
     let (call, calls) = mpsc::channel();
@@ -64,7 +64,7 @@ fn newest(name: &str) -> Option<f64> {
 }
 
 #[test]
-fn a_source_that_hangs_is_told_once_and_leaves_gaps_in_the_lines_that_were_added() {
+fn a_hanging_source_is_logged_once_and_leaves_gaps_in_added_sparklines() {
     static HELD: Mutex<()> = Mutex::new(());
 
     LazyLock::force(&LINES);

@@ -54,7 +54,7 @@ pub(crate) struct Brief {
 
 /// A brief span in a batch.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct QueuedBrief {
     pub(crate) brief: Brief,
     /// Number of spans that ended before it.
     before: usize,
@@ -65,16 +65,16 @@ pub(crate) struct Waiting {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) spans: Vec<SpanData>,
-    pub(crate) briefs: Vec<Waiting>,
+    pub(crate) briefs: Vec<QueuedBrief>,
     /// Texts of the brief spans.
     texts: String,
 }
 
 /// A span of a batch.
 #[derive(Clone, Copy)]
-pub(crate) enum Ended<'a> {
+pub(crate) enum BatchSpan<'a> {
     Span(&'a SpanData),
-    Brief(&'a Waiting),
+    Brief(&'a QueuedBrief),
 }
 
 /// Bytes that each buffer keeps after a batch; capacity beyond that is freed.
@@ -97,7 +97,7 @@ impl Batch {
             self.texts.push_str(text);
             start..self.texts.len()
         });
-        self.briefs.push(Waiting {
+        self.briefs.push(QueuedBrief {
             brief,
             before,
             texts,
@@ -109,18 +109,18 @@ impl Batch {
         self.briefs.clear();
         self.texts.clear();
         self.spans.shrink_to(KEPT_BYTES / size_of::<SpanData>());
-        self.briefs.shrink_to(KEPT_BYTES / size_of::<Waiting>());
+        self.briefs.shrink_to(KEPT_BYTES / size_of::<QueuedBrief>());
         self.texts.shrink_to(KEPT_BYTES);
     }
 
     /// Returns the spans in the order of their ends.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = Ended<'_>> {
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = BatchSpan<'_>> {
         let (mut spans, mut briefs) = (self.spans.iter(), self.briefs.iter().peekable());
         let mut at = 0;
         std::iter::from_fn(move || {
             let next = match briefs.next_if(|brief| brief.before == at) {
-                Some(brief) => Ended::Brief(brief),
-                None => Ended::Span(spans.next()?),
+                Some(brief) => BatchSpan::Brief(brief),
+                None => BatchSpan::Span(spans.next()?),
             };
             at += 1;
             Some(next)
@@ -128,12 +128,12 @@ impl Batch {
     }
 
     /// Returns the texts of a brief span.
-    pub(crate) fn texts(&self, brief: &Waiting) -> [&str; TEXTS] {
+    pub(crate) fn texts(&self, brief: &QueuedBrief) -> [&str; TEXTS] {
         brief.texts.clone().map(|text| &self.texts[text])
     }
 
     /// Expands a brief span.
-    pub(crate) fn whole(&self, waiting: &Waiting, scope: &InstrumentationScope) -> SpanData {
+    pub(crate) fn expanded(&self, waiting: &QueuedBrief, scope: &InstrumentationScope) -> SpanData {
         let brief = &waiting.brief;
         let shape = &*brief.shape;
         let mut attributes = shape.attributes.clone();
@@ -160,13 +160,13 @@ impl Batch {
     }
 
     /// Expands all brief spans, and puts all spans in the order of their ends.
-    pub(crate) fn make_whole(&mut self, scope: &InstrumentationScope) {
+    pub(crate) fn expand_all(&mut self, scope: &InstrumentationScope) {
         if self.briefs.is_empty() {
             return;
         }
         let all = self.in_order().map(|ended| match ended {
-            Ended::Span(span) => span.clone(),
-            Ended::Brief(brief) => self.whole(brief, scope),
+            BatchSpan::Span(span) => span.clone(),
+            BatchSpan::Brief(brief) => self.expanded(brief, scope),
         });
         self.spans = all.collect();
         self.briefs.clear();

@@ -59,7 +59,7 @@ impl Error {
     }
 
     /// Adds the name of the variable that contains an invalid endpoint.
-    pub(crate) fn of(mut self, name: &'static str) -> Self {
+    pub(crate) fn with_variable(mut self, name: &'static str) -> Self {
         if let Self::InvalidEndpoint { variable, .. } = &mut self {
             *variable = Some(name);
         }

@@ -19,21 +19,21 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Clone, Debug)]
 pub(crate) struct LiveRatio {
     configured: f64,
-    change: Arc<Change>,
+    ratio_override: Arc<Override>,
 }
 
 #[derive(Debug, Default)]
-struct Change {
+struct Override {
     /// Set while a change may be active; otherwise readers do not lock the mutex.
-    happened: AtomicBool,
-    instead: Mutex<Option<(f64, Instant)>>,
+    may_be_active: AtomicBool,
+    temporary: Mutex<Option<(f64, Instant)>>,
 }
 
 impl LiveRatio {
     pub(crate) fn new(configured: f64) -> Self {
         Self {
             configured,
-            change: Arc::default(),
+            ratio_override: Arc::default(),
         }
     }
 
@@ -41,32 +41,32 @@ impl LiveRatio {
         let now = Instant::now();
         // a time beyond the range of the clock means no end, for which a year is enough
         let until = now.checked_add(ttl).unwrap_or(now + LONGEST);
-        let mut instead = self.change.instead.lock();
-        *instead = Some((ratio, until));
-        self.change.happened.store(true, Release);
+        let mut temporary = self.ratio_override.temporary.lock();
+        *temporary = Some((ratio, until));
+        self.ratio_override.may_be_active.store(true, Release);
     }
 
     pub(crate) fn sampling(&self) -> Sampling {
         let now = Instant::now();
-        let instead = *self.change.instead.lock();
-        let change = instead.filter(|(_, until)| now < *until);
+        let temporary = *self.ratio_override.temporary.lock();
+        let active = temporary.filter(|(_, until)| now < *until);
         Sampling {
-            ratio: change.map_or(self.configured, |(ratio, _)| ratio),
+            ratio: active.map_or(self.configured, |(ratio, _)| ratio),
             configured: self.configured,
-            remaining: change.map(|(_, until)| until - now),
+            remaining: active.map(|(_, until)| until - now),
         }
     }
 
     pub(crate) fn get(&self) -> f64 {
-        if !self.change.happened.load(Acquire) {
+        if !self.ratio_override.may_be_active.load(Acquire) {
             return self.configured;
         }
-        let mut instead = self.change.instead.lock();
-        match *instead {
+        let mut temporary = self.ratio_override.temporary.lock();
+        match *temporary {
             Some((ratio, until)) if Instant::now() < until => ratio,
             _ => {
-                *instead = None;
-                self.change.happened.store(false, Release);
+                *temporary = None;
+                self.ratio_override.may_be_active.store(false, Release);
                 self.configured
             }
         }
@@ -224,7 +224,7 @@ thread_local! {
 
 /// Creates a span of the SDK with this decision; without one the SDK asks its sampler.
 #[inline]
-pub(crate) fn decided<S>(decided: Option<Decided>, build: impl FnOnce() -> S) -> S {
+pub(crate) fn with_decision<S>(decided: Option<Decided>, build: impl FnOnce() -> S) -> S {
     let _ = DECIDED.try_with(|next| next.set(decided));
     let span = build();
     let _ = DECIDED.try_with(|next| next.set(None));

@@ -161,7 +161,7 @@ impl Recorded<'_> {
     fn build(self) -> Context {
         Context::map_current(|current| {
             let build = || self.tracer.build_with_context(self.builder, current);
-            with_span(current, sampling::decided(self.decided, build))
+            with_span(current, sampling::with_decision(self.decided, build))
         })
     }
 }

@@ -30,7 +30,7 @@ fn filtered(variables: &[(&str, &str)]) -> (Collector, Tracer) {
 }
 
 #[test]
-fn theirs_and_ours_are_children_of_each_other() {
+fn tracing_spans_and_own_spans_are_children_of_each_other() {
     let (collector, tracer) = traced();
     with(&tracer, || {
         let theirs = tracing::info_span!("theirs", otel.kind = "client", table = "users");
@@ -190,7 +190,7 @@ fn targets_that_are_no_modules_are_chosen_by_their_names() {
 }
 
 #[test]
-fn a_filter_with_a_slip_of_the_pen_is_told_and_leaves_out_no_span() {
+fn a_filter_with_a_typo_is_logged_and_leaves_out_no_span() {
     for filter in [
         ",",
         "debg",

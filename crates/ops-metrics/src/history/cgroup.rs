@@ -70,7 +70,7 @@ impl Group {
     }
 
     /// Reads a file of the group itself.
-    fn own(&self, file: &str) -> Option<String> {
+    fn read_own(&self, file: &str) -> Option<String> {
         fs::read_to_string(self.folders.first()?.join(file)).ok()
     }
 
@@ -100,7 +100,7 @@ impl Group {
             .rev()
             .max_by(|one, other| one.share().total_cmp(&other.share()));
         nearest.unwrap_or(&own).publish();
-        let is_gone = nearest.is_none() && self.own(limit).is_some();
+        let is_gone = nearest.is_none() && self.read_own(limit).is_some();
         if is_gone && !cgroup_memory_limit_bytes::family().is_empty() {
             // the limit was removed: the machine's memory is the limit
             let text = fs::read_to_string(&self.machine).unwrap_or_default();
@@ -112,7 +112,7 @@ impl Group {
 
     fn sample_v2(&self) {
         self.sample_memory("memory.current", "inactive_file", "memory.max");
-        let events = self.own("memory.events").unwrap_or_default();
+        let events = self.read_own("memory.events").unwrap_or_default();
         if let Some(kills) = field(&events, "oom_kill") {
             cgroup_oom_kills_total().absolute(kills);
         }
@@ -132,7 +132,7 @@ impl Group {
             "total_inactive_file",
             "memory.limit_in_bytes",
         );
-        let control = self.own("memory.oom_control").unwrap_or_default();
+        let control = self.read_own("memory.oom_control").unwrap_or_default();
         if let Some(kills) = field(&control, "oom_kill") {
             cgroup_oom_kills_total().absolute(kills);
         }
@@ -160,9 +160,12 @@ impl Group {
         let limited = limited.filter_map(|folder| Some((cores(folder)?, folder)));
         let least = limited.min_by(|(one, _), (other, _)| one.total_cmp(other));
         let stat = least.and_then(|(_, folder)| fs::read_to_string(folder.join("cpu.stat")).ok());
-        let stat = stat.or_else(|| self.own("cpu.stat")).unwrap_or_default();
+        let stat = stat
+            .or_else(|| self.read_own("cpu.stat"))
+            .unwrap_or_default();
         let cores = least.map(|(cores, _)| cores).or_else(|| {
-            let is_gone = self.own(quota).is_some() && !cgroup_cpu_limit_cores::family().is_empty();
+            let is_gone =
+                self.read_own(quota).is_some() && !cgroup_cpu_limit_cores::family().is_empty();
             let of_machine = || std::thread::available_parallelism().ok();
             Some(is_gone.then(of_machine)??.get() as f64)
         });

@@ -181,7 +181,7 @@ pub(crate) fn is_server_error(series: &Series) -> bool {
 
 fn gauges(added: Vec<Option<f64>>) -> Vec<Option<f64>> {
     let in_flight = builtin::http_requests_in_flight().get();
-    let memory = reported(builtin::process_resident_memory_bytes::family());
+    let memory = gauge_value(builtin::process_resident_memory_bytes::family());
     [Some(in_flight), memory].into_iter().chain(added).collect()
 }
 
@@ -202,7 +202,7 @@ pub(crate) fn read_sources() -> Vec<Option<f64>> {
 }
 
 /// Returns the value of a gauge without labels; `None` if it has none yet.
-fn reported(family: &Family) -> Option<f64> {
+fn gauge_value(family: &Family) -> Option<f64> {
     let series = family.sorted();
     match &series.first()?.value {
         Value::Gauge(gauge) => Some(gauge.get()),

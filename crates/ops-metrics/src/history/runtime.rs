@@ -15,7 +15,7 @@ static OBSERVED: Mutex<Option<Observed>> = Mutex::new(None);
 struct Observed {
     runtime: Handle,
     /// True while a probe has not run yet: one probe is enough while a runtime is blocked.
-    under_way: Arc<AtomicBool>,
+    probe_pending: Arc<AtomicBool>,
 }
 
 /// Reads the `tokio_*` metrics from the current runtime from now on; outside of a runtime nothing changes.
@@ -24,7 +24,7 @@ pub fn observe_runtime() {
     if let Ok(runtime) = Handle::try_current() {
         *OBSERVED.lock() = Some(Observed {
             runtime,
-            under_way: Arc::default(),
+            probe_pending: Arc::default(),
         });
     }
 }
@@ -32,7 +32,11 @@ pub fn observe_runtime() {
 /// Reads the counts, and spawns a task that observes how long it waited to run.
 pub(crate) fn sample() {
     let observed = OBSERVED.lock();
-    let Some(Observed { runtime, under_way }) = &*observed else {
+    let Some(Observed {
+        runtime,
+        probe_pending,
+    }) = &*observed
+    else {
         return;
     };
     let metrics = runtime.metrics();
@@ -40,11 +44,11 @@ pub(crate) fn sample() {
     tokio_alive_tasks().set(metrics.num_alive_tasks() as f64);
     tokio_global_queue_depth().set(metrics.global_queue_depth() as f64);
     busy(&metrics);
-    if !under_way.swap(true, Ordering::Relaxed) {
-        let (sent, under_way) = (Instant::now(), Arc::clone(under_way));
+    if !probe_pending.swap(true, Ordering::Relaxed) {
+        let (sent, probe_pending) = (Instant::now(), Arc::clone(probe_pending));
         drop(runtime.spawn(async move {
             tokio_scheduler_lag_seconds().observe(sent.elapsed().as_secs_f64());
-            under_way.store(false, Ordering::Relaxed);
+            probe_pending.store(false, Ordering::Relaxed);
         }));
     }
 }

@@ -63,8 +63,9 @@ fn tick(start: Instant) {
     }
 }
 
-fn call_hooks(aside: &mut Option<Aside<()>>) {
-    if let Err(Hangs { is_news: true }) = run_aside(aside, "ops-metrics-hook", run_hooks) {
+fn call_hooks(user_thread: &mut Option<UserCodeThread<()>>) {
+    if let Err(Hang { is_first: true }) = run_on_thread(user_thread, "ops-metrics-hook", run_hooks)
+    {
         tracing::warn!(
             target: "ops_metrics",
             limit_ms = WAIT_MAX.as_millis(),
@@ -75,9 +76,9 @@ fn call_hooks(aside: &mut Option<Aside<()>>) {
 }
 
 /// Returns the values of the added sparklines; none while a source hangs.
-fn read_sources(aside: &mut Option<Aside<Vec<Option<f64>>>>) -> Vec<Option<f64>> {
-    let read = run_aside(aside, "ops-metrics-source", interval::read_sources);
-    if let Err(Hangs { is_news: true }) = read {
+fn read_sources(user_thread: &mut Option<UserCodeThread<Vec<Option<f64>>>>) -> Vec<Option<f64>> {
+    let read = run_on_thread(user_thread, "ops-metrics-source", interval::read_sources);
+    if let Err(Hang { is_first: true }) = read {
         tracing::warn!(
             target: "ops_metrics",
             limit_ms = WAIT_MAX.as_millis(),
@@ -89,13 +90,17 @@ fn read_sources(aside: &mut Option<Aside<Vec<Option<f64>>>>) -> Vec<Option<f64>>
 }
 
 /// Runs the work on its thread, which is started if necessary, or on this thread if none can be started.
-fn run_aside<T: Send + 'static>(
-    aside: &mut Option<Aside<T>>,
+fn run_on_thread<T: Send + 'static>(
+    user_thread: &mut Option<UserCodeThread<T>>,
     name: &str,
     work: fn() -> T,
-) -> Result<T, Hangs> {
-    *aside = aside.take().or_else(|| Aside::start(name, work).ok());
-    aside.as_mut().map_or_else(|| Ok(work()), Aside::run)
+) -> Result<T, Hang> {
+    *user_thread = user_thread
+        .take()
+        .or_else(|| UserCodeThread::start(name, work).ok());
+    user_thread
+        .as_mut()
+        .map_or_else(|| Ok(work()), UserCodeThread::run)
 }
 
 fn run_hooks() {
@@ -107,22 +112,22 @@ fn run_hooks() {
 }
 
 /// Thread that runs user code, so that hanging code blocks nothing else.
-struct Aside<T> {
+struct UserCodeThread<T> {
     begin: SyncSender<()>,
     done: Receiver<T>,
     /// Start of the active run.
     running: Option<Instant>,
     /// True if a hang was logged, and no run has ended in time since.
-    is_told: bool,
+    hang_logged: bool,
 }
 
 /// Error of a run that has not ended in time.
-struct Hangs {
+struct Hang {
     /// True if the hang has not been logged yet.
-    is_news: bool,
+    is_first: bool,
 }
 
-impl<T: Send + 'static> Aside<T> {
+impl<T: Send + 'static> UserCodeThread<T> {
     fn start(name: &str, work: fn() -> T) -> io::Result<Self> {
         let (begin, begun) = sync_channel(1);
         let (end, done) = sync_channel(1);
@@ -137,28 +142,28 @@ impl<T: Send + 'static> Aside<T> {
             begin,
             done,
             running: None,
-            is_told: false,
+            hang_logged: false,
         })
     }
 
     /// Runs the work and waits for it until [`WAIT_MAX`] after its start, or not
     /// at all if a hang was logged. No run begins while an earlier one is active.
-    fn run(&mut self) -> Result<T, Hangs> {
+    fn run(&mut self) -> Result<T, Hang> {
         let began = *self.running.get_or_insert_with(|| {
             let _ = self.begin.try_send(()); // there is room, because no run is active
             Instant::now()
         });
-        let left = if self.is_told {
+        let left = if self.hang_logged {
             Duration::ZERO
         } else {
             WAIT_MAX.saturating_sub(began.elapsed())
         };
         let Ok(result) = self.done.recv_timeout(left) else {
-            let is_news = !std::mem::replace(&mut self.is_told, true);
-            return Err(Hangs { is_news });
+            let is_first = !std::mem::replace(&mut self.hang_logged, true);
+            return Err(Hang { is_first });
         };
         self.running = None;
-        self.is_told &= began.elapsed() > WAIT_MAX;
+        self.hang_logged &= began.elapsed() > WAIT_MAX;
         Ok(result)
     }
 }

@@ -28,12 +28,12 @@ pub(super) fn of(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
     let mut cases = vec![
         maker.held(),
         maker.below(),
-        maker.began_lately(),
+        maker.began_recently(),
         maker.little_traffic(),
         maker.enough_traffic(),
     ];
     cases.extend(maker.recovered());
-    cases.extend(maker.goes_on());
+    cases.extend(maker.keeps_firing());
     cases
 }
 
@@ -159,7 +159,7 @@ impl Maker<'_> {
     }
 
     /// Returns a case in which a page keeps firing for a while after the short window is below the threshold.
-    fn goes_on(&self) -> Option<Case> {
+    fn keeps_firing(&self) -> Option<Case> {
         let long = self.steps(self.alert.burn.long);
         let phases = [
             Phase {
@@ -185,7 +185,7 @@ impl Maker<'_> {
     }
 
     /// Returns a case in which only the short window is above the threshold.
-    fn began_lately(&self) -> Case {
+    fn began_recently(&self) -> Case {
         let (long, short) = (
             self.steps(self.alert.burn.long),
             self.steps(self.alert.burn.short),

@@ -12,7 +12,7 @@ pub(super) struct Burn {
     pub(super) short: Window,
     pub(super) hold_minutes: u64,
     pub(super) severity: &'static str,
-    gone: &'static str,
+    exhausted_in: &'static str,
     /// Minutes of a step in its test cases: as many as its short window allows, so that the cases do not take long.
     pub(super) step: u64,
 }
@@ -40,7 +40,7 @@ pub(super) const BURNS: [Burn; 4] = [
         short: M5,
         hold_minutes: 2,
         severity: "page",
-        gone: "2 days",
+        exhausted_in: "2 days",
         step: 1,
     },
     Burn {
@@ -50,7 +50,7 @@ pub(super) const BURNS: [Burn; 4] = [
         short: M30,
         hold_minutes: 15,
         severity: "page",
-        gone: "5 days",
+        exhausted_in: "5 days",
         step: 5,
     },
     Burn {
@@ -60,7 +60,7 @@ pub(super) const BURNS: [Burn; 4] = [
         short: H2,
         hold_minutes: 60,
         severity: "ticket",
-        gone: "10 days",
+        exhausted_in: "10 days",
         step: 15,
     },
     Burn {
@@ -70,7 +70,7 @@ pub(super) const BURNS: [Burn; 4] = [
         short: H6,
         hold_minutes: 180,
         severity: "ticket",
-        gone: "30 days",
+        exhausted_in: "30 days",
         step: 60,
     },
 ];
@@ -147,7 +147,7 @@ fn alert(objective: &Objective, burn: &'static Burn) -> Alert {
         burn,
         summary: format!(
             "{}: the error budget of 30 days is gone in {}",
-            objective.text, burn.gone
+            objective.text, burn.exhausted_in
         ),
         description: [
             String::new(),

@@ -1,6 +1,6 @@
 use crate::rules::burn;
 use crate::rules::case::{Case, QueryAt, about};
-use crate::rules::panel::{self, Asks, Panel, Target};
+use crate::rules::panel::{self, Panel, QueryKind, Target};
 use crate::rules::query;
 use crate::rules::slo::Objective;
 use crate::rules::traffic::{Input, JOB};
@@ -12,7 +12,7 @@ const STEPS: u64 = 10;
 /// Pattern of the selected instances.
 const INSTANCES: &str = "shop-.";
 /// Factor for the counts of places that are not selected.
-const MORE: f64 = 10.0;
+const UNSELECTED_FACTOR: f64 = 10.0;
 
 /// Pace of each step. The average of the last five steps is 1, and so is that of the last four, because versions of
 /// Prometheus differ in whether the first sample of a range counts; the paces before are very different.
@@ -26,7 +26,7 @@ struct Place {
     instance: &'static str,
     share: f64,
     paces: Paces,
-    is_chosen: bool,
+    is_selected: bool,
 }
 
 const fn place(job: &'static str, instance: &'static str, share: f64, paces: Paces) -> Place {
@@ -35,7 +35,7 @@ const fn place(job: &'static str, instance: &'static str, share: f64, paces: Pac
         instance,
         share,
         paces,
-        is_chosen: share < MORE,
+        is_selected: share < UNSELECTED_FACTOR,
     }
 }
 
@@ -43,8 +43,8 @@ const fn place(job: &'static str, instance: &'static str, share: f64, paces: Pac
 const PLACES: [Place; 4] = [
     place(JOB, "shop-1", 1.0, STEADY),
     place(JOB, "shop-2", 2.0, ENDED),
-    place("other", "shop-1", MORE, STEADY),
-    place(JOB, "lab-1", MORE, STEADY),
+    place("other", "shop-1", UNSELECTED_FACTOR, STEADY),
+    place(JOB, "lab-1", UNSELECTED_FACTOR, STEADY),
 ];
 
 /// Returns a case for each panel: each query over series with different values.
@@ -77,12 +77,12 @@ fn chosen(target: &Target) -> String {
 fn of_ratios(objective: &Objective, panel: &Panel) -> Case {
     let (mut inputs, mut queries) = (Vec::new(), Vec::new());
     for (at, target) in panel.targets.iter().enumerate() {
-        let Asks::Ratio { window, of } = target.asks else {
+        let QueryKind::Ratio { window, of } = target.kind else {
             continue;
         };
         let share = 0.1 * (at + 1) as f64;
         let name = burn::ratio_name(objective, window);
-        for (job, share) in [(JOB, share), ("other", share * MORE)] {
+        for (job, share) in [(JOB, share), ("other", share * UNSELECTED_FACTOR)] {
             inputs.push((
                 format!("{name}{{job=\"{job}\"}}"),
                 format!("{share}x{STEPS}"),
@@ -100,11 +100,11 @@ fn of_ratios(objective: &Objective, panel: &Panel) -> Case {
 fn of_metric(family: &'static Family, panel: &Panel) -> Case {
     let (mut inputs, mut queries) = (Vec::new(), Vec::new());
     for target in &panel.targets {
-        let (of_target, gives) = match target.asks {
-            Asks::Quantile(quantile) => buckets(family, quantile),
-            Asks::Rate { part } => paces(family, part),
-            Asks::Value => values(family),
-            Asks::Ratio { .. } => continue,
+        let (of_target, gives) = match target.kind {
+            QueryKind::Quantile(quantile) => buckets(family, quantile),
+            QueryKind::Rate { part } => paces(family, part),
+            QueryKind::Value => values(family),
+            QueryKind::Ratio { .. } => continue,
         };
         inputs.extend(of_target);
         for (_, value) in &gives {
@@ -179,7 +179,7 @@ fn paces(family: &'static Family, part: &str) -> Expected {
             let a_second = place.share * (at * 3 + 1) as f64;
             let name = series(family, part, place, first, "");
             inputs.push((name, counted(60.0 * a_second, &place.paces)));
-            if place.is_chosen {
+            if place.is_selected {
                 sum += a_second;
             }
         }
@@ -201,7 +201,7 @@ fn values(family: &'static Family) -> Expected {
     for place in &PLACES {
         let value = 40.0 * place.share;
         let name = series(family, "", place, first, "");
-        if place.is_chosen {
+        if place.is_selected {
             let labels = name.split_once('{').map_or("", |(_, labels)| labels);
             gives.push((format!("{{{labels}"), value));
         }
@@ -220,7 +220,11 @@ fn buckets(family: &'static Family, quantile: f64) -> Expected {
     let mut inputs = Vec::new();
     for place in &PLACES {
         let is_steady = place.paces == STEADY;
-        let share = if place.is_chosen { 60.0 } else { 60.0 * MORE };
+        let share = if place.is_selected {
+            60.0
+        } else {
+            60.0 * UNSELECTED_FACTOR
+        };
         // the count up to each bound, and the last count again for all observations
         let labels = bounds.iter().map(f64::to_string);
         for (at, bound) in labels.chain(["+Inf".to_owned()]).enumerate() {

@@ -18,12 +18,12 @@ pub(super) struct Panel {
 pub(super) struct Target {
     pub(super) expr: String,
     pub(super) legend: String,
-    pub(super) asks: Asks,
+    pub(super) kind: QueryKind,
 }
 
 /// Kind of a query, which determines its test cases.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Asks {
+pub(super) enum QueryKind {
     /// Share of bad events, divided by `of`.
     Ratio {
         window: Window,
@@ -54,7 +54,7 @@ pub(super) fn of_objective(objective: &Objective) -> Vec<Panel> {
                 format!("{selector} / {of}")
             },
             legend: format!("{{{{job}}}} {}", window.text),
-            asks: Asks::Ratio { window, of },
+            kind: QueryKind::Ratio { window, of },
         }
     };
     let [short, _, hour, _, six_hours, day, three_days] = WINDOWS;
@@ -143,7 +143,7 @@ fn rate(family: &'static Family, part: &'static str) -> Target {
     Target {
         expr,
         legend,
-        asks: Asks::Rate { part },
+        kind: QueryKind::Rate { part },
     }
 }
 
@@ -158,7 +158,7 @@ fn value(family: &'static Family) -> Target {
     Target {
         expr: shown(family, ""),
         legend: legend.join(" "),
-        asks: Asks::Value,
+        kind: QueryKind::Value,
     }
 }
 
@@ -167,6 +167,6 @@ fn quantile(family: &'static Family, (quantile, legend): (f64, &str)) -> Target 
     Target {
         expr: format!("histogram_quantile({quantile}, sum by (le) ({rate}))"),
         legend: legend.to_owned(),
-        asks: Asks::Quantile(quantile),
+        kind: QueryKind::Quantile(quantile),
     }
 }

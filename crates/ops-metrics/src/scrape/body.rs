@@ -24,7 +24,7 @@ const FIRST_BYTES: usize = 256 * 1024;
 pub struct ScrapeBody {
     next: Option<Bytes>,
     rest: Option<Rest>,
-    is_left_out: bool,
+    is_for_head: bool,
 }
 
 /// The part that is written later.
@@ -38,7 +38,7 @@ impl ScrapeBody {
         Self {
             next: (!text.is_empty()).then_some(text),
             rest: None,
-            is_left_out: false,
+            is_for_head: false,
         }
     }
 
@@ -51,17 +51,17 @@ impl ScrapeBody {
         Self {
             next: Some(piece),
             rest: (!is_last).then_some(rest),
-            is_left_out: false,
+            is_for_head: false,
         }
     }
 
     /// Returns the body of a response to `HEAD`: empty, and of
     /// unknown length, so that no server declares a length of 0.
-    pub(crate) fn left_out() -> Self {
+    pub(crate) fn for_head() -> Self {
         Self {
             next: None,
             rest: None,
-            is_left_out: true,
+            is_for_head: true,
         }
     }
 
@@ -101,13 +101,13 @@ impl Body for ScrapeBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.next.is_none() && self.rest.is_none() && !self.is_left_out
+        self.next.is_none() && self.rest.is_none() && !self.is_for_head
     }
 
     fn size_hint(&self) -> SizeHint {
         let known = self.next.as_ref().map_or(0, Bytes::len) as u64;
         let mut hint = SizeHint::with_exact(known);
-        if self.rest.is_some() || self.is_left_out {
+        if self.rest.is_some() || self.is_for_head {
             hint = SizeHint::new();
             hint.set_lower(known);
         }

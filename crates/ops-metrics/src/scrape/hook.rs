@@ -14,7 +14,7 @@ struct Running {
     /// Start of the run that made the call.
     run: Instant,
     /// True if the hang was logged.
-    is_told: bool,
+    hang_logged: bool,
 }
 
 impl Hook {
@@ -30,7 +30,7 @@ impl Hook {
     pub(crate) fn run(&self, began: Instant) -> bool {
         let mut running = self.running.lock();
         if let Some(call) = &mut *running {
-            let hangs = call.run < began && !std::mem::replace(&mut call.is_told, true);
+            let hangs = call.run < began && !std::mem::replace(&mut call.hang_logged, true);
             drop(running);
             if hangs {
                 tracing::warn!(target: "ops_metrics", "before_scrape_hangs");
@@ -39,7 +39,7 @@ impl Hook {
         }
         *running = Some(Running {
             run: began,
-            is_told: false,
+            hang_logged: false,
         });
         drop(running);
         self.call();

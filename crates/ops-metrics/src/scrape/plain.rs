@@ -12,7 +12,7 @@ pub(crate) fn is_accepted(_: &HeaderMap) -> bool {
 }
 
 impl Zipped {
-    pub(crate) fn when(_: bool) -> Option<Self> {
+    pub(crate) fn if_accepted(_: bool) -> Option<Self> {
         None
     }
 

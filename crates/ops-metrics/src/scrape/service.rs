@@ -76,8 +76,8 @@ async fn prepared() -> Result<(), ScrapeFailure> {
 
 fn answer(format: Format, gzip: bool, head: bool) -> Response<ScrapeBody> {
     let mut response = Response::new(match head {
-        true => ScrapeBody::left_out(),
-        false => ScrapeBody::of_metrics(format, Zipped::when(gzip)),
+        true => ScrapeBody::for_head(),
+        false => ScrapeBody::of_metrics(format, Zipped::if_accepted(gzip)),
     });
     if gzip {
         response = with(response, CONTENT_ENCODING, "gzip");

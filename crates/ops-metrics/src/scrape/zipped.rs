@@ -21,7 +21,7 @@ pub(crate) fn is_accepted(headers: &HeaderMap) -> bool {
 }
 
 impl Zipped {
-    pub(crate) fn when(accepted: bool) -> Option<Self> {
+    pub(crate) fn if_accepted(accepted: bool) -> Option<Self> {
         accepted.then(|| Self {
             text: String::new(),
             encoder: GzEncoder::new(Vec::new(), Compression::fast()),

@@ -39,19 +39,19 @@ pub fn overflows() -> Vec<Overflow> {
 
 fn overflows_of(family: &'static Family) -> Vec<Overflow> {
     let definition = family.definition();
-    let read = |_: &Limits, growth: &CardinalityState| {
-        let named = definition.labels.iter().zip(&growth.labels);
-        let overflown = named.filter(|(_, growth)| growth.overflows > 0);
+    let read = |_: &Limits, cardinality: &CardinalityState| {
+        let named = definition.labels.iter().zip(&cardinality.labels);
+        let overflown = named.filter(|(_, state)| state.overflows > 0);
         overflown
-            .map(|(label, growth)| Overflow {
+            .map(|(label, state)| Overflow {
                 metric: definition.name,
                 label: label.name,
-                count: growth.overflows,
-                examples: growth.examples.clone(),
+                count: state.overflows,
+                examples: state.examples.clone(),
             })
             .collect()
     };
-    family.growth(read).unwrap_or_default()
+    family.with_cardinality(read).unwrap_or_default()
 }
 
 /// Number of series of a metric, and of values of each label.
@@ -74,16 +74,16 @@ pub fn cardinality() -> Vec<Cardinality> {
         .into_iter()
         .filter_map(|family| {
             let (definition, series) = (family.definition(), family.len());
-            family.growth(|limits, growth| {
-                let named = definition.labels.iter().zip(&growth.labels);
+            family.with_cardinality(|limits, cardinality| {
+                let named = definition.labels.iter().zip(&cardinality.labels);
                 Cardinality {
                     metric: definition.name,
                     series,
                     series_max: limits.series_of(definition.name),
                     labels: named
-                        .map(|(label, growth)| {
+                        .map(|(label, state)| {
                             let max = limits.of_label(definition.name, label.name);
-                            (label.name, growth.values.len(), max)
+                            (label.name, state.values.len(), max)
                         })
                         .collect(),
                 }

@@ -28,11 +28,11 @@ pub fn set_exemplar_source(read: impl Fn() -> Option<TraceId> + Send + Sync + 's
 /// Returns the id of the current trace, if it is sampled.
 #[inline]
 pub(crate) fn current_trace() -> Option<TraceId> {
-    SOURCE.get().and_then(caught)
+    SOURCE.get().and_then(read_caught)
 }
 
 #[inline(never)]
-fn caught(read: &Source) -> Option<TraceId> {
+fn read_caught(read: &Source) -> Option<TraceId> {
     catch_unwind(AssertUnwindSafe(read)).ok().flatten()
 }
 

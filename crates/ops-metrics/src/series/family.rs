@@ -24,7 +24,7 @@ const IDENTITIES_MAX: usize = 4;
 pub struct Family {
     definition: MetricDefinition,
     /// True if another crate records the metric: its facade metric registers it.
-    of_facade: bool,
+    is_of_facade: bool,
     state: OnceLock<State>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct State {
     buckets: &'static [f64],
     rejected: &'static Rejected,
     hasher: RandomState,
-    by_identity: Table<Known>,
+    by_identity: Table<IdentityEntry>,
     by_text: Table<Series>,
     /// Ordered by their labels, for rendering, and for series that the tables did not accept.
     sorted: RwLock<Vec<&'static Series>>,
@@ -45,7 +45,7 @@ pub(crate) struct State {
 
 /// Identities under which a series was looked up.
 #[derive(Debug)]
-struct Known {
+struct IdentityEntry {
     identities: [LabelId; IDENTITIES_MAX],
     series: &'static Series,
 }
@@ -107,7 +107,7 @@ impl Family {
     pub const fn new(definition: MetricDefinition) -> Self {
         Self {
             definition: definition.check(),
-            of_facade: false,
+            is_of_facade: false,
             state: OnceLock::new(),
         }
     }
@@ -116,7 +116,7 @@ impl Family {
     pub(crate) const fn of_facade(definition: MetricDefinition) -> Self {
         Self {
             definition,
-            of_facade: true,
+            is_of_facade: true,
             state: OnceLock::new(),
         }
     }
@@ -210,7 +210,7 @@ impl Family {
     }
 
     /// Reads the state of the guard, if there are series.
-    pub(crate) fn growth<T>(
+    pub(crate) fn with_cardinality<T>(
         &self,
         read: impl FnOnce(&Limits, &CardinalityState) -> T,
     ) -> Option<T> {
@@ -247,7 +247,7 @@ impl Family {
             return self.find_or_grow(state, &texts()).0;
         };
         let hash = mixed::<N>(&identities);
-        let same = |known: &Known| known.identities == identities;
+        let same = |known: &IdentityEntry| known.identities == identities;
         match state.by_identity.find(hash, same) {
             Some(known) => known.series,
             None => self.identify(state, (hash, identities), &texts()),
@@ -265,7 +265,7 @@ impl Family {
         let (series, admitted) = self.find_or_grow(state, texts);
         if admitted && state.cardinality.lock().may_identify() {
             // bounded by the limits for series, like the series themselves
-            let known = Box::leak(Box::new(Known { identities, series }));
+            let known = Box::leak(Box::new(IdentityEntry { identities, series }));
             state.by_identity.insert(hash, known);
         }
         series
@@ -291,21 +291,21 @@ impl Family {
 
     #[cold]
     fn grow(&'static self, state: &'static State, labels: &[&str]) -> (&'static Series, bool) {
-        let mut growth = state.cardinality.lock();
+        let mut cardinality = state.cardinality.lock();
         if let Some(series) = state.indexed(labels) {
             return (series, true);
         }
         let most = state.limits.series_of(self.definition.name);
         let full = state.sorted.read().len() >= most;
-        let admission = growth.admit(&self.definition, labels, full, state.limits);
+        let admission = cardinality.admit(&self.definition, labels, full, state.limits);
         let mut first = false;
         let series = state.indexed(&admission.labels).unwrap_or_else(|| {
             let series = self.make(state, &admission.labels);
             first = state.insert(series);
             series
         });
-        drop(growth);
-        if first && !self.of_facade {
+        drop(cardinality);
+        if first && !self.is_of_facade {
             register_family(self);
         }
         for warning in &admission.warnings {

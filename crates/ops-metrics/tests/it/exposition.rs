@@ -208,7 +208,7 @@ proptest! {
 }
 
 #[test]
-fn promtool_has_nothing_to_say_of_the_built_in_metrics() {
+fn promtool_reports_nothing_about_the_built_in_metrics() {
     let registry = Registry::new();
     registry.run(|| http_requests_total("/", Method::GET, 200).inc());
     if let Some(said) = promtool::check_metrics(&registry.render()) {

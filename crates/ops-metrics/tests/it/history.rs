@@ -241,7 +241,7 @@ fn a_route_has_the_requests_of_the_window_and_not_those_before_it() {
 }
 
 #[test]
-fn a_chart_of_ones_own_is_a_line() {
+fn an_added_sparkline_is_listed() {
     ops_metrics::add_sparkline("depth_of_this_test", || Some(4.0));
     ops_metrics::add_sparkline("depth_of_this_test", || Some(5.0)); // the name is taken
     let registry = Registry::new();
@@ -252,7 +252,7 @@ fn a_chart_of_ones_own_is_a_line() {
 }
 
 #[test]
-fn a_chart_whose_source_panics_has_a_gap_and_stops_no_other_line() {
+fn a_sparkline_whose_source_panics_has_a_gap_and_stops_no_other() {
     thread_local! {
         static PANICS: Cell<bool> = const { Cell::new(false) };
     }

@@ -80,7 +80,7 @@ fn a_delta_names_what_changed_and_only_that() {
 }
 
 #[test]
-fn a_wrong_expectation_is_told_with_both_numbers() {
+fn a_wrong_expectation_is_reported_with_both_numbers() {
     let registry = Registry::new();
     let complaint = std::panic::catch_unwind(|| {
         registry.assert_changes(&[(r#"tested_total{queue="mail"}"#, 2.0)], || {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::environment::{Environment, Warning, over, time_within};
+use super::environment::{Environment, Warning, clamped_time, overridden_by};
 #[cfg(feature = "otlp-logs")]
 use super::environment::{LOGS_SCHEDULE_DELAY, warn};
 
@@ -21,7 +21,7 @@ pub(super) fn bounded(
     warnings: &mut Vec<Warning>,
 ) -> Duration {
     let least = Duration::from_millis(MILLIS.0);
-    time_within(setting, time, (least, DAY), warnings)
+    clamped_time(setting, time, (least, DAY), warnings)
 }
 
 /// Delay as the program set it, and as it is set with lower precedence than the environment.
@@ -44,7 +44,7 @@ impl Delay {
             return bounded("export_delay_ms", delay, warnings);
         }
         let below = self.below.unwrap_or(EXPORT_DELAY);
-        over(
+        overridden_by(
             env,
             &[variable],
             |warnings| bounded("export_delay_ms", below, warnings),

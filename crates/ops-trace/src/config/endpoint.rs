@@ -16,7 +16,7 @@ pub(crate) fn with_path(endpoint: &str, path: &str) -> Result<String, Error> {
 }
 
 /// Returns the URL that a signal is posted to, unchanged.
-pub(crate) fn as_it_is(endpoint: &str) -> Result<String, Error> {
+pub(crate) fn unchanged(endpoint: &str) -> Result<String, Error> {
     checked(endpoint).map(str::to_owned)
 }
 

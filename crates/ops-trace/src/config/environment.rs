@@ -29,7 +29,7 @@ pub(crate) struct Warning {
 }
 
 impl Environment {
-    pub(crate) fn of(variables: impl IntoIterator<Item = (String, OsString)>) -> Self {
+    pub(crate) fn with_variables(variables: impl IntoIterator<Item = (String, OsString)>) -> Self {
         Self(Some(variables.into_iter().collect()))
     }
 
@@ -121,7 +121,7 @@ impl Environment {
     }
 
     /// Warns about a variable that is set to anything but the only supported value.
-    pub(super) fn expect(
+    pub(super) fn warn_unless(
         &self,
         variable: &'static str,
         only: &'static str,
@@ -149,7 +149,7 @@ impl Environment {
 
 /// Returns the value of `variables`, which override the setting `below`.
 /// Warnings about that setting are dropped if a valid variable overrides it.
-pub(super) fn over<T>(
+pub(super) fn overridden_by<T>(
     env: &Environment,
     variables: &[&'static str],
     below: impl FnOnce(&mut Vec<Warning>) -> T,
@@ -167,7 +167,7 @@ pub(super) fn over<T>(
 }
 
 /// Returns a setting of the program, clamped to its range. A clamped value is a warning.
-pub(super) fn within<N: Ord + Copy>(
+pub(super) fn clamped<N: Ord + Copy>(
     setting: &'static str,
     value: N,
     (least, most): (N, N),
@@ -186,15 +186,15 @@ pub(super) fn within<N: Ord + Copy>(
     used
 }
 
-/// Clamps a time as [`within`] does; warnings show it in milliseconds.
-pub(super) fn time_within(
+/// Clamps a time as [`clamped`] does; warnings show it in milliseconds.
+pub(super) fn clamped_time(
     setting: &'static str,
     value: Duration,
     range: (Duration, Duration),
     warnings: &mut Vec<Warning>,
 ) -> Duration {
     let millis = |time: Duration| time.as_millis().to_string();
-    within(setting, value, range, millis, warnings)
+    clamped(setting, value, range, millis, warnings)
 }
 
 impl Warning {

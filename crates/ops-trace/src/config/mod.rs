@@ -358,7 +358,7 @@ impl Config {
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
         let variables = variables.into_iter().map(|(k, v)| (k.into(), v.into()));
-        self.environment = Environment::of(variables);
+        self.environment = Environment::with_variables(variables);
         self
     }
 }

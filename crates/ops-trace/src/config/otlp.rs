@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::environment::{ENDPOINT, Environment, Warning, over, time_within, warn};
+use super::environment::{ENDPOINT, Environment, Warning, clamped_time, overridden_by, warn};
 use super::headers::headers;
 use super::signal::Signal;
 use super::tls::Tls;
@@ -63,13 +63,16 @@ pub(super) fn url(
         Some(endpoint) => (in_program, endpoint::with_path(&endpoint, signal.path)?),
         None => match (env.get(signal.endpoint), env.get(ENDPOINT)) {
             (Some(endpoint), _) => {
-                let url = endpoint::as_it_is(&endpoint);
-                let url = url.map_err(|error| error.of(signal.endpoint))?;
+                let url = endpoint::unchanged(&endpoint);
+                let url = url.map_err(|error| error.with_variable(signal.endpoint))?;
                 (signal.endpoint, url)
             }
             (None, Some(endpoint)) => {
                 let url = endpoint::with_path(&endpoint, signal.path);
-                (ENDPOINT, url.map_err(|error| error.of(ENDPOINT))?)
+                (
+                    ENDPOINT,
+                    url.map_err(|error| error.with_variable(ENDPOINT))?,
+                )
             }
             (None, None) => {
                 let below = given(&config.below_env.endpoint);
@@ -128,17 +131,17 @@ pub(super) fn timeout(config: &Config, signal: &Signal, warnings: &mut Vec<Warni
     let is_zero = |name: &&str| env.get(name).is_some_and(|value| value.parse() == Ok(0));
     let zero = signal.timeout.iter().position(is_zero);
     match (config.export_timeout, zero) {
-        (Some(timeout), _) => time_within(SETTING, timeout, range, warnings),
+        (Some(timeout), _) => clamped_time(SETTING, timeout, range, warnings),
         (None, Some(at)) => match env.number(&signal.timeout[..at], TIMEOUT_MS, 0, warnings) {
             0 => NO_TIMEOUT,
             millis => Duration::from_millis(millis),
         },
         (None, None) => {
             let below = config.below_env.export_timeout.unwrap_or(EXPORT_TIMEOUT);
-            over(
+            overridden_by(
                 env,
                 &signal.timeout,
-                |warnings| time_within(SETTING, below, range, warnings),
+                |warnings| clamped_time(SETTING, below, range, warnings),
                 |below, warnings| env.millis(&signal.timeout, TIMEOUT_MS, below, warnings),
                 warnings,
             )

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::environment::{Environment, QUEUE_SIZE, SCHEDULE_DELAY, Warning, over, warn, within};
+use super::environment::{
+    Environment, QUEUE_SIZE, SCHEDULE_DELAY, Warning, clamped, overridden_by, warn,
+};
 use super::otlp::{Otlp, otlp};
 use super::sampler::{Keep, SamplerKind, keep, sampler};
 use super::signal::TRACES;
@@ -54,7 +56,7 @@ impl Resolved {
         let (env, mut warnings) = (&config.environment, Vec::new());
         check_config_file(env, &mut warnings);
         // metrics have exemplars of sampled traces, or none
-        env.expect("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", &mut warnings);
+        env.warn_unless("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", &mut warnings);
         let resource = resource::resource(&config, &mut warnings)?;
         let disabled = env.is_disabled(&mut warnings);
         let exporters = exporters(env, &mut warnings);
@@ -163,13 +165,13 @@ pub(super) fn queue_spans(config: &Config, warnings: &mut Vec<Warning>) -> usize
     let env = &config.environment;
     let bounded = |spans, warnings: &mut Vec<Warning>| {
         let show = |spans: usize| spans.to_string();
-        within("queue_spans", spans, QUEUE, show, warnings)
+        clamped("queue_spans", spans, QUEUE, show, warnings)
     };
     if let Some(spans) = config.queue_spans {
         return bounded(spans, warnings);
     }
     let below = config.below_env.queue_spans.unwrap_or(QUEUE_SPANS);
-    over(
+    overridden_by(
         env,
         &[QUEUE_SIZE],
         |warnings| bounded(below, warnings),

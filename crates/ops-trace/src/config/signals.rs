@@ -199,7 +199,7 @@ fn log_limits(env: &Environment, warnings: &mut Vec<Warning>) -> LogLimits {
 #[cfg(feature = "otlp-metrics")]
 fn check_aggregation(env: &Environment, warnings: &mut Vec<Warning>) {
     let variable = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
-    env.expect(variable, "explicit_bucket_histogram", warnings);
+    env.warn_unless(variable, "explicit_bucket_histogram", warnings);
 }
 
 #[cfg(feature = "otlp-metrics")]

@@ -49,7 +49,7 @@ struct Failure {
     status: Option<u16>,
     retry: Retry,
     /// True if the collector responded that it has the batch, but the rest of the response could not be read.
-    is_taken: bool,
+    is_received: bool,
 }
 
 /// Time of the next attempt, if a retry makes sense.
@@ -124,7 +124,7 @@ impl Client {
             kind: failure.kind,
             cause: cause.clone(),
             status: failure.status,
-            is_taken: failure.is_taken,
+            is_received: failure.is_received,
             retry_after: match failure.retry {
                 Retry::After(asked) => Some(asked),
                 Retry::Never | Retry::Soon => None,
@@ -184,7 +184,7 @@ impl Client {
             ureq::Error::BodyExceedsLimit(limit) => not_otlp(format!("more than {limit} bytes")),
             error => Failure {
                 retry: Retry::Never,
-                is_taken: true,
+                is_received: true,
                 ..self.network(error, timeout)
             },
         }
@@ -236,7 +236,7 @@ impl Client {
             refusal: None,
             status: None,
             retry,
-            is_taken: false,
+            is_received: false,
         }
     }
 }
@@ -266,7 +266,7 @@ fn not_otlp(answer: String) -> Failure {
         refusal: None,
         status: None,
         retry: Retry::Never,
-        is_taken: false,
+        is_received: false,
     }
 }
 
@@ -296,7 +296,7 @@ fn refused(answer: Response<Body>) -> Failure {
         refusal: Some(Box::new(answer)),
         status: Some(status),
         retry,
-        is_taken: false,
+        is_received: false,
     }
 }
 

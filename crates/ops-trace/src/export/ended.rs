@@ -47,11 +47,11 @@ pub fn set_span_end_hook(hook: impl Fn(&EndedSpan<'_>) + Send + Sync + 'static) 
 }
 
 #[inline]
-pub(crate) fn is_watched() -> bool {
+pub(crate) fn has_hook() -> bool {
     HAS_HOOK.load(Relaxed)
 }
 
-pub(crate) fn show(span: &EndedSpan<'_>) {
+pub(crate) fn call_hook(span: &EndedSpan<'_>) {
     let hook = HOOK.load();
     let Some(hook) = hook.as_ref() else { return };
     // a panic of the hook is ignored

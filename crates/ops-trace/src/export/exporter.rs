@@ -26,7 +26,7 @@ pub(crate) struct CountingExporter {
     pub(crate) otlp: Option<Collector>,
     pub(crate) console: bool,
     pub(crate) breaker: Mutex<Breaker>,
-    pub(crate) mood: Mutex<Mood>,
+    pub(crate) collector_state: Mutex<CollectorState>,
     /// Maximum number of spans in a request.
     pub(crate) batch_spans: usize,
     /// Scope of the brief spans.
@@ -38,13 +38,13 @@ pub(crate) struct CountingExporter {
 
 /// State of a collector after the last batch that it accepted.
 #[derive(Debug, Default)]
-pub(crate) enum Mood {
+pub(crate) enum CollectorState {
     #[default]
-    Content,
-    /// It accepted all spans, with this message.
-    Warning(String),
-    /// It refused a part of the batch.
-    Rejecting,
+    AcceptsAll,
+    /// Accepted all spans, with this message.
+    AcceptsWithMessage(String),
+    /// Rejected a part of the batch.
+    Rejects,
 }
 
 /// A limit below this may drop attributes of brief spans, which have fewer attributes than this.
@@ -71,7 +71,7 @@ impl CountingExporter {
     fn export_batch(&mut self, batch: &mut Batch) {
         let state = Arc::clone(&self.state);
         if self.console || state.limits.attributes < BRIEF_ATTRIBUTES {
-            batch.make_whole(&self.scope);
+            batch.expand_all(&self.scope);
         }
         let cleaner = state.limits.cleaner();
         let dropped = &state.counters.attributes_dropped;
@@ -121,7 +121,7 @@ impl CountingExporter {
         *state.reply.lock() = Reply::default();
         let started = Instant::now();
         let outcome = without_panic(|| otlp.send(part, &self.scope));
-        state.exported_in(started.elapsed());
+        state.record_duration(started.elapsed());
         let reply = std::mem::take(&mut *state.reply.lock());
         match outcome {
             Ok(()) => self.accepted(&otlp.url, spans, reply),
@@ -179,12 +179,13 @@ impl CountingExporter {
     /// Logs once when the collector begins to reject spans, once when it
     /// accepts all of them again, and each new message in a success response.
     fn log_partial_success(&self, url: &str, rejected: u64, message: String) {
-        let mut mood = self.mood.lock();
-        let was_rejecting = matches!(*mood, Mood::Rejecting);
-        let known = matches!(&*mood, Mood::Warning(known) if *known == message);
+        let mut state = self.collector_state.lock();
+        let was_rejecting = matches!(*state, CollectorState::Rejects);
+        let known =
+            matches!(&*state, CollectorState::AcceptsWithMessage(known) if *known == message);
         if rejected > 0 {
-            *mood = Mood::Rejecting;
-            drop(mood);
+            *state = CollectorState::Rejects;
+            drop(state);
             if !was_rejecting {
                 tracing::warn!(
                     target: "ops_trace", endpoint = url, rejected, reason = message, "trace_spans_rejected"
@@ -194,11 +195,11 @@ impl CountingExporter {
         }
         let has_message = !message.is_empty();
         if has_message {
-            *mood = Mood::Warning(message.clone());
+            *state = CollectorState::AcceptsWithMessage(message.clone());
         } else if was_rejecting {
-            *mood = Mood::Content;
+            *state = CollectorState::AcceptsAll;
         }
-        drop(mood);
+        drop(state);
         if was_rejecting {
             tracing::info!(target: "ops_trace", endpoint = url, "trace_spans_accepted_again");
         }

@@ -133,7 +133,7 @@ fn limiter(
         otlp,
         console: config.console,
         breaker: Mutex::new(Breaker::new(config.probe_after)),
-        mood: Mutex::default(),
+        collector_state: Mutex::default(),
         batch_spans: config.batch_spans,
         scope: scope(),
         briefs: EncodedBriefs::new(),

@@ -27,9 +27,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: Batch,
-    /// Exports that were requested (`asked`), and those of them that ended (`answered`).
-    asked: u64,
-    answered: u64,
+    /// Exports that were requested, and those of them that ended.
+    requested: u64,
+    completed: u64,
     is_closed: bool,
     has_ended: bool,
 }
@@ -73,10 +73,10 @@ impl Queue {
     /// Exports all waiting spans, and returns true if that was done in time.
     pub(crate) fn flush(&self, within: Duration) -> bool {
         let mut state = self.0.state.lock();
-        state.asked += 1;
-        let ticket = state.asked;
+        state.requested += 1;
+        let ticket = state.requested;
         self.0.wake.notify_one();
-        let goes_on = |state: &mut State| state.answered < ticket && !state.has_ended;
+        let goes_on = |state: &mut State| state.completed < ticket && !state.has_ended;
         let waited = self.0.done.wait_while_for(&mut state, goes_on, within);
         !waited.timed_out()
     }
@@ -106,13 +106,13 @@ impl Shared {
         loop {
             let mut state = self.state.lock();
             let rests = |state: &mut State| {
-                let is_asked = state.is_closed || state.asked > state.answered;
-                !is_asked && state.waiting.len() < self.batch_spans
+                let is_requested = state.is_closed || state.requested > state.completed;
+                !is_requested && state.waiting.len() < self.batch_spans
             };
             let pause = self.interval.saturating_sub(last.elapsed());
             self.wake.wait_while_for(&mut state, rests, pause);
             std::mem::swap(&mut state.waiting, &mut batch);
-            let (asked, is_last) = (state.asked, state.is_closed);
+            let (requested, is_last) = (state.requested, state.is_closed);
             drop(state);
             last = Instant::now();
             if !batch.is_empty() {
@@ -120,7 +120,7 @@ impl Shared {
                 batch.clear();
             }
             let mut state = self.state.lock();
-            state.answered = asked;
+            state.completed = requested;
             state.has_ended = is_last && state.waiting.is_empty();
             let has_ended = state.has_ended;
             drop(state);

@@ -44,10 +44,10 @@ impl QueueLimiter {
     /// Discards a request that is not sampled and did not fail, with the spans below it that wait for its end. Returns
     /// false, and discards nothing, if the request was slow or a span of its trace failed.
     #[cfg(feature = "http")]
-    pub(crate) fn lets_go(&self, ids: &SpanContext, took: Duration) -> bool {
+    pub(crate) fn try_discard(&self, ids: &SpanContext, took: Duration) -> bool {
         let tail = self.tail.as_ref();
         took < self.state.ring.slow_after
-            && tail.is_none_or(|tail| tail.lets_go(ids.trace_id(), ids.span_id()))
+            && tail.is_none_or(|tail| tail.try_discard(ids.trace_id(), ids.span_id()))
     }
 
     /// Adds a sampled brief span that has ended.
@@ -77,13 +77,13 @@ impl QueueLimiter {
         let Some(tail) = &self.tail else {
             // a request that was recorded although it is not sampled
             if failed(&span) || took(&span) >= self.state.ring.slow_after {
-                self.show(span);
+                self.send_to_ring(span);
             }
             return;
         };
         match tail.end(span) {
             Verdict::Nothing => {}
-            Verdict::Show(spans) => spans.into_iter().for_each(|span| self.show(span)),
+            Verdict::Show(spans) => spans.into_iter().for_each(|span| self.send_to_ring(span)),
             Verdict::Export(spans) => {
                 for mut span in spans {
                     if self.admits() {
@@ -96,14 +96,14 @@ impl QueueLimiter {
     }
 
     /// Sends a span to the ring of recent traces only.
-    fn show(&self, span: SpanData) {
+    fn send_to_ring(&self, span: SpanData) {
         let for_ring = &self.state.counters.queued_for_ring;
         let admit = |n| (n < RING_QUEUE_SPANS).then_some(n + 1);
         let is_open = !self.state.closing.is_closing();
         if is_open && for_ring.fetch_update(Relaxed, Relaxed, admit).is_ok() {
             self.queue.add(|batch| batch.spans.push(span));
         } else {
-            self.state.ring.missed();
+            self.state.ring.count_missed();
         }
     }
 }
@@ -112,8 +112,8 @@ impl SpanProcessor for QueueLimiter {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
-        if ended::is_watched() {
-            ended::show(&EndedSpan::of(&span));
+        if ended::has_hook() {
+            ended::call_hook(&EndedSpan::of(&span));
         }
         if !span.span_context.is_sampled() {
             self.end_unsampled(span);

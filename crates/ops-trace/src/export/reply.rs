@@ -25,7 +25,7 @@ pub(crate) struct FailedExport {
         not(any(feature = "otlp-logs", feature = "otlp-metrics")),
         expect(dead_code, reason = "spans are counted as failed all the same")
     )]
-    pub(crate) is_taken: bool,
+    pub(crate) is_received: bool,
     /// Pause that the collector asked for.
     pub(crate) retry_after: Option<Duration>,
 }
@@ -37,7 +37,7 @@ impl FailedExport {
             kind: FailureKind::Other,
             cause,
             status: None,
-            is_taken: false,
+            is_received: false,
             retry_after: None,
         }
     }

@@ -106,7 +106,7 @@ impl ExportState {
     }
 
     /// Stores the duration of an export for [`publish_metrics`](crate::publish_metrics).
-    pub(crate) fn exported_in(&self, duration: Duration) {
+    pub(crate) fn record_duration(&self, duration: Duration) {
         self.health.lock().last_duration = Some(duration);
         let mut seconds = self.export_seconds.lock();
         if seconds.len() < MAX_EXPORT_SECONDS {

@@ -102,7 +102,7 @@ impl TailBuffer {
     /// Drops the spans below a root that was not slow and did not fail.
     /// Returns false, and drops nothing, if a span of the trace failed.
     #[cfg(feature = "http")]
-    pub(crate) fn lets_go(&self, id: TraceId, root: SpanId) -> bool {
+    pub(crate) fn try_discard(&self, id: TraceId, root: SpanId) -> bool {
         let mut shard = self.shard(id);
         let waiting = shard.position(id).map(|at| &shard.waiting[at]);
         if waiting.is_some_and(|waiting| waiting.failed) {

@@ -204,7 +204,7 @@ pub(super) fn status(outcome: &Outcome) -> Option<u16> {
 }
 
 /// Corrects the name once the matched route is known.
-pub(super) fn answered(span: &SpanRef<'_>, outcome: &Outcome, before: Option<&Route>) {
+pub(super) fn correct_name(span: &SpanRef<'_>, outcome: &Outcome, before: Option<&Route>) {
     let known = outcome.route.as_ref() == before;
     if let Some(route) = outcome.route.as_ref().filter(|_| !known) {
         span.set_attribute(http_route(route));

@@ -17,8 +17,8 @@ mod grpc;
 mod head;
 mod query;
 mod request_span;
+mod shape_key;
 mod trust;
-mod usual;
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -315,7 +315,7 @@ impl Observe for ServerSpans {
         else {
             return;
         };
-        if span.is_some_and(|span| span.ends_silently(outcome)) {
+        if span.is_some_and(|span| span.end_deferred(outcome)) {
             return;
         }
         let end = end(start, outcome);
@@ -328,7 +328,7 @@ impl Observe for ServerSpans {
             grpc::ended(&context, call, outcome);
             return span.end_with_timestamp(end);
         }
-        describe::answered(&span, outcome, named.as_ref());
+        describe::correct_name(&span, outcome, named.as_ref());
         if describe::ended(outcome, &mut |attribute| span.set_attribute(attribute)) {
             span.set_status(Status::error(""));
         }

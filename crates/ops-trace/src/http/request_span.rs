@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use super::describe::{self, UNNAMED, named};
 use super::head::Head;
-use super::usual::Usual;
+use super::shape_key::ShapeKey;
 use crate::Handle;
 use crate::brief::Brief;
 use crate::export::ended::{self, EndedSpan};
@@ -38,17 +38,17 @@ struct Request {
 
 #[expect(
     clippy::large_enum_variant,
-    reason = "most spans are silent for all their life, and a box would be an allocation more"
+    reason = "most spans stay deferred, and a box would be one more allocation"
 )]
 enum State {
     /// Nothing was recorded on it.
-    Silent(Beginning),
+    Deferred(DeferredSpan),
     Recording(Box<SdkSpan>),
     Ended,
 }
 
 /// Data from which the span is built. It is dropped with the request, even if the context is held for longer.
-struct Beginning {
+struct DeferredSpan {
     parent: Context,
     head: Head,
 }
@@ -73,21 +73,21 @@ impl RequestSpan {
             handle: handle.clone(),
             ids,
             start,
-            state: Mutex::new(State::Silent(Beginning { parent, head })),
+            state: Mutex::new(State::Deferred(DeferredSpan { parent, head })),
         }))
     }
 
     /// Ends the span with its request if nothing was recorded on it;
     /// returns false if something was, or the span has ended before.
-    pub(super) fn ends_silently(&self, outcome: &Outcome) -> bool {
+    pub(super) fn end_deferred(&self, outcome: &Outcome) -> bool {
         let request = &*self.0;
         let mut state = request.state.lock();
-        if !matches!(*state, State::Silent(_)) || outcome.grpc.is_some() {
+        if !matches!(*state, State::Deferred(_)) || outcome.grpc.is_some() {
             return false;
         }
         let has_failed = outcome.is_server_error() || outcome.error_type().is_some();
-        let is_forgotten = !has_failed && request.is_forgotten(outcome.elapsed);
-        if is_forgotten && !ended::is_watched() {
+        let is_discarded = !has_failed && request.try_discard(outcome.elapsed);
+        if is_discarded && !ended::has_hook() {
             *state = State::Ended; // overwritten, not moved: it is large
             return true;
         }
@@ -95,15 +95,15 @@ impl RequestSpan {
         // released first: a span end hook must not wait for the lock
         drop(state);
         match before {
-            State::Silent(beginning) if is_forgotten => {
-                request.show(&beginning, outcome.route.as_ref(), outcome.elapsed);
+            State::Deferred(deferred) if is_discarded => {
+                request.call_hook(&deferred, outcome.route.as_ref(), outcome.elapsed);
             }
-            State::Silent(beginning) if request.ids.is_sampled() && !has_failed => {
-                request.end_briefly(&beginning, outcome);
+            State::Deferred(deferred) if request.ids.is_sampled() && !has_failed => {
+                request.end_as_brief(&deferred, outcome);
             }
-            State::Silent(beginning) => {
+            State::Deferred(deferred) => {
                 let limiter = request.handle.limiter();
-                limiter.on_end(request.data(&beginning, outcome));
+                limiter.on_end(request.span_data(&deferred, outcome));
             }
             State::Recording(_) | State::Ended => {}
         }
@@ -111,31 +111,34 @@ impl RequestSpan {
     }
 
     /// Records something on the span, unless it has ended.
-    fn tell(&self, tell: impl FnOnce(&mut SdkSpan)) {
+    fn record(&self, set: impl FnOnce(&mut SdkSpan)) {
         let mut state = self.0.state.lock();
-        if let State::Silent(beginning) = &*state
-            && let Some(span) = self.0.recorded(beginning)
+        if let State::Deferred(deferred) = &*state
+            && let Some(span) = self.0.sdk_span(deferred)
         {
             *state = State::Recording(Box::new(span));
         }
         if let State::Recording(span) = &mut *state {
-            tell(span);
+            set(span);
         }
     }
 }
 
 impl Request {
     /// Creates the SDK span, with the attributes it would have had from the start.
-    fn recorded(&self, beginning: &Beginning) -> Option<SdkSpan> {
+    fn sdk_span(&self, deferred: &DeferredSpan) -> Option<SdkSpan> {
         let tracer = self.handle.tracer()?;
-        let builder = beginning.head.builder(self.start);
-        let build = || tracer.build_with_context(builder, &beginning.parent);
-        Some(sampling::decided(Some(Decided::whole(&self.ids)), build))
+        let builder = deferred.head.builder(self.start);
+        let build = || tracer.build_with_context(builder, &deferred.parent);
+        Some(sampling::with_decision(
+            Some(Decided::whole(&self.ids)),
+            build,
+        ))
     }
 
     /// Returns the exported span of a request that has ended and on which nothing was recorded.
-    fn data(&self, beginning: &Beginning, outcome: &Outcome) -> SpanData {
-        let Beginning { parent, head } = beginning;
+    fn span_data(&self, deferred: &DeferredSpan, outcome: &Outcome) -> SpanData {
+        let DeferredSpan { parent, head } = deferred;
         let parent = parent.span();
         let parent = parent.span_context();
         let route = outcome.route.as_ref().or(head.route.as_ref());
@@ -176,16 +179,16 @@ impl Request {
     }
 
     /// Ends a span as most sampled requests do: as a brief span, unless it has unusual attributes.
-    fn end_briefly(&self, beginning: &Beginning, outcome: &Outcome) {
-        let Beginning { parent, head } = beginning;
+    fn end_as_brief(&self, deferred: &DeferredSpan, outcome: &Outcome) {
+        let DeferredSpan { parent, head } = deferred;
         let limiter = self.handle.limiter();
-        let Some(usual) = Usual::of(head, outcome) else {
-            return limiter.on_end(self.data(beginning, outcome));
+        let Some(key) = ShapeKey::of(head, outcome) else {
+            return limiter.on_end(self.span_data(deferred, outcome));
         };
-        if ended::is_watched() {
-            self.show(beginning, outcome.route.as_ref(), outcome.elapsed);
+        if ended::has_hook() {
+            self.call_hook(deferred, outcome.route.as_ref(), outcome.elapsed);
         }
-        let shape = usual.shape(|| self.data(beginning, outcome));
+        let shape = key.shape(|| self.span_data(deferred, outcome));
         let parent = parent.span();
         let parent = parent.span_context();
         let brief = Brief {
@@ -200,18 +203,18 @@ impl Request {
         limiter.end_brief(brief, [&path, query.as_deref().unwrap_or_default()]);
     }
 
-    /// Reports whether a request that did not fail can be discarded at its end.
-    fn is_forgotten(&self, took: Duration) -> bool {
-        !self.ids.is_sampled() && self.handle.limiter().lets_go(&self.ids, took)
+    /// Discards a request that did not fail; returns false if it is needed.
+    fn try_discard(&self, took: Duration) -> bool {
+        !self.ids.is_sampled() && self.handle.limiter().try_discard(&self.ids, took)
     }
 
     /// Calls the span end hook, as for an SDK span.
-    fn show(&self, beginning: &Beginning, route: Option<&Route>, took: Duration) {
-        let Beginning { parent, head } = beginning;
+    fn call_hook(&self, deferred: &DeferredSpan, route: Option<&Route>, took: Duration) {
+        let DeferredSpan { parent, head } = deferred;
         let route = route.or(head.route.as_ref());
         let name = route.map(|route| named(&head.method, route));
         let parent = parent.span().span_context().span_id();
-        ended::show(&EndedSpan {
+        ended::call_hook(&EndedSpan {
             name: name.as_deref().unwrap_or(UNNAMED),
             trace_id: self.ids.trace_id().to_bytes(),
             span_id: self.ids.span_id().to_bytes(),
@@ -228,18 +231,18 @@ impl Request {
 /// Ends a span that was never ended when its last clone is dropped, as the SDK does.
 impl Drop for Request {
     fn drop(&mut self) {
-        if !matches!(self.state.get_mut(), State::Silent(_)) {
+        if !matches!(self.state.get_mut(), State::Deferred(_)) {
             return;
         }
         let before = std::mem::replace(self.state.get_mut(), State::Ended);
-        let State::Silent(beginning) = before else {
+        let State::Deferred(deferred) = before else {
             return;
         };
         let took = self.start.elapsed().unwrap_or_default();
-        if !self.is_forgotten(took) {
-            drop(self.recorded(&beginning));
-        } else if ended::is_watched() {
-            self.show(&beginning, None, took);
+        if !self.try_discard(took) {
+            drop(self.sdk_span(&deferred));
+        } else if ended::has_hook() {
+            self.call_hook(&deferred, None, took);
         }
     }
 }
@@ -249,7 +252,7 @@ impl Span for RequestSpan {
     where
         T: Into<Cow<'static, str>>,
     {
-        self.tell(|span| span.add_event_with_timestamp(name, at, attributes));
+        self.record(|span| span.add_event_with_timestamp(name, at, attributes));
     }
 
     fn span_context(&self) -> &SpanContext {
@@ -261,26 +264,26 @@ impl Span for RequestSpan {
     }
 
     fn set_attribute(&mut self, attribute: KeyValue) {
-        self.tell(|span| span.set_attribute(attribute));
+        self.record(|span| span.set_attribute(attribute));
     }
 
     fn set_status(&mut self, status: Status) {
-        self.tell(|span| span.set_status(status));
+        self.record(|span| span.set_status(status));
     }
 
     fn update_name<T>(&mut self, name: T)
     where
         T: Into<Cow<'static, str>>,
     {
-        self.tell(|span| span.update_name(name));
+        self.record(|span| span.update_name(name));
     }
 
     fn add_link(&mut self, span: SpanContext, attributes: Vec<KeyValue>) {
-        self.tell(|told| told.add_link(span, attributes));
+        self.record(|sdk_span| sdk_span.add_link(span, attributes));
     }
 
     fn end_with_timestamp(&mut self, at: SystemTime) {
-        self.tell(|_| {});
+        self.record(|_| {});
         // released first: a span end hook must not wait for the lock
         let ended = std::mem::replace(&mut *self.0.state.lock(), State::Ended);
         if let State::Recording(mut span) = ended {

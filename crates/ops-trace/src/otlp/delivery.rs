@@ -83,9 +83,12 @@ impl Delivery {
                 true
             }
             Err(cause) => {
-                let is_taken = reply.failure.as_ref().is_some_and(|failed| failed.is_taken);
+                let is_received = reply
+                    .failure
+                    .as_ref()
+                    .is_some_and(|failed| failed.is_received);
                 self.failed(items, cause, reply.failure);
-                is_taken
+                is_received
             }
         }
     }
@@ -102,7 +105,7 @@ impl Delivery {
 
     /// Ends a series of exports for which the source delivered nothing.
     #[cfg(feature = "otlp-metrics")]
-    pub(crate) fn filled(&mut self) {
+    pub(crate) fn source_delivered(&mut self) {
         self.is_source_failing = false;
     }
 

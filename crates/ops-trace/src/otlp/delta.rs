@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_that_went_back_began_anew() {
+    fn a_decreased_total_counts_as_a_restart() {
         let (point, observed) = after_a_total_of_5(2000, 3);
         assert_eq!(
             (point.value, point.start_time_unix_nano),

@@ -21,7 +21,7 @@ pub(crate) struct Logs {
     limits: LogLimits,
     next: Instant,
     /// Number of unsent lines that were waiting when the delay was over: newer ones wait for the next delay.
-    owed: usize,
+    lines_due: usize,
     delivery: Delivery,
 }
 
@@ -33,7 +33,7 @@ impl Logs {
             delay: settings.delay,
             limits: settings.limits,
             next: Instant::now() + settings.delay,
-            owed: 0,
+            lines_due: 0,
             delivery,
         }
     }
@@ -72,7 +72,7 @@ impl Logs {
 
 impl Source for Logs {
     fn due(&self) -> Instant {
-        if self.owed > 0 || self.lines.is_batch_full() {
+        if self.lines_due > 0 || self.lines.is_batch_full() {
             return Instant::now();
         }
         self.next
@@ -80,14 +80,14 @@ impl Source for Logs {
 
     /// Sends one request, so that other signals get their turn, however many lines are waiting.
     fn push(&mut self) {
-        if self.owed == 0 {
-            self.owed = self.lines.len();
+        if self.lines_due == 0 {
+            self.lines_due = self.lines.len();
         }
         let sent = self.send_batch();
-        self.owed = self.owed.saturating_sub(sent);
+        self.lines_due = self.lines_due.saturating_sub(sent);
         // a request that panicked has lost its lines, so that fewer remain than were counted
-        if self.owed == 0 || sent == 0 {
-            self.owed = 0;
+        if self.lines_due == 0 || sent == 0 {
+            self.lines_due = 0;
             self.next = Instant::now() + self.delay;
         }
     }

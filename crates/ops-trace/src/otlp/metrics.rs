@@ -10,8 +10,8 @@ use crate::MetricsBatch;
 use crate::config::signals::MetricsSettings;
 use crate::otlp::delivery::Delivery;
 use crate::otlp::delta::Delivered;
-use crate::otlp::filling::{Filled, Filling};
 use crate::otlp::scope;
+use crate::otlp::source_call::{SourceCall, SourceOutcome};
 use crate::otlp::worker::Source;
 use crate::signals::batch::MetricsSource;
 use crate::signals::nanos;
@@ -29,10 +29,10 @@ const REQUEST_POINTS: usize = 10_000;
 pub(crate) struct Metrics {
     source: MetricsSource,
     /// Set while the source runs.
-    filling: Option<Filling>,
+    call: Option<SourceCall>,
     /// Time at which the running call is late.
     late_at: Instant,
-    hanging: Vec<Filling>,
+    hanging: Vec<SourceCall>,
     resource: Resource,
     interval: Duration,
     next: Instant,
@@ -46,7 +46,7 @@ impl Metrics {
     pub(crate) fn new(settings: &MetricsSettings, resource: Resource, delivery: Delivery) -> Self {
         Self {
             source: settings.source.clone(),
-            filling: None,
+            call: None,
             late_at: Instant::now(),
             hanging: Vec::new(),
             resource,
@@ -97,14 +97,14 @@ impl Start {
 impl Metrics {
     /// Calls the source, unless too many calls hang.
     fn begin(&mut self) {
-        self.hanging.retain(|filling| !filling.is_done());
+        self.hanging.retain(|call| !call.is_done());
         if self.hanging.len() >= MAX_HANGING {
             return self.fail_late();
         }
         let now = SystemTime::now();
         let batch = MetricsBatch::new(self.start.before(now), now);
-        match Filling::start(&self.source, batch) {
-            Ok(filling) => self.filling = Some(filling),
+        match SourceCall::start(&self.source, batch) {
+            Ok(call) => self.call = Some(call),
             Err(error) => {
                 let cause = format!("no thread for the source of the metrics: {error}");
                 self.delivery.fail(cause);
@@ -116,17 +116,17 @@ impl Metrics {
 
     /// Sends the metrics of the source; returns false if it is still running.
     fn finish(&mut self) -> bool {
-        let Some(filled) = self.filling.as_ref().and_then(Filling::take) else {
+        let Some(outcome) = self.call.as_ref().and_then(SourceCall::take) else {
             return false;
         };
-        self.filling = None;
-        match filled {
-            Filled::Panicked => {
+        self.call = None;
+        match outcome {
+            SourceOutcome::Panicked => {
                 let cause = "the source of the metrics panicked".to_owned();
                 self.delivery.fail(cause);
             }
-            Filled::Metrics(metrics) => {
-                self.delivery.filled();
+            SourceOutcome::Metrics(metrics) => {
+                self.delivery.source_delivered();
                 for request in requests(metrics) {
                     self.send(request);
                 }
@@ -136,7 +136,7 @@ impl Metrics {
     }
 
     fn finish_until(&mut self, deadline: Instant) {
-        while self.filling.is_some() && !self.finish() {
+        while self.call.is_some() && !self.finish() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -153,8 +153,8 @@ impl Metrics {
 
 impl Source for Metrics {
     fn due(&self) -> Instant {
-        match &self.filling {
-            Some(filling) if filling.is_done() => Instant::now(),
+        match &self.call {
+            Some(call) if call.is_done() => Instant::now(),
             Some(_) => self.late_at,
             None => self.next,
         }
@@ -165,7 +165,7 @@ impl Source for Metrics {
         if self.finish() {
             return;
         }
-        if let Some(late) = self.filling.take() {
+        if let Some(late) = self.call.take() {
             self.hanging.push(late);
             return self.fail_late();
         }
@@ -182,7 +182,7 @@ impl Source for Metrics {
         }
         // most of the budget is for the last call, and for sending
         self.finish_until(Instant::now() + budget / 4);
-        if self.filling.is_some() {
+        if self.call.is_some() {
             // the next call would take as long
             return self.fail_late();
         }
@@ -193,7 +193,7 @@ impl Source for Metrics {
         }
         self.begin();
         self.finish_until(Instant::now() + budget / 2);
-        if self.filling.is_some() {
+        if self.call.is_some() {
             self.fail_late();
         }
     }

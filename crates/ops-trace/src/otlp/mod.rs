@@ -4,14 +4,14 @@
 mod delivery;
 #[cfg(feature = "otlp-metrics")]
 mod delta;
-#[cfg(feature = "otlp-metrics")]
-mod filling;
 #[cfg(feature = "otlp-logs")]
 mod logs;
 #[cfg(feature = "otlp-metrics")]
 mod metrics;
 #[cfg(feature = "otlp-logs")]
 mod record;
+#[cfg(feature = "otlp-metrics")]
+mod source_call;
 mod worker;
 
 use std::sync::Arc;

@@ -22,10 +22,10 @@ impl Hosts {
     }
 
     pub(crate) fn contains(&self, host: &str) -> bool {
-        let host = spelled(bare(host));
+        let host = canonical(without_port(host));
         let host = host.as_ref();
         self.0.iter().any(|known| match known.strip_prefix("*.") {
-            Some(domain) => below(host, domain),
+            Some(domain) => is_below(host, domain),
             None => known.eq_ignore_ascii_case(host),
         })
     }
@@ -34,19 +34,19 @@ impl Hosts {
 fn parse(text: &str) -> Option<String> {
     let text = text.trim();
     let (wildcard, host) = match text.strip_prefix("*.") {
-        Some(domain) => ("*.", bare(domain)),
-        None => ("", bare(text)),
+        Some(domain) => ("*.", without_port(domain)),
+        None => ("", without_port(text)),
     };
     let is_name = |host: &str| {
         let is_known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         !host.is_empty() && host.bytes().all(is_known)
     };
     let is_host = is_name(host) || wildcard.is_empty() && host.parse::<IpAddr>().is_ok();
-    is_host.then(|| format!("{wildcard}{}", spelled(host).to_ascii_lowercase()))
+    is_host.then(|| format!("{wildcard}{}", canonical(host).to_ascii_lowercase()))
 }
 
 /// Returns the host in the form that is compared: an IPv6 address has many spellings, so it is written as in RFC 5952.
-fn spelled(host: &str) -> Cow<'_, str> {
+fn canonical(host: &str) -> Cow<'_, str> {
     // only IPv6 addresses contain colons, and most hosts are names
     let address = host.contains(':').then(|| host.parse::<Ipv6Addr>());
     match address {
@@ -56,7 +56,7 @@ fn spelled(host: &str) -> Cow<'_, str> {
 }
 
 /// Returns the host without port, without the brackets of an IPv6 address, and without the dot at the end of a name.
-fn bare(host: &str) -> &str {
+fn without_port(host: &str) -> &str {
     if let Some(address) = host.strip_prefix('[') {
         return address.split_once(']').map_or(host, |(address, _)| address);
     }
@@ -68,7 +68,7 @@ fn bare(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-fn below(host: &str, domain: &str) -> bool {
+fn is_below(host: &str, domain: &str) -> bool {
     let Some(start) = host.len().checked_sub(domain.len() + 1) else {
         return false;
     };

@@ -89,7 +89,7 @@ impl Remote {
     }
 
     /// Creates a remote parent without a `tracestate`.
-    fn bare((span, debug): (SpanContext, bool)) -> Self {
+    fn without_state((span, debug): (SpanContext, bool)) -> Self {
         let state = None;
         Self { span, state, debug }
     }
@@ -114,7 +114,7 @@ pub(crate) fn extract(headers: &HeaderMap, formats: Formats) -> Option<Remote> {
     // headers of a format that is not chosen are ignored
     let of = |on: bool, read: fn(&HeaderMap) -> Option<(SpanContext, bool)>| {
         let span = if on { read(headers) } else { None };
-        span.map(Remote::bare)
+        span.map(Remote::without_state)
     };
     let by_traceparent = if formats.trace_context {
         trace_context(headers)

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::trace::TraceId;
 
 use super::ring::failed;
-use crate::brief::{Batch, Ended};
+use crate::brief::{Batch, BatchSpan};
 
 /// Spans of one trace in a batch.
 struct Part {
@@ -13,9 +13,9 @@ struct Part {
     start: SystemTime,
     end: SystemTime,
     /// True if all spans are sampled and none failed.
-    ordinary: bool,
+    is_ordinary: bool,
     /// True if the ring treats this as a new trace: an unsampled trace is put aside and evicts nothing.
-    begins: bool,
+    is_new: bool,
 }
 
 /// Returns which spans of a batch the ring would keep only briefly: those of ordinary traces after which so many others
@@ -37,7 +37,7 @@ pub(super) fn passing(
     // number of new traces that begin before each position
     let mut begun = vec![0; batch.len() + 1];
     for part in &parts {
-        begun[part.first + 1] = usize::from(part.begins);
+        begun[part.first + 1] = usize::from(part.is_new);
     }
     for at in 1..begun.len() {
         begun[at] += begun[at - 1];
@@ -45,7 +45,7 @@ pub(super) fn passing(
     let all = begun[batch.len()];
     let is_passing = |part: &&Part| {
         let took = part.end.duration_since(part.start).unwrap_or_default();
-        part.ordinary
+        part.is_ordinary
             && took < slow_after
             && begun[part.last + 1] - begun[part.first + 1] < traces
             && all - begun[part.last + 1] >= traces
@@ -71,16 +71,16 @@ struct End {
 }
 
 impl End {
-    fn of(ended: Ended<'_>) -> Self {
+    fn of(ended: BatchSpan<'_>) -> Self {
         match ended {
-            Ended::Span(span) => Self {
+            BatchSpan::Span(span) => Self {
                 id: span.span_context.trace_id(),
                 start: span.start_time,
                 end: span.end_time,
                 is_sampled: span.span_context.is_sampled(),
                 failed: failed(span),
             },
-            Ended::Brief(waiting) => Self {
+            BatchSpan::Brief(waiting) => Self {
                 id: waiting.brief.ids.trace_id(),
                 start: waiting.brief.start,
                 end: waiting.brief.end,
@@ -98,13 +98,13 @@ fn parts(ends: &[End]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::with_capacity(ends.len());
     for at in order {
         let end = &ends[at];
-        let ordinary = end.is_sampled && !end.failed;
+        let is_ordinary = end.is_sampled && !end.failed;
         match parts.last_mut() {
             Some(part) if part.id == end.id => {
                 part.last = at;
                 part.start = part.start.min(end.start);
                 part.end = part.end.max(end.end);
-                part.ordinary &= ordinary;
+                part.is_ordinary &= is_ordinary;
             }
             _ => parts.push(Part {
                 id: end.id,
@@ -112,8 +112,8 @@ fn parts(ends: &[End]) -> Vec<Part> {
                 last: at,
                 start: end.start,
                 end: end.end,
-                ordinary,
-                begins: end.is_sampled,
+                is_ordinary,
+                is_new: end.is_sampled,
             }),
         }
     }

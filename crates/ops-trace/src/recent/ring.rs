@@ -10,7 +10,7 @@ use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
 
 use super::passing::passing;
-use crate::brief::{Batch, Ended};
+use crate::brief::{Batch, BatchSpan};
 use crate::limits::{Cleaner, cut};
 
 const RECENT_TRACES: usize = 50;
@@ -151,9 +151,9 @@ impl Ring {
                 continue;
             }
             match ended {
-                Ended::Span(span) => self.add(Cow::Borrowed(span)),
-                Ended::Brief(brief) => {
-                    let mut span = batch.whole(brief, scope);
+                BatchSpan::Span(span) => self.add(Cow::Borrowed(span)),
+                BatchSpan::Brief(brief) => {
+                    let mut span = batch.expanded(brief, scope);
                     cleaner.clean_span(&mut span);
                     self.add(Cow::Owned(span));
                 }
@@ -187,7 +187,7 @@ impl Ring {
     }
 
     /// Counts a slow or failed request that was not stored.
-    pub(crate) fn missed(&self) {
+    pub(crate) fn count_missed(&self) {
         self.missed.fetch_add(1, Relaxed);
     }
 

@@ -90,7 +90,7 @@ fn start(
     let mut builder = SpanBuilder::from_name(metadata.name());
     builder.span_kind = kind;
     let build = |parent: &Context| tracer.build_with_context(builder, parent);
-    let mut span = sampling::decided(root, || with_parent(parent, build));
+    let mut span = sampling::with_decision(root, || with_parent(parent, build));
     let is_recording = span.is_recording();
     if is_recording {
         SpanFields::new(&mut span, metadata).take(attributes);

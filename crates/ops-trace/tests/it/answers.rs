@@ -90,7 +90,7 @@ fn the_next_attempt_is_made_when_the_collector_asked_for_it() {
 }
 
 #[test]
-fn a_retry_after_that_is_none_is_ignored() {
+fn an_invalid_retry_after_is_ignored() {
     // in parallel, because each pauses between its retries
     std::thread::scope(|scope| {
         for header in [
@@ -114,7 +114,7 @@ fn a_retry_after_that_is_none_is_ignored() {
 }
 
 #[test]
-fn a_retry_after_that_is_over_opens_no_breaker_and_closes_none() {
+fn a_retry_after_in_the_past_neither_opens_nor_closes_the_breaker() {
     let past = httpdate::fmt_http_date(SystemTime::now() - Duration::from_secs(60));
     for header in ["retry-after: 0\r\n", &format!("retry-after: {past}\r\n")] {
         let collector = Collector::start().unwrap();

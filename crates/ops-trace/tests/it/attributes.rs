@@ -4,7 +4,7 @@ use ops_trace::{Tracer, Value, span};
 use crate::{config, traced};
 
 #[test]
-fn of_one_key_the_last_value_holds_however_often_it_is_set() {
+fn the_last_value_of_a_key_wins_however_often_it_is_set() {
     let (collector, tracer) = traced();
     span!(tracer: tracer, "loop", step = 0, name = "a").in_scope(|span| {
         for step in 1..=500 {
@@ -203,7 +203,7 @@ fn the_filter_sees_the_name_of_a_span_too() {
 }
 
 #[test]
-fn of_one_key_of_an_event_the_last_value_holds() {
+fn the_last_value_of_a_key_of_an_event_wins() {
     let (collector, tracer) = traced();
     span!(tracer: tracer, "work").in_scope(|span| {
         let attributes = [("step", 1), ("of", 3), ("step", 2)];

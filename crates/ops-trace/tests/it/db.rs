@@ -617,7 +617,7 @@ fn values_that_need_no_apostrophes_are_not_shown() {
 }
 
 #[test]
-fn of_a_command_its_name_is_shown_alone() {
+fn only_the_name_of_a_command_is_recorded() {
     let table = [
         ("redis", "AUTH default secret", "AUTH", "AUTH ?"),
         ("redis", "set session:1 secret EX 10", "SET", "set ?"),

@@ -230,7 +230,7 @@ fn retry_after_is_kept_and_what_cannot_succeed_is_not_tried_again() {
 }
 
 #[test]
-fn spans_that_the_collector_refuses_are_counted_and_told_once() {
+fn rejected_spans_are_counted_and_logged_once() {
     lines_about("nothing yet");
     let collector = Collector::start().unwrap();
     let tracer = Tracer::new(config(&collector.endpoint())).unwrap();

@@ -453,7 +453,7 @@ fn values_that_would_break_the_sdk_are_ignored_with_one_warning_each() {
 }
 
 #[test]
-fn a_ratio_that_is_none_is_ignored_with_a_warning() {
+fn an_invalid_ratio_is_ignored_with_a_warning() {
     for argument in ["nan", "5", "-1", "half"] {
         let collector = Collector::start().unwrap();
         let variables = [
@@ -470,7 +470,7 @@ fn a_ratio_that_is_none_is_ignored_with_a_warning() {
 }
 
 #[test]
-fn the_ratio_of_the_program_is_told_where_the_environment_asks_for_another() {
+fn a_ratio_of_the_program_that_overrides_the_environment_is_logged() {
     for (sampler, argument, told) in [
         (
             "always_on",
@@ -524,7 +524,7 @@ fn the_ratio_of_the_program_is_told_where_the_environment_asks_for_another() {
 }
 
 #[test]
-fn the_start_is_told_in_one_line_that_says_where_spans_go() {
+fn the_start_is_logged_as_one_line_with_the_endpoint() {
     let collector = Collector::start().unwrap();
     let (_tracer, lines) = lines_of(|| {
         let variables = [

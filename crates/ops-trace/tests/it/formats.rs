@@ -291,7 +291,7 @@ fn baggage_beyond_its_limits_or_of_a_peer_that_is_not_trusted_is_left_out() {
 }
 
 #[test]
-fn baggage_does_not_say_who_the_client_is_where_the_observer_does() {
+fn baggage_does_not_override_client_attributes_of_the_observer() {
     for (observed, right) in [(true, "192.0.2.1"), (false, "203.0.113.9")] {
         let collector = Collector::start().unwrap();
         let config = Config::new("it")

@@ -164,7 +164,7 @@ async fn quiet_paths_have_no_span_and_pass_the_trace_on() {
 }
 
 #[tokio::test]
-async fn who_asks_is_recorded_only_when_asked_for() {
+async fn the_client_is_recorded_only_if_enabled() {
     let (collector, tracer) = traced();
     let agent = "x".repeat(300);
     for on in [false, true] {
@@ -657,7 +657,7 @@ fn by_stranger(_: &axum::http::Extensions) -> Option<std::net::IpAddr> {
 }
 
 #[tokio::test]
-async fn trusted_proxies_tell_the_clients_request() {
+async fn trusted_proxies_report_the_clients_request() {
     let (collector, tracer) = traced();
     let spans = || spans(tracer.handle()).client_attributes(true);
     let app_of =

@@ -228,7 +228,7 @@ fn requests_of_one_trace_are_decided_one_by_one() {
 }
 
 #[test]
-fn of_a_nested_trace_that_is_too_large_spans_that_hang_together_are_kept() {
+fn a_nested_trace_that_is_too_large_keeps_connected_spans() {
     for failing in [0, 35, 69, 99] {
         let collector = Collector::start().unwrap();
         let tracer = keeping(&collector);
@@ -304,7 +304,7 @@ fn late_spans_follow_the_decision_of_the_root_that_they_are_below() {
 }
 
 #[test]
-fn what_waits_is_bounded_and_what_had_to_go_is_counted() {
+fn waiting_spans_are_bounded_and_evictions_are_counted() {
     let collector = Collector::start().unwrap();
     let tracer = keeping(&collector);
     span!(tracer: tracer, "wide").in_scope(|span| {

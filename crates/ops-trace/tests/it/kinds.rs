@@ -146,7 +146,7 @@ fn the_last_error_of_a_span_describes_it_and_none_is_left_of_one_that_succeeded(
 }
 
 #[test]
-fn nothing_of_it_does_anything_on_a_span_that_is_not_sampled() {
+fn methods_have_no_effect_on_an_unsampled_span() {
     let (collector, tracer) = traced();
     tracer
         .set_sampling_ratio(0.0, Duration::from_secs(60))

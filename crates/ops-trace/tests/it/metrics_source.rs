@@ -184,7 +184,7 @@ fn a_source_that_panics_costs_its_export_only() {
 }
 
 #[test]
-fn a_source_that_hangs_keeps_no_line_and_no_end_from_being_sent() {
+fn a_hanging_source_delays_neither_lines_nor_the_shutdown() {
     let collector = Collector::start().unwrap();
     let variables = [
         ("OTEL_LOGS_EXPORTER", "otlp"),
@@ -494,7 +494,7 @@ fn a_difference_is_that_of_a_series_whatever_the_order_of_its_labels() {
 }
 
 #[test]
-fn a_histogram_whose_buckets_became_others_began_anew() {
+fn a_histogram_with_other_buckets_counts_as_a_restart() {
     let collector = Collector::start().unwrap();
     let pushes = AtomicU64::new(0);
     let delta = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";

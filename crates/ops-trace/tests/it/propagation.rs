@@ -430,7 +430,7 @@ fn a_listed_host_may_have_a_port_and_brackets_and_what_is_no_host_is_told() {
 }
 
 #[tokio::test]
-async fn what_comes_in_goes_out_again_with_its_state() {
+async fn incoming_context_is_propagated_with_its_state() {
     let (_collector, tracer) = traced();
     let router = axum::Router::new().route(
         "/",

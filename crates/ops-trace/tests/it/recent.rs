@@ -153,7 +153,7 @@ fn if_all_spans_failed_the_root_is_shown_all_the_same() {
 }
 
 #[test]
-fn the_root_stays_though_nothing_hangs_from_it_and_very_many_others_failed() {
+fn a_root_without_children_is_kept_among_very_many_failed_spans() {
     let (_collector, tracer) = traced();
     let request = span!(tracer: tracer, "request", http.route = "/jobs");
     let entered = request.enter();

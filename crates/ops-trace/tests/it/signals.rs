@@ -377,7 +377,7 @@ fn refused_lines_are_counted_as_such() {
 }
 
 #[test]
-fn a_message_that_comes_with_taken_lines_is_told_once() {
+fn a_message_for_accepted_lines_is_logged_once() {
     lines_about("nothing yet");
     let collector = Collector::start().unwrap();
     let (lines, tracer) = with_lines(&collector);
@@ -473,7 +473,7 @@ fn fields_of_lines_have_the_limits_of_the_variables() {
 }
 
 #[test]
-fn nothing_is_sent_unless_it_is_asked_for_and_wrong_values_are_told() {
+fn nothing_is_sent_unless_enabled_and_invalid_values_are_logged() {
     lines_about("nothing yet");
     let collector = Collector::start().unwrap();
     let endpoint = collector.endpoint();

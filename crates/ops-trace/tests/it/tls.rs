@@ -342,7 +342,7 @@ fn a_file_that_cannot_be_used_is_logged_at_the_start_and_nothing_panics() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_told_without_a_part_of_a_key() {
+fn an_error_in_a_file_is_logged_without_a_part_of_a_key() {
     let (ca, files) = (authority(), Files::new());
     let (certificate, key) = certificate(&ca);
     let certificate = files.put("c.pem", certificate.pem());
@@ -526,7 +526,7 @@ fn networks_and_addresses_are_exceptions_of_a_proxy_too() {
 }
 
 #[test]
-fn a_proxy_that_is_none_is_logged_without_its_password() {
+fn an_invalid_proxy_is_logged_without_its_password() {
     for proxy in [
         "socks5://user:hunter2@proxy:1080",
         "ftp://user:hunter2@proxy",

@@ -119,7 +119,7 @@ async fn tells(Path(id): Path<u32>) -> StatusCode {
 }
 
 #[tokio::test]
-async fn a_sampled_request_is_the_same_span_whether_it_was_told_something_or_not() {
+async fn a_sampled_request_is_the_same_span_whether_something_was_recorded_or_not() {
     for (trust, links) in [(Trust::Everybody, 0), (Trust::Nobody, 1)] {
         let collector = Collector::start().unwrap();
         let config = config(&collector.endpoint()).sampling_ratio(1.0);
@@ -210,7 +210,7 @@ fn the_share_of_requests_that_are_sampled_is_the_ratio() {
 }
 
 #[test]
-fn what_is_told_to_a_request_after_its_end_is_not_recorded() {
+fn changes_after_the_end_of_a_request_are_not_recorded() {
     let tracer = quiet(0.0, &[]);
     let spans = ServerSpans::new().handle(tracer.handle());
     let mut contexts = Vec::new();

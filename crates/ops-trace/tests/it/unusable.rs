@@ -62,7 +62,7 @@ fn a_value_that_is_not_utf8_is_wrong_and_not_unset() {
 }
 
 #[test]
-fn of_a_signals_own_variable_that_cannot_be_used_the_general_one_holds() {
+fn the_general_variable_applies_if_that_of_the_signal_is_invalid() {
     for (own, general, used) in [
         (
             ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "x"),
@@ -114,7 +114,7 @@ fn of_a_file() -> Config {
 }
 
 #[test]
-fn a_variable_that_cannot_be_used_leaves_what_is_set_below_it() {
+fn an_invalid_variable_leaves_the_setting_below_it() {
     for (variable, value, used) in [
         ("OTEL_TRACES_SAMPLER_ARG", "0.2", "used=0.05"),
         (
@@ -142,7 +142,7 @@ fn a_variable_that_cannot_be_used_leaves_what_is_set_below_it() {
 }
 
 #[test]
-fn a_variable_that_can_be_used_wins_over_what_is_set_below_it() {
+fn a_valid_variable_wins_over_the_setting_below_it() {
     for (sampler, ratio) in [
         (&[("OTEL_TRACES_SAMPLER", "always_on")][..], 1.0),
         (&[("OTEL_TRACES_SAMPLER", "traceidratio")], 0.05),
@@ -339,7 +339,7 @@ fn headers_that_were_refused_do_not_come_back_from_the_process() {
 }
 
 #[test]
-fn a_setting_out_of_its_range_is_the_nearest_in_it_and_told_once() {
+fn a_setting_out_of_range_is_clamped_and_logged_once() {
     let file =
         "queue_spans: 10\nexport_timeout_ms: 600000\nexport_delay_ms: 5\nprobe_after_ms: 0\n";
     let told = |config: Config| {

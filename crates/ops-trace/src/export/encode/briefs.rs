@@ -8,7 +8,7 @@ use super::{
     BYTES, SPAN, attribute, flags, head, ids, kind, message, number, text, text_attribute, times,
     varint,
 };
-use crate::brief::{Batch, Shape, TEXTS, Waiting};
+use crate::brief::{Batch, QueuedBrief, Shape, TEXTS};
 use crate::limits::Cleaner;
 use crate::remembered::Remembered;
 
@@ -71,9 +71,9 @@ impl EncodedBriefs {
                     self.end(waiting);
                 }
                 None => {
-                    let mut span = batch.whole(waiting, scope);
+                    let mut span = batch.expanded(waiting, scope);
                     cleaner.clean_span(&mut span);
-                    let known = self.whole(&span, waiting, at);
+                    let known = self.encode_shape(&span, waiting, at);
                     let start = self.end(waiting);
                     // the ranges are valid only if no attribute was dropped
                     if span.attributes.len() == shape.attributes.len() {
@@ -105,7 +105,7 @@ impl EncodedBriefs {
     }
 
     /// Encodes the part of a span between its ids and its status, and returns its ranges.
-    fn whole(&mut self, span: &SpanData, waiting: &Waiting, brief: usize) -> Known {
+    fn encode_shape(&mut self, span: &SpanData, waiting: &QueuedBrief, brief: usize) -> Known {
         let out = &mut self.span;
         let start = out.len();
         text(out, 5, &span.name);
@@ -134,7 +134,7 @@ impl EncodedBriefs {
     }
 
     /// Encodes the end of a span and appends the span to the others. Returns the start of the span.
-    fn end(&mut self, waiting: &Waiting) -> usize {
+    fn end(&mut self, waiting: &QueuedBrief) -> usize {
         let brief = &waiting.brief;
         message(&mut self.span, 15, |_| {});
         flags(&mut self.span, &brief.ids, brief.parent_is_remote);
@@ -154,7 +154,7 @@ impl Known {
         out: &mut Vec<u8>,
         bytes: &[u8],
         batch: &Batch,
-        waiting: &Waiting,
+        waiting: &QueuedBrief,
         cleaner: &Cleaner<'_>,
     ) {
         out.extend_from_slice(&bytes[self.name.clone()]);

@@ -210,7 +210,7 @@ proptest! {
         let mut written = EncodedBriefs::new();
         written.write(&batch, &limits.cleaner(), &scope);
         let whole: Vec<_> = batch.briefs.iter().map(|brief| {
-            let mut span = batch.whole(brief, &scope);
+            let mut span = batch.expanded(brief, &scope);
             limits.cleaner().clean_span(&mut span);
             span
         }).collect();

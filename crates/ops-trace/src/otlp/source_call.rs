@@ -10,35 +10,35 @@ use crate::signals::batch::MetricsSource;
 
 /// A call of the source on a separate thread: one that hangs blocks neither log lines nor the shutdown.
 #[derive(Debug)]
-pub(super) struct Filling(Arc<Mutex<Option<Filled>>>);
+pub(super) struct SourceCall(Arc<Mutex<Option<SourceOutcome>>>);
 
 /// Outcome of the call.
 #[derive(Debug)]
-pub(super) enum Filled {
+pub(super) enum SourceOutcome {
     Metrics(Vec<Metric>),
     Panicked,
 }
 
-impl Filling {
+impl SourceCall {
     /// Calls the source, and unparks the current thread afterwards.
     ///
     /// # Errors
     /// Fails if the thread cannot be started.
     pub(super) fn start(source: &MetricsSource, mut batch: MetricsBatch) -> io::Result<Self> {
-        let filled = Arc::<Mutex<Option<Filled>>>::default();
+        let outcome = Arc::<Mutex<Option<SourceOutcome>>>::default();
         let (source, caller) = (source.clone(), std::thread::current());
-        let result = Arc::clone(&filled);
+        let result = Arc::clone(&outcome);
         let fill = move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| source.fill(&mut batch)));
-            *result.lock() = Some(match outcome {
-                Ok(()) => Filled::Metrics(batch.metrics),
-                Err(_) => Filled::Panicked,
+            let filled = catch_unwind(AssertUnwindSafe(|| source.fill(&mut batch)));
+            *result.lock() = Some(match filled {
+                Ok(()) => SourceOutcome::Metrics(batch.metrics),
+                Err(_) => SourceOutcome::Panicked,
             });
             caller.unpark();
         };
         let thread = std::thread::Builder::new().name("ops-trace-fill".to_owned());
         thread.spawn(fill)?;
-        Ok(Self(filled))
+        Ok(Self(outcome))
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -46,7 +46,7 @@ impl Filling {
     }
 
     /// Takes the result; `None` while the call runs.
-    pub(super) fn take(&self) -> Option<Filled> {
+    pub(super) fn take(&self) -> Option<SourceOutcome> {
         self.0.lock().take()
     }
 }

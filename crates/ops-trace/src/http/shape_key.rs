@@ -14,13 +14,13 @@ use crate::remembered::Remembered;
 const PLACES: usize = 64;
 
 thread_local! {
-    static REMEMBERED: RefCell<Remembered<(Usual, Arc<Shape>), PLACES>> =
+    static SHAPES: RefCell<Remembered<(ShapeKey, Arc<Shape>), PLACES>> =
         const { RefCell::new(Remembered::new()) };
 }
 
 /// Properties that most requests of a route share: these requests differ only in path and query.
 #[derive(PartialEq)]
-pub(super) struct Usual {
+pub(super) struct ShapeKey {
     route: Option<Route>,
     method: &'static str,
     scheme: &'static str,
@@ -31,7 +31,7 @@ pub(super) struct Usual {
     server: Option<Server>,
 }
 
-impl Usual {
+impl ShapeKey {
     /// Returns the shared properties of a request that did not fail; `None` if it has further attributes.
     pub(super) fn of(head: &Head, outcome: &Outcome) -> Option<Self> {
         let is_usual = head.link.is_none()
@@ -53,7 +53,7 @@ impl Usual {
     /// Returns the shape of requests with these properties.
     pub(super) fn shape(self, span: impl FnOnce() -> SpanData) -> Arc<Shape> {
         let number = self.number();
-        let known = REMEMBERED.try_with(|all| {
+        let known = SHAPES.try_with(|all| {
             let all = all.try_borrow().ok()?;
             let (_, shape) = all.find(number, |(known, _)| *known == self)?;
             Some(Arc::clone(shape))
@@ -64,7 +64,7 @@ impl Usual {
         let shape = Arc::new(Shape::of(span(), [PATH, QUERY]));
         let new = (self, Arc::clone(&shape));
         // the replaced value is dropped after the borrow
-        let _before = REMEMBERED.try_with(|all| all.try_borrow_mut().ok()?.put(number, new));
+        let _before = SHAPES.try_with(|all| all.try_borrow_mut().ok()?.put(number, new));
         shape
     }
 
