@@ -46,7 +46,7 @@ crate::define! {
     pub histogram http_request_latency = "http_request_latency_seconds" { route: &'static str, method: Method }
     /// Duration of streamed HTTP responses in seconds
     pub histogram http_stream_duration = "http_stream_duration_seconds" buckets [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0] { route: &'static str, method: Method }
-    /// HTTP requests that failed although their status is no 5xx: after the head, as a call of gRPC, or with a status from 600 on
+    /// HTTP requests that failed although their status is not a 5xx: after the head, as a gRPC call, or with a status from 600 on
     pub counter http_response_failures_total {
         route: &'static str,
         method: Method,
@@ -61,12 +61,12 @@ crate::define! {
     /// Duration of HTTP requests in seconds, under the name of OpenTelemetry's conventions, if that is switched on
     pub histogram http_server_request_duration = "http_server_request_duration_seconds" buckets [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0] { http_request_method: Method, http_route: &'static str, http_response_status_code: u16 }
 
-    /// HTTP requests that were sent, by the status of the response or the kind of the error
+    /// Outgoing HTTP requests, by the status of the response or the kind of the error
     pub counter http_client_requests_total { host: &'static str, method: Method, status: &'static str }
-    /// Time to the head of the response to HTTP requests that were sent in seconds
+    /// Time to the head of the response to outgoing HTTP requests in seconds
     pub histogram http_client_request_latency_seconds { host: &'static str, method: Method }
 
-    /// Duration of gRPC calls that were served in seconds, under the name of OpenTelemetry's conventions
+    /// Duration of incoming gRPC calls in seconds, under the name of OpenTelemetry's conventions
     pub histogram rpc_server_call_duration_seconds buckets [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0] {
         rpc_system_name: &'static str = ["grpc"],
         rpc_method: &'static str,
@@ -76,7 +76,7 @@ crate::define! {
             "panic", "body_error", "service_error", "missing_status", "cut_off",
         ],
     }
-    /// Duration of gRPC calls that were sent in seconds, under the name of OpenTelemetry's conventions
+    /// Duration of outgoing gRPC calls in seconds, under the name of OpenTelemetry's conventions
     pub histogram rpc_client_call_duration_seconds buckets [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0] {
         rpc_system_name: &'static str = ["grpc"],
         rpc_method: &'static str,
@@ -116,18 +116,18 @@ crate::define! {
     pub counter cache_tier_hits_total { tier: &'static str }
     /// Stale cache entries that were served
     pub counter cache_stale_served_total {}
-    /// Lookups and writes of the bucket that machines share, by what became of them
+    /// Lookups and writes of the bucket that machines share, by outcome
     pub counter cache_shared_total { outcome: &'static str }
-    /// 1 while the bucket that machines share is not asked, since it did not answer
+    /// 1 while the bucket that machines share is skipped, because it did not respond
     pub reported_gauge cache_shared_open {}
-    /// 1 if the bucket that machines share ignores conditions of writes, and so gives no leases
+    /// 1 if the bucket that machines share ignores the conditions of writes, so that there are no leases
     pub reported_gauge cache_shared_unconditional {}
-    /// 1 while nothing is written to the bucket that machines share, since it denied or failed a write
+    /// 1 while nothing is written to the bucket that machines share, because it denied or failed a write
     pub reported_gauge cache_shared_read_only {}
 
     /// The build that runs, always 1
     pub gauge build_info { version: &'static str, git_sha: &'static str, rustc: &'static str }
-    /// Panics of the process, those that were caught included
+    /// Panics of the process, including caught ones
     pub counter panics_total {}
     /// Processor time of the process in seconds
     pub reported_seconds process_cpu_seconds_total {}
@@ -144,21 +144,21 @@ crate::define! {
     /// Start of the process as seconds since 1970
     pub reported_gauge process_start_time_seconds {}
 
-    /// Memory that the control group uses in bytes, its page cache included: of this group, or of one around it that is nearer to its limit
+    /// Memory that the control group uses in bytes, including its page cache: of this group, or of an ancestor that is nearer to its limit
     pub reported_gauge cgroup_memory_usage_bytes {}
-    /// Memory that the control group cannot give back in bytes: its use without page cache that was not used lately
+    /// Memory of the control group in bytes that the kernel cannot reclaim: its use without inactive page cache
     pub reported_gauge cgroup_memory_working_set_bytes {}
     /// Memory that this group may use in bytes
     pub reported_gauge cgroup_memory_limit_bytes {}
-    /// Times that the kernel killed a process of the control group for want of memory
+    /// Processes of the control group that the kernel killed because memory ran out
     pub reported_counter cgroup_oom_kills_total {}
     /// Processor cores that the control group may use
     pub reported_gauge cgroup_cpu_limit_cores {}
     /// Periods in which the control group was allowed to run
     pub reported_counter cgroup_cpu_periods_total {}
-    /// Periods in which the control group was stopped at its processor limit
+    /// Periods in which the control group was throttled at its processor limit
     pub reported_counter cgroup_cpu_throttled_periods_total {}
-    /// Time that the control group was stopped at its processor limit in seconds
+    /// Time that the control group was throttled at its processor limit in seconds
     pub reported_seconds cgroup_cpu_throttled_seconds_total {}
 
     /// Worker threads of the tokio runtime
@@ -184,6 +184,6 @@ crate::define! {
     pub gauge ops_metrics_render_bytes {}
     /// Scrapes that were answered
     pub counter ops_metrics_scrapes_total {}
-    /// Scrapes that were refused, and scrapes and reads that went on without what a hook publishes
+    /// Scrapes that were refused or failed, and scrapes and reads without the values of a hook
     pub counter ops_metrics_scrape_failures_total { reason: ScrapeFailure }
 }

@@ -211,7 +211,7 @@ pub(crate) fn observer() -> Observer {
 const COUNTERS: [(&str, &str); 26] = [
     (
         "cache_bypass_total",
-        "Queries that went past the cache, by reason",
+        "Queries that bypassed the cache, by reason",
     ),
     (
         "cache_miss_reason_total",
@@ -220,28 +220,31 @@ const COUNTERS: [(&str, &str); 26] = [
     ("log_events_total", "Log lines of each level"),
     (
         "log_late_lines_total",
-        "Log lines that were kept for a request: written since it failed or was slow, dropped, or cut",
+        "Log lines that were held for a request: written because it failed or was slow, dropped, or cut",
     ),
     (
         "log_lines_dropped_total",
-        "Log lines that a sink did not take",
+        "Log lines that a sink did not accept",
     ),
     (
         "log_lines_suppressed_total",
-        "Log lines over a rate limit, which were not sent",
+        "Log lines that were not written because of a rate limit",
     ),
     (
         "log_lines_unsampled_total",
-        "Log lines of traces that are not sampled, which were not sent",
+        "Log lines that were not written because their trace is not sampled",
     ),
-    ("log_lines_written_total", "Log lines that every sink took"),
+    (
+        "log_lines_written_total",
+        "Log lines that every sink accepted",
+    ),
     (
         "log_value_errors_total",
         "Log values that panicked or failed while they were formatted",
     ),
     (
         "log_values_truncated_total",
-        "Log values that were cut, and fields left out, for their length or number",
+        "Log values that were cut, and fields that were left out, because of their length or number",
     ),
     (
         "otlp_dropped_total",
@@ -274,16 +277,16 @@ const COUNTERS: [(&str, &str); 26] = [
     ("secrets_errors_total", "Secret lookups that failed"),
     (
         "secrets_listener_failures_total",
-        "Listener calls that panicked or were waited for in vain",
+        "Listener calls that panicked, or that other callers timed out waiting for",
     ),
     ("secrets_lookups_total", "Secret lookups"),
     (
         "secrets_refreshes_total",
-        "Secrets that were fetched ahead of their expiry",
+        "Secrets that were fetched before they expired",
     ),
     (
         "secrets_stale_served_total",
-        "Secrets that were served after their time, for want of a newer one",
+        "Secrets that were served after they expired, because no newer value was available",
     ),
     (
         "trace_export_failures_total",
@@ -303,11 +306,11 @@ const COUNTERS: [(&str, &str); 26] = [
 const GAUGES: [(&str, &str); 6] = [
     (
         "ops_findings",
-        "Findings that stand: 1, or 0 once they are over",
+        "Findings: 1 while active, 0 after they have ended",
     ),
     (
         "otlp_exporter_up",
-        "Whether the last export of the signal worked",
+        "1 if the last export of the signal succeeded, otherwise 0",
     ),
     (
         "otlp_queue_length",
@@ -315,7 +318,7 @@ const GAUGES: [(&str, &str); 6] = [
     ),
     (
         "trace_exporter_up",
-        "Whether the last export of spans worked",
+        "1 if the last export of spans succeeded, otherwise 0",
     ),
     (
         "trace_queue_capacity",
@@ -333,7 +336,7 @@ fn describe() {
     }
     ::metrics::describe_histogram!(
         "trace_export_duration_seconds",
-        "How long exports of spans took, retries included"
+        "Duration of exports of spans, including retries"
     );
 }
 
