@@ -30,9 +30,11 @@ const SPAN_BYTES: usize = 256;
 pub struct RecentTraces {
     /// The last 50 sampled traces.
     pub recent: Vec<RecentTrace>,
-    /// Slow traces, 1 s or more unless configured: those of the last 50, and up to 100 older ones.
+    /// Slow traces, 1 s or more unless configured: those of the last 50,
+    /// and of up to 100 slow and 100 failed traces kept beside them.
     pub slow: Vec<RecentTrace>,
-    /// Traces with an error: those of the last 50, and up to 100 older ones.
+    /// Traces with an error: those of the last 50, and of up
+    /// to 100 failed and 100 slow traces kept beside them.
     pub errors: Vec<RecentTrace>,
     /// Number of slow or failed traces that were evicted so far, above 100 of each kind or 4 MiB in total.
     pub evicted: u64,
