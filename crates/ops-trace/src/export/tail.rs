@@ -261,8 +261,8 @@ impl Waiting {
         }
     }
 
-    /// Drops the oldest span without children, so that the remaining ones stay connected with the root; a failed span
-    /// is dropped only if there is no other one. Returns the dropped bytes.
+    /// Drops the oldest span without children, so that the remaining ones stay connected with the root; a failed one
+    /// is dropped only if all spans without children failed. Returns the dropped bytes.
     fn drop_leaf(&mut self) -> usize {
         let spans = &self.spans;
         let is_leaf = |span: &SpanData| {
