@@ -18,8 +18,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_millis(50);
 const OUTDATED_WITHIN: Duration = Duration::from_secs(1);
 /// Same, if there are no known results: a page asks again after five seconds without a response.
 const ALONE_WITHIN: Duration = Duration::from_secs(3);
-/// Time for which the last readiness result is used while the results
-/// of the checks are outdated: getting one without them takes less.
+/// Time for which the last result of the readiness function is used while the results of the
+/// checks are outdated. Longer than the function needs for a result of its own.
 const SAID_HOLDS: Duration = Duration::from_secs(10);
 
 /// Last result of the readiness function, with its time.

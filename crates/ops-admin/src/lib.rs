@@ -38,7 +38,10 @@
 //! - `/api/sql`: `{"sql", "limit"?, "who"?}`
 //! - `/api/level`: `{"level", "why", "target"?, "ttl_seconds"?, "who"?}`
 //! - `/api/sampling`: `{"ratio", "why", "ttl_seconds"?, "who"?}`
+//! - `/api/level/revert`: `{"target"?, "who"?}`
+//! - `/api/sampling/revert`: `{"who"?}`
 //! - `/api/cache/invalidate`: `{"pattern" or "table", "why", "who"?}`
+//! - `/api/history/flush`: `{}`
 //!
 //! A CPU profile shows where the process spends processor time. Profiles are taken one at a time,
 //! are off unless [enabled](Admin::profile), and need a [token](Admin::token).
@@ -61,8 +64,8 @@
 //!   that is written; a level and a ratio revert automatically, after a day at the latest.
 //! - Content from users is neither executed nor interpreted as markup: the page's script and
 //!   style come from its own origin, its policy allows no other, and texts are inserted as text.
-//! - While no page is open, nothing is collected. An open page takes at most
-//!   3 KB a second on average; a reader with 96 unread events is dropped.
+//! - Nothing is collected once no page has been open for half a minute. An open page takes at most
+//!   3 KB a second on average; a reader with more than 96 unread events is dropped.
 //!
 //! # Feature flags
 //!

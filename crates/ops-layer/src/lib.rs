@@ -42,8 +42,8 @@
 //! | `aws` | no | secrets from AWS SSM and Secrets Manager |
 //! | `cache` | no | query results and HTTP caching |
 //! | `black-box` | no | the last seconds in a file that survives a crash, if `OPS_BLACK_BOX` names one ([`black_box`]) |
-//! | `history` | no | the last day as Parquet files, if `OPS_HISTORY_DIR` names a directory; with `duckdb`, SQL ([`history`]) |
-//! | `history-s3` | no | files of the history in an S3 bucket: [`history::s3`] |
+//! | `history` | no | lines, spans and metrics of the last day as Parquet files, if `OPS_HISTORY_DIR` names a directory; with `duckdb`, SQL over them ([`history`]) |
+//! | `history-s3` | no | histories in an S3 bucket: fetch them to query them, and export them ([`history::s3`]) |
 //! | `duckdb` | no | the DuckDB warehouse, linked to an existing libduckdb |
 //! | `duckdb-bundled` | no | the same, compiling DuckDB (about 25 minutes on two cores) |
 //! | `flight-sql` | no | a server that speaks Arrow Flight SQL as the engine behind the cache (`ops_layer::cache::FlightSql`) |

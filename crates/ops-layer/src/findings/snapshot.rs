@@ -176,8 +176,8 @@ pub(crate) struct Metrics {
     pub(crate) requests: f64,
     /// Requests that ended with 5xx, broke off after their head, or were gRPC calls that failed.
     pub(crate) server_errors: f64,
-    /// Those of them that ended as a panic ends a request, with
-    /// status 500 or failure kind panic; `None` if that is not known.
+    /// Those of them that ended as a panic ends a request: with status 500,
+    /// or with a failure kind that a panic causes; `None` if that is not known.
     pub(crate) internal_errors: Option<f64>,
     /// Requests refused by `max_in_flight` of a service.
     pub(crate) refused: u64,
@@ -220,8 +220,8 @@ pub(crate) struct SlowRoute {
 }
 
 impl SlowRoute {
-    /// Returns whether half of its responses were slow over an hour, and
-    /// its slowest responses now take at most twice as long as usual.
+    /// Returns whether half of its responses over an hour were slow, and
+    /// its 95th percentile is now at most twice that of the hour.
     pub(crate) fn is_usual(&self) -> bool {
         self.usual >= SLOW_ANSWER && self.p95 <= 2.0 * self.usual_p95
     }

@@ -142,7 +142,7 @@ impl Standing {
     }
 }
 
-/// Returns the findings, and the severity with which their metrics start at 0.
+/// Returns the names of all findings, each with the severity with which its metric starts at 0.
 pub(crate) fn known() -> impl Iterator<Item = (&'static str, Severity)> {
     RULES
         .iter()

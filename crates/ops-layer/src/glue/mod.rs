@@ -41,8 +41,8 @@ mod left_out;
 #[cfg(not(all(feature = "log", feature = "trace", feature = "metrics")))]
 mod unobserved;
 
-/// Returns the place of a part that is off by default: that of the variable, otherwise that of the file.
-/// `off` in either disables the part, an empty text counts as unset, and white space around them is ignored.
+/// Returns the place of a part that is off by default: that of the variable if it is set, otherwise that of the
+/// file. The text `off` disables the part, an empty one counts as unset, and white space around them is ignored.
 #[cfg(any(feature = "black-box", feature = "history"))]
 fn place(variable: &str, in_file: Option<std::path::PathBuf>) -> Option<std::path::PathBuf> {
     let is_text = |place: &OsStr, text: &str| {

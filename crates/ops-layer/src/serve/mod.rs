@@ -173,8 +173,8 @@ impl Service {
         self.set(|settings| settings.max_in_flight = Some(max))
     }
 
-    /// Sets the maximum number of open connections; defaults to 10
-    /// 000, and is never more than the limit of open files allows.
+    /// Sets the maximum number of open connections; defaults to 10 000,
+    /// and is never more than the limit of open files allows.
     pub fn max_connections(self, max: usize) -> Self {
         self.set(|settings| settings.max_connections = max.max(1))
     }

@@ -103,7 +103,7 @@ impl Report {
     }
 }
 
-/// Readiness of the service. The checks run on the runtime of the service, whatever the caller's is.
+/// Readiness of the service. The checks run on the runtime of the service, not on that of the caller.
 #[derive(Clone)]
 pub(super) struct Readiness(Arc<Shared>);
 

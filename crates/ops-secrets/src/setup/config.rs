@@ -284,7 +284,7 @@ impl Config {
     ///
     /// The token for its requests is taken from `AWS_TOKEN`, `AWS_SESSION_TOKEN`
     /// or `AWS_CONTAINER_AUTHORIZATION_TOKEN`, as text or as `file://` and a path.
-    /// If a configured agent does not respond, that is an error in both modes.
+    /// If a configured agent does not respond, that is an error, also with [`AwsMode::Auto`].
     #[must_use]
     pub fn aws_agent(mut self, address: impl Into<String>) -> Self {
         self.aws_agent = Some(address.into());

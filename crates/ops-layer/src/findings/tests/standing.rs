@@ -499,7 +499,7 @@ fn a_secret_is_missing_for_the_source_that_failed_for_it() {
     }
 }
 
-/// Sets few requests for ten minutes, then more that fail; returns the findings at the end.
+/// Simulates few requests for ten minutes, then more that fail; returns the findings at the end.
 fn few(requests: f64, failed: f64) -> Vec<Finding> {
     let mut state = State::default();
     let mut evaluated = |seconds: u64, requests: f64, failed: f64| {

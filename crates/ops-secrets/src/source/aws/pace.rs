@@ -13,8 +13,9 @@ const FIRST_INTERVAL: Duration = Duration::from_millis(25);
 const MAX_INTERVAL: Duration = Duration::from_millis(250);
 /// Minimum pause; a shorter one becomes zero.
 const MIN_INTERVAL: Duration = Duration::from_millis(2);
-/// Factor for the pause after each round of throttling. In a model of a token bucket, 640 requests at 40 per second
-/// take their 15 s, and 21 s with a factor of 1.5, since the way back to the service's rate then takes 13 responses.
+/// Factor for the pause after each round of throttling. In a model of a token bucket that admits 40 requests per second,
+/// 640 requests take 15 s, which is the minimum. With a factor of 1.5 they take 21 s, because 13 responses then
+/// pass until the pause is back at the service's rate.
 const SLOWER: f64 = 1.15;
 /// Factor for the pause after each response.
 const FASTER: f64 = 0.98;

@@ -174,7 +174,7 @@ fn both(refusal: String, login: FetchError) -> FetchError {
     }
 }
 
-/// Renews the token as long as the session lives and its token expires.
+/// Renews the token while the session lives. Ends if the session has no token, or one that does not expire.
 async fn renew(session: Weak<Session>) {
     let mut pause = Duration::ZERO;
     loop {
