@@ -13,8 +13,8 @@
 //! # }
 //! ```
 //!
-//! [`Service`] lists what that includes. [`init`] gives access to the parts before [`Ops::serve`]
-//! serves; [`run`] is for jobs without HTTP; for your own server use [`Ops::http`], a tower layer.
+//! [`Service`] lists what that includes. [`init`] returns [`Ops`], with access to the parts, and [`Ops::serve`]
+//! serves with it; [`run`] is for jobs without HTTP; for your own server use [`Ops::http`], a tower layer.
 //!
 //! Each crate also works alone; this one only connects them:
 //!

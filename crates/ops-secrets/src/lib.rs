@@ -39,9 +39,9 @@
 //!
 //! # Guarantees
 //! - The order is environment, files, SSM, Secrets Manager, custom sources, `.env`, default. The next source
-//!   is queried only if a source *definitely* does not have the secret (and after AWS also if AWS was not
-//!   switched on and is unavailable or refuses the credentials). Denied, throttled, late and malformed
-//!   responses are errors, never a silent default. In a bulk lookup, each name has its own result.
+//!   is queried only if a source *definitely* does not have the secret; in [`AwsMode::Auto`], also if AWS
+//!   is unavailable or refuses the credentials. Denied, throttled, late and malformed responses are
+//!   errors, never a silent default. In a bulk lookup, each name has its own result.
 //! - If nothing hints at AWS, no packet is sent to it.
 //! - A remote value is at most as old as the caller's time to live (default 300 s), except while its source is
 //!   unreachable, throttled or late: then the last good value is served for up to an hour longer. A time to live
