@@ -160,7 +160,7 @@ impl Config {
             let source: Arc<dyn Source> = Arc::new(source.clone());
             source
         });
-        self.in_place_of_aws = Some([ssm, secrets_manager]);
+        self.aws_replacements = Some([ssm, secrets_manager]);
         self
     }
 

@@ -442,7 +442,7 @@ fn a_dotenv_file_that_a_variable_names_and_that_is_missing_is_logged() {
 }
 
 #[test]
-fn the_usual_folder_is_missed_if_it_is_named() {
+fn a_missing_default_folder_is_logged_only_if_it_is_configured() {
     let usual = std::path::Path::new("/run/secrets");
     if usual.is_dir() {
         return;

@@ -60,25 +60,25 @@ impl CacheEntry {
 
     /// Serves the value of `seen` directly to callers that set no time to live, now
     /// that listeners were notified of it. Does nothing if `seen` was replaced.
-    pub(crate) fn set_quiet(&self, seen: &Arc<CachedLookup>, ttl: Duration) {
-        if let (false, Some(secret)) = (seen.is_quiet, seen.secret()) {
+    pub(crate) fn enable_fast_path(&self, seen: &Arc<CachedLookup>, ttl: Duration) {
+        if let (false, Some(secret)) = (seen.is_reported, seen.secret()) {
             let answer = Answer {
                 secret: secret.clone(),
-                until: seen.quiet_until(ttl),
+                until: seen.fast_path_until(ttl),
             };
-            let quiet = CachedLookup {
-                is_quiet: true,
+            let reported = CachedLookup {
+                is_reported: true,
                 ..CachedLookup::clone(seen)
             };
-            self.replace(seen, Some(quiet), Some(answer));
+            self.replace(seen, Some(reported), Some(answer));
         }
     }
 
     /// Stops serving `seen` directly: the value in use comes from another source.
-    pub(crate) fn set_loud(&self, seen: &Arc<CachedLookup>) {
-        if seen.is_quiet {
-            let loud = CachedLookup::new(seen.value.clone(), seen.failure.clone());
-            self.replace(seen, Some(loud), None);
+    pub(crate) fn disable_fast_path(&self, seen: &Arc<CachedLookup>) {
+        if seen.is_reported {
+            let unreported = CachedLookup::new(seen.value.clone(), seen.failure.clone());
+            self.replace(seen, Some(unreported), None);
         }
     }
 
@@ -127,7 +127,7 @@ impl CacheEntry {
 
     /// Forces a lookup: joins the running one if its request is not sent yet, otherwise starts one. If a
     /// lookup was forced within `interval` already, returns the running one, or `None` if it has ended.
-    pub(crate) fn join_again(&self, now: Duration, interval: Duration) -> Option<Joined> {
+    pub(crate) fn join_forced(&self, now: Duration, interval: Duration) -> Option<Joined> {
         let mut lookups = self.lookups.lock();
         let current = lookups.current.as_ref().filter(|flight| flight.is_ours());
         let current = current.map(Arc::clone);

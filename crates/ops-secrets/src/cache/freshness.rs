@@ -23,7 +23,7 @@ pub(crate) type LookupResult = Result<Option<Secret>, Failure>;
 #[derive(Clone)]
 pub(crate) struct CachedLookup {
     /// Listeners were notified of the value: callers that set no time to live get it directly.
-    pub(crate) is_quiet: bool,
+    pub(crate) is_reported: bool,
     pub(crate) value: Option<RemoteValue>,
     pub(crate) failure: Option<Failure>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct RemoteValue {
     pub(crate) jitter: u64,
     pub(crate) tried: Arc<[Attempt]>,
     /// A source before the one that has the value failed.
-    pub(crate) passed_over: bool,
+    pub(crate) skipped_failure: bool,
 }
 
 #[derive(Clone)]
@@ -45,7 +45,7 @@ pub(crate) struct Failure {
     pub(crate) kind: ErrorKind,
     /// The sources after it are queried despite the failure: in automatic
     /// mode, AWS is unavailable or refuses the credentials.
-    pub(crate) passes: bool,
+    pub(crate) falls_back: bool,
     pub(crate) tried: Arc<[Attempt]>,
     /// Index of the failed attempt: sources after it may have been queried, without a result.
     at: usize,
@@ -74,15 +74,15 @@ pub(crate) enum Freshness {
 impl CachedLookup {
     pub(crate) fn new(value: Option<RemoteValue>, failure: Option<Failure>) -> Self {
         Self {
-            is_quiet: false,
+            is_reported: false,
             value,
             failure,
         }
     }
 
     /// Returns the millisecond until which callers that set no time to live can be served without further work.
-    pub(crate) fn quiet_until(&self, ttl: Duration) -> u64 {
-        let until = |value: &RemoteValue| millis(value.fetched_at) + value.soon(ttl);
+    pub(crate) fn fast_path_until(&self, ttl: Duration) -> u64 {
+        let until = |value: &RemoteValue| millis(value.fetched_at) + value.refresh_age(ttl);
         self.value.as_ref().map_or(0, until)
     }
 
@@ -102,7 +102,7 @@ impl CachedLookup {
             if age <= lifetime {
                 return Freshness::Fresh {
                     value: value.secret.clone(),
-                    refresh: age >= value.soon(ttl)
+                    refresh: age >= value.refresh_age(ttl)
                         && value.secret.is_some()
                         && backing_off.is_none(),
                 };
@@ -118,7 +118,7 @@ impl CachedLookup {
     }
 
     /// Returns the attempts at the sources that do not have the secret.
-    pub(crate) fn tried_in_vain(&self) -> Vec<Attempt> {
+    pub(crate) fn absent_attempts(&self) -> Vec<Attempt> {
         let value = self.value.as_ref();
         value.map_or_else(Vec::new, |value| value.tried.to_vec())
     }
@@ -149,13 +149,13 @@ impl RemoteValue {
             fetched_at,
             jitter: jitter(),
             tried: tried.into(),
-            passed_over: false,
+            skipped_failure: false,
         }
     }
 
     /// Records whether a source before the one that has the value failed.
-    pub(crate) fn passed_over(mut self, passed_over: bool) -> Self {
-        self.passed_over = passed_over;
+    pub(crate) fn skipped_failure(mut self, skipped_failure: bool) -> Self {
+        self.skipped_failure = skipped_failure;
         self
     }
 
@@ -175,11 +175,11 @@ impl RemoteValue {
     }
 
     pub(crate) fn due_in(&self, ttl: Duration, now: Duration) -> Duration {
-        Duration::from_millis(self.soon(ttl).saturating_sub(self.age(now)))
+        Duration::from_millis(self.refresh_age(ttl).saturating_sub(self.age(now)))
     }
 
     /// Returns the age from which a hit starts a refresh, in milliseconds.
-    fn soon(&self, ttl: Duration) -> u64 {
+    fn refresh_age(&self, ttl: Duration) -> u64 {
         self.lifetime(ttl) * REFRESH_AHEAD_PERCENT / 100
     }
 }
@@ -189,7 +189,7 @@ impl Failure {
     /// at index `at`. Each failure in a row doubles the pause.
     pub(crate) fn after(
         before: Option<&CachedLookup>,
-        (kind, passes): (ErrorKind, bool),
+        (kind, falls_back): (ErrorKind, bool),
         (tried, at): (Vec<Attempt>, usize),
         now: Duration,
     ) -> Self {
@@ -198,7 +198,7 @@ impl Failure {
         Self {
             logged: before.map(|failure| failure.logged).unwrap_or_default(),
             kind,
-            passes,
+            falls_back,
             tried: tried.into(),
             at,
             failed_at: now,

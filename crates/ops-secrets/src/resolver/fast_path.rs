@@ -13,24 +13,24 @@ impl Resolver {
     ///
     /// The value is passed from here to the caller in one register; through the
     /// result types of the general path, the same hit takes 1.5 times as long.
-    pub(super) fn at_hand(&self, name: &str) -> Option<Secret> {
+    pub(super) fn fast_path(&self, name: &str) -> Option<Secret> {
         let Some(tracked) = self.find(name) else {
-            return self.uncataloged_at_hand(name);
+            return self.uncataloged_fast_path(name);
         };
         if let Some(value) = self.config.environment.get(&tracked.entry.env_var) {
-            return self.env_at_hand(value, tracked.cache.in_use.load().as_deref());
+            return self.env_fast_path(value, tracked.cache.in_use.load().as_deref());
         }
         tracked.cache.ready.take(self.config.clock.millis())
     }
 
     /// Returns only a value that the general path accepted before.
-    fn uncataloged_at_hand(&self, name: &str) -> Option<Secret> {
-        let others = self.listeners.others();
-        let in_use = others.get(name)?;
-        self.env_at_hand(self.config.environment.get(name)?, Some(in_use))
+    fn uncataloged_fast_path(&self, name: &str) -> Option<Secret> {
+        let uncataloged = self.listeners.uncataloged();
+        let in_use = uncataloged.get(name)?;
+        self.env_fast_path(self.config.environment.get(name)?, Some(in_use))
     }
 
-    fn env_at_hand(&self, value: OsString, in_use: Option<&InUse>) -> Option<Secret> {
+    fn env_fast_path(&self, value: OsString, in_use: Option<&InUse>) -> Option<Secret> {
         let mut bytes = value.into_encoded_bytes();
         let settled = in_use.filter(|now| now.is_settled());
         let secret = settled.and_then(|now| now.unless_changed(&bytes, SecretSource::Env));

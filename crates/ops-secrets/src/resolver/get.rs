@@ -126,16 +126,16 @@ impl<'a> Get<'a> {
     /// Fails if a source fails, or no source has the secret.
     #[inline]
     pub fn blocking(self) -> Result<Secret, SecretError> {
-        match self.at_hand() {
+        match self.fast_path() {
             Some(secret) => Ok(secret),
             None => self.slowly(),
         }
     }
 
     #[inline]
-    fn at_hand(&self) -> Option<Secret> {
+    fn fast_path(&self) -> Option<Secret> {
         match (&self.secrets, self.ttl) {
-            (Ok(secrets), None) => secrets.resolver.at_hand(self.name),
+            (Ok(secrets), None) => secrets.resolver.fast_path(self.name),
             _ => None,
         }
     }
@@ -181,13 +181,13 @@ impl<'a> Get<'a> {
                 }
             }
         };
-        let result = self.of_its_kind(result);
+        let result = self.reject_binary(result);
         resolver.deliver(&request, &result);
         result
     }
 
     /// Turns a binary value into an error for callers that request text.
-    fn of_its_kind(&self, result: Result<Found, SecretError>) -> Result<Found, SecretError> {
+    fn reject_binary(&self, result: Result<Found, SecretError>) -> Result<Found, SecretError> {
         match &result {
             Ok(found) if !self.binary && found.is_binary() => {
                 let name = self.name;
@@ -249,7 +249,7 @@ impl Future for Resolving<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let asking = &mut self.0;
         if asking.flight.is_none()
-            && let Some(secret) = asking.get.at_hand()
+            && let Some(secret) = asking.get.fast_path()
         {
             return Poll::Ready(Ok(secret));
         }
@@ -312,7 +312,7 @@ impl Future for Asking<'_> {
                 }
             }
         };
-        let result = get.of_its_kind(result);
+        let result = get.reject_binary(result);
         resolver.deliver(&request, &result);
         Poll::Ready(result)
     }

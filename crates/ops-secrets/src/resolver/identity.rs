@@ -26,8 +26,8 @@ impl Secrets {
             return Ok(None);
         };
         let refused = |kind, detail: &str| {
-            let told = format!("cannot get the caller identity from AWS: {detail}");
-            SecretError::new(kind, told, Vec::new())
+            let message = format!("cannot get the caller identity from AWS: {detail}");
+            SecretError::new(kind, message, Vec::new())
         };
         let late = || refused(ErrorKind::Transient, "no answer within the deadline");
         let until = Instant::now() + resolver.config.deadline_duration();

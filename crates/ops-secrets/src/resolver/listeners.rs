@@ -36,19 +36,19 @@ pub struct Resolved {
 
 pub(crate) type Listener = Arc<dyn Fn(&[Resolved]) + Send + Sync>;
 
-type Others = HashMap<String, Arc<InUse>, foldhash::fast::RandomState>;
+type Uncataloged = HashMap<String, Arc<InUse>, foldhash::fast::RandomState>;
 
 thread_local! {
     /// This thread runs a listener: secrets that the listener requests itself are reported later.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    static IN_LISTENER: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Listeners, and the values in use of uncataloged names. Those of cataloged secrets are in their entries.
 pub(crate) struct Listeners {
-    others: RwLock<Others>,
+    uncataloged: RwLock<Uncataloged>,
     listeners: RwLock<Vec<Listener>>,
     /// Number of names that use each reported value. Locked while listeners run.
-    announced: Mutex<HashMap<ByValue, usize>>,
+    reported: Mutex<HashMap<ByValue, usize>>,
     failures: AtomicU64,
     patience: Duration,
 }
@@ -59,16 +59,16 @@ struct ByValue(Secret);
 impl Listeners {
     pub(crate) fn new(patience: Duration) -> Self {
         Self {
-            others: RwLock::default(),
+            uncataloged: RwLock::default(),
             listeners: RwLock::default(),
-            announced: Mutex::default(),
+            reported: Mutex::default(),
             failures: AtomicU64::new(0),
             patience,
         }
     }
 
-    pub(crate) fn others(&self) -> RwLockReadGuard<'_, Others> {
-        self.others.read()
+    pub(crate) fn uncataloged(&self) -> RwLockReadGuard<'_, Uncataloged> {
+        self.uncataloged.read()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -82,13 +82,13 @@ impl Listeners {
 
     /// Adds a listener and notifies it of all values in use.
     pub(crate) fn listen(&self, listener: Listener, tracked: &[Arc<Tracked>]) {
-        let _turn = self.turn();
+        let _turn = self.lock_reported();
         self.listeners.write().push(Arc::clone(&listener));
         let cataloged = tracked
             .iter()
             .filter_map(|tracked| Some((tracked.entry.name.clone(), tracked.in_use()?)));
         let others: Vec<_> = {
-            let others = self.others.read();
+            let others = self.uncataloged.read();
             let pairs = others.iter();
             pairs
                 .map(|(name, now)| (name.clone(), Arc::clone(now)))
@@ -132,10 +132,10 @@ impl Listeners {
         if secrets.iter().all(settled) {
             return true;
         }
-        if INSIDE.get() {
+        if IN_LISTENER.get() {
             return false;
         }
-        let Some(mut announced) = self.announced.try_lock_for(self.patience) else {
+        let Some(mut reported) = self.reported.try_lock_for(self.patience) else {
             self.failed("other callers timed out waiting for it");
             return false;
         };
@@ -150,16 +150,16 @@ impl Listeners {
             let now = Arc::new(InUse::new((*secret).clone(), sensitive));
             let before = self.replace(*place, Arc::clone(&now));
             if sensitive {
-                *announced.entry(ByValue((*secret).clone())).or_default() += 1;
+                *reported.entry(ByValue((*secret).clone())).or_default() += 1;
                 events.push(resolved(place.own_name(), secret, false));
             }
             if let Some(before) = before.filter(|before| before.sensitive) {
-                release(&mut announced, &before.secret);
+                release(&mut reported, &before.secret);
                 retired.push(resolved(place.own_name(), &before.secret, true));
             }
             now_in_use.push(now);
         }
-        let unused = |event: &Resolved| !announced.contains_key(&ByValue(event.secret.clone()));
+        let unused = |event: &Resolved| !reported.contains_key(&ByValue(event.secret.clone()));
         events.extend(retired.into_iter().filter(unused));
         if !events.is_empty() {
             let listeners = self.listeners.read().clone();
@@ -177,18 +177,18 @@ impl Listeners {
             return;
         }
         // a caller that holds the lock is notifying listeners, and uses the value
-        if let Some(mut announced) = self.announced.try_lock()
+        if let Some(mut reported) = self.reported.try_lock()
             && let Some(before) = tracked.cache.in_use.swap(None)
             && before.sensitive
         {
-            release(&mut announced, &before.secret);
+            release(&mut reported, &before.secret);
         }
     }
 
-    fn turn(&self) -> Option<parking_lot::MutexGuard<'_, HashMap<ByValue, usize>>> {
-        match INSIDE.get() {
+    fn lock_reported(&self) -> Option<parking_lot::MutexGuard<'_, HashMap<ByValue, usize>>> {
+        match IN_LISTENER.get() {
             true => None,
-            false => self.announced.try_lock_for(self.patience),
+            false => self.reported.try_lock_for(self.patience),
         }
     }
 
@@ -201,14 +201,14 @@ impl Listeners {
     fn with_in_use<T>(&self, place: Place<'_>, look: impl FnOnce(Option<&InUse>) -> T) -> T {
         match place.tracked {
             Some(tracked) => look(tracked.cache.in_use.load().as_deref()),
-            None => look(self.others.read().get(place.name).map(|now| &**now)),
+            None => look(self.uncataloged.read().get(place.name).map(|now| &**now)),
         }
     }
 
     fn replace(&self, place: Place<'_>, now: Arc<InUse>) -> Option<Arc<InUse>> {
         match place.tracked {
             Some(tracked) => tracked.cache.in_use.swap(Some(now)),
-            None => self.others.write().insert(place.name.to_owned(), now),
+            None => self.uncataloged.write().insert(place.name.to_owned(), now),
         }
     }
 
@@ -216,9 +216,9 @@ impl Listeners {
         if resolved.is_empty() {
             return;
         }
-        let before = INSIDE.replace(true);
+        let before = IN_LISTENER.replace(true);
         let done = caught(|| listener(resolved));
-        INSIDE.set(before);
+        IN_LISTENER.set(before);
         if done.is_none() {
             self.failed("it panicked");
         }
@@ -244,12 +244,12 @@ pub(crate) fn one_by_one(listener: impl Fn(&Resolved) + Send + Sync + 'static) -
     })
 }
 
-fn release(announced: &mut HashMap<ByValue, usize>, secret: &Secret) {
+fn release(reported: &mut HashMap<ByValue, usize>, secret: &Secret) {
     let key = ByValue(secret.clone());
-    if let Some(names) = announced.get_mut(&key) {
+    if let Some(names) = reported.get_mut(&key) {
         *names -= 1;
         if *names == 0 {
-            announced.remove(&key);
+            reported.remove(&key);
         }
     }
 }

@@ -75,7 +75,7 @@ enum Found {
     /// From a remote value that was fresh enough.
     Cached(Secret),
     /// From a remote value that is in use already: listeners need not be notified.
-    Announced(Secret),
+    Reported(Secret),
     Nowhere(Vec<Attempt>),
 }
 
@@ -88,7 +88,7 @@ enum Step {
 impl Found {
     fn is_binary(&self) -> bool {
         match self {
-            Self::Secret(secret) | Self::Cached(secret) | Self::Announced(secret) => {
+            Self::Secret(secret) | Self::Cached(secret) | Self::Reported(secret) => {
                 secret.is_binary()
             }
             Self::Nowhere(_) => false,
@@ -97,7 +97,7 @@ impl Found {
 
     fn secret(self) -> Result<Secret, Vec<Attempt>> {
         match self {
-            Self::Secret(secret) | Self::Cached(secret) | Self::Announced(secret) => Ok(secret),
+            Self::Secret(secret) | Self::Cached(secret) | Self::Reported(secret) => Ok(secret),
             Self::Nowhere(tried) => Err(tried),
         }
     }
@@ -205,9 +205,9 @@ impl Resolver {
                 refresh: false,
             } = freshness
             {
-                let is_announced = known.as_ref().is_some_and(|known| known.is_quiet);
-                let found = match is_announced {
-                    true => Found::Announced(secret),
+                let is_reported = known.as_ref().is_some_and(|known| known.is_reported);
+                let found = match is_reported {
+                    true => Found::Reported(secret),
                     false => Found::Cached(secret),
                 };
                 return Ok(Step::Done(Ok(found)));
@@ -254,7 +254,7 @@ impl Resolver {
             Freshness::Failed(failure) => self.after_failure(request, tracked, &failure),
             Freshness::Fresh { value: None, .. } | Freshness::Fetch => {
                 add(&self.counters.absent_hits);
-                let tried = known.as_ref().map(|known| known.tried_in_vain());
+                let tried = known.as_ref().map(|known| known.absent_attempts());
                 let place = Place::new(request.name, Some(tracked));
                 self.after_remote(request, place, tried.unwrap_or_default())
             }
@@ -272,7 +272,7 @@ impl Resolver {
         match result {
             Ok(Some(secret)) => Ok(Found::Secret(secret)),
             Ok(None) => {
-                let tried = known.as_ref().map(|known| known.tried_in_vain());
+                let tried = known.as_ref().map(|known| known.absent_attempts());
                 let place = Place::new(request.name, Some(tracked));
                 self.after_remote(request, place, tried.unwrap_or_default())
             }
@@ -301,7 +301,7 @@ impl Resolver {
         failure: &Failure,
     ) -> Result<Found, SecretError> {
         let place = Place::new(request.name, Some(tracked));
-        if failure.passes && !request.strict {
+        if failure.falls_back && !request.strict {
             return self.after_remote(request, place, failure.tried.to_vec());
         }
         let tried = self.with_local_attempts(place, failure.tried.to_vec());
@@ -341,7 +341,7 @@ impl Resolver {
     /// Notifies listeners of a value before any caller gets it, and counts the result.
     fn deliver(&self, request: &Request<'_>, result: &Result<Found, SecretError>) {
         match result {
-            Ok(Found::Announced(secret)) => self.counters.hit(secret.source()),
+            Ok(Found::Reported(secret)) => self.counters.hit(secret.source()),
             Ok(Found::Cached(secret)) => {
                 self.hand_out(request.name, secret);
                 self.counters.hit(secret.source());

@@ -128,7 +128,7 @@ impl Resolver {
         answer: Answer,
         events: &mut Vec<Event>,
     ) -> Outcome {
-        let passed_over = answer.passed_over;
+        let skipped_failure = answer.skipped_failure;
         let Answer {
             result, mut tried, ..
         } = answer;
@@ -141,7 +141,7 @@ impl Resolver {
                     tried.push(attempt);
                     Refusal {
                         kind: ErrorKind::Malformed,
-                        passes: false,
+                        falls_back: false,
                         reported: false,
                         at: tried.len() - 1,
                     }
@@ -156,11 +156,11 @@ impl Resolver {
                     events.push(Event::Disappeared(Arc::clone(tracked), had.source()));
                 }
                 let value = RemoteValue::new(secret.clone(), now, tried);
-                let value = value.passed_over(passed_over);
+                let value = value.skipped_failure(skipped_failure);
                 (CachedLookup::new(Some(value), None), Ok(secret))
             }
             Err(refusal) => {
-                let kind = (refusal.kind, refusal.passes);
+                let kind = (refusal.kind, refusal.falls_back);
                 let mut failure = Failure::after(before, kind, (tried, refusal.at), now);
                 if !failure.is_logged() && !refusal.reported {
                     failure.set_logged();

@@ -234,7 +234,7 @@ fn remote_as_known(known: Option<&CachedLookup>) -> Option<Option<Secret>> {
     let known = known?;
     match (known.secret(), &known.failure) {
         (Some(secret), _) => Some(Some(secret.clone())),
-        (None, Some(failure)) if !failure.passes => Some(None),
+        (None, Some(failure)) if !failure.falls_back => Some(None),
         (None, _) => None,
     }
 }

@@ -53,7 +53,7 @@ impl Secrets {
     /// # Errors
     /// Fails as [`get`](Secrets::get) does.
     pub async fn refresh_after_failure(&self, name: &str) -> Result<Secret, SecretError> {
-        if let Some((tracked, flight)) = self.resolver.ask_again(name) {
+        if let Some((tracked, flight)) = self.resolver.force_lookup(name) {
             let mut alarm = Alarm::new(Instant::now() + self.resolver.patience());
             let wait = poll_fn(|cx| match flight.poll(cx) {
                 Poll::Ready(_) => Poll::Ready(true),
@@ -126,19 +126,19 @@ impl Watch {
     }
 
     fn ask(&self) -> Get<'_> {
-        self.secrets.get(&self.name).strict(self.is_of_aws())
+        self.secrets.get(&self.name).strict(self.had_aws_value())
     }
 
-    fn is_of_aws(&self) -> bool {
+    fn had_aws_value(&self) -> bool {
         let last = self.last.as_ref();
         last.is_some_and(|last| last.source().is_aws())
     }
 
     /// Returns whether the value comes from a custom source that was queried only because AWS failed.
     fn stands_in(&self, secret: &Secret) -> bool {
-        self.is_of_aws()
+        self.had_aws_value()
             && matches!(secret.source(), SecretSource::Custom(_))
-            && self.secrets.resolver.has_passed_over(&self.name)
+            && self.secrets.resolver.has_skipped_failure(&self.name)
     }
 
     /// Returns the value if it differs from the last one and does not merely stand in for it.
@@ -177,21 +177,21 @@ impl std::fmt::Debug for Watch {
 
 impl Resolver {
     /// Returns whether a source failed before the one that has the value was queried.
-    fn has_passed_over(&self, name: &str) -> bool {
+    fn has_skipped_failure(&self, name: &str) -> bool {
         let Some(tracked) = self.find(name) else {
             return false;
         };
         let known = tracked.cache.known();
         let value = known.as_ref().and_then(|known| known.value.as_ref());
-        value.is_some_and(|value| value.passed_over)
+        value.is_some_and(|value| value.skipped_failure)
     }
 
     /// Returns a lookup that starts now, or the running one if another
     /// was forced within the interval; `None` if there is neither.
-    fn ask_again(self: &Arc<Self>, name: &str) -> Option<(Arc<Tracked>, Arc<Flight>)> {
+    fn force_lookup(self: &Arc<Self>, name: &str) -> Option<(Arc<Tracked>, Arc<Flight>)> {
         let tracked = self.find(name).filter(|tracked| tracked.is_remote)?;
         let now = self.config.clock.now();
-        let joined = tracked.cache.join_again(now, MIN_REFRESH_INTERVAL)?;
+        let joined = tracked.cache.join_forced(now, MIN_REFRESH_INTERVAL)?;
         let known = tracked.cache.known();
         let flight = self.begin_lookup(tracked, joined, known.is_some())?;
         Some((Arc::clone(tracked), flight))

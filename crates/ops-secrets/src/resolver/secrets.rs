@@ -76,14 +76,14 @@ impl Secrets {
 
     /// Returns the totals so far.
     pub fn stats(&self) -> Stats {
-        let asked = |source| self.resolver.chain.asked(source);
+        let requests = |source| self.resolver.chain.requests(source);
         let tracked = self.resolver.tracked.iter();
-        let at_hand = tracked.map(|tracked| tracked.cache.ready.hits());
+        let fast_path_hits = tracked.map(|tracked| tracked.cache.ready.hits());
         Stats {
-            ssm_lookups: asked(SecretSource::AwsSsm),
-            secrets_manager_lookups: asked(SecretSource::AwsSecretsManager),
+            ssm_lookups: requests(SecretSource::AwsSsm),
+            secrets_manager_lookups: requests(SecretSource::AwsSecretsManager),
             listener_failures: self.resolver.listeners.failures(),
-            ..self.resolver.counters.snapshot(at_hand)
+            ..self.resolver.counters.snapshot(fast_path_hits)
         }
     }
 

@@ -56,9 +56,9 @@ impl Counters {
     }
 
     /// Returns the totals, including the hits that each secret counts itself.
-    pub(crate) fn snapshot(&self, at_hand: impl Iterator<Item = Hits>) -> Stats {
+    pub(crate) fn snapshot(&self, fast_path_hits: impl Iterator<Item = Hits>) -> Stats {
         let mut hits = self.hits.each_ref().map(get);
-        for secret in at_hand {
+        for secret in fast_path_hits {
             hits.iter_mut()
                 .zip(secret)
                 .for_each(|(sum, hits)| *sum += hits);

@@ -79,8 +79,8 @@ impl Tracked {
         match known.secret() {
             // binary values are served on the general path, to callers that request bytes
             _ if secret.is_binary() => {}
-            Some(remote) if remote.is_same(secret) => self.cache.set_quiet(known, ttl),
-            _ => self.cache.set_loud(known),
+            Some(remote) if remote.is_same(secret) => self.cache.enable_fast_path(known, ttl),
+            _ => self.cache.disable_fast_path(known),
         }
     }
 }

@@ -32,7 +32,7 @@ impl Secrets {
                 let _ = resolver.give_up(&tracked, &flight);
             }
         }
-        resolver.announce_all();
+        resolver.notify_listeners();
     }
 
     /// Looks up all cataloged secrets as [`warm_up`](Secrets::warm_up) does, waiting as
@@ -139,7 +139,7 @@ impl Resolver {
 
     /// Notifies listeners of the values that calls would find
     /// now, all together, and lets later hits take the fast path.
-    fn announce_all(&self) {
+    fn notify_listeners(&self) {
         let found = self.tracked.iter().filter_map(|tracked| {
             let (secret, _) = self.as_known(tracked);
             Some((tracked, secret.filter(|secret| !secret.is_default())?))

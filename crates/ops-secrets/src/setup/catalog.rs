@@ -230,15 +230,15 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 /// Removes values from a parser message. The parser repeats a scalar of the
 /// wrong type, which may be a secret that was written in place of its settings.
 #[cfg(feature = "yaml")]
-fn without_values(told: String) -> String {
-    let found = told
+fn without_values(message: String) -> String {
+    let found = message
         .find("invalid type: ")
-        .or_else(|| told.find("invalid value: "));
-    match (found, told.rfind(", expected")) {
+        .or_else(|| message.find("invalid value: "));
+    match (found, message.rfind(", expected")) {
         (Some(from), Some(to)) if from < to => {
-            format!("{}invalid type{}", &told[..from], &told[to..])
+            format!("{}invalid type{}", &message[..from], &message[to..])
         }
-        _ => told,
+        _ => message,
     }
 }
 

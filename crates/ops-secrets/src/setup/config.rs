@@ -65,7 +65,7 @@ pub struct Config {
     pub(crate) clock: Clock,
     /// Sources that replace Parameter Store and Secrets Manager.
     #[serde(skip)]
-    pub(crate) in_place_of_aws: Option<[Arc<dyn Source>; 2]>,
+    pub(crate) aws_replacements: Option<[Arc<dyn Source>; 2]>,
     /// Sources after AWS, with their names.
     #[serde(skip)]
     pub(crate) sources: Vec<(&'static str, Arc<dyn Source>)>,
@@ -94,7 +94,7 @@ impl Default for Config {
             added: Vec::new(),
             environment: Environment::Process,
             clock: Clock::system(),
-            in_place_of_aws: None,
+            aws_replacements: None,
             sources: Vec::new(),
         }
     }

@@ -61,7 +61,7 @@ fn parse(_: &str, origin: String) -> Result<(Catalog, String), SecretError> {
 pub(crate) fn sources(config: &Config, aws: &AwsDetection) -> SourceChain {
     let mut chain = SourceChain::new(config.aws == AwsMode::Auto && config.aws_agent.is_none());
     if aws.open {
-        match &config.in_place_of_aws {
+        match &config.aws_replacements {
             Some([ssm, secrets_manager]) => {
                 chain.add_ssm(Arc::clone(ssm));
                 chain.add_secrets_manager(Arc::clone(secrets_manager));

@@ -23,10 +23,10 @@ pub(crate) struct BreakerSource {
     pub(crate) origin: SecretSource,
     source: Arc<dyn Source>,
     breaker: Breaker,
-    asked: AtomicU64,
+    requests: AtomicU64,
     last: Mutex<Health>,
     /// Names that this source refused and another one returned, and for which that was logged.
-    passed_over: Mutex<HashSet<String>>,
+    logged_skips: Mutex<HashSet<String>>,
 }
 
 impl BreakerSource {
@@ -35,22 +35,22 @@ impl BreakerSource {
             origin,
             source,
             breaker: Breaker::default(),
-            asked: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             last: Mutex::new(Health::Unknown),
-            passed_over: Mutex::default(),
+            logged_skips: Mutex::default(),
         }
     }
 
     /// Returns the number of requests to the source; a bulk request counts once.
-    pub(crate) fn asked(&self) -> u64 {
-        self.asked.load(Ordering::Relaxed)
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Returns the state that the source reports. Returns the result of its last lookup
     /// if the source reports none, or reports healthy while the breaker is open.
     pub(crate) fn health(&self) -> Health {
-        let said = caught(|| self.source.health());
-        match said.unwrap_or(Health::Unknown) {
+        let reported = caught(|| self.source.health());
+        match reported.unwrap_or(Health::Unknown) {
             Health::Unknown => self.last.lock().clone(),
             health if self.breaker.is_open() && health == Health::Healthy => {
                 self.last.lock().clone()
@@ -71,7 +71,7 @@ impl BreakerSource {
             let answer = |name: &String| (name.clone(), Err(refused.clone()));
             return Some(names.iter().map(answer).collect());
         }
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let fetched = tokio::time::timeout_at((until + GRACE).into(), self.fetch(names, until));
         let Ok(fetched) = fetched.await else {
             *self.last.lock() = Health::Unhealthy("no answer within the deadline".to_owned());
@@ -82,8 +82,8 @@ impl BreakerSource {
     }
 
     /// Logs once per name that the source refused it and a later source had the secret: nothing else reports that.
-    pub(crate) fn pass_over(&self, kind: ErrorKind, name: &str, attempt: &Attempt) {
-        if self.passed_over.lock().insert(name.to_owned()) {
+    pub(crate) fn log_skipped(&self, kind: ErrorKind, name: &str, attempt: &Attempt) {
+        if self.logged_skips.lock().insert(name.to_owned()) {
             let (source, why) = (self.origin, attempt.outcome.as_str());
             caught(
                 || tracing::warn!(target: "ops_secrets", %source, kind = kind.as_str(), why, "secret_source_passed_over"),
@@ -115,11 +115,11 @@ impl BreakerSource {
         let is_taken = |fetched: &FetchResult| matches!(fetched, Ok(_) | Err(FetchError::Absent));
         let taken = names.iter().zip(fetched);
         let taken = taken.filter(|(_, fetched)| is_taken(fetched));
-        let mut passed_over = self.passed_over.lock();
+        let mut logged_skips = self.logged_skips.lock();
         for (name, _) in taken {
-            passed_over.remove(name);
+            logged_skips.remove(name);
         }
-        drop(passed_over);
+        drop(logged_skips);
         let failure = unreachable.map(|(_, why)| why);
         *self.last.lock() = match failure.or_else(|| failure_of_all(fetched)) {
             Some(why) => Health::Unhealthy(why.to_owned()),

@@ -28,7 +28,7 @@ struct Stage {
     source: Arc<BreakerSource>,
     name_of: NameOf,
     /// Second name at the source of the stage before.
-    again: bool,
+    is_second_name: bool,
 }
 
 /// Result of all remote sources together for one secret.
@@ -36,7 +36,7 @@ pub(crate) struct Answer {
     pub(crate) result: Result<Option<(SourceValue, SecretSource)>, Refusal>,
     pub(crate) tried: Vec<Attempt>,
     /// A source before the one with the value failed and was skipped.
-    pub(crate) passed_over: bool,
+    pub(crate) skipped_failure: bool,
     /// Index of the stage that failed.
     failed_stage: usize,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Refusal {
     pub(crate) kind: ErrorKind,
     /// The sources after it are queried despite the failure: in
     /// automatic mode, AWS is unavailable or refuses the credentials.
-    pub(crate) passes: bool,
+    pub(crate) falls_back: bool,
     /// Already logged, by the breaker for all names at once.
     pub(crate) reported: bool,
     /// Index of the failed attempt: sources after it may have been queried.
@@ -90,7 +90,7 @@ impl SourceChain {
         let stages = names.iter().enumerate().map(|(at, name_of)| Stage {
             source: Arc::clone(&source),
             name_of: *name_of,
-            again: at > 0,
+            is_second_name: at > 0,
         });
         self.stages.extend(stages);
     }
@@ -116,19 +116,19 @@ impl SourceChain {
 
     /// Returns each source with its number of requests and its state.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (SecretSource, u64, Health)> {
-        let stages = self.stages.iter().filter(|stage| !stage.again);
+        let stages = self.stages.iter().filter(|stage| !stage.is_second_name);
         stages.map(|stage| {
             let source = &stage.source;
-            (source.origin, source.asked(), source.health())
+            (source.origin, source.requests(), source.health())
         })
     }
 
     /// Returns the number of requests to one source; a bulk request counts once.
-    pub(crate) fn asked(&self, origin: SecretSource) -> u64 {
+    pub(crate) fn requests(&self, origin: SecretSource) -> u64 {
         let mut stages = self.stages.iter();
         stages
             .find(|stage| stage.source.origin == origin)
-            .map_or(0, |stage| stage.source.asked())
+            .map_or(0, |stage| stage.source.requests())
     }
 
     /// Queries all targets, stage by stage; only what a stage definitely does not have goes to
@@ -182,7 +182,7 @@ impl SourceChain {
             Some(Err(error)) => error.clone(),
             Some(Ok(value)) => match json_field(value, target.field_at(origin)) {
                 Ok(value) => {
-                    self.pass_over(answer, target);
+                    self.record_skipped(answer, target);
                     return answer.result = Ok(Some((value, origin)));
                 }
                 Err(problem) => FetchError::failed(ErrorKind::Malformed, problem),
@@ -191,7 +191,7 @@ impl SourceChain {
         let at = answer.tried.len();
         let refusal = |kind, reported| Refusal {
             kind,
-            passes: self.automatic && origin.is_aws() && is_not_here(kind),
+            falls_back: self.automatic && origin.is_aws() && allows_fallback(kind),
             reported,
             at,
         };
@@ -213,18 +213,18 @@ impl SourceChain {
     }
 
     /// Records that the failure before this value was skipped, and logs it if it was not logged yet.
-    fn pass_over(&self, answer: &mut Answer, target: &Target) {
+    fn record_skipped(&self, answer: &mut Answer, target: &Target) {
         let Err(refusal) = &answer.result else { return };
-        answer.passed_over = true;
+        answer.skipped_failure = true;
         let stage = &self.stages[answer.failed_stage];
         let attempt = answer.tried.get(refusal.at).filter(|_| !refusal.reported);
         if let (Some(attempt), Some(name)) = (attempt, (stage.name_of)(target)) {
-            stage.source.pass_over(refusal.kind, name, attempt);
+            stage.source.log_skipped(refusal.kind, name, attempt);
         }
     }
 }
 
-fn is_not_here(kind: ErrorKind) -> bool {
+fn allows_fallback(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Unavailable | ErrorKind::Unauthenticated)
 }
 
@@ -240,7 +240,7 @@ impl Answer {
         Self {
             result: Ok(None),
             tried: Vec::new(),
-            passed_over: false,
+            skipped_failure: false,
             failed_stage: 0,
         }
     }
@@ -250,12 +250,12 @@ impl Answer {
         Self {
             result: Err(Refusal {
                 kind: ErrorKind::Transient,
-                passes: false,
+                falls_back: false,
                 reported: false,
                 at: 0,
             }),
             tried: vec![Attempt { source, outcome }],
-            passed_over: false,
+            skipped_failure: false,
             failed_stage: 0,
         }
     }
@@ -263,14 +263,14 @@ impl Answer {
     fn is_open(&self) -> bool {
         match &self.result {
             Ok(found) => found.is_none(),
-            Err(refusal) => refusal.passes,
+            Err(refusal) => refusal.falls_back,
         }
     }
 
     fn late(&mut self, source: SecretSource, name: &str, deadline: Duration) {
         self.result = Err(Refusal {
             kind: ErrorKind::Transient,
-            passes: false,
+            falls_back: false,
             reported: false,
             at: self.tried.len(),
         });

@@ -48,7 +48,7 @@ pub(crate) struct SecretFiles {
     start: PathBuf,
     folders: Vec<PathBuf>,
     /// Folders that were explicitly configured.
-    named: Vec<PathBuf>,
+    configured: Vec<PathBuf>,
     /// Folder of systemd's credentials.
     credentials: Option<PathBuf>,
     loaded: Mutex<HashMap<PathBuf, (Stamp, Loaded)>>,
@@ -76,15 +76,15 @@ impl SecretFiles {
     pub(crate) fn new(environment: Environment, folder: Mounted) -> Self {
         let anchored = |folder: PathBuf| trusted_file::anchored(&folder);
         let credentials = environment.path("CREDENTIALS_DIRECTORY").map(anchored);
-        let (usual, named) = match folder {
+        let (usual, configured) = match folder {
             Mounted::Usual => (Some(USUAL_FOLDER.into()), None),
             Mounted::Named(folder) => (None, Some(anchored(folder))),
             Mounted::Nowhere => (None, None),
         };
-        let named: Vec<_> = named.into_iter().chain(credentials.clone()).collect();
+        let configured: Vec<_> = configured.into_iter().chain(credentials.clone()).collect();
         Self {
-            folders: usual.into_iter().chain(named.clone()).collect(),
-            named,
+            folders: usual.into_iter().chain(configured.clone()).collect(),
+            configured,
             credentials,
             start: std::env::current_dir().unwrap_or_default(),
             environment,
@@ -95,7 +95,7 @@ impl SecretFiles {
     /// Logs a warning for configured folders that are missing or cannot be
     /// read: the path may be mistyped. They are looked for at each call.
     pub(crate) fn warn_of_missing_folders(&self) {
-        for folder in &self.named {
+        for folder in &self.configured {
             let problem = match fs::metadata(folder) {
                 Ok(found) if found.is_dir() => continue,
                 Ok(_) => "not a folder".to_owned(),
@@ -125,7 +125,7 @@ impl SecretFiles {
     /// Returns the secret's text: from the file that its variable names, otherwise from the first
     /// non-empty file in a folder. A file that did not change since the last call is not read again.
     pub(crate) fn get(&self, names: &FileNames) -> Result<Option<Arc<Zeroizing<String>>>, Refusal> {
-        if let Some(path) = self.named(names) {
+        if let Some(path) = self.path_in_variable(names) {
             let found = self.load(&path)?;
             let refused = |why| Refusal {
                 kind: ErrorKind::Config,
@@ -148,7 +148,7 @@ impl SecretFiles {
     }
 
     /// Returns the path in the secret's variable.
-    fn named(&self, names: &FileNames) -> Option<PathBuf> {
+    fn path_in_variable(&self, names: &FileNames) -> Option<PathBuf> {
         let path = self.environment.path(&names.variable)?;
         Some(self.start.join(path))
     }
@@ -170,7 +170,7 @@ impl SecretFiles {
 
     /// Returns the permission change that the file of a secret needs.
     pub(crate) fn permission_problem(&self, names: &FileNames) -> Option<String> {
-        let named = self.named(names);
+        let named = self.path_in_variable(names);
         let mut paths = named.iter().chain(&names.paths);
         let (path, stamp) = paths.find_map(|path| Some((path, Stamp::at(path).ok()?)))?;
         let problem = self.readable_by_others(path, &stamp)?;

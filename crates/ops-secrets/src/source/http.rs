@@ -29,20 +29,20 @@ struct PerProcess {
     settings: ureq::config::Config,
     /// Connections, and the process that created them: a forked child that
     /// used its parent's connections would get the parent's responses.
-    made: Mutex<Option<(u32, ureq::Agent)>>,
+    agent: Mutex<Option<(u32, ureq::Agent)>>,
 }
 
 impl HttpClient {
     pub(crate) fn new(settings: ureq::config::ConfigBuilder<ureq::typestate::AgentScope>) -> Self {
         Self(Arc::new(PerProcess {
             settings: settings.build(),
-            made: Mutex::new(None),
+            agent: Mutex::new(None),
         }))
     }
 
     fn agent(&self) -> ureq::Agent {
-        let mut made = self.0.made.lock();
-        match made
+        let mut current = self.0.agent.lock();
+        match current
             .as_ref()
             .filter(|(made_by, _)| *made_by == process::id())
         {
@@ -56,7 +56,7 @@ impl HttpClient {
                 let agent =
                     ureq::Agent::with_parts(settings, connector, DefaultResolver::default());
                 // leave the parent's connections alone: closing them here would end them in the parent
-                std::mem::forget(made.replace((process::id(), agent.clone())));
+                std::mem::forget(current.replace((process::id(), agent.clone())));
                 agent
             }
         }

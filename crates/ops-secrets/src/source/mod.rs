@@ -3,14 +3,14 @@
 pub(crate) mod aws;
 mod breaker_source;
 pub(crate) mod chain;
+#[cfg(any(feature = "vault", feature = "aws-agent"))]
+mod concurrent;
 pub(crate) mod dotenv;
 pub(crate) mod env;
 pub(crate) mod file;
 #[cfg(any(feature = "vault", feature = "aws-agent"))]
 mod http;
 pub(crate) mod json_field;
-#[cfg(any(feature = "vault", feature = "aws-agent"))]
-mod several;
 pub(crate) mod target;
 mod trusted_file;
 #[cfg(feature = "vault")]

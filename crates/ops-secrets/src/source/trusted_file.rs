@@ -110,14 +110,14 @@ pub(crate) fn anchored(path: &Path) -> PathBuf {
 fn refused(error: io::Error) -> Refused {
     match error.kind() {
         io::ErrorKind::NotFound => Refused::NotFound,
-        _ if passes(&error) => Refused::Failed(error.to_string()),
+        _ if is_temporary(&error) => Refused::Failed(error.to_string()),
         _ => Refused::Problem(error.to_string()),
     }
 }
 
 /// Returns whether a failure is unrelated to the file.
 #[cfg(unix)]
-fn passes(error: &io::Error) -> bool {
+fn is_temporary(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(
         Errno::from_io_error(error),
@@ -135,7 +135,7 @@ fn passes(error: &io::Error) -> bool {
 }
 
 #[cfg(not(unix))]
-fn passes(_: &io::Error) -> bool {
+fn is_temporary(_: &io::Error) -> bool {
     false
 }
 

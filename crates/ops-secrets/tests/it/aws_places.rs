@@ -9,7 +9,7 @@ use crate::moto::{Moto, aws};
 use crate::proxy::Proxy;
 
 #[test]
-fn a_place_that_is_none_is_refused_with_what_is_accepted() {
+fn an_invalid_aws_path_is_refused_with_what_is_accepted() {
     for (path, expected) in [
         (
             "arn:aws:ssm:us-east-1:123:parameter/a",
@@ -172,7 +172,7 @@ async fn a_real_server_answers_arns_versions_stages_and_bytes() {
 }
 
 #[tokio::test]
-async fn bytes_are_given_to_those_who_ask_for_bytes_and_never_as_text() {
+async fn binary_secrets_are_returned_as_bytes_and_never_as_text() {
     let source = MemorySource::new();
     source.set_binary("k", [0_u8, 255, 254]);
     source.set("t", "text");

@@ -266,7 +266,7 @@ fn a_bad_name_is_found_with_few_requests() {
 }
 
 #[test]
-fn a_bulk_call_that_is_denied_as_such_is_not_asked_for_again_and_again() {
+fn a_bulk_call_that_the_policy_denies_is_not_repeated() {
     let proxy = Proxy::answering(None, |operation, body| match operation {
         "GetParameters" => {
             let first = body["Names"][0].as_str().unwrap();

@@ -117,7 +117,7 @@ fn a_given_environment_holds_for_aws_too() {
 }
 
 #[test]
-fn a_region_that_is_none_is_named_as_that() {
+fn an_invalid_region_is_named_in_the_error() {
     let keys = [
         ("AWS_ACCESS_KEY_ID", "AKIA"),
         ("AWS_SECRET_ACCESS_KEY", "s"),
@@ -253,9 +253,9 @@ fn a_refused_role_is_a_refusal_after_which_nothing_stale_is_served() {
 }
 
 #[test]
-fn a_role_that_cannot_be_had_now_is_no_wrong_configuration() {
+fn a_temporarily_unavailable_role_is_not_a_configuration_error() {
     let Some(config) = of_a_role(AwsMode::On) else {
-        let test = "a_role_that_cannot_be_had_now_is_no_wrong_configuration";
+        let test = "a_temporarily_unavailable_role_is_not_a_configuration_error";
         for code in ["Throttling", "ServiceUnavailable"] {
             let body = format!(
                 "<ErrorResponse><Error><Code>{code}</Code><Message>later</Message></Error></ErrorResponse>"

@@ -145,7 +145,7 @@ fn a_source_that_answered_for_none_of_its_names_is_not_healthy() {
 }
 
 #[test]
-fn a_value_that_no_remote_source_has_is_of_no_age() {
+fn an_absent_remote_value_has_no_age() {
     let clock = ManualClock::new();
     let config = config()
         .catalog_text("secrets: {a: {default: built-in}, good: {}}")
@@ -165,7 +165,7 @@ fn a_value_that_no_remote_source_has_is_of_no_age() {
 }
 
 #[test]
-fn a_name_for_which_no_store_was_asked_is_told_as_one() {
+fn the_error_shows_why_no_store_was_queried_for_a_name() {
     let catalog = "secrets: {here: {}, there: {aws_path: 'ssm:/there'}}";
     let bench = Bench::new(|config| config.catalog_text(catalog));
     let told = |secrets: &Secrets, name: &str| {

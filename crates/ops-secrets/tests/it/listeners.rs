@@ -147,7 +147,7 @@ fn ten_thousand_secrets_are_announced_in_one_batch_and_in_linear_time() {
 }
 
 #[test]
-fn what_is_nowhere_and_not_required_is_none_or_an_error_in_the_right_words() {
+fn an_optional_missing_secret_is_none_or_an_error_that_calls_it_not_found() {
     let catalog = "secrets: {a: {aws_path: /a, required: false}, b: {required: true}}";
     let bench = Bench::new(|config| config.catalog_text(catalog));
     assert!(

@@ -87,7 +87,7 @@ fn switched_on_fifty_names_behind_silent_metadata_cost_one_wait_and_no_more() {
 }
 
 #[test]
-fn without_a_region_that_is_what_is_said() {
+fn a_missing_region_is_named_in_the_error() {
     let keys = [
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -103,7 +103,7 @@ fn without_a_region_that_is_what_is_said() {
 }
 
 #[test]
-fn hints_open_the_gate_and_their_absence_or_a_switch_closes_it() {
+fn hints_enable_aws_and_their_absence_or_off_disables_it() {
     let credentials = tempfile::NamedTempFile::new().unwrap();
     let file = credentials.path().to_str().unwrap();
     let open = [

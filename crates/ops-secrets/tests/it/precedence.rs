@@ -115,7 +115,7 @@ fn no_failure_is_replaced_by_the_file_or_the_default() {
 }
 
 #[test]
-fn in_automatic_mode_an_unreachable_aws_passes_the_question_on() {
+fn in_automatic_mode_an_unreachable_aws_falls_back_to_the_next_source() {
     let file = dotenv("MAPBOX_ACCESS_TOKEN=from-the-file\n");
     let hint = [("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")];
     let bench = Bench::new(|config| {
@@ -381,7 +381,7 @@ fn a_json_member_is_selected_and_a_wrong_one_is_malformed() {
 }
 
 #[test]
-fn a_variable_that_is_set_to_nothing_is_told_as_empty() {
+fn an_empty_variable_is_reported_as_empty() {
     let folder = tempfile::tempdir().unwrap();
     let dotenv = folder.path().join(".env");
     std::fs::write(&dotenv, "MAPBOX_ACCESS_TOKEN=\n").unwrap();

@@ -31,7 +31,7 @@ fn bulk(count: usize) -> String {
 }
 
 #[test]
-fn without_aws_nobody_says_who_we_are_and_one_that_is_not_there_fails() {
+fn identity_is_none_without_aws_and_fails_if_sts_is_unreachable() {
     let off = Secrets::new(crate::config().aws(AwsMode::Off)).unwrap();
     assert_eq!(off.aws_identity_blocking().unwrap(), None);
     // nothing listens at the other end of a connection, as long as it lasts
@@ -100,7 +100,7 @@ async fn the_overviews_two_command_lines_resolve_and_so_do_bulk_and_odd_ones() {
 }
 
 #[tokio::test]
-async fn on_bad_days_only_what_failed_fails() {
+async fn a_failure_affects_only_the_names_that_failed() {
     let Some(moto) = Moto::start() else { return };
     moto.fill(10).await;
     let url = moto.url.as_str();
@@ -287,7 +287,7 @@ fn each_error_of_the_services_gets_its_class_at_either_service() {
 }
 
 #[test]
-fn what_definitely_is_not_there_is_absent_however_the_service_says_so() {
+fn every_not_found_response_counts_as_absent() {
     let rows = [
         ("ssm:/a", "ParameterNotFound", ""),
         ("ssm:/a", "ParameterVersionNotFound", ""),
@@ -319,7 +319,7 @@ fn refused_credentials_are_passed_over_in_automatic_mode_alone() {
 }
 
 #[test]
-fn an_answer_that_makes_no_sense_is_transient() {
+fn an_unreadable_response_is_transient() {
     for fault in [
         Fault::Body("<html>".into()),
         Fault::Error(502, "", "bad gateway"),
@@ -336,7 +336,7 @@ fn an_answer_that_makes_no_sense_is_transient() {
 }
 
 #[test]
-fn a_connection_that_breaks_off_is_transient_and_passed_over_in_neither_mode() {
+fn a_broken_connection_is_a_transient_error_in_both_modes() {
     for mode in [AwsMode::Auto, AwsMode::On] {
         let proxy = Proxy::always(Fault::HangUp);
         let secrets = Secrets::new(aws(&proxy.url).aws(mode)).unwrap();
@@ -383,7 +383,7 @@ fn pages_are_read_to_the_last_even_when_one_is_empty() {
 }
 
 #[test]
-fn an_error_for_one_secret_of_a_bulk_is_that_secrets_alone() {
+fn an_error_for_one_secret_in_a_bulk_affects_no_other() {
     let body = "{\"SecretValues\":[{\"Name\":\"bulk/s0\",\"SecretString\":\"text\"}],\"Errors\":[{\"SecretId\":\"bulk/s1\",\"ErrorCode\":\"DecryptionFailure\",\"Message\":\"no key\"}]}";
     let rules = vec![
         rule("BatchGetSecretValue", "", Fault::Body(body.into())),

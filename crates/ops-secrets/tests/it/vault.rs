@@ -492,7 +492,7 @@ fn a_pod_logs_in_with_its_service_account() {
 }
 
 #[test]
-fn an_address_that_is_none_is_refused_at_once() {
+fn an_invalid_address_is_refused_at_once() {
     for address in [
         "",
         "127.0.0.1:8200",

@@ -292,7 +292,7 @@ fn a_read_that_fails_for_a_moment_is_sent_once_more() {
 }
 
 #[test]
-fn a_404_of_somebody_in_between_is_no_secret_that_is_absent() {
+fn a_404_from_a_proxy_is_not_an_absent_secret() {
     const NOTHING: &str = r#"{"errors":[]}"#;
     const DELETED: &str = r#"{"data":{"data":null,"metadata":{"destroyed":false}}}"#;
     let server = Server::start(|path, _| match path {
@@ -389,7 +389,7 @@ fn a_server_that_is_slow_at_tls_is_not_left_alone() {
 }
 
 #[test]
-fn a_login_that_finds_nobody_is_no_refused_login() {
+fn a_404_from_a_proxy_is_not_a_refused_login() {
     let server = Server::start(|path, _| match path {
         LOGIN => (404, "<h1>default backend - 404</h1>"),
         "/v1/auth/elsewhere/login" => (404, r#"{"errors":["no handler for route"]}"#),

@@ -21,7 +21,7 @@ use crate::source::env::Environment;
 use crate::source::http::{self, HttpClient};
 use crate::source::target::Pinned;
 use crate::source::{
-    FetchError, FetchResult, Source, SourceFuture, SourceValue, several, shortened,
+    FetchError, FetchResult, Source, SourceFuture, SourceValue, concurrent, shortened,
 };
 
 /// Header that proves to the agent that a request is not forged.
@@ -131,13 +131,13 @@ impl Source for Agent {
 
     fn fetch<'a>(&'a self, names: &'a [String], deadline: Instant) -> SourceFuture<'a> {
         Box::pin(async move {
-            let mut results = vec![Err(several::late()); names.len()];
+            let mut results = vec![Err(concurrent::late()); names.len()];
             let ask = |at: &usize| {
                 let (endpoint, service) = (Arc::clone(&self.endpoint), self.service);
                 let name = names.get(*at).cloned().unwrap_or_default();
                 async move { endpoint.ask(service, &name, deadline).await }
             };
-            for (at, result) in several::ask(0..names.len(), deadline, ask).await {
+            for (at, result) in concurrent::fetch(0..names.len(), deadline, ask).await {
                 results[at] = result;
             }
             results

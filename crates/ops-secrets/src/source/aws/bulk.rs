@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::error::ErrorKind;
-use crate::source::aws::classify::{Again, Refused};
+use crate::source::aws::classify::{Refused, Retry};
 use crate::source::aws::pace::{MAX_IN_FLIGHT, Pace};
 use crate::source::{FetchError, FetchResult, SourceValue};
 
@@ -35,13 +35,13 @@ pub(crate) trait BulkApi: Send + Sync + 'static {
     /// Maximum number of names in one bulk call.
     const SIZE: usize;
 
-    fn one(&self, name: &str) -> impl Future<Output = Result<SourceValue, Refused>> + Send;
+    fn fetch_one(&self, name: &str) -> impl Future<Output = Result<SourceValue, Refused>> + Send;
 
     /// Returns `true` for a name that the bulk call does not support.
     fn is_single(&self, name: &str) -> bool;
 
     /// Returns the results of the names in the response. Names that it does not mention are requested singly.
-    fn many(
+    fn fetch_many(
         &self,
         names: &[String],
     ) -> impl Future<Output = Result<HashMap<String, FetchResult>, Refused>> + Send;
@@ -95,7 +95,7 @@ struct Part {
     /// Group of a denied bulk whose names are requested singly.
     group: Option<usize>,
     /// Other names of a bulk that failed as a whole: if `names` succeed, one of these is bad.
-    others: Vec<String>,
+    suspects: Vec<String>,
 }
 
 impl Part {
@@ -103,7 +103,7 @@ impl Part {
         Self {
             names: names.to_vec(),
             group,
-            others: Vec::new(),
+            suspects: Vec::new(),
         }
     }
 }
@@ -142,7 +142,7 @@ impl Work {
         let part = self.parts.pop()?;
         if self.singly && part.names.len() > 1 {
             self.split(part.names, 1, None);
-            self.split(part.others, 1, None);
+            self.split(part.suspects, 1, None);
             return self.parts.pop();
         }
         Some(part)
@@ -160,8 +160,8 @@ impl Work {
                 self.settle(part.group, false);
                 self.answers.extend(answers);
                 self.split(left, 1, None);
-                if !part.others.is_empty() {
-                    self.narrow(part.others);
+                if !part.suspects.is_empty() {
+                    self.narrow(part.suspects);
                 }
             }
             Err(refused) => self.refused(part, refused),
@@ -171,7 +171,7 @@ impl Work {
     fn refused(&mut self, part: Part, refused: Refused) {
         let denied = matches!(&refused.error, FetchError::Failed { kind, .. } if *kind == ErrorKind::AccessDenied);
         self.settle(part.group, denied);
-        self.throttled |= refused.again == Again::Later;
+        self.throttled |= refused.retry == Retry::Later;
         match &refused.error {
             FetchError::Unreachable { .. } => self.stopped = Some(refused.error.clone()),
             FetchError::Failed {
@@ -192,15 +192,15 @@ impl Work {
                 ..
             } | FetchError::Unreachable { .. }
         );
-        if !part.others.is_empty() {
+        if !part.suspects.is_empty() {
             // nothing is known about these names yet
-            self.parts.push(Part::new(&part.others, None));
+            self.parts.push(Part::new(&part.suspects, None));
         }
         if part.names.len() == 1 || is_about_all {
             let answers = part.names.into_iter();
             self.answers
                 .extend(answers.map(|name| (name, Err(refused.error.clone()))));
-        } else if refused.again != Again::No {
+        } else if refused.retry != Retry::No {
             // the service is as likely the cause as one of the names
             let half = part.names.len().div_ceil(2);
             self.split(part.names, half, None);
@@ -225,11 +225,11 @@ impl Work {
         }
         // a third: if these names succeed, the bad one is among the
         // others, which are then split without a request for all of them
-        let others = names.split_off(names.len().div_ceil(3).max(2));
+        let suspects = names.split_off(names.len().div_ceil(3).max(2));
         self.parts.push(Part {
             names,
             group: None,
-            others,
+            suspects,
         });
     }
 
@@ -306,16 +306,16 @@ async fn ask<A: BulkApi>(api: &A, pace: &Pace, names: &[String], until: Instant)
             Err(refused) => refused,
         };
         tries += 1;
-        if refused.again == Again::Later {
+        if refused.retry == Retry::Later {
             pace.throttled(sent);
         }
         let pause = (FIRST_PAUSE * 2_u32.pow(tries.min(6) - 1)).min(MAX_PAUSE);
-        let again = match refused.again {
-            Again::No => false,
-            Again::Once => tries < 2,
-            Again::Later => names.len() == 1 || tries < BULK_TRIES,
+        let retry = match refused.retry {
+            Retry::No => false,
+            Retry::Once => tries < 2,
+            Retry::Later => names.len() == 1 || tries < BULK_TRIES,
         };
-        if !again || Instant::now() + pause >= until {
+        if !retry || Instant::now() + pause >= until {
             return Err(refused);
         }
         last = Some(refused);
@@ -325,7 +325,7 @@ async fn ask<A: BulkApi>(api: &A, pace: &Pace, names: &[String], until: Instant)
 
 async fn once<A: BulkApi>(api: &A, names: &[String]) -> Reply {
     match names {
-        [name] => match api.one(name).await {
+        [name] => match api.fetch_one(name).await {
             Ok(value) => Ok(HashMap::from([(name.clone(), Ok(value))])),
             Err(Refused {
                 error: FetchError::Absent,
@@ -333,6 +333,6 @@ async fn once<A: BulkApi>(api: &A, names: &[String]) -> Reply {
             }) => Ok(HashMap::from([(name.clone(), Err(FetchError::Absent))])),
             Err(refused) => Err(refused),
         },
-        _ => api.many(names).await,
+        _ => api.fetch_many(names).await,
     }
 }

@@ -19,11 +19,11 @@ const NO_CONNECTION: &str = "no connection";
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
     pub(crate) error: FetchError,
-    pub(crate) again: Again,
+    pub(crate) retry: Retry,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Again {
+pub(crate) enum Retry {
     No,
     /// It was interrupted: a second attempt may succeed.
     Once,
@@ -32,14 +32,14 @@ pub(crate) enum Again {
 }
 
 impl Refused {
-    fn no(error: FetchError) -> Self {
-        let again = Again::No;
-        Self { error, again }
+    fn without_retry(error: FetchError) -> Self {
+        let retry = Retry::No;
+        Self { error, retry }
     }
 
     pub(crate) fn late() -> Self {
         let detail = "no answer within the deadline";
-        Self::no(FetchError::failed(ErrorKind::Transient, detail))
+        Self::without_retry(FetchError::failed(ErrorKind::Transient, detail))
     }
 
     /// Adapts the failure of a request to a region that may differ from the client's own: if no
@@ -57,7 +57,7 @@ impl Refused {
 
 impl From<FetchError> for Refused {
     fn from(error: FetchError) -> Self {
-        Self::no(error)
+        Self::without_retry(error)
     }
 }
 
@@ -77,17 +77,17 @@ where
         );
         let response = error.raw_response();
         let status = response.map_or(0, |response| response.status().as_u16());
-        return of_service(code, message, status, absent);
+        return from_code(code, message, status, absent);
     }
     if let Some(error) = cause::<CredentialsError>(error) {
-        return Refused::no(of_credentials(settings, error));
+        return Refused::without_retry(credentials_failure(settings, error));
     }
     if is_identity_late(error) {
-        return Refused::no(late_credentials(settings));
+        return Refused::without_retry(late_credentials(settings));
     }
     let once = |detail: &str| Refused {
         error: FetchError::failed(ErrorKind::Transient, detail),
-        again: Again::Once,
+        retry: Retry::Once,
     };
     match error {
         // hyper's own errors occur on established connections: this one broke, and the service is reachable
@@ -98,22 +98,22 @@ where
             let error = FetchError::unreachable(no_connection(settings), NO_CONNECTION);
             Refused {
                 error,
-                again: Again::Once,
+                retry: Retry::Once,
             }
         }
         SdkError::DispatchFailure(failure) if failure.is_user() => {
             let detail = format!("the request could not be made: {}", chain(error));
-            Refused::no(FetchError::failed(ErrorKind::Config, detail))
+            Refused::without_retry(FetchError::failed(ErrorKind::Config, detail))
         }
         SdkError::ConstructionFailure(_) => {
             let detail = format!("the request could not be made: {}", chain(error));
-            Refused::no(FetchError::failed(ErrorKind::Config, detail))
+            Refused::without_retry(FetchError::failed(ErrorKind::Config, detail))
         }
         SdkError::TimeoutError(_) => once("no answer in time"),
         // nothing was sent; the SDK uses the same class for responses it could not handle
         SdkError::DispatchFailure(_) if is_without_endpoint(error) => {
             let detail = format!("the request could not be made: {}", chain(error));
-            Refused::no(FetchError::failed(ErrorKind::Config, detail))
+            Refused::without_retry(FetchError::failed(ErrorKind::Config, detail))
         }
         _ => once("the answer could not be read"),
     }
@@ -121,7 +121,7 @@ where
 
 /// Returns whether credentials are missing or were refused. A request that reached no server is no
 /// reason to drop them: they may be valid for hours, and not obtainable again meanwhile.
-pub(crate) fn is_of_credentials(error: &FetchError) -> bool {
+pub(crate) fn is_credentials_failure(error: &FetchError) -> bool {
     match error {
         FetchError::Unreachable { detail, .. } => detail != NO_CONNECTION,
         FetchError::Failed { kind, .. } => *kind == ErrorKind::Unauthenticated,
@@ -138,9 +138,9 @@ fn no_connection(settings: &AwsSettings) -> ErrorKind {
     }
 }
 
-fn of_service(code: &str, message: &str, status: u16, absent: fn(&str, &str) -> bool) -> Refused {
+fn from_code(code: &str, message: &str, status: u16, absent: fn(&str, &str) -> bool) -> Refused {
     if absent(code, message) {
-        return Refused::no(FetchError::Absent);
+        return Refused::without_retry(FetchError::Absent);
     }
     let kind = kind_of(code, message, status);
     let mut detail = format!("{}, HTTP {status}", shortened(code));
@@ -150,24 +150,24 @@ fn of_service(code: &str, message: &str, status: u16, absent: fn(&str, &str) -> 
     if !message.is_empty() {
         detail += &format!(": {}", shortened(message));
     }
-    let again = match kind {
-        ErrorKind::Throttled => Again::Later,
-        ErrorKind::Transient => Again::Once,
-        _ => Again::No,
+    let retry = match kind {
+        ErrorKind::Throttled => Retry::Later,
+        ErrorKind::Transient => Retry::Once,
+        _ => Retry::No,
     };
     let error = FetchError::failed(kind, detail);
-    Refused { error, again }
+    Refused { error, retry }
 }
 
 /// Returns the failure of one name in a bulk response; `None` if it may be temporary.
 #[cfg(feature = "secretsmanager")]
-pub(crate) fn of_name(
+pub(crate) fn name_failure(
     code: &str,
     message: &str,
     absent: fn(&str, &str) -> bool,
 ) -> Option<FetchError> {
-    let refused = of_service(code, message, 200, absent);
-    (refused.again == Again::No).then_some(refused.error)
+    let refused = from_code(code, message, 200, absent);
+    (refused.retry == Retry::No).then_some(refused.error)
 }
 
 fn is_clock_skew(code: &str, message: &str) -> bool {
@@ -218,7 +218,7 @@ fn late_credentials(settings: &AwsSettings) -> FetchError {
 }
 
 /// Returns the reason why there are no credentials. Explicitly configured credentials are never skipped silently.
-fn of_credentials(settings: &AwsSettings, error: &CredentialsError) -> FetchError {
+fn credentials_failure(settings: &AwsSettings, error: &CredentialsError) -> FetchError {
     let reason = chain(error);
     if let CredentialsError::ProviderTimedOut(_) = error {
         return late_credentials(settings);
@@ -227,17 +227,17 @@ fn of_credentials(settings: &AwsSettings, error: &CredentialsError) -> FetchErro
         let detail = format!("the credentials were refused: {reason}");
         return FetchError::unreachable(kind, detail);
     }
-    let passing = passing_in(&reason);
+    let temporary = temporary_failure_in(&reason);
     match settings.named_credentials() {
         Some(named) => {
             let detail = format!("{named}: no credentials: {reason}");
-            FetchError::unreachable(passing.unwrap_or(ErrorKind::Config), detail)
+            FetchError::unreachable(temporary.unwrap_or(ErrorKind::Config), detail)
         }
         None if matches!(error, CredentialsError::CredentialsNotLoaded(_)) => {
             FetchError::unreachable(ErrorKind::Unavailable, "no credentials")
         }
         None => {
-            let kind = passing.unwrap_or(ErrorKind::Config);
+            let kind = temporary.unwrap_or(ErrorKind::Config);
             FetchError::unreachable(kind, format!("no credentials: {reason}"))
         }
     }
@@ -245,7 +245,7 @@ fn of_credentials(settings: &AwsSettings, error: &CredentialsError) -> FetchErro
 
 /// Returns the class of a temporary failure of STS, SSO or the metadata
 /// service, which does not mean that the configuration is wrong.
-fn passing_in(reason: &str) -> Option<ErrorKind> {
+fn temporary_failure_in(reason: &str) -> Option<ErrorKind> {
     let has_word = |known: &[&str]| {
         let mut words = reason.split(|letter: char| !letter.is_ascii_alphanumeric());
         words.any(|word| known.contains(&word))

@@ -11,7 +11,7 @@ use aws_sdk_secretsmanager::primitives::Blob;
 
 use crate::error::ErrorKind;
 use crate::source::aws::bulk::{BulkApi, look_up};
-use crate::source::aws::classify::{Refused, classify, of_name};
+use crate::source::aws::classify::{Refused, classify, name_failure};
 use crate::source::aws::codes::is_absent_secret;
 use crate::source::aws::session::{Connect, Connection, Open, Session};
 use crate::source::target::Pinned;
@@ -92,7 +92,7 @@ impl BulkApi for Api {
         name.version.is_some() || name.elsewhere(self.region()).is_some()
     }
 
-    async fn one(&self, name: &str) -> Result<SourceValue, Refused> {
+    async fn fetch_one(&self, name: &str) -> Result<SourceValue, Refused> {
         let name = Pinned::of(name);
         let request = self.client.get_secret_value().secret_id(name.id);
         let request = request.set_version_stage(name.version("stage").map(str::to_owned));
@@ -110,7 +110,7 @@ impl BulkApi for Api {
         Ok(value(answer.secret_string, answer.secret_binary)?)
     }
 
-    async fn many(&self, names: &[String]) -> Result<HashMap<String, FetchResult>, Refused> {
+    async fn fetch_many(&self, names: &[String]) -> Result<HashMap<String, FetchResult>, Refused> {
         let mut answers = HashMap::new();
         let mut page = None;
         for _ in 0..MAX_PAGES {
@@ -130,9 +130,10 @@ impl BulkApi for Api {
                 let code = error.error_code.unwrap_or_default();
                 let message = error.message.unwrap_or_default();
                 // a temporary failure is not a result: the name is requested singly
-                if let (Some(name), Some(error)) =
-                    (error.secret_id, of_name(&code, &message, is_absent_secret))
-                {
+                if let (Some(name), Some(error)) = (
+                    error.secret_id,
+                    name_failure(&code, &message, is_absent_secret),
+                ) {
                     answers.insert(name, Err(error));
                 }
             }

@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 
 use crate::caught::caught;
 use crate::error::ErrorKind;
-use crate::source::aws::classify::is_of_credentials;
+use crate::source::aws::classify::is_credentials_failure;
 use crate::source::aws::credentials;
 use crate::source::aws::detection::is_region;
 use crate::source::aws::pace::Pace;
@@ -37,7 +37,7 @@ const CREDENTIALS: Duration = Duration::from_secs(2);
 /// Configuration shared by both services. A forked child creates its own: connections belong to one process.
 pub(crate) struct Session {
     pub(crate) settings: AwsSettings,
-    sdk: Made<SdkConfig>,
+    sdk: PerProcess<SdkConfig>,
     /// Incremented when credentials were unavailable or refused: the SDK
     /// reads profile files once, and another login may have rewritten them.
     round: AtomicU64,
@@ -45,7 +45,7 @@ pub(crate) struct Session {
 
 /// Client of one service.
 pub(crate) struct Connection<C> {
-    client: Made<C>,
+    client: PerProcess<C>,
     pace: Mutex<Option<(u32, Arc<Pace>)>>,
 }
 
@@ -65,10 +65,10 @@ pub(crate) trait Connect: Clone + Send + Sync + 'static {
 }
 
 /// Value that each process creates for itself in each round.
-struct Made<T>(Mutex<Option<Kept<T>>>);
+struct PerProcess<T>(Mutex<Option<Created<T>>>);
 
 /// Created value, with its process and round.
-struct Kept<T> {
+struct Created<T> {
     process: u32,
     round: u64,
     cell: Arc<OnceCell<T>>,
@@ -77,7 +77,7 @@ struct Kept<T> {
 impl<C: Connect> Connection<C> {
     pub(crate) fn new() -> Self {
         Self {
-            client: Made::new(),
+            client: PerProcess::new(),
             pace: Mutex::new(None),
         }
     }
@@ -113,18 +113,18 @@ impl<C: Connect> Connection<C> {
     }
 }
 
-impl<T> Made<T> {
+impl<T> PerProcess<T> {
     fn new() -> Self {
         Self(Mutex::new(None))
     }
 
     fn cell(&self, round: u64) -> Arc<OnceCell<T>> {
-        let (mut made, process) = (self.0.lock(), process::id());
-        match &*made {
-            Some(kept) if (kept.process, kept.round) == (process, round) => Arc::clone(&kept.cell),
+        let (mut created, process) = (self.0.lock(), process::id());
+        match &*created {
+            Some(last) if (last.process, last.round) == (process, round) => Arc::clone(&last.cell),
             _ => {
                 let cell = Arc::new(OnceCell::new());
-                let before = made.replace(Kept {
+                let before = created.replace(Created {
                     process,
                     round,
                     cell: Arc::clone(&cell),
@@ -141,7 +141,7 @@ impl Session {
     pub(crate) fn new(settings: AwsSettings) -> Self {
         Self {
             settings,
-            sdk: Made::new(),
+            sdk: PerProcess::new(),
             round: AtomicU64::new(0),
         }
     }
@@ -150,7 +150,7 @@ impl Session {
     /// refused credentials, so that the next lookup reads them again.
     pub(crate) fn learn(&self, round: u64, answers: &[FetchResult]) {
         let mut failures = answers.iter().filter_map(|answer| answer.as_ref().err());
-        if failures.any(is_of_credentials) {
+        if failures.any(is_credentials_failure) {
             let relaxed = Ordering::Relaxed;
             let next = round + 1;
             // concurrent refusals start only one round

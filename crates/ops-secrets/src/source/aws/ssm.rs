@@ -81,7 +81,7 @@ impl BulkApi for Api {
         name.version.is_some() || name.region.is_some()
     }
 
-    async fn one(&self, name: &str) -> Result<SourceValue, Refused> {
+    async fn fetch_one(&self, name: &str) -> Result<SourceValue, Refused> {
         let name = Pinned::of(name);
         let id = match name.version {
             Some((_, version)) => format!("{}:{version}", name.id),
@@ -104,7 +104,7 @@ impl BulkApi for Api {
         Ok(value.map(SourceValue::new).ok_or(FetchError::Absent)?)
     }
 
-    async fn many(&self, names: &[String]) -> Result<HashMap<String, FetchResult>, Refused> {
+    async fn fetch_many(&self, names: &[String]) -> Result<HashMap<String, FetchResult>, Refused> {
         let request = self.client.get_parameters();
         let request = request.set_names(Some(names.to_vec()));
         let asked = request.with_decryption(true).send().await;

@@ -88,11 +88,11 @@ impl Parsed {
             return 1;
         }
         let Some(equals) = start.iter().position(|byte| *byte == b'=') else {
-            self.tell(number, None, "there is no `=`");
+            self.add_diagnostic(number, None, "there is no `=`");
             return 1;
         };
         let Some(key) = key_of(&start[..equals]) else {
-            self.tell(
+            self.add_diagnostic(
                 number,
                 None,
                 "the key is empty, has blanks in it or is not UTF-8",
@@ -187,14 +187,14 @@ impl Parsed {
                     Some(problem @ (NOT_UTF8 | REFUSED | TOO_LONG)) => {
                         return self.refuse(key, line, problem);
                     }
-                    Some(problem) => self.tell(line, Some(key), problem),
+                    Some(problem) => self.add_diagnostic(line, Some(key), problem),
                     None => {}
                 }
                 value
             }
         };
         if !is_variable_name(key) {
-            self.tell(
+            self.add_diagnostic(
                 line,
                 None,
                 "the key cannot be an environment variable: use letters, digits and `_`",
@@ -202,7 +202,7 @@ impl Parsed {
         }
         self.bytes += value.len();
         if self.values.insert(key.to_owned(), value).is_some() {
-            self.tell(
+            self.add_diagnostic(
                 line,
                 Some(key),
                 "the key was set before; the last one counts",
@@ -293,10 +293,10 @@ impl Parsed {
     fn refuse(&mut self, key: &str, line: usize, problem: &'static str) {
         self.values.remove(key);
         self.refused.insert(key.to_owned(), (line, problem));
-        self.tell(line, Some(key), problem);
+        self.add_diagnostic(line, Some(key), problem);
     }
 
-    fn tell(&mut self, line: usize, key: Option<&str>, problem: &'static str) {
+    fn add_diagnostic(&mut self, line: usize, key: Option<&str>, problem: &'static str) {
         let key = key.filter(|key| is_variable_name(key) && !self.in_unterminated_quote);
         let key = key.map(str::to_owned);
         self.diagnostics.push(Diagnostic { line, key, problem });

@@ -17,7 +17,7 @@ use crate::source::http::{self, HttpClient};
 use crate::source::{FetchError, FetchResult, SourceValue, shortened};
 
 /// Characters to encode in a path.
-const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+const ENCODED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
     .remove(b'_')
@@ -60,7 +60,7 @@ struct Refusal {
 }
 
 /// Returns whether paths can be appended to an address.
-fn can_be_asked(address: &str) -> bool {
+fn accepts_paths(address: &str) -> bool {
     let Ok(uri) = address.parse::<Uri>() else {
         return false;
     };
@@ -76,7 +76,7 @@ impl Client {
         let address = address.trim().trim_end_matches('/').to_owned();
         let (scheme, host) = address.split_once("://").unwrap_or_default();
         let known = matches!(scheme, "http" | "https");
-        if !known || host.contains('@') || !can_be_asked(&address) {
+        if !known || host.contains('@') || !accepts_paths(&address) {
             let message =
                 "the address of the vault: expected http:// or https://, a host and a port";
             return Err(SecretError::config(message));
@@ -143,12 +143,12 @@ impl Client {
         until: Instant,
     ) -> Result<Answer, FetchError> {
         let first = self.send(Some(token), path, None, until).await;
-        let passes = match &first {
+        let is_temporary = match &first {
             Ok(answer) => matches!(answer.status.as_u16(), 500 | 502 | 504),
             Err(FetchError::Failed { kind, .. }) => *kind == ErrorKind::Transient,
             Err(_) => false,
         };
-        if !passes || Instant::now() + PAUSE >= until {
+        if !is_temporary || Instant::now() + PAUSE >= until {
             return first;
         }
         tokio::time::sleep(PAUSE).await;
@@ -173,7 +173,7 @@ impl Client {
         body: Option<Zeroizing<String>>,
         until: Instant,
     ) -> Result<Answer, FetchError> {
-        let path = utf8_percent_encode(path, KEPT);
+        let path = utf8_percent_encode(path, ENCODED_IN_PATH);
         let url = format!("{}/v1/{path}", self.address);
         let mut request = ureq::http::Request::builder()
             .method(if body.is_some() { "POST" } else { "GET" })
@@ -203,7 +203,7 @@ impl Answer {
     /// path that never existed. An unknown mount is an error, and so is a 404 that
     /// is not the server's own, such as that of a proxy without a server behind it.
     pub(super) fn secret(&self) -> FetchResult {
-        if self.status == StatusCode::NOT_FOUND && self.is_of_a_server() {
+        if self.status == StatusCode::NOT_FOUND && self.is_from_server() {
             return match self.message() {
                 None => Err(FetchError::Absent),
                 Some(message) => Err(FetchError::failed(ErrorKind::Config, message)),
@@ -239,7 +239,7 @@ impl Answer {
             200..300 => Ok(()),
             400 => Err(FetchError::failed(ErrorKind::Config, message())),
             401 | 403 => Err(FetchError::failed(ErrorKind::AccessDenied, message())),
-            404 if !self.is_of_a_server() => Err(FetchError::failed(
+            404 if !self.is_from_server() => Err(FetchError::failed(
                 ErrorKind::Transient,
                 "http status 404, and not by the server itself: is its address right?",
             )),
@@ -256,7 +256,7 @@ impl Answer {
     }
 
     /// Returns whether the body of a 404 is the server's own: its errors, or the data of a deleted version.
-    fn is_of_a_server(&self) -> bool {
+    fn is_from_server(&self) -> bool {
         let body: Result<HashMap<Cow<'_, str>, &RawValue>, _> = serde_json::from_slice(&self.body);
         body.is_ok_and(|body| body.contains_key("errors") || body.contains_key("data"))
     }
@@ -268,7 +268,7 @@ impl Answer {
     /// Returns whether a login was refused; this includes a method, role or secret id that the server does not know.
     pub(super) fn is_refused_login(&self) -> bool {
         match self.status.as_u16() {
-            404 => self.is_of_a_server(),
+            404 => self.is_from_server(),
             status => matches!(status, 400 | 401 | 403),
         }
     }

@@ -18,7 +18,7 @@ use crate::source::json_field::json_field;
 use crate::source::vault::client::Client;
 use crate::source::vault::login::{Login, SERVICE_ACCOUNT_TOKEN};
 use crate::source::vault::session::Session;
-use crate::source::{FetchError, FetchResult, Source, SourceFuture, several, trusted_file};
+use crate::source::{FetchError, FetchResult, Source, SourceFuture, concurrent, trusted_file};
 
 /// Secrets of OpenBao or Vault, from a key-value engine of version 2.
 ///
@@ -196,8 +196,8 @@ impl Source for VaultSource {
                 let (session, path) = (Arc::clone(self.session()), (*path).to_owned());
                 async move { session.read(&path, deadline).await }
             };
-            let mut results = vec![Err(several::late()); names.len()];
-            for (path, read) in several::ask(by_path.keys().copied(), deadline, read).await {
+            let mut results = vec![Err(concurrent::late()); names.len()];
+            for (path, read) in concurrent::fetch(by_path.keys().copied(), deadline, read).await {
                 for (at, field) in by_path.get(path).into_iter().flatten() {
                     results[*at] = field_of(&read, *field);
                 }

@@ -30,7 +30,7 @@ pub(super) struct Session {
     /// Last refused login, with its time.
     refused: Mutex<Option<(Instant, FetchError)>>,
     /// Renewal task, and the process that started it: a forked child starts its own.
-    keeper: Mutex<Option<(u32, JoinHandle<()>)>>,
+    renewal: Mutex<Option<(u32, JoinHandle<()>)>>,
 }
 
 impl Session {
@@ -40,7 +40,7 @@ impl Session {
             login,
             token: tokio::sync::Mutex::new(None),
             refused: Mutex::new(None),
-            keeper: Mutex::new(None),
+            renewal: Mutex::new(None),
         }
     }
 
@@ -51,7 +51,7 @@ impl Session {
         if !answer.is_refused() {
             return answer.secret();
         }
-        match self.in_place_of(&token, &answer, until).await? {
+        match self.replacement_for(&token, &answer, until).await? {
             Some(other) => self.client.read(&other.text, path, until).await?.secret(),
             None => answer.secret(),
         }
@@ -85,7 +85,7 @@ impl Session {
 
     /// Returns the token to use instead of a refused one; `None` if the refused one is valid but
     /// may not read the secret. It is kept until there is another: it may read other secrets.
-    async fn in_place_of(
+    async fn replacement_for(
         self: &Arc<Self>,
         refused: &Token,
         answer: &Answer,
@@ -105,7 +105,7 @@ impl Session {
         }
         match self.log_in(until).await {
             Ok(token) => Ok(Some(self.hold(held, token))),
-            Err(error) => Err(both(refusal("the token was refused", answer), error)),
+            Err(error) => Err(combined(refusal("the token was refused", answer), error)),
         }
     }
 
@@ -141,18 +141,18 @@ impl Session {
         *held = Some(token.clone());
         drop(held);
         if token.renew_at.is_some() {
-            self.keep();
+            self.start_renewal();
         }
         token
     }
 
     /// Starts the task that renews the token, unless it is running.
-    fn keep(self: &Arc<Self>) {
+    fn start_renewal(self: &Arc<Self>) {
         let process = std::process::id();
-        let mut keeper = self.keeper.lock();
-        let runs = matches!(&*keeper, Some((of, task)) if *of == process && !task.is_finished());
+        let mut renewal = self.renewal.lock();
+        let runs = matches!(&*renewal, Some((of, task)) if *of == process && !task.is_finished());
         if !runs {
-            *keeper = Some((process, tokio::spawn(renew(Arc::downgrade(self)))));
+            *renewal = Some((process, tokio::spawn(renew(Arc::downgrade(self)))));
         }
     }
 }
@@ -165,11 +165,11 @@ impl FetchError {
 }
 
 /// Login failure, reported after the refusal that triggered the login.
-fn both(refusal: String, login: FetchError) -> FetchError {
-    let told = |detail| format!("{refusal}; {detail}");
+fn combined(refusal: String, login: FetchError) -> FetchError {
+    let text = |detail| format!("{refusal}; {detail}");
     match login {
-        FetchError::Failed { kind, detail } => FetchError::failed(kind, told(detail)),
-        FetchError::Unreachable { kind, detail } => FetchError::unreachable(kind, told(detail)),
+        FetchError::Failed { kind, detail } => FetchError::failed(kind, text(detail)),
+        FetchError::Unreachable { kind, detail } => FetchError::unreachable(kind, text(detail)),
         FetchError::Absent => FetchError::Absent,
     }
 }

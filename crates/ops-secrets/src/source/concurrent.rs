@@ -11,7 +11,7 @@ use crate::source::{FetchError, FetchResult};
 const MAX_REQUESTS: usize = 8;
 
 /// Requests each key; returns the results that arrived before the deadline.
-pub(crate) async fn ask<K, F>(
+pub(crate) async fn fetch<K, F>(
     keys: impl IntoIterator<Item = K>,
     deadline: Instant,
     request: impl Fn(&K) -> F,
@@ -20,16 +20,16 @@ where
     F: Future<Output = FetchResult> + Send + 'static,
 {
     let mut keys: Vec<Option<K>> = keys.into_iter().map(Some).collect();
-    let (mut sent, mut under_way, mut answers) = (0, JoinSet::new(), Vec::new());
+    let (mut sent, mut running, mut answers) = (0, JoinSet::new(), Vec::new());
     loop {
-        while under_way.len() < MAX_REQUESTS
+        while running.len() < MAX_REQUESTS
             && let Some(Some(key)) = keys.get(sent)
         {
             let (at, request) = (sent, request(key));
-            under_way.spawn(async move { (at, request.await) });
+            running.spawn(async move { (at, request.await) });
             sent += 1;
         }
-        match tokio::time::timeout_at(deadline.into(), under_way.join_next()).await {
+        match tokio::time::timeout_at(deadline.into(), running.join_next()).await {
             Ok(Some(Ok((at, answer)))) => {
                 let key = keys.get_mut(at).and_then(Option::take);
                 answers.extend(key.map(|key| (key, answer)));
