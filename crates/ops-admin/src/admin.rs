@@ -20,10 +20,10 @@ const OUTDATED_WITHIN: Duration = Duration::from_secs(1);
 const ALONE_WITHIN: Duration = Duration::from_secs(3);
 /// Time for which the last result of the readiness function is used while the results of the
 /// checks are outdated. Longer than the function needs for a result of its own.
-const SAID_HOLDS: Duration = Duration::from_secs(10);
+const LAST_READINESS_VALID_FOR: Duration = Duration::from_secs(10);
 
 /// Last result of the readiness function, with its time.
-type Said = Option<(Instant, Option<String>)>;
+type LastReadiness = Option<(Instant, Option<String>)>;
 
 /// Admin page of one service.
 #[derive(Clone)]
@@ -31,8 +31,8 @@ pub struct Admin {
     inner: Arc<Inner>,
 }
 
-type Asked = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
-type AskReadiness = Arc<dyn Fn() -> Asked + Send + Sync>;
+type ReadinessFuture = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
+type ReadinessFn = Arc<dyn Fn() -> ReadinessFuture + Send + Sync>;
 type Latest = Arc<dyn Fn() -> (Option<String>, Vec<Check>) + Send + Sync>;
 type Findings = Arc<dyn Fn() -> Vec<Finding> + Send + Sync>;
 type Settings = Arc<dyn Fn() -> Vec<Setting> + Send + Sync>;
@@ -44,7 +44,7 @@ struct Inner {
     started: (Instant, SystemTime),
     /// Version and commit.
     build: Option<(String, String)>,
-    readiness: AskReadiness,
+    readiness: ReadinessFn,
     latest: Option<Latest>,
     findings: Option<Findings>,
     settings: Option<Settings>,
@@ -57,8 +57,8 @@ struct Inner {
     #[cfg(feature = "profile")]
     profile: bool,
     /// The readiness function is running.
-    asking: Arc<AtomicBool>,
-    said: Arc<Mutex<Said>>,
+    is_asking: Arc<AtomicBool>,
+    last_readiness: Arc<Mutex<LastReadiness>>,
     /// Name of the person who changed the sampling ratio, and the reason.
     #[cfg(feature = "trace")]
     ratio_change: Arc<Mutex<Option<(String, String)>>>,
@@ -89,8 +89,8 @@ impl Admin {
                 token: None,
                 #[cfg(feature = "profile")]
                 profile: false,
-                asking: Arc::default(),
-                said: Arc::default(),
+                is_asking: Arc::default(),
+                last_readiness: Arc::default(),
                 #[cfg(feature = "trace")]
                 ratio_change: Arc::default(),
                 #[cfg(feature = "secrets")]
@@ -305,12 +305,12 @@ impl Admin {
             };
             return (asked.unwrap_or_else(late), Vec::new());
         };
-        if !self.inner.asking.swap(true, Ordering::Relaxed) {
+        if !self.inner.is_asking.swap(true, Ordering::Relaxed) {
             let admin = self.clone();
             let asked = tokio::spawn(async move {
-                let said = admin.not_ready().await;
-                *admin.said() = Some((Instant::now(), said));
-                admin.inner.asking.store(false, Ordering::Relaxed);
+                let reason = admin.not_ready().await;
+                *admin.last_readiness() = Some((Instant::now(), reason));
+                admin.inner.is_asking.store(false, Ordering::Relaxed);
             });
             let patience = match is_outdated(&known(latest).1) {
                 true => OUTDATED_WITHIN,
@@ -320,17 +320,17 @@ impl Admin {
             let _ = tokio::time::timeout(patience, asked).await;
         }
         let (reason, checks) = known(latest);
-        let said = || {
-            let said = self.said().clone();
-            let (at, said) = said.filter(|_| is_outdated(&checks))?;
-            said.filter(|_| at.elapsed() < SAID_HOLDS)
+        let last = || {
+            let last = self.last_readiness().clone();
+            let (at, last) = last.filter(|_| is_outdated(&checks))?;
+            last.filter(|_| at.elapsed() < LAST_READINESS_VALID_FOR)
         };
-        (reason.or_else(said), checks)
+        (reason.or_else(last), checks)
     }
 
-    fn said(&self) -> MutexGuard<'_, Said> {
-        let said = self.inner.said.lock();
-        said.unwrap_or_else(PoisonError::into_inner)
+    fn last_readiness(&self) -> MutexGuard<'_, LastReadiness> {
+        let last = self.inner.last_readiness.lock();
+        last.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the known state of the checks.

@@ -86,7 +86,7 @@
 
 mod actions;
 mod admin;
-mod asked;
+mod audit;
 mod check;
 mod conditions;
 mod finding;

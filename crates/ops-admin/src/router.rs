@@ -45,7 +45,7 @@ fn router(admin: Admin) -> Router {
     router
         .route("/healthz", get(|| async { "ok\n" }))
         .layer(host)
-        .layer(middleware::map_response(unkept))
+        .layer(middleware::map_response(forbid_caching))
         .with_state(admin)
 }
 
@@ -143,7 +143,7 @@ async fn current_state(State(admin): State<Admin>) -> Result<Json<Document>, Sta
 }
 
 /// Forbids caching a response, and interpreting it as another type.
-async fn unkept(mut response: Response) -> Response {
+async fn forbid_caching(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(

@@ -28,10 +28,10 @@ pub(crate) struct Token {
     bearer: String,
     basic: String,
     /// `false` if the token is too short: it then grants no access.
-    opens: bool,
+    is_long_enough: bool,
     failures: Mutex<HashMap<IpAddr, Failures>>,
     /// It was logged that guesses are not limited.
-    is_unlimited_told: AtomicBool,
+    unlimited_logged: AtomicBool,
 }
 
 struct Failures {
@@ -51,17 +51,17 @@ impl Token {
     pub(crate) fn new(token: &str) -> Self {
         // as read from a file: neither a header nor a password field contains its line break
         let token = token.trim();
-        let opens = token.len() >= MIN_BYTES;
-        if !opens {
+        let is_long_enough = token.len() >= MIN_BYTES;
+        if !is_long_enough {
             let (bytes, least) = (token.len(), MIN_BYTES);
             tracing::error!(target: "ops_admin", bytes, least, "admin_token_too_short");
         }
         Self {
-            opens,
+            is_long_enough,
             bearer: token.to_owned(),
             basic: STANDARD.encode(format!("{USER}:{token}")),
             failures: Mutex::default(),
-            is_unlimited_told: AtomicBool::new(false),
+            unlimited_logged: AtomicBool::new(false),
         }
     }
 
@@ -80,15 +80,15 @@ impl Token {
             match peer {
                 Some(peer) => self.failed(peer, now),
                 None if is_known => {}
-                None => self.say_unlimited(),
+                None => self.log_unlimited_guesses(),
             }
         }
         Verdict::Unknown
     }
 
     /// Logs once that guessing is not limited.
-    fn say_unlimited(&self) {
-        if !self.is_unlimited_told.swap(true, Ordering::Relaxed) {
+    fn log_unlimited_guesses(&self) {
+        if !self.unlimited_logged.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "ops_admin",
                 hint = "serve router.into_make_service_with_connect_info::<SocketAddr>()",
@@ -101,7 +101,7 @@ impl Token {
         let Some(at) = header.iter().position(|byte| *byte == b' ') else {
             return false;
         };
-        if !self.opens {
+        if !self.is_long_enough {
             return false;
         }
         let (scheme, sent) = header.split_at(at);
@@ -224,7 +224,7 @@ mod tests {
             let verdict = token.judge(&sent(right), None, Instant::now());
             assert_eq!(verdict, Verdict::Known, "{right}");
         }
-        assert!(!Token::new(&format!("short{}", " ".repeat(16))).opens);
+        assert!(!Token::new(&format!("short{}", " ".repeat(16))).is_long_enough);
     }
 
     #[test]
@@ -261,18 +261,18 @@ mod tests {
     }
 
     #[test]
-    fn guesses_of_an_address_that_is_not_known_are_told_to_be_unlimited() {
+    fn guessing_without_peer_addresses_is_logged_once() {
         let token = Token::new("a-token-of-16-chars");
-        let is_told = || token.is_unlimited_told.load(Ordering::Relaxed);
+        let is_logged = || token.unlimited_logged.load(Ordering::Relaxed);
         let (wrong, now) = (sent("Bearer wrong"), Instant::now());
         for peer in ["127.0.0.1", "192.0.2.1"] {
             token.judge(&wrong, Some(peer.parse().unwrap()), now);
         }
         token.judge(&sent("Bearer a-token-of-16-chars"), None, now);
         token.judge(&HeaderMap::new(), None, now);
-        assert!(!is_told());
+        assert!(!is_logged());
         token.judge(&wrong, None, now);
-        assert!(is_told());
+        assert!(is_logged());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Change;
 use crate::Admin;
-use crate::asked::{Asked, said};
+use crate::audit::{AuditedRequest, redacted_excerpt};
 
 /// Request to remove entries: those that match a pattern, or those that depend on a table.
 #[derive(Debug, Deserialize)]
@@ -27,8 +27,8 @@ pub(crate) async fn invalidate(
     extensions: Extensions,
     Change(request): Change<Invalidate>,
 ) -> (StatusCode, String) {
-    let asked = match Asked::new(&extensions, request.who.as_deref(), &request.why) {
-        Ok(asked) => asked,
+    let audited = match AuditedRequest::new(&extensions, request.who.as_deref(), &request.why) {
+        Ok(audited) => audited,
         Err(accepted) => return (StatusCode::BAD_REQUEST, accepted.to_owned()),
     };
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
@@ -49,8 +49,11 @@ pub(crate) async fn invalidate(
         return (StatusCode::NOT_FOUND, "there is no cache\n".to_owned());
     };
     let shown = match (&pattern, &table) {
-        (Some(pattern), _) => said(pattern),
-        (None, table) => format!("table {}", said(table.as_deref().unwrap_or_default())),
+        (Some(pattern), _) => redacted_excerpt(pattern),
+        (None, table) => format!(
+            "table {}",
+            redacted_excerpt(table.as_deref().unwrap_or_default())
+        ),
     };
     // waits for the lock of the directory for up to 5 s
     let removed = tokio::task::spawn_blocking(move || match (pattern, table) {
@@ -60,12 +63,12 @@ pub(crate) async fn invalidate(
     match removed.await {
         Ok(Ok(removed)) => {
             let done = format!("{removed} entries are removed");
-            asked.report("invalidate", &shown, &done);
+            audited.report("invalidate", &shown, &done);
             (StatusCode::OK, done + "\n")
         }
         Ok(Err(error)) => {
             let failed = error.to_string();
-            asked.report("invalidate", &shown, &failed);
+            audited.report("invalidate", &shown, &failed);
             let status = match error.kind() {
                 ErrorKind::Input => StatusCode::BAD_REQUEST,
                 // the request is valid, but entries remain

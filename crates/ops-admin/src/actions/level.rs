@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use http::Extensions;
 use serde::Deserialize;
 
-use super::{Change, asked_for_a_time};
-use crate::asked::{Asked, cut};
+use super::{Change, temporary_change};
+use crate::audit::{AuditedRequest, cut};
 use crate::text::printable;
 
 /// Request to change the level.
@@ -42,8 +42,8 @@ pub(crate) async fn change(
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")),
     };
     let (who, why) = (change.who.as_deref(), &change.why);
-    let asked = match asked_for_a_time(&extensions, who, why, change.ttl_seconds) {
-        Ok(asked) => asked,
+    let audited = match temporary_change(&extensions, who, why, change.ttl_seconds) {
+        Ok(audited) => audited,
         Err(refused) => return refused,
     };
     let ttl = change
@@ -57,10 +57,10 @@ pub(crate) async fn change(
         return (StatusCode::BAD_REQUEST, accepted.to_owned());
     }
     let of = of(target);
-    match ops_log::set_level(target, level, ttl, &asked.who, &asked.why) {
+    match ops_log::set_level(target, level, ttl, &audited.who, &audited.why) {
         Ok(()) => {
             let done = format!("level{of} is {level} for {} seconds", ttl.as_secs());
-            asked.report("set_level", target, &done);
+            audited.report("set_level", target, &done);
             (StatusCode::OK, done + "\n")
         }
         Err(error @ ops_log::Error::TooManyChanges) => (StatusCode::CONFLICT, format!("{error}\n")),
@@ -80,8 +80,8 @@ pub(crate) async fn revert(
         return (StatusCode::NOT_FOUND, absent);
     }
     let done = format!("level{of} is reverted");
-    let asked = Asked::without_reason(&extensions, revert.who.as_deref(), "");
-    asked.report("revert_level", &target, &done);
+    let audited = AuditedRequest::without_reason(&extensions, revert.who.as_deref(), "");
+    audited.report("revert_level", &target, &done);
     (StatusCode::OK, done + "\n")
 }
 

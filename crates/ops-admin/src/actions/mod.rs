@@ -16,7 +16,7 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 
 #[cfg(any(feature = "log", feature = "trace"))]
-use crate::asked::Asked;
+use crate::audit::AuditedRequest;
 use crate::text::printable;
 
 /// Requested change, in JSON. Errors name fields of the request, and are read in terminals.
@@ -36,14 +36,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Change<T> {
 /// Returns the person and the reason of a temporary change. Fails without
 /// a reason or with a time of 0; the message names what is accepted.
 #[cfg(any(feature = "log", feature = "trace"))]
-fn asked_for_a_time(
+fn temporary_change(
     extensions: &Extensions,
     who: Option<&str>,
     why: &str,
     ttl_seconds: Option<u64>,
-) -> Result<Asked, (StatusCode, String)> {
-    match Asked::new(extensions, who, why) {
-        Ok(asked) if ttl_seconds != Some(0) => Ok(asked),
+) -> Result<AuditedRequest, (StatusCode, String)> {
+    match AuditedRequest::new(extensions, who, why) {
+        Ok(audited) if ttl_seconds != Some(0) => Ok(audited),
         _ => {
             let accepted = "why takes a text, ttl_seconds at least 1\n";
             Err((StatusCode::BAD_REQUEST, accepted.to_owned()))

@@ -5,9 +5,9 @@ use axum::http::StatusCode;
 use http::Extensions;
 use serde::Deserialize;
 
-use super::{Change, asked_for_a_time};
+use super::{Change, temporary_change};
 use crate::Admin;
-use crate::asked::Asked;
+use crate::audit::AuditedRequest;
 
 /// Default time after which a ratio reverts.
 const TTL: Duration = Duration::from_secs(15 * 60);
@@ -37,8 +37,8 @@ pub(crate) async fn change(
     Change(change): Change<NewRatio>,
 ) -> (StatusCode, String) {
     let (who, why) = (change.who.as_deref(), &change.why);
-    let asked = match asked_for_a_time(&extensions, who, why, change.ttl_seconds) {
-        Ok(asked) => asked,
+    let audited = match temporary_change(&extensions, who, why, change.ttl_seconds) {
+        Ok(audited) => audited,
         Err(refused) => return refused,
     };
     let ttl = change
@@ -54,8 +54,8 @@ pub(crate) async fn change(
         "{ratio} of new traces are sampled for {} seconds",
         ttl.as_secs()
     );
-    asked.report("set_sampling", &ratio.to_string(), &done);
-    admin.note_ratio_change(Some((asked.who, asked.why)));
+    audited.report("set_sampling", &ratio.to_string(), &done);
+    admin.note_ratio_change(Some((audited.who, audited.why)));
     (StatusCode::OK, done + "\n")
 }
 
@@ -78,7 +78,7 @@ pub(crate) async fn revert(
     }
     admin.note_ratio_change(None);
     let done = format!("{} of new traces are sampled again", changed.configured);
-    let asked = Asked::without_reason(&extensions, revert.who.as_deref(), "");
-    asked.report("revert_sampling", "", &done);
+    let audited = AuditedRequest::without_reason(&extensions, revert.who.as_deref(), "");
+    audited.report("revert_sampling", "", &done);
     (StatusCode::OK, done + "\n")
 }

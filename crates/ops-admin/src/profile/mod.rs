@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{Extensions, StatusCode, Uri, header};
 
 use crate::Admin;
-use crate::asked::Asked;
+use crate::audit::AuditedRequest;
 use crate::conditions::{Conditions, Refused, refused};
 use sampler::{Failed, Sampler, Turn};
 
@@ -37,9 +37,9 @@ pub(crate) async fn take(
     let sampler = blocking(move || Sampler::start(turn)).await?;
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     let bytes = blocking(move || format::gzip(&sampler.end()?)).await?;
-    let asked = Asked::without_reason(&extensions, None, "");
+    let audited = AuditedRequest::without_reason(&extensions, None, "");
     let done = format!("{seconds} s of CPU profile, {} bytes", bytes.len());
-    asked.report("take_profile", &seconds.to_string(), &done);
+    audited.report("take_profile", &seconds.to_string(), &done);
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
         (

@@ -11,7 +11,7 @@ use http::{Extensions, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 
 use crate::actions::Change;
-use crate::asked::{Asked, said};
+use crate::audit::{AuditedRequest, redacted_excerpt};
 use crate::conditions::Conditions;
 use crate::history::{TIME_MAX, Turn, Unanswered};
 use crate::text::{printable, redacted};
@@ -118,8 +118,8 @@ pub(crate) async fn sql(
     if admin.token_check().is_none() {
         return (StatusCode::FORBIDDEN, NO_TOKEN).into_response();
     }
-    let asked = Asked::without_reason(&extensions, statement.who.as_deref(), "");
-    let shown = said(&statement.sql);
+    let audited = AuditedRequest::without_reason(&extensions, statement.who.as_deref(), "");
+    let shown = redacted_excerpt(&statement.sql);
     let rows = statement.limit.unwrap_or(ROWS_MAX).min(ROWS_MAX);
     let answered = ask(history, move |turn| {
         turn.ask(Ask {
@@ -131,11 +131,11 @@ pub(crate) async fn sql(
     match answered.await {
         Ok((rows, current)) => {
             let done = format!("{} rows in {:.2} s", rows.rows.len(), rows.seconds);
-            asked.report("sql", &shown, &done);
+            audited.report("sql", &shown, &done);
             Json(Answer::new(rows, current)).into_response()
         }
         Err(unanswered) => {
-            asked.report("sql", &shown, &said(unanswered.why()));
+            audited.report("sql", &shown, &redacted_excerpt(unanswered.why()));
             unanswered.into_response()
         }
     }

@@ -55,12 +55,12 @@ fn titles(findings: &[Finding]) -> Vec<String> {
     let causes = wrong.iter().filter(|finding| {
         let cause = |of: &&Finding| cause_of(of, &wrong);
         // mutual causes lead back to themselves
-        let goes_round = || {
+        let is_in_cycle = || {
             let causes = successors(cause(finding), cause);
             let mut causes = causes.take(wrong.len());
             causes.any(|other| other.id == finding.id)
         };
-        cause(finding).is_none() || goes_round()
+        cause(finding).is_none() || is_in_cycle()
     });
     causes.map(|finding| finding.title.clone()).collect()
 }

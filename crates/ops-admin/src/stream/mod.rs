@@ -24,10 +24,10 @@ use parts::Parts;
 const MAX_STREAMS: usize = 16;
 /// Number of events that are kept for readers who reconnect, and time
 /// for which they are collected without a reader: about half a minute.
-const KEPT: usize = 64;
+const KEPT_EVENTS: usize = 64;
 const ALONE_SECONDS: u32 = 30;
 /// Number of events that may wait for a reader: the kept ones and 32 more. A reader who is slower is dropped.
-const QUEUE: usize = KEPT + 32;
+const QUEUE: usize = KEPT_EVENTS + 32;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Readers, and the events that were sent to them.
@@ -95,7 +95,7 @@ impl Hub {
         for event in events {
             inner.last += 1;
             let bytes = frame(run, inner.last, event.name, &event.data);
-            if inner.kept.len() >= KEPT {
+            if inner.kept.len() >= KEPT_EVENTS {
                 inner.kept.pop_front();
             }
             let last = inner.last;

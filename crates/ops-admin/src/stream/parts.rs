@@ -30,7 +30,7 @@ const AGAIN_EVERY: u64 = 10;
 /// Part that is sent at once if a finding appears or ends, but not because its duration changed.
 const FINDINGS: &str = "findings";
 /// Parts that the page requests, or takes from other events.
-const ELSEWHERE: [&str; 11] = [
+const SENT_ELSEWHERE: [&str; 11] = [
     "failed_traces",
     "generated_at",
     "history",
@@ -112,7 +112,7 @@ impl Parts {
         let Value::Object(mut parts) = state else {
             return None;
         };
-        parts.retain(|name, _| !ELSEWHERE.contains(&name.as_str()));
+        parts.retain(|name, _| !SENT_ELSEWHERE.contains(&name.as_str()));
         let fresh = self.fresh(parts);
         (!fresh.is_empty()).then(|| event("state", &fresh))?
     }

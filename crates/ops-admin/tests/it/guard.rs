@@ -312,7 +312,7 @@ async fn another_page_gets_no_answer_though_its_links_are_followed() {
 }
 
 #[tokio::test]
-async fn no_answer_is_stored_and_none_is_guessed_at() {
+async fn responses_forbid_caching_and_type_sniffing() {
     let router = admin();
     let mut answers = Vec::new();
     for path in [

@@ -43,7 +43,7 @@ async fn a_time_beyond_a_day_is_a_day() {
 }
 
 #[tokio::test]
-async fn what_is_no_change_is_refused_with_what_is_accepted() {
+async fn an_invalid_change_is_refused_with_what_is_accepted() {
     for (body, expected) in [
         (r#"{"level": "loud", "why": "x"}"#, "expected trace, debug"),
         (r#"{"level": "debug", "why": " "}"#, "why takes a text"),
@@ -117,7 +117,7 @@ async fn a_revert_of_nothing_names_what_is_changed_and_is_text() {
 }
 
 #[tokio::test]
-async fn a_secret_that_a_reason_is_cut_in_is_taken_out_as_a_whole() {
+async fn a_secret_at_the_cut_of_a_reason_is_redacted_completely() {
     const SECRET: &str = "canary-that-a-reason-is-cut-in";
     ops_log::redact(SECRET);
     let why = format!("{}{SECRET}", "x".repeat(190));

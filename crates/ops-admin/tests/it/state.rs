@@ -84,7 +84,7 @@ async fn a_service_that_does_not_say_whether_it_is_ready_has_its_page_all_the_sa
 }
 
 #[tokio::test]
-async fn a_look_asks_first_and_shows_what_it_was_told() {
+async fn the_state_calls_readiness_first_and_shows_its_result() {
     let answer = Arc::new(Mutex::new("asked hours ago".to_owned()));
     let (asked, known) = (Arc::clone(&answer), answer);
     let number = AtomicUsize::new(0);
@@ -149,7 +149,7 @@ fn slow_to_answer(answer: impl Fn() -> Answer + Send + Sync + 'static) -> Router
 type Answer = Pin<Box<dyn Future<Output = (Option<String>, bool)> + Send>>;
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_look_waits_for_checks_that_nobody_asked_for_long() {
+async fn the_state_waits_for_checks_whose_results_are_outdated() {
     let router = slow_to_answer(|| {
         Box::pin(async {
             tokio::time::sleep(Duration::from_millis(300)).await;

@@ -10,16 +10,16 @@ use crate::text::redacted;
 const TEXT_MAX: usize = 200;
 const TARGET: &str = "ops_admin";
 /// Name of a person who gives none.
-const SOMEBODY: &str = "admin";
+const UNNAMED: &str = "admin";
 
 /// Person who makes the request, and the reason.
-pub(crate) struct Asked {
+pub(crate) struct AuditedRequest {
     pub(crate) who: String,
     pub(crate) why: String,
     peer: String,
 }
 
-impl Asked {
+impl AuditedRequest {
     /// Creates the request of a person. Fails without a reason; the message names what is accepted.
     #[cfg_attr(
         not(any(feature = "cache", feature = "log", feature = "trace")),
@@ -40,8 +40,8 @@ impl Asked {
     pub(crate) fn without_reason(extensions: &Extensions, who: Option<&str>, why: &str) -> Self {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>();
         Self {
-            who: said(who.filter(|who| !who.trim().is_empty()).unwrap_or(SOMEBODY)),
-            why: said(why),
+            who: redacted_excerpt(who.filter(|who| !who.trim().is_empty()).unwrap_or(UNNAMED)),
+            why: redacted_excerpt(why),
             peer: peer.map_or_else(String::new, |ConnectInfo(peer)| peer.ip().to_string()),
         }
     }
@@ -65,7 +65,7 @@ impl Asked {
 }
 
 /// Returns the start of a text, with secrets redacted before it is cut: a secret that is cut is not recognized.
-pub(crate) fn said(text: &str) -> String {
+pub(crate) fn redacted_excerpt(text: &str) -> String {
     cut(&redacted(text))
 }
 
