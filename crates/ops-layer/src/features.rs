@@ -22,7 +22,7 @@ const VARIABLES: [(&str, &str, bool); 4] = [
 ];
 
 /// Returns the first section of the file for a part that is compiled out, with its feature.
-pub(crate) fn left_out(document: &Value) -> Option<(&'static str, &'static str)> {
+pub(crate) fn compiled_out(document: &Value) -> Option<(&'static str, &'static str)> {
     let mut sections = SECTIONS.into_iter();
     sections.find_map(|(section, feature, is_in)| {
         let found = !is_in && document.get(section).is_some_and(|set| !set.is_null());

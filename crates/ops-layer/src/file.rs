@@ -64,7 +64,7 @@ impl File {
         if document.as_ref().is_some_and(|all| !all.is_mapping()) {
             return Err(failed(path, Failure::NoMapping));
         }
-        if let Some((section, feature)) = document.as_ref().and_then(features::left_out) {
+        if let Some((section, feature)) = document.as_ref().and_then(features::compiled_out) {
             return Err(failed(path, Failure::LeftOut { section, feature }));
         }
         let read = serde_yaml::from_str(&text).map_err(|error| {
@@ -177,8 +177,8 @@ impl Config {
             .trace
             .or(file.trace.map(glue::trace::beneath_environment));
         self.metrics = self.metrics.or(file.metrics);
-        self.black_box = glue::black_box::settled(self.black_box, file.black_box);
-        self.history = glue::history::settled(self.history, file.history);
+        self.black_box = glue::black_box::merged(self.black_box, file.black_box);
+        self.history = glue::history::merged(self.history, file.history);
         if self.secrets.is_none() {
             let secrets = file.secrets.map(glue::secrets::beneath_environment);
             self.secrets = secrets.transpose()?;

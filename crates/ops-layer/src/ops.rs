@@ -69,7 +69,7 @@ pub fn init(config: Config) -> Result<Ops, Error> {
             false => TWICE,
         };
         let error = Error::new("init", why);
-        say_refused(&error);
+        log_start_refused(&error);
         return Err(error);
     }
     let claim = Claim;
@@ -115,7 +115,7 @@ fn start_once(config: Config) -> Result<Ops, Error> {
     let (box_of_start, history_of_start) = (black_box.clone(), history.clone());
     let started = start(config, black_box, history);
     if let Err(error) = &started {
-        say_refused(error);
+        log_start_refused(error);
         history_of_start.close(REFUSED_WITHIN);
         box_of_start.refused();
         // another start registers its own
@@ -270,13 +270,13 @@ impl Ops {
 
     /// Returns the value in effect for a variable that code overrides.
     #[cfg(all(feature = "admin", feature = "serve"))]
-    pub(crate) fn in_place_of(&self, variable: &str) -> Option<&str> {
+    pub(crate) fn effective_value(&self, variable: &str) -> Option<&str> {
         used(&self.parts.overruled, variable)
     }
 
     /// Returns the value in effect for a variable whose own value cannot be used.
     #[cfg(all(feature = "admin", feature = "serve"))]
-    pub(crate) fn in_place_of_unusable(&self, variable: &str) -> Option<&str> {
+    pub(crate) fn used_instead(&self, variable: &str) -> Option<&str> {
         used(&self.parts.trace.unusable, variable)
     }
 
@@ -424,7 +424,7 @@ impl Ops {
     /// Logs why a start is refused after `init`, and does the same as [`shutdown`](Self::shutdown):
     /// this is not a crash, and the next start still reports a crash before it.
     pub async fn refuse(self, error: &(dyn std::error::Error + Sync), budget: Duration) {
-        say_refused(error);
+        log_start_refused(error);
         let black_box = self.parts.black_box.clone();
         self.end(budget, || black_box.refused()).await;
     }
@@ -441,7 +441,7 @@ impl Ops {
     pub(crate) async fn refuse_one(self, error: &Error, budget: Duration) {
         match self.parts.began.fetch_sub(1, Ordering::AcqRel) {
             ..=1 => self.refuse(error, budget).await,
-            _ => say_refused(error),
+            _ => log_start_refused(error),
         }
     }
 }
@@ -452,7 +452,7 @@ fn used<'a>(all: &'a [(&'static str, String)], variable: &str) -> Option<&'a str
     Some(used)
 }
 
-fn say_refused(error: &dyn std::error::Error) {
+fn log_start_refused(error: &dyn std::error::Error) {
     tracing::error!(target: "ops_layer", error = chain(error), "start_refused");
 }
 

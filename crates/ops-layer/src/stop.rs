@@ -39,7 +39,7 @@ impl StopSignal {
 
     async fn follow(self, mut signals: Signals) {
         let first = signals.next().await;
-        let asked = Instant::now();
+        let stop_requested = Instant::now();
         if !self.is_raised() {
             // set only here
             let _ = self.number.set(first);
@@ -48,7 +48,7 @@ impl StopSignal {
         self.stop();
         let number = tokio::select! {
             second = signals.next() => second,
-            budget = self.exceeded(asked) => {
+            budget = self.exceeded(stop_requested) => {
                 log_exceeded(budget).await;
                 first
             }
@@ -64,7 +64,7 @@ impl StopSignal {
     }
 
     /// Waits until the process exceeds its budget, and returns the budget; waits forever without one.
-    async fn exceeded(&self, asked: Instant) -> Duration {
+    async fn exceeded(&self, stop_requested: Instant) -> Duration {
         let mut known = self.budget.subscribe();
         // the sender lives in `self`, so this cannot fail
         let budget = known.wait_for(Option::is_some).await;
@@ -74,7 +74,7 @@ impl StopSignal {
             .unwrap_or(Duration::MAX);
         let left = budget
             .saturating_add(OVERTIME)
-            .saturating_sub(asked.elapsed());
+            .saturating_sub(stop_requested.elapsed());
         tokio::time::sleep(left).await;
         budget
     }

@@ -44,7 +44,7 @@ pub(crate) fn warn_of_misspelled(is_taken: impl Fn(&str) -> bool) {
         let Some(name) = name.to_str().filter(|_| !value.is_empty()) else {
             continue;
         };
-        if let Some(known) = meant(name).filter(|_| !is_taken(name)) {
+        if let Some(known) = closest_variable(name).filter(|_| !is_taken(name)) {
             tracing::warn!(
                 target: "ops_layer", variable = name, hint = format!("it is {known} that is read"), "variable_ignored"
             );
@@ -53,7 +53,7 @@ pub(crate) fn warn_of_misspelled(is_taken: impl Fn(&str) -> bool) {
 }
 
 /// Returns the known variable that is one edit away; for a long name, two.
-fn meant(name: &str) -> Option<&'static str> {
+fn closest_variable(name: &str) -> Option<&'static str> {
     let known = || OF_PARTS.into_iter().chain(OF_SERVER);
     if !name.starts_with("OPS_") || known().any(|known| known == name) {
         return None;
@@ -89,7 +89,7 @@ mod tests {
             ("ops_log_level", None),
             ("OPS_LÖG_LEVEL", Some("OPS_LOG_LEVEL")),
         ] {
-            assert_eq!(meant(name), known, "{name}");
+            assert_eq!(closest_variable(name), known, "{name}");
         }
     }
 }

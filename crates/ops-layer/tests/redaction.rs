@@ -6,7 +6,7 @@ use ops_layer::secrets::{Secrets, get_secret};
 use ops_layer::{Config, log, secrets};
 
 #[test]
-fn a_name_that_the_log_keeps_out_is_one_of_a_secret() {
+fn listeners_are_notified_of_every_name_that_the_log_denies() {
     let names = log::DENIED_KEYS.iter().map(|key| key.to_uppercase());
     let names: Vec<_> = names.map(|key| format!("SHOP_{key}")).collect();
     let variables = names.iter().map(|name| (name, format!("value of {name}")));

@@ -11,11 +11,11 @@ const MAX_RULES: usize = 64;
 /// Name of the finding about a faulty rule.
 const FAILING: &str = "rule_failing";
 /// Duration of a rule above which the rule itself is a finding.
-const QUICK: Duration = Duration::from_millis(100);
+const MAX_RULE_TIME: Duration = Duration::from_millis(100);
 /// Duration of a rule from which it counts as hanging.
-const HANGS: Duration = Duration::from_secs(2);
+const HANGING_AFTER: Duration = Duration::from_secs(2);
 /// Time for which results remain valid while a rule hangs: no rule is called meanwhile.
-const HOLDS: Duration = Duration::from_secs(20);
+const RESULTS_VALID_FOR: Duration = Duration::from_secs(20);
 
 type Rule = Box<dyn FnMut() -> Option<Finding> + Send>;
 
@@ -71,10 +71,10 @@ impl AppRules {
             return found;
         };
         let elapsed = since.elapsed();
-        if elapsed >= HOLDS {
+        if elapsed >= RESULTS_VALID_FOR {
             found.clear();
         }
-        if elapsed >= HANGS {
+        if elapsed >= HANGING_AFTER {
             let why = format!("it has not answered for {} s", elapsed.as_secs());
             let hanging = failing(name, &why)
                 .means("Findings of every rule of the application are missing: rules are asked one after the other.");
@@ -93,14 +93,14 @@ impl AppRules {
             }
             rules.append(&mut shared.added);
             drop(shared);
-            self.ask(&mut rules, QUICK);
+            self.ask(&mut rules, MAX_RULE_TIME);
             std::thread::sleep(EVERY);
         }
     }
 
     /// Calls each rule once. The finding of a rule that took longer than
-    /// `quick` is kept: on an overloaded machine it is needed most.
-    fn ask(&self, rules: &mut [(&'static str, Rule)], quick: Duration) {
+    /// `limit` is kept: on an overloaded machine it is needed most.
+    fn ask(&self, rules: &mut [(&'static str, Rule)], limit: Duration) {
         for (at, (name, rule)) in rules.iter_mut().enumerate() {
             let started = Instant::now();
             self.lock().running = Some((name, started));
@@ -111,7 +111,7 @@ impl AppRules {
                 Ok(answer) => found.extend(answer),
                 Err(_) => found.push(failing(name, "it panicked")),
             }
-            if found.iter().all(|finding| finding.id != FAILING) && took > quick {
+            if found.iter().all(|finding| finding.id != FAILING) && took > limit {
                 let took = took.as_millis();
                 let slow = failing(name, &format!("it took {took} ms of at most 100"));
                 found.push(slow.means("What rules of the application find comes late."));
@@ -171,7 +171,7 @@ mod tests {
         let mut both: [(&'static str, Rule); 2] =
             [("queue", Box::new(growing)), ("queue", Box::new(|| None))];
         for _ in 0..2 {
-            rules.ask(&mut both, HANGS);
+            rules.ask(&mut both, HANGING_AFTER);
             let found = rules.found();
             let ids: Vec<_> = found.iter().map(|finding| finding.id).collect();
             assert_eq!(ids, ["queue_growing"]);

@@ -4,7 +4,7 @@ use super::Finding;
 
 /// Kind of trace that shows a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum TraceKind {
     /// A request that failed.
     Failure,
     /// A slow request.
@@ -24,15 +24,15 @@ pub(crate) struct Example {
 }
 
 /// Function that finds a trace of a kind: of the wanted route, and the preferred trace while it is kept.
-pub(crate) type Find = fn(Shown, Option<&str>, Option<&str>) -> Option<Example>;
+pub(crate) type Find = fn(TraceKind, Option<&str>, Option<&str>) -> Option<Example>;
 
 /// Built-in findings that a trace can show.
-const SHOWN: [(&str, Shown); 5] = [
-    ("requests_failing", Shown::Failure),
-    ("requests_slow", Shown::SlowAnswer),
-    ("requests_usually_slow", Shown::SlowAnswer),
-    ("duckdb_slow", Shown::SlowQuery),
-    ("duckdb_failing", Shown::FailedQuery),
+const TRACE_KINDS: [(&str, TraceKind); 5] = [
+    ("requests_failing", TraceKind::Failure),
+    ("requests_slow", TraceKind::SlowAnswer),
+    ("requests_usually_slow", TraceKind::SlowAnswer),
+    ("duckdb_slow", TraceKind::SlowQuery),
+    ("duckdb_failing", TraceKind::FailedQuery),
 ];
 
 /// Traces that findings were last linked to: a link stays the same while its trace is kept.
@@ -45,14 +45,14 @@ impl Examples {
     pub(crate) fn add(
         &mut self,
         findings: &mut [Finding],
-        find: impl Fn(Shown, Option<&str>, Option<&str>) -> Option<Example>,
+        find: impl Fn(TraceKind, Option<&str>, Option<&str>) -> Option<Example>,
     ) {
         let mut known = Vec::new();
         for finding in findings {
-            let named = SHOWN.iter().find(|(id, _)| *id == finding.id);
+            let named = TRACE_KINDS.iter().find(|(id, _)| *id == finding.id);
             // a rule that sets the route means failed requests of that route
-            let of_route = finding.route.as_ref().map(|_| Shown::Failure);
-            let Some(shown) = named.map(|(_, shown)| *shown).or(of_route) else {
+            let of_route = finding.route.as_ref().map(|_| TraceKind::Failure);
+            let Some(kind) = named.map(|(_, kind)| *kind).or(of_route) else {
                 continue;
             };
             if finding.trace_id.is_some() {
@@ -60,7 +60,7 @@ impl Examples {
             }
             let before = self.0.iter().find(|(id, _)| *id == finding.id);
             let before = before.map(|(_, example)| example.trace_id.as_str());
-            let Some(example) = find(shown, finding.route.as_deref(), before) else {
+            let Some(example) = find(kind, finding.route.as_deref(), before) else {
                 continue;
             };
             finding.trace_id = Some(example.trace_id.clone());
@@ -94,12 +94,12 @@ mod tests {
                 .route("GET /c")
                 .trace_id("c"),
         ];
-        examples.add(&mut findings, |shown, route, before| {
+        examples.add(&mut findings, |kind, route, before| {
             let right = match route {
-                None => Shown::SlowQuery,
-                Some(_) => Shown::Failure,
+                None => TraceKind::SlowQuery,
+                Some(_) => TraceKind::Failure,
             };
-            assert_eq!((shown, before), (right, None));
+            assert_eq!((kind, before), (right, None));
             Some(example(route.unwrap_or("first")))
         });
         let linked = findings.each_ref().map(|finding| {

@@ -85,12 +85,12 @@ pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
     for (finding, cause) in findings.iter_mut().zip(causes) {
         finding.explained_by = cause;
     }
-    let mut gravest: HashMap<_, _> = findings.iter().map(|of| (of.id, of.severity)).collect();
+    let mut most_severe: HashMap<_, _> = findings.iter().map(|of| (of.id, of.severity)).collect();
     // as many times as a chain can be long
     for _ in 0..findings.len() {
         for finding in &findings {
-            let of_finding = gravest[finding.id];
-            if let Some(of_cause) = finding.explained_by.and_then(|id| gravest.get_mut(id)) {
+            let of_finding = most_severe[finding.id];
+            if let Some(of_cause) = finding.explained_by.and_then(|id| most_severe.get_mut(id)) {
                 *of_cause = of_finding.max(*of_cause);
             }
         }
@@ -98,9 +98,9 @@ pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
     let explaining: HashSet<_> = findings.iter().filter_map(|of| of.explained_by).collect();
     findings.sort_by_key(|finding| {
         let id = finding.id;
-        let (gravest, severity) = (Reverse(gravest[id]), Reverse(finding.severity));
+        let (most_severe, severity) = (Reverse(most_severe[id]), Reverse(finding.severity));
         (
-            gravest,
+            most_severe,
             !explaining.contains(id),
             severity,
             finding.since,
@@ -114,7 +114,7 @@ pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
         // if causes explain each other, the first of them is taken as the cause
         let Some(root) = all.position(is_root).or_else(|| {
             let mut all = findings.iter();
-            all.position(|finding| goes_round(finding, &findings))
+            all.position(|finding| is_in_cycle(finding, &findings))
         }) else {
             return sorted;
         };
@@ -125,7 +125,7 @@ pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 /// Returns whether its causes lead back to it.
-fn goes_round(of: &Finding, all: &[Finding]) -> bool {
+fn is_in_cycle(of: &Finding, all: &[Finding]) -> bool {
     let cause = |of: &Finding| all.iter().find(|one| of.explained_by == Some(one.id));
     let causes = std::iter::successors(cause(of), |one| cause(one));
     causes.take(all.len()).any(|one| one.id == of.id)

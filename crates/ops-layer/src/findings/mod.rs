@@ -8,7 +8,7 @@ mod explain;
 mod export;
 mod finding;
 mod history;
-mod kept;
+mod history_files;
 mod last_run;
 mod logs;
 mod process;
@@ -93,10 +93,14 @@ const RULES: [Rule; 37] = {
         rule(&["panics"], Warning, process::panics),
         rule(&["last_run_crashed"], Warning, last_run::ended),
         rule(&["black_box_off"], Warning, last_run::off),
-        rule(&["history_stopped"], Warning, kept::stopped),
-        rule(&["history_untidy"], Warning, kept::untidy),
-        rule(&["history_dropping"], Warning, kept::dropping),
-        rule(&["history_files_unreadable"], Warning, kept::unreadable),
+        rule(&["history_stopped"], Warning, history_files::stopped),
+        rule(&["history_untidy"], Warning, history_files::untidy),
+        rule(&["history_dropping"], Warning, history_files::dropping),
+        rule(
+            &["history_files_unreadable"],
+            Warning,
+            history_files::unreadable,
+        ),
         rule(&["cardinality_overflow"], Warning, process::cardinality),
         rule(&["requests_failing"], Critical, process::requests),
         rule(&["requests_slow"], Warning, process::slow),

@@ -13,10 +13,10 @@ const LONG_WINDOW: Duration = Duration::from_secs(300);
 /// Number of periods of 100 ms below which their throttled share is not meaningful.
 const PERIODS: f64 = 50.0;
 /// Maximum size that a free share refers to, in bytes: a small share of it is too little for an hour of a busy service.
-const MUCH: f64 = 40.0 * (1_u64 << 30) as f64;
+const FREE_SHARE_MAX_BYTES: f64 = 40.0 * (1_u64 << 30) as f64;
 /// Maximum number of inodes that a free share refers to: a small
 /// share of them is too few for an hour of many small files.
-const MANY_FILES: f64 = 2e6;
+const FREE_SHARE_MAX_FILES: f64 = 2e6;
 const THROTTLED_SHARE: f64 = 0.25;
 
 impl Disk {
@@ -30,7 +30,7 @@ impl Disk {
     /// Returns the free inodes and their total, if less than this share is free.
     fn few_files(&self, least: f64) -> Option<(u64, u64)> {
         let (free, all) = (self.free_files?, self.files?);
-        let is_few = (free as f64) < least * MANY_FILES.min(all as f64);
+        let is_few = (free as f64) < least * FREE_SHARE_MAX_FILES.min(all as f64);
         is_few.then_some((free, all))
     }
 
@@ -66,7 +66,8 @@ pub(super) fn disk_nearly_full(now: &Snapshot, history: &History) -> Option<Find
         0.05
     };
     let is_nearly = |disk: &&Disk| {
-        let is_small = disk.total > 0 && (disk.free as f64) < least * MUCH.min(disk.total as f64);
+        let is_small = disk.total > 0
+            && (disk.free as f64) < least * FREE_SHARE_MAX_BYTES.min(disk.total as f64);
         !disk.is_full() && (is_small || disk.few_files(least).is_some())
     };
     let disk = now.disks.iter().find(is_nearly)?;

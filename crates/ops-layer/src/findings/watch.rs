@@ -17,7 +17,7 @@ use super::{EVERY, Finding, Severity};
 /// Time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
 /// Age from which findings count as outdated.
-const STUCK: Duration = Duration::from_secs(30);
+const OUTDATED_AFTER: Duration = Duration::from_secs(30);
 
 /// Current findings of a process, and the thread that updates them.
 #[derive(Clone)]
@@ -46,9 +46,9 @@ struct Beat {
 }
 
 /// Task in transit: it no longer waits once it ran, or was dropped with its runtime.
-struct OnItsWay(Arc<Beat>);
+struct PendingBeat(Arc<Beat>);
 
-impl Drop for OnItsWay {
+impl Drop for PendingBeat {
     fn drop(&mut self) {
         self.0.sent.store(0, Ordering::Release);
     }
@@ -109,7 +109,7 @@ impl Watch {
         let current = lock(&self.0.current);
         let (mut findings, age) = (current.findings.to_vec(), current.at.elapsed());
         drop(current);
-        if age > STUCK && !*lock(&self.0.stopped) {
+        if age > OUTDATED_AFTER && !*lock(&self.0.stopped) {
             let stuck = Finding::new("findings_stuck", Severity::Warning)
                 .seen(format!("the rules were evaluated {} s ago", age.as_secs()))
                 .means("The findings below are old.")
@@ -180,7 +180,7 @@ impl Watch {
         match beat.sent.load(Ordering::Acquire) {
             0 => {
                 beat.sent.store(now + 1, Ordering::Release);
-                let task = OnItsWay(beat.clone());
+                let task = PendingBeat(beat.clone());
                 drop(runtime.spawn(async move {
                     let waited = millis(start.elapsed()).saturating_sub(now);
                     task.0.longest.fetch_max(waited, Ordering::Relaxed);

@@ -56,7 +56,7 @@ pub(crate) fn covered(in_code: Option<&Settings>, in_file: Option<&Settings>) ->
 }
 
 /// Merges the settings: code takes precedence, then the environment, then the file.
-pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
+pub(crate) fn merged(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
     let (code, file) = (in_code.unwrap_or_default(), in_file.unwrap_or_default());
     Some(Settings {
         file: code.file.or_else(|| glue::place(VARIABLE, file.file)),
@@ -78,7 +78,7 @@ impl Part {
         }
         let mut opened = ops_black_box::open(&config);
         if let Some(last) = &mut opened.last_run {
-            name_other(&mut last.reading, service);
+            note_other_service(&mut last.reading, service);
         }
         let (black_box, off) = match opened.black_box {
             Ok(black_box) => {
@@ -184,7 +184,7 @@ impl Part {
 const CUT_FROM: usize = 125;
 
 /// Adds a note if the black box is that of another service.
-fn name_other(reading: &mut Reading, service: &str) {
+fn note_other_service(reading: &mut Reading, service: &str) {
     let is_cut = reading.service.len() >= CUT_FROM && service.starts_with(&reading.service);
     if reading.service != service && !is_cut {
         let how = &reading.ending.how;

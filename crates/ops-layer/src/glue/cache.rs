@@ -16,7 +16,7 @@ pub(crate) use data_cache::Config as Settings;
 pub(crate) struct Part {
     pub(crate) cache: Cache,
     pub(crate) settings: data_cache::Config,
-    asked: Arc<Asked>,
+    counts: Arc<QueryCounts>,
     bucket: Bucket,
     #[cfg(all(feature = "admin", feature = "serve"))]
     pub(crate) origin: Origin,
@@ -48,7 +48,7 @@ const DUCKDB: &str = "duckdb";
 
 /// Queries that reached DuckDB.
 #[derive(Debug, Default)]
-struct Asked {
+struct QueryCounts {
     run: AtomicU64,
     failed: AtomicU64,
     slow: AtomicU64,
@@ -75,14 +75,14 @@ impl Part {
             register();
             cache.on_query(count);
         }
-        let asked = Arc::<Asked>::default();
-        let counted = asked.clone();
+        let counts = Arc::<QueryCounts>::default();
+        let counted = counts.clone();
         cache.on_query(move |event| counted.count(event));
         data_cache::install(cache.clone()).map_err(failed)?;
         Ok(Self {
             cache,
             settings,
-            asked,
+            counts,
             bucket,
             #[cfg(all(feature = "admin", feature = "serve"))]
             origin: Origin::of(config),
@@ -102,9 +102,9 @@ impl Part {
             is_paused: stats.writes_paused,
         };
         let queries = Queries {
-            run: load(&self.asked.run),
-            failed: load(&self.asked.failed),
-            slow: load(&self.asked.slow),
+            run: load(&self.counts.run),
+            failed: load(&self.counts.failed),
+            slow: load(&self.counts.slow),
         };
         (Some(seen), Some(queries))
     }
@@ -140,7 +140,7 @@ impl Part {
     }
 }
 
-impl Asked {
+impl QueryCounts {
     fn count(&self, event: &QueryEvent) {
         let Some(ran) = time_at_duckdb(event) else {
             return;

@@ -42,7 +42,7 @@ pub(crate) fn covered(in_code: Option<&Settings>, in_file: Option<&Settings>) ->
 }
 
 /// Merges the settings: code takes precedence, then the environment, then the file.
-pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
+pub(crate) fn merged(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
     let (code, file) = (in_code.unwrap_or_default(), in_file.unwrap_or_default());
     Some(Settings {
         dir: code.dir.or_else(|| glue::place(VARIABLE, file.dir)),
@@ -144,7 +144,7 @@ impl Part {
             glue::metrics::sample_to(&of_flush, SystemTime::now());
             of_flush.flush(budget)
         });
-        Some(asked(shown, history))
+        Some(with_engine(shown, history))
     }
 
     /// Samples the metrics once more, and writes pending records.
@@ -170,7 +170,7 @@ const ANSWER_BYTES: u64 = 32 << 20;
 
 /// Adds the engine, which runs on one thread, so that requests have the others.
 #[cfg(all(feature = "admin", feature = "serve", feature = "duckdb"))]
-fn asked(mut shown: ops_admin::History, history: History) -> ops_admin::History {
+fn with_engine(mut shown: ops_admin::History, history: History) -> ops_admin::History {
     use ops_admin::{Rows, Statement};
     use ops_history::sql;
     for known in sql::NAMED {
@@ -203,6 +203,6 @@ fn asked(mut shown: ops_admin::History, history: History) -> ops_admin::History 
 }
 
 #[cfg(all(feature = "admin", feature = "serve", not(feature = "duckdb")))]
-fn asked(shown: ops_admin::History, _: History) -> ops_admin::History {
+fn with_engine(shown: ops_admin::History, _: History) -> ops_admin::History {
     shown
 }

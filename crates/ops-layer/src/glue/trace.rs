@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::findings::example::{Example, Shown};
+use crate::findings::example::{Example, TraceKind};
 use crate::findings::snapshot::{Export, SLOW_ANSWER, SLOW_QUERY, SlowRoute};
 use crate::{Config, Error};
 
@@ -230,7 +230,7 @@ pub(crate) fn with_context<F: Future>(future: F) -> impl Future<Output = F::Outp
 
 /// Finds a kept trace of this kind, of this route if one is given: the preferred trace, otherwise the newest.
 pub(crate) fn example(
-    shown: Shown,
+    kind: TraceKind,
     route: Option<&str>,
     preferred: Option<&str>,
 ) -> Option<Example> {
@@ -243,14 +243,14 @@ pub(crate) fn example(
             .chain(&recent.recent)
     };
     let fits = |trace: &&ops_trace::RecentTrace| {
-        let shows = match shown {
-            Shown::Failure => trace.error,
-            Shown::SlowAnswer => trace.duration.as_secs_f64() >= SLOW_ANSWER,
-            Shown::SlowQuery => trace
+        let shows = match kind {
+            TraceKind::Failure => trace.error,
+            TraceKind::SlowAnswer => trace.duration.as_secs_f64() >= SLOW_ANSWER,
+            TraceKind::SlowQuery => trace
                 .spans
                 .iter()
                 .any(|span| is_query(span) && span.duration > SLOW_QUERY),
-            Shown::FailedQuery => trace.spans.iter().any(|span| is_query(span) && span.error),
+            TraceKind::FailedQuery => trace.spans.iter().any(|span| is_query(span) && span.error),
         };
         shows && route.is_none_or(|route| route_of(trace).is_some_and(|known| known == route))
     };
@@ -262,7 +262,7 @@ pub(crate) fn example(
     let is_preferred = |trace: &ops_trace::RecentTrace| preferred == Some(trace.trace_id.as_str());
     let best = all().filter(fits);
     let trace = best.max_by_key(|trace| {
-        let is_better = shown == Shown::SlowQuery && is_profiled(trace);
+        let is_better = kind == TraceKind::SlowQuery && is_profiled(trace);
         (is_better, is_preferred(trace), trace.start)
     })?;
     Some(Example {

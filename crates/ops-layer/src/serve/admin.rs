@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 use super::acceptor::{Acceptor, Spare};
 use super::body;
 use super::connections::{Connections, Phase};
+use super::effective_settings;
 use super::failure::Failure;
-use super::in_force;
 use super::listen::{At, Socket};
 use super::readiness::Readiness;
 use super::settings::Settings;
@@ -68,8 +68,8 @@ impl AdminThread {
             return Err(failed(Failure::TokenMissing(at.address)));
         }
         let mut page = page(ops, readiness);
-        let in_force = in_force::settings(ops, settings, api, at);
-        page = page.configuration(move || in_force.clone());
+        let effective = effective_settings::settings(ops, settings, api, at);
+        page = page.configuration(move || effective.clone());
         if let Some(token) = token {
             page = page.token(token);
         }
@@ -267,7 +267,7 @@ mod tests {
     use crate::Health;
 
     #[tokio::test]
-    async fn results_of_long_ago_are_not_shown_as_those_of_now() {
+    async fn outdated_check_results_are_not_shown_as_current() {
         let all = || {
             let failed = Health::Failed("refused".to_owned());
             [("db", Health::Ready), ("cache", failed)]

@@ -78,7 +78,7 @@ pub(super) async fn serve(
                     return Poll::Ready(Event::Ended);
                 }
                 let mut activity = slot.activity();
-                if activity.leaving.is_none() && asks_to_go(now_in, &activity) {
+                if activity.leaving.is_none() && sends_goaway(now_in, &activity) {
                     activity.leaving = Some(Instant::now());
                     drop(activity);
                     connection.as_mut().graceful_shutdown();
@@ -133,7 +133,7 @@ pub(super) async fn serve(
 
 /// Returns whether to ask the client to leave by GOAWAY, which is for
 /// HTTP/2. An HTTP/1.1 client is asked by the header of its next response.
-fn asks_to_go(phase: Phase, activity: &super::activity::Activity) -> bool {
+fn sends_goaway(phase: Phase, activity: &super::activity::Activity) -> bool {
     activity.is_http2()
         && match phase {
             Phase::Serving => false,

@@ -22,7 +22,7 @@ pub(super) fn check(request: &Request) -> Result<(), &'static str> {
         return Err("the header host takes a name or an address, and a port if there is one");
     }
     let authority = request.uri().authority();
-    if !authority.is_none_or(|authority| is_one(authority.as_str())) {
+    if !authority.is_none_or(|authority| is_valid(authority.as_str())) {
         return Err("the target names no valid host");
     }
     if let (Some(host), Some(target), Version::HTTP_2) = (host, authority, request.version())
@@ -40,7 +40,7 @@ pub(super) fn check(request: &Request) -> Result<(), &'static str> {
 }
 
 fn is_host(value: &HeaderValue) -> bool {
-    value.to_str().is_ok_and(is_one)
+    value.to_str().is_ok_and(is_valid)
 }
 
 /// Returns whether header and target name the same host. A missing port is that of the scheme.
@@ -58,7 +58,7 @@ fn is_same(host: &HeaderValue, target: &Authority, uri: &Uri) -> bool {
 
 /// Returns whether a text is a name or an address, with or without a
 /// port. A user, brackets around a name and an invalid port are refused.
-fn is_one(text: &str) -> bool {
+fn is_valid(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else {
         return false;
     };

@@ -8,15 +8,15 @@ mod app;
 mod body;
 mod connection;
 mod connections;
-mod crowded;
+mod connections_full;
+#[cfg(feature = "admin")]
+mod effective_settings;
 mod failure;
 mod frames;
 #[cfg_attr(not(feature = "grpc"), path = "absent_grpc.rs")]
 mod grpc;
 mod health;
 mod host;
-#[cfg(feature = "admin")]
-mod in_force;
 mod job;
 mod listen;
 mod probe;

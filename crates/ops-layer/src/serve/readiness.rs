@@ -20,7 +20,7 @@ const SHARED_FOR: Duration = Duration::from_millis(500);
 /// Time after a start in which failures of checks are not logged.
 const START_WITHIN: Duration = Duration::from_secs(10);
 /// Minimum time between two lines about reasons that change while the same checks fail.
-const NOTED_EVERY: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 type Checked = Pin<Box<dyn Future<Output = Health> + Send>>;
 
@@ -112,7 +112,7 @@ struct Shared {
     runtime: Handle,
     draining: watch::Sender<bool>,
     was_ready: AtomicBool,
-    noted: Mutex<Noted>,
+    log: Mutex<CheckLog>,
     running: AtomicBool,
     latest: watch::Sender<Option<Arc<Report>>>,
 }
@@ -121,7 +121,7 @@ impl Readiness {
     pub(super) fn new(checks: Vec<Check>, runtime: Handle) -> Self {
         Self(Arc::new(Shared {
             was_ready: AtomicBool::new(checks.is_empty()),
-            noted: Mutex::default(),
+            log: Mutex::default(),
             checks,
             runtime,
             draining: watch::Sender::new(false),
@@ -156,7 +156,7 @@ impl Readiness {
     pub(super) async fn first_ready(&self) {
         let report = loop {
             let report = Report::of(&self.0.checks).await;
-            self.note(&report);
+            self.log_changes(&report);
             if report.failed().is_none() {
                 break report;
             }
@@ -218,7 +218,7 @@ impl Readiness {
         shared.runtime.spawn(async move {
             let shared = &running.0.0;
             let report = Report::of(&shared.checks).await;
-            running.0.note(&report);
+            running.0.log_changes(&report);
             shared.latest.send_replace(Some(Arc::new(report)));
         });
     }
@@ -226,49 +226,49 @@ impl Readiness {
     /// Logs the failing checks if others fail than before, or if the reason differs
     /// at least a minute after the last line, and logs when all of them pass again;
     /// not on every run. During a start, failures are not logged for some time.
-    fn note(&self, report: &Report) {
+    fn log_changes(&self, report: &Report) {
         if self.is_draining() {
             return;
         }
-        let mut noted = self.0.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.0.log.lock().unwrap_or_else(PoisonError::into_inner);
         // a probe and the wait for the first time may run the checks concurrently: the run that began later counts
-        if noted.newest.is_some_and(|newest| report.began < newest) {
+        if log.newest.is_some_and(|newest| report.began < newest) {
             return;
         }
-        noted.newest = Some(report.began);
+        log.newest = Some(report.began);
         let Some(reason) = report.failed() else {
-            let had_failed = !noted.failing.is_empty();
-            *noted = Noted {
-                newest: noted.newest,
-                ..Noted::default()
+            let had_failed = !log.failing.is_empty();
+            *log = CheckLog {
+                newest: log.newest,
+                ..CheckLog::default()
             };
-            drop(noted);
+            drop(log);
             if had_failed {
                 tracing::info!(target: "ops_layer", "checks_passing");
             }
             return;
         };
-        let since = noted.since.get_or_insert_with(Instant::now).elapsed();
+        let since = log.since.get_or_insert_with(Instant::now).elapsed();
         if since < START_WITHIN && !self.0.was_ready.load(Ordering::Relaxed) {
             return;
         }
-        let is_other = |name: &String| !noted.failing.contains(name);
+        let is_other = |name: &String| !log.failing.contains(name);
         let others: Vec<String> = report.failing().filter(is_other).collect();
-        let is_old = noted.at.is_none_or(|at| at.elapsed() >= NOTED_EVERY);
-        if others.is_empty() && !(is_old && noted.reason != reason) {
+        let is_old = log.at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
+        if others.is_empty() && !(is_old && log.reason != reason) {
             return;
         }
-        noted.failing.extend(others);
-        noted.reason.clone_from(&reason);
-        noted.at = Some(Instant::now());
-        drop(noted);
+        log.failing.extend(others);
+        log.reason.clone_from(&reason);
+        log.at = Some(Instant::now());
+        drop(log);
         tracing::warn!(target: "ops_layer", reason, "checks_failing");
     }
 }
 
 /// State of the lines about the checks since all of them passed.
 #[derive(Default)]
-struct Noted {
+struct CheckLog {
     /// Start of the latest run of the checks that was considered.
     newest: Option<Instant>,
     since: Option<Instant>,

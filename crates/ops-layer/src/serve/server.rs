@@ -10,7 +10,7 @@ use super::acceptor::{Acceptor, Spare};
 use super::admin::{self, AdminThread, Sections};
 use super::app;
 use super::connections::{Connections, Phase};
-use super::crowded;
+use super::connections_full;
 use super::failure::Failure;
 use super::grpc;
 use super::listen::Listeners;
@@ -39,23 +39,23 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     if let Start::Ops(ops) = &start {
         ops.begin();
     }
-    let (begun, ops) = match (begin(&settings, stop), start) {
-        (Ok(begun), Start::Ops(ops)) => (begun, ops),
-        (Ok(begun), Start::Config(config)) => {
+    let (early, ops) = match (set_up_early(&settings, stop), start) {
+        (Ok(early), Start::Ops(ops)) => (early, ops),
+        (Ok(early), Start::Config(config)) => {
             let ops = crate::init(*config)?;
             ops.begin();
-            (begun, ops)
+            (early, ops)
         }
         (Err(error), Start::Ops(ops)) => return Err(refused(ops, &settings, error).await),
         (Err(error), Start::Config(_)) => return Err(error),
     };
-    let Begun {
+    let EarlySetup {
         grace,
         shortened,
         budget,
         stop,
         listeners,
-    } = begun;
+    } = early;
     let prepared = prepare(&ops, listeners, &settings, checks, router, calls, sections);
     let prepared = match prepared {
         Ok(prepared) => prepared,
@@ -87,7 +87,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
             "grace_period_shortened"
         );
     }
-    crowded::watch(&ops, &connections, acceptor.max_connections);
+    connections_full::watch(&ops, &connections, acceptor.max_connections);
     let mut tasks = Tasks::of(&connections);
     let accepting = tasks.spawn(acceptor.run(api));
     tasks.spawn(supervisor::keep_watchdog());
@@ -108,7 +108,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     let background = background.collect();
 
     stop.wait().await;
-    let asked = Instant::now();
+    let stop_requested = Instant::now();
     first_ready.abort();
     supervisor::stopping();
     // a service that was never ready has no clients that have to notice
@@ -127,8 +127,8 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         connections,
         background,
     };
-    work.finish(budget, asked).await;
-    end(ops, admin, budget.saturating_sub(asked.elapsed())).await;
+    work.finish(budget, stop_requested).await;
+    end(ops, admin, budget.saturating_sub(stop_requested.elapsed())).await;
     drop(tasks);
     Ok(())
 }
@@ -143,8 +143,8 @@ struct Work {
 impl Work {
     /// Waits for requests and background futures within their part of the budget,
     /// which began when the stop was requested, and cuts off those that take longer.
-    async fn finish(mut self, budget: Duration, asked: Instant) {
-        let left = settings::for_requests(budget).saturating_sub(asked.elapsed());
+    async fn finish(mut self, budget: Duration, stop_requested: Instant) {
+        let left = settings::for_requests(budget).saturating_sub(stop_requested.elapsed());
         if tokio::time::timeout(left, self.ended()).await.is_err() {
             self.cut_off(budget);
         }
@@ -177,7 +177,7 @@ impl Work {
 }
 
 /// Settings, signals and sockets of a service, which are prepared before the operations layer.
-struct Begun {
+struct EarlySetup {
     grace: Duration,
     /// Requested grace period, if there is no time for it.
     shortened: Option<Duration>,
@@ -186,7 +186,7 @@ struct Begun {
     listeners: Listeners,
 }
 
-fn begin(settings: &Settings, stop: Option<StopSignal>) -> Result<Begun, Error> {
+fn set_up_early(settings: &Settings, stop: Option<StopSignal>) -> Result<EarlySetup, Error> {
     let (grace, budget) = (settings.grace()?, settings.shutdown()?);
     let shortened = settings.grace_shortened()?;
     // before anything that takes time, so that a stop requested meanwhile is not missed
@@ -198,7 +198,7 @@ fn begin(settings: &Settings, stop: Option<StopSignal>) -> Result<Begun, Error> 
     };
     stop.end_within(budget);
     let listeners = Listeners::bind(settings)?;
-    Ok(Begun {
+    Ok(EarlySetup {
         grace,
         shortened,
         budget,
@@ -210,7 +210,7 @@ fn begin(settings: &Settings, stop: Option<StopSignal>) -> Result<Begun, Error> 
 /// Logs why a start is refused, and ends what was started before, unless another
 /// service or job runs on it. A refused start is not a crash, and its lines are kept.
 pub(super) async fn refused(ops: Ops, settings: &Settings, error: Error) -> Error {
-    ops.refuse_one(&error, settings.last_words()).await;
+    ops.refuse_one(&error, settings.final_write_budget()).await;
     error
 }
 

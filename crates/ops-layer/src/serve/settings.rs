@@ -13,8 +13,8 @@ const PORT: u16 = 8000;
 const ADMIN_PORT: u16 = 8001;
 const SHUTDOWN: Duration = Duration::from_secs(25);
 /// Share of the shutdown budget that is reserved for cache writes, spans and lines, and its maximum.
-const LAST_WORDS_SHARE: u32 = 5;
-const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
+const FINAL_WRITE_SHARE: u32 = 5;
+const FINAL_WRITE_MAX: Duration = Duration::from_secs(5);
 /// Maximum of any time setting: practically unlimited.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -145,20 +145,20 @@ impl Settings {
 
     /// Returns the time for cache writes, spans and lines of a service
     /// that does not start, possibly because its budget is invalid.
-    pub(super) fn last_words(&self) -> Duration {
-        self.shutdown().map_or(LAST_WORDS_MAX, for_last_words)
+    pub(super) fn final_write_budget(&self) -> Duration {
+        self.shutdown().map_or(FINAL_WRITE_MAX, final_write_budget)
     }
 }
 
 /// Returns the part of the shutdown budget that requests, or a job,
 /// may use; the rest is reserved for cache writes, spans and lines.
 pub(super) fn for_requests(budget: Duration) -> Duration {
-    budget - for_last_words(budget)
+    budget - final_write_budget(budget)
 }
 
 /// Returns the part of the shutdown budget that is reserved for cache writes, spans and lines.
-fn for_last_words(budget: Duration) -> Duration {
-    (budget / LAST_WORDS_SHARE).min(LAST_WORDS_MAX)
+fn final_write_budget(budget: Duration) -> Duration {
+    (budget / FINAL_WRITE_SHARE).min(FINAL_WRITE_MAX)
 }
 
 /// Limits a time that is set in code, so that it can be added to the current time.

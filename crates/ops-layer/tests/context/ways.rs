@@ -38,7 +38,7 @@ async fn later() -> Found {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn select_join_and_streams_hold_it_by_themselves() {
+async fn select_join_and_streams_keep_the_context() {
     under("select", |outer| async move {
         let found = tokio::select! { found = later() => found };
         assert_eq!(found, outer);

@@ -163,7 +163,7 @@ fn the_file_points_to_the_files_of_secrets_and_cache() {
 
 #[test]
 #[cfg(feature = "cache")]
-fn a_directory_of_white_space_alone_is_none() {
+fn a_blank_directory_counts_as_unset() {
     for (variable, text) in [
         (" ", ""),
         ("\r", "cache: { dir: ' ' }"),
@@ -276,7 +276,7 @@ fn a_file_that_is_no_utf8_is_refused_with_the_line() {
 }
 
 #[test]
-fn a_section_of_nothing_is_none() {
+fn an_empty_section_counts_as_unset() {
     let sections = ["log", "trace", "metrics", "secrets", "cache", "black_box"];
     for nothing in ["", " ~", " null"] {
         let text = sections.map(|section| format!("{section}:{nothing}\n"));
@@ -595,7 +595,7 @@ fn keys_of_a_section_that_code_leaves_open_are_not_said_to_be_ignored() {
 
 #[test]
 #[cfg(all(feature = "black-box", feature = "history"))]
-fn numbers_of_the_file_that_would_not_hold_are_refused_with_their_place_and_limit() {
+fn out_of_range_numbers_in_the_file_are_refused_with_line_and_limit() {
     for (text, key, expected) in [
         ("history: { hours: 0 }\n", "history: hours: 0", "at least 1"),
         (

@@ -242,7 +242,7 @@ fn a_connection_that_switched_its_protocol_makes_no_room_and_holds_up_no_other()
 }
 
 #[test]
-fn times_without_an_end_are_as_good_as_none() {
+fn very_long_timeouts_count_as_unlimited() {
     let service = Start::new("serve").env("FOREVER", "1").serve();
     assert_eq!(request(service.api, "POST", "/length", "", b"12").body, "2");
     assert_eq!(get(service.admin, "/healthz").status, 200);

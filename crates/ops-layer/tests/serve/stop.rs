@@ -42,7 +42,7 @@ fn a_second_signal_ends_a_service_whose_every_worker_is_blocked() {
 }
 
 #[test]
-fn what_blocks_the_process_ends_with_its_budget() {
+fn a_blocked_process_is_ended_after_its_budget() {
     let blocked = || {
         let service = Start::new("serve")
             .env("BLOCK_MS", "300000")
@@ -61,7 +61,7 @@ fn what_blocks_the_process_ends_with_its_budget() {
 }
 
 #[test]
-fn what_blocks_a_process_that_gets_no_thread_ends_with_its_budget() {
+fn a_blocked_process_without_a_free_thread_is_ended_after_its_budget() {
     let service = Start::new("serve")
         .env("BLOCK_MS", "300000")
         .env("OPS_SHUTDOWN_SECONDS", "1")

@@ -529,7 +529,7 @@ fn of_few_requests_the_share_that_fails_counts() {
 }
 
 #[test]
-fn few_failures_that_are_over_are_none_of_now() {
+fn few_failures_end_the_finding_once_they_are_over() {
     let mut state = State::default();
     let mut last = Vec::new();
     for seconds in (0..=800).step_by(5) {

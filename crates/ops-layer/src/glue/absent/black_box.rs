@@ -13,7 +13,7 @@ pub(crate) fn covered(_: Option<&Settings>, _: Option<&Settings>) -> Vec<&'stati
     Vec::new()
 }
 
-pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
+pub(crate) fn merged(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
     in_code.or(in_file)
 }
 

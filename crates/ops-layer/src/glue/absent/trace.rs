@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::findings::example::{Example, Shown};
+use crate::findings::example::{Example, TraceKind};
 use crate::findings::snapshot::{Export, SlowRoute};
 use crate::{Config, Error};
 
@@ -46,7 +46,7 @@ impl Trace {
     pub(crate) async fn shutdown(&self, _: Duration) {}
 }
 
-pub(crate) fn example(_: Shown, _: Option<&str>, _: Option<&str>) -> Option<Example> {
+pub(crate) fn example(_: TraceKind, _: Option<&str>, _: Option<&str>) -> Option<Example> {
     None
 }
 

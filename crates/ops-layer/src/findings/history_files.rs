@@ -33,9 +33,9 @@ pub(super) fn untidy(now: &Snapshot, _: &History) -> Option<Finding> {
 
 pub(super) fn dropping(now: &Snapshot, history: &History) -> Option<Finding> {
     let before = history.since(now, WINDOW)?.history.as_ref()?;
-    let kept = now.history.as_ref()?;
-    let dropped = kept.dropped.saturating_sub(before.dropped);
-    let written = kept.written.saturating_sub(before.written);
+    let current = now.history.as_ref()?;
+    let dropped = current.dropped.saturating_sub(before.dropped);
+    let written = current.written.saturating_sub(before.written);
     (dropped > 0).then(|| {
         Finding::new("history_dropping", Severity::Warning)
             .seen(format!(

@@ -9,19 +9,19 @@ use super::connections::Connections;
 /// Adds the rule `connections_full`.
 pub(super) fn watch(ops: &Ops, connections: &Connections, max: usize) {
     let connections = connections.clone();
-    let mut crowd = Crowd::default();
+    let mut full = FullConnections::default();
     ops.add_rule("connections_full", move || {
         let (busy, oldest) = connections.busy();
-        crowd.look(busy, oldest, max)
+        full.look(busy, oldest, max)
     });
 }
 
 #[derive(Default)]
-struct Crowd {
+struct FullConnections {
     was_full: bool,
 }
 
-impl Crowd {
+impl FullConnections {
     /// Returns the finding if no connection is free, and none can make room because every one has a request or switched
     /// the protocol. Two evaluations in a row must see that: a burst that is served in between does not count.
     fn look(&mut self, busy: usize, oldest: Duration, max: usize) -> Option<Finding> {
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn two_looks_in_a_row_without_a_place_are_a_finding() {
-        let mut crowd = Crowd::default();
+        let mut full = FullConnections::default();
         let rows = [
             (4, false),
             (3, false),
@@ -60,7 +60,7 @@ mod tests {
             (3, false),
         ];
         for (at, (busy, right)) in rows.into_iter().enumerate() {
-            let found = crowd.look(busy, Duration::from_secs(31), 4);
+            let found = full.look(busy, Duration::from_secs(31), 4);
             assert_eq!(found.is_some(), right, "look {at}: {found:?}");
             if let Some(finding) = found {
                 assert!(finding.seen.ends_with(

@@ -154,7 +154,7 @@ pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: A
         let is_shared = SHARED.contains(&name.as_str()) || PROXIES.contains(&name.as_str());
         let (overruled, unusable) = match is_shared {
             true => (None, None),
-            false => (ops.in_place_of(&name), ops.in_place_of_unusable(&name)),
+            false => (ops.effective_value(&name), ops.used_instead(&name)),
         };
         let (value, source) = match (overruled, unusable) {
             (Some(used), _) => (used.into(), "environment, overruled by code"),
