@@ -13,7 +13,7 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The file is not a black box, damaged, or forged.
+    /// The file is not a black box, or is damaged or forged.
     Foreign,
     /// Another process writes to the file.
     Locked,

@@ -30,7 +30,7 @@
 //! - A record that was being written when the process died is detected
 //!   by its checksum, and skipped. No record is read in part.
 //! - Writing makes no system call and takes no lock of this crate (see below for what can still block it);
-//!   threads write at the same time. A line of 200 bytes takes less than 60 ns (`cargo bench -p ops-black-box`).
+//!   threads write at the same time. A line of 200 bytes takes about 60 ns (`cargo bench -p ops-black-box`).
 //! - The file has its full size from the start, mode 0600, and one
 //!   writer at a time. A file that is not a black box is never changed.
 //! - The cause of a run's end is reported only with evidence; otherwise it is [`EndingKind::Unknown`].

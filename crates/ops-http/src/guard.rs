@@ -21,7 +21,7 @@ pub(crate) struct RequestGuard<O: Observe> {
     length: BodyLength,
     /// Set once the last frame was handed over.
     ended: bool,
-    /// Filled by [`RouteLayer`](crate::RouteLayer) if no known router matched a route.
+    /// Slot that [`RouteLayer`](crate::RouteLayer) fills; `None` if the route is known from the start.
     route_slot: Option<RouteSlot>,
     /// Kind of the client's error; `None` for a request that is served.
     failure: Option<Failure>,

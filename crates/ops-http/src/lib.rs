@@ -76,7 +76,7 @@
 //!
 //! # When not to use it
 //!
-//! For middleware that changes requests or responds to them; observers can only add
+//! For middleware that changes requests or responds to them; observers may only add
 //! headers and extensions. Connection upgrades are observed until their `101` response.
 
 mod body;

@@ -5,9 +5,10 @@ use http::Extensions;
 
 /// Template of the matched route, such as `/api/users/{id}`. Unlike a path, it may become a label.
 ///
-/// [`Route::get`] finds it in the extensions of a request: with the feature `axum` it is the route that axum's router
-/// matched before [`Observe::start`](crate::Observe::start) is called. If no known router matches a route, wrap the
-/// service in [`route`](crate::route), or let it put a `Route` into the extensions of the response, which wins.
+/// [`Route::get`] finds it in the extensions of a request. With the feature `axum` that is the route matched by
+/// axum's router, which is known when [`Observe::start`](crate::Observe::start) is called. If no known router matches a
+/// route, wrap the service in [`route`](crate::route), or let it put a `Route` into the extensions of the response,
+/// which wins.
 ///
 /// Templates are code, not input: any UTF-8 is passed on unchanged. Metrics accept up to 256 bytes.
 #[derive(Clone, Debug)]

@@ -43,8 +43,8 @@ const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 /// `service_error`, `body_error`, `cut_off`) and level `error`, whatever status was sent.
 ///
 /// The line of a gRPC call (feature `grpc`) has `grpc_status` (`NOT_FOUND`) and, if
-/// the status has a message, `grpc_message`. Its level is `error` for codes that
-/// are a failure of the server; `error_type` is the reason why no status was sent.
+/// the status has a message, `grpc_message`. Its level is `error` if the call failed, see
+/// [`GrpcEnd::error_type`](ops_http::GrpcEnd::error_type); `error_type` is the reason why no status was sent.
 #[derive(Clone, Debug)]
 pub struct AccessLog(Arc<Settings>);
 
@@ -93,8 +93,8 @@ impl AccessLog {
         self.with(|settings| settings.route_field = route_field)
     }
 
-    /// Sets the paths without an access line, in place of [`QUIET_ROUTES`] and [`QUIET_CALLS`]; a line
-    /// is still written if they panic, fail or return 500. A probe that returns 503 works as intended.
+    /// Sets the paths without an access line, in place of [`QUIET_ROUTES`] and [`QUIET_CALLS`]. A line is still written
+    /// if they panic, fail, are cut off or return 500; a probe that returns 503 works as intended and gets none.
     #[must_use]
     pub fn quiet(self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.with(|settings| settings.quiet = paths.into_iter().map(Into::into).collect())

@@ -36,8 +36,8 @@ impl Drop for LogGuard {
 ///
 /// # Errors
 ///
-/// Fails if a file cannot be opened, or an environment variable
-/// is invalid; the previous configuration stays in effect.
+/// Fails if a file cannot be opened, or an environment variable or a
+/// setting is invalid; the previous configuration stays in effect.
 pub fn init(config: Config) -> Result<LogGuard, Error> {
     let config = config.checked()?;
     bridge::follow_levels();

@@ -63,7 +63,7 @@
 //!   most [`MAX_LATE_REQUEST_BYTES`], all together [`MAX_LATE_BYTES`]. While none are kept they cost nothing.
 //! - Values of at least 8 bytes given to [`redact`](fn@redact) appear in no line, not even as the rest of a cut
 //!   value, in any of the forms that JSON, `Debug`, percent-encoding and HTML give them, nested or not, nor in base64
-//!   without line breaks. Other encodings are not decoded. Not written either are: values under [`DENIED_KEYS`], at
+//!   without line breaks. Other encodings are not decoded. Also left out are: values under [`DENIED_KEYS`], at
 //!   any depth; passwords and tokens in URLs, and in connection strings and cookies with `;` between their pairs; the
 //!   password in libpq connection strings (`host=db password=x`; not recognized without `host`, `hostaddr`, `dbname`
 //!   or `user`); and quoted texts under the names of denied fields in the `Debug` output of structs, maps and pairs.
@@ -73,7 +73,7 @@
 //!
 //! # Errors
 //!
-//! [`init`] fails if a file cannot be opened or an environment variable is invalid; the previous
+//! [`init`] fails if a file cannot be opened, or an environment variable or a setting is invalid; the previous
 //! configuration stays in effect, and a retry succeeds once the cause is gone. Logging itself never fails.
 //!
 //! # Feature flags

@@ -15,7 +15,7 @@
 //! | 512 | position of the next record |
 //! | 576 | last heartbeat in nanoseconds since 1970 |
 //! | 584 | OOM kills in the control group, then on the machine, each plus one; 0 if unknown |
-//! | 640 | time and number of the signal that requested a stop; 0 if there was none |
+//! | 640 | time of the first request to stop, and number of its signal; 0 if there was none |
 //! | 656 | time and kind of the end: 1 clean, 2 exited; 0 if there was none |
 //! | 704 | one byte, `X` after SIGABRT |
 //! | 1024 | length and CRC-32 of the next start's verdict, four bytes each, then the verdict as JSON, at most 2048 bytes |

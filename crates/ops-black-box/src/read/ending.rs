@@ -116,7 +116,7 @@ impl Marks {
         }
     }
 
-    /// Returns the panic that ended the run, out of those in the ring, oldest first.
+    /// Returns the panic that ended the run; `panics` are those in the ring, oldest first.
     pub(super) fn fatal<'a>(&self, panics: &'a [PanicReport]) -> Option<&'a PanicReport> {
         if self.has_aborted {
             let mut newest = panics.iter().rev();

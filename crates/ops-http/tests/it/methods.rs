@@ -12,7 +12,7 @@ const EXPECTED: &str = "EXPECTED_METHODS";
 #[test]
 fn methods_of_this_process_are_as_expected() {
     let Ok(expected) = std::env::var(EXPECTED) else {
-        return; // started by the other test
+        return; // not started by the other test
     };
     let (known, refused) = expected.split_once('|').unwrap();
     for pair in known.split_whitespace() {

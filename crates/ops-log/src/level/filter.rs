@@ -76,8 +76,8 @@ impl Filter {
         self.sort();
     }
 
-    /// Returns a copy with these thresholds added. Each target occurs
-    /// once; the filter is sorted once, whatever the number of changes.
+    /// Returns a copy with these thresholds. Each target in `changes`
+    /// occurs once; the copy is sorted once, whatever their number.
     pub(crate) fn overridden<'a>(
         &self,
         changes: impl Iterator<Item = (&'a str, Threshold)>,

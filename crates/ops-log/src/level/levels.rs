@@ -229,8 +229,8 @@ impl Levels {
         self.apply(&state);
     }
 
-    /// Changes a level for a while. Returns `true` with it if a thread must be started
-    /// that reverts the change; `None` if [`MAX_LEVEL_CHANGES`] other targets are changed.
+    /// Changes a level for a while; returns the change, and `true` if a thread must be started
+    /// that reverts it. `None` if the levels of [`MAX_LEVEL_CHANGES`] other targets are changed.
     pub(crate) fn set_override(&self, mut change: Override) -> Option<(Override, bool)> {
         let mut state = self.state.lock();
         change.before = self.threshold(&change.target, None).as_str();

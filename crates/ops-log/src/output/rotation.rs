@@ -122,7 +122,7 @@ pub(crate) fn behind_links(path: &Path) -> PathBuf {
     place
 }
 
-/// Maximum number of files in a text.
+/// Maximum number of files that a text may set.
 const MAX_FILES: u32 = 1000;
 
 /// Text that is not a valid rotation.

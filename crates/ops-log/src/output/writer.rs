@@ -15,7 +15,7 @@ use crate::output::rotation::Rotation;
 use crate::output::stream::{self, Patience};
 use crate::render::callback::caught;
 
-/// Number of bytes that a pipe or a terminal accepts at once, or else reports that it cannot.
+/// Number of bytes per write to a pipe or a terminal, which either accepts that many at once or reports that it is full.
 const PIPE_BYTES: usize = 4096;
 
 /// Interval at which a pipe without a reader is reopened.

@@ -78,7 +78,7 @@ pub(crate) fn with_current<R>(work: impl FnOnce(&DenyList) -> R) -> R {
 pub(crate) struct DenyList {
     words: Arc<[Box<[u8]>]>,
     allowed: Arc<[Box<[u8]>]>,
-    /// Equal for lists with the same words.
+    /// Equal for lists with the same denied and allowed keys.
     id: u64,
     /// Bit table of the last three letters of all words, so that most keys
     /// pass after one lookup. All bits are set if a word has fewer letters.
@@ -123,7 +123,7 @@ impl DenyList {
         }
     }
 
-    /// Returns an id that is equal for lists with the same words.
+    /// Returns an id that is equal for lists with the same denied and allowed keys.
     #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id

@@ -106,9 +106,9 @@ impl List {
         (start..end, end)
     }
 
-    /// Returns the position of the end of a value, and `true` if `is_end` matched there.
-    /// Escaped characters, also with several backslashes in text that is itself escaped,
-    /// do not end a value; a double quote does, unless a letter or digit follows.
+    /// Returns the position of the end of a value, and `true` if `is_end` matched there. Escaped characters do not
+    /// end a value, also with several backslashes in text that is itself escaped. A double quote does if it is
+    /// escaped or the list is quoted, unless a letter or digit follows.
     fn end_of(&self, text: &str, from: usize, is_end: impl Fn(u8) -> bool) -> (usize, bool) {
         let bytes = text.as_bytes();
         let mut at = from;

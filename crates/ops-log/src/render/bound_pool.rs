@@ -17,7 +17,7 @@ const MAX_KEPT: usize = 64;
 /// Maximum size of kept fields in bytes: at most 64 KiB of text per thread.
 const MAX_KEPT_BYTES: usize = 1024;
 const MAX_KEPT_FIELDS: usize = 4;
-/// Number of kept fields beyond which a set that is still in use is dropped instead of kept waiting.
+/// Number of other kept sets from which on a set that is still in use is dropped.
 const MAX_WAITING: usize = 4;
 
 thread_local! {
