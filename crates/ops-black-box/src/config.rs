@@ -67,10 +67,10 @@ impl Config {
     }
 }
 
-/// Returns the path with an ending added to it.
-pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+/// Returns the path with `.` and a suffix added to it.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
-    name.push(ending);
+    name.push(suffix);
     name.into()
 }

@@ -23,7 +23,7 @@ pub(crate) struct Kills {
 }
 
 impl Machine {
-    pub(crate) fn look() -> Self {
+    pub(crate) fn current() -> Self {
         let now = nanos(SystemTime::now());
         let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
         let seconds = uptime.split_whitespace().next();

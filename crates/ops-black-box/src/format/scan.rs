@@ -5,33 +5,33 @@ use super::{Kind, MAX_RECORD_BYTES, RECORD_HEAD_BYTES, begin_checksum, record_by
 
 /// Whole record, whose text is still in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct FoundRecord {
     pub(crate) position: u64,
     pub(crate) kind: Kind,
     /// Nanoseconds since 1970.
     pub(crate) at: u64,
     /// Offset of the text in the ring.
-    begin: usize,
+    text_offset: usize,
     length: usize,
 }
 
 /// Whole records of a ring, oldest first, and the gaps between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scanned {
-    pub(crate) records: Vec<Found>,
+    pub(crate) records: Vec<FoundRecord>,
     /// Number of gaps between the oldest and the newest record: torn records.
     pub(crate) torn: usize,
     /// Position after the newest record.
     pub(crate) end: u64,
-    /// Number of records older than the oldest one here, left out because there were more than [`MOST`].
+    /// Number of records older than the oldest one here, left out because there were more than [`MAX_RECORDS`].
     pub(crate) left_out: usize,
 }
 
 /// Maximum number of bytes checked in total, per byte of the ring, so that a forged file cannot keep a reader busy.
-const WORK: usize = 16;
+const MAX_CHECKS_PER_BYTE: usize = 16;
 /// Maximum number of records returned, the newest ones: the empty
 /// records of a large ring would take more memory than the file.
-pub(crate) const MOST: usize = 1 << 20;
+pub(crate) const MAX_RECORDS: usize = 1 << 20;
 
 /// Bytes of a ring, as far as the file has them.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ pub(crate) struct Ring<'a> {
 impl Ring<'_> {
     /// Finds the records. The error is the reason why the ring is not valid.
     pub(crate) fn scan(self, run: u64) -> Result<Scanned, String> {
-        let mut budget = self.bytes.len().saturating_mul(WORK);
+        let mut budget = self.bytes.len().saturating_mul(MAX_CHECKS_PER_BYTE);
         let mut records = Vec::new();
         let mut left_out = 0;
         let mut at = 0;
@@ -61,12 +61,12 @@ impl Ring<'_> {
                     "the ring is full of broken records: the file is damaged or forged".into(),
                 );
             }
-            if records.len() == 2 * MOST {
+            if records.len() == 2 * MAX_RECORDS {
                 left_out += keep_newest(&mut records);
             }
         }
         left_out += keep_newest(&mut records);
-        let end_of = |record: &Found| record.position + record_bytes(record.length) as u64;
+        let end_of = |record: &FoundRecord| record.position + record_bytes(record.length) as u64;
         let end = records.iter().map(end_of).max().unwrap_or(0);
         // a writer that fell behind by a whole lap wrote over newer records
         records.retain(|record| record.position + self.size as u64 >= end);
@@ -81,7 +81,7 @@ impl Ring<'_> {
     }
 
     /// Returns the record that starts here, if it is whole.
-    fn record(self, at: usize, run: u64, budget: &mut usize) -> Option<Found> {
+    fn record(self, at: usize, run: u64, budget: &mut usize) -> Option<FoundRecord> {
         let position = word(self.bytes, at);
         if position % self.size as u64 != at as u64 || position > u64::MAX / 2 {
             return None;
@@ -95,11 +95,11 @@ impl Ring<'_> {
         }
         *budget = budget.saturating_sub(length + RECORD_HEAD_BYTES);
         let time = word(self.bytes, (at + 16) % self.size);
-        let found = Found {
+        let found = FoundRecord {
             position,
             kind,
             at: time,
-            begin: (at + RECORD_HEAD_BYTES) % self.size,
+            text_offset: (at + RECORD_HEAD_BYTES) % self.size,
             length,
         };
         let (straight, wrapped) = self.parts(&found)?;
@@ -111,15 +111,19 @@ impl Ring<'_> {
 
     /// Returns the text of a record in two parts, up to the end of the
     /// ring and from its start; `None` if the file lacks a part of it.
-    fn parts(&self, of: &Found) -> Option<(&[u8], &[u8])> {
-        let straight = of.length.min(self.size - of.begin);
-        let wrapped = self.bytes.get(..of.length - straight)?;
-        Some((self.bytes.get(of.begin..of.begin + straight)?, wrapped))
+    fn parts(&self, record: &FoundRecord) -> Option<(&[u8], &[u8])> {
+        let straight = record.length.min(self.size - record.text_offset);
+        let wrapped = self.bytes.get(..record.length - straight)?;
+        Some((
+            self.bytes
+                .get(record.text_offset..record.text_offset + straight)?,
+            wrapped,
+        ))
     }
 
     /// Returns the text of a record found in this ring.
-    pub(crate) fn text(&self, of: &Found) -> Cow<'_, [u8]> {
-        match self.parts(of) {
+    pub(crate) fn text(&self, record: &FoundRecord) -> Cow<'_, [u8]> {
+        match self.parts(record) {
             Some((straight, [])) => Cow::Borrowed(straight),
             Some((straight, wrapped)) => Cow::Owned([straight, wrapped].concat()),
             None => Cow::Borrowed(&[]),
@@ -127,10 +131,10 @@ impl Ring<'_> {
     }
 }
 
-/// Sorts the records, removes the oldest ones beyond [`MOST`], and returns how many it removed.
-fn keep_newest(records: &mut Vec<Found>) -> usize {
+/// Sorts the records, removes the oldest ones beyond [`MAX_RECORDS`], and returns how many it removed.
+fn keep_newest(records: &mut Vec<FoundRecord>) -> usize {
     records.sort_unstable_by_key(|record| record.position);
-    let older = records.len().saturating_sub(MOST);
+    let older = records.len().saturating_sub(MAX_RECORDS);
     records.drain(..older);
     older
 }

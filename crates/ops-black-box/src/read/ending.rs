@@ -70,7 +70,7 @@ impl fmt::Display for EndingKind {
 const UNWOUND_WITHIN: Duration = Duration::from_secs(5);
 /// Maximum time between a panic of the main thread and an exit that
 /// it may have caused: a dropped runtime waits for its threads.
-const NAMED_WITHIN: Duration = Duration::from_secs(60);
+const MENTIONED_WITHIN: Duration = Duration::from_secs(60);
 /// Maximum time between a panic that cannot be caught and SIGABRT: a backtrace is printed in between.
 const ABORTED_WITHIN: Duration = Duration::from_secs(10);
 /// Maximum time by which the last sign of life may be later than
@@ -80,7 +80,7 @@ const CLOCK_SET_BY: Duration = Duration::from_secs(60);
 const REBOOTED_WITHIN: Duration = Duration::from_secs(600);
 /// Maximum time between the last sign of life and the next start
 /// for an OOM kill in the group to be attributed to the run.
-const JUDGED_WITHIN: Duration = Duration::from_secs(600);
+const OOM_ATTRIBUTED_WITHIN: Duration = Duration::from_secs(600);
 /// Maximum length of a panic message in the sentence about the end, in bytes.
 const MAX_SHOWN_BYTES: usize = 300;
 
@@ -210,7 +210,7 @@ impl Marks {
                 .signal(signal)
             }
             (None, None) => {
-                let panic = panic_of_main(panics, at, NAMED_WITHIN);
+                let panic = panic_of_main(panics, at, MENTIONED_WITHIN);
                 let after = panic.map_or(String::new(), |panic| {
                     let since = Duration::from_nanos(at.saturating_sub(panic.nanos));
                     format!(
@@ -238,7 +238,7 @@ impl Marks {
         if let (true, Some(before), Some(now)) =
             (same_group, self.kills.in_group, machine.kills.in_group)
             && now > before
-            && silent <= JUDGED_WITHIN
+            && silent <= OOM_ATTRIBUTED_WITHIN
         {
             return Ending::new(
                 EndingKind::OutOfMemory,

@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 pub use ending::{Ending, EndingKind};
-pub(crate) use record::Backtrace as BacktraceText;
+pub(crate) use record::BacktraceText;
 pub use record::{PanicReport, Record};
 
 use crate::Error;
 use crate::format::head::{Head, word as number};
-use crate::format::scan::{Found, Ring, Scanned};
+use crate::format::scan::{FoundRecord, Ring, Scanned};
 use crate::format::{HEAD_BYTES, Kind, MAX_RING_BYTES, word};
 use crate::machine::{Machine, duration_nanos};
 use ending::Marks;
@@ -64,7 +64,7 @@ pub struct Reading {
 pub fn read(path: impl AsRef<Path>) -> Result<Reading, Error> {
     let path = path.as_ref();
     let raw = Raw::read(path)?;
-    let machine = Machine::look();
+    let machine = Machine::current();
     if machine.boot == Some(raw.head.boot) {
         return raw.reading_here(&machine);
     }
@@ -77,12 +77,12 @@ pub fn read(path: impl AsRef<Path>) -> Result<Reading, Error> {
 ///
 /// Fails like [`read`].
 pub fn read_here(path: impl AsRef<Path>) -> Result<Reading, Error> {
-    Raw::read(path.as_ref())?.reading_here(&Machine::look())
+    Raw::read(path.as_ref())?.reading_here(&Machine::current())
 }
 
 /// Returns `true` if a process has this black box open for writing.
 fn is_running(path: &Path) -> bool {
-    let lock = File::open(crate::config::beside(path, "lock"));
+    let lock = File::open(crate::config::with_suffix(path, "lock"));
     lock.is_ok_and(|lock| {
         matches!(
             lock.try_lock_shared(),
@@ -144,7 +144,7 @@ impl<'a> Raw<'a> {
     pub(crate) fn reading(
         self,
         machine: Option<&Machine>,
-        last_ones: Option<(Duration, usize)>,
+        limits: Option<(Duration, usize)>,
     ) -> Result<Reading, Error> {
         let head = self.head;
         let ring = Ring {
@@ -176,7 +176,7 @@ impl<'a> Raw<'a> {
             panic.backtrace = traces.find_map(|record| record.backtrace(panic.nanos));
         }
         let mut left_out = scanned.left_out;
-        if let Some((time, most)) = last_ones {
+        if let Some((time, most)) = limits {
             left_out += keep_last(&mut scanned.records, |record| record.at, time, most);
         }
         let records = scanned.records.iter();
@@ -185,8 +185,8 @@ impl<'a> Raw<'a> {
         Ok(Reading {
             service: head.service,
             process: head.process,
-            started: record::moment(head.started),
-            last_seen: record::moment(last_seen),
+            started: record::system_time(head.started),
+            last_seen: record::system_time(last_seen),
             boot_id,
             ending,
             panic,
@@ -246,7 +246,7 @@ fn newest_of<'a>(
     ring: Ring<'a>,
 ) -> impl Iterator<Item = Record> + 'a {
     let newest = scanned.records.iter().rev();
-    let newest = newest.filter(move |found: &&Found| found.kind == kind);
+    let newest = newest.filter(move |found: &&FoundRecord| found.kind == kind);
     newest.map(move |found| Record::of(found, ring))
 }
 

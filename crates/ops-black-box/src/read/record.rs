@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::format::Kind;
-use crate::format::scan::{Found, Ring};
+use crate::format::scan::{FoundRecord, Ring};
 
 /// Record in the ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,18 +49,18 @@ pub struct PanicReport {
 
 /// Text of a backtrace record.
 #[derive(Deserialize, Serialize)]
-pub(crate) struct Backtrace {
+pub(crate) struct BacktraceText {
     /// Time of the panic, in nanoseconds since 1970.
     pub(crate) panic_at: u64,
     pub(crate) backtrace: String,
 }
 
 impl Record {
-    pub(super) fn of(found: &Found, ring: Ring<'_>) -> Self {
+    pub(super) fn of(found: &FoundRecord, ring: Ring<'_>) -> Self {
         Self {
             position: found.position,
             kind: found.kind,
-            at: moment(found.at),
+            at: system_time(found.at),
             text: String::from_utf8_lossy(&ring.text(found)).into_owned(),
             nanos: found.at,
         }
@@ -80,12 +80,12 @@ impl Record {
         if self.kind != Kind::Backtrace {
             return None;
         }
-        let trace: Backtrace = serde_json::from_str(&self.text).ok()?;
+        let trace: BacktraceText = serde_json::from_str(&self.text).ok()?;
         (trace.panic_at == of).then_some(trace.backtrace)
     }
 }
 
-pub(super) fn moment(nanos: u64) -> SystemTime {
+pub(super) fn system_time(nanos: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
 }
 

@@ -11,7 +11,7 @@ use rustix::fs::{FallocateFlags, OFlags};
 use super::LastRun;
 use super::memory::Memory;
 use super::space;
-use crate::config::beside;
+use crate::config::with_suffix;
 use crate::error::Error;
 use crate::format::head::Head;
 use crate::format::{HEAD_BYTES, MAX_RING_BYTES, MIN_RING_BYTES, word};
@@ -26,8 +26,8 @@ const LAST_RECORDS: usize = 1000;
 /// Attempts to lock, and the pause between two. Together they outlast a check of
 /// the lock by a reader, and a forked child that inherited the lock and holds it
 /// until it executes another program, which takes a while on a busy machine.
-const TRIES: usize = 100;
-const PAUSE: Duration = Duration::from_millis(10);
+const LOCK_ATTEMPTS: usize = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 const IN_THE_WAY: &str = "it is in the way, and no black box";
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
@@ -45,7 +45,7 @@ fn options() -> OpenOptions {
 
 /// Takes the lock of a black box.
 pub(super) fn lock(path: &Path) -> Result<File, Error> {
-    let lock_path = beside(path, "lock");
+    let lock_path = with_suffix(path, "lock");
     let failed = |error| Error::io(&lock_path, "open the lock", error);
     let mut create = options();
     let lock = create.create(true).truncate(false).open(&lock_path);
@@ -56,7 +56,9 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
     for tried in 1.. {
         match lock.try_lock() {
             Ok(()) => break,
-            Err(TryLockError::WouldBlock) if tried < TRIES => std::thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) if tried < LOCK_ATTEMPTS => {
+                std::thread::sleep(LOCK_PAUSE)
+            }
             Err(TryLockError::WouldBlock) => return Err(Error::locked(path)),
             Err(TryLockError::Error(error)) => {
                 return Err(Error::io(&lock_path, "lock it", error));
@@ -74,7 +76,7 @@ pub(super) fn keep_previous(
     machine: &Machine,
     last_run: &mut Option<LastRun>,
 ) -> Result<(), Error> {
-    let Some(file) = open_if_there(path)? else {
+    let Some(file) = open_if_exists(path)? else {
         return Ok(());
     };
     let reading = match Raw::from_file(path, &file) {
@@ -108,14 +110,14 @@ fn keep(path: &Path, is_clean: bool) -> Result<PathBuf, Error> {
         let renamed = fs::rename(from, to);
         renamed.map_err(|error| Error::io(from, "rename the file", error))
     };
-    let clean = beside(path, "clean");
+    let clean = with_suffix(path, "clean");
     if is_clean {
-        is_there(&clean)?;
+        is_black_box_at(&clean)?;
         renamed(path, &clean)?;
         return Ok(clean);
     }
-    let older = |number: usize| beside(path, &number.to_string());
-    let found = (1..=KEPT).map(|number| is_there(&older(number)));
+    let older = |number: usize| with_suffix(path, &number.to_string());
+    let found = (1..=KEPT).map(|number| is_black_box_at(&older(number)));
     let found: Vec<_> = found.collect::<Result<_, _>>()?;
     // the files before the first gap move up
     let there = found.iter().take_while(|there| **there).count();
@@ -127,15 +129,15 @@ fn keep(path: &Path, is_clean: bool) -> Result<PathBuf, Error> {
 }
 
 /// Returns `true` if a black box has this name. Fails for any other file, which is not replaced.
-fn is_there(path: &Path) -> Result<bool, Error> {
-    match open_if_there(path)? {
+fn is_black_box_at(path: &Path) -> Result<bool, Error> {
+    match open_if_exists(path)? {
         None => Ok(false),
-        Some(file) if is_ours(&file) => Ok(true),
+        Some(file) if is_black_box(&file) => Ok(true),
         Some(_) => Err(Error::foreign(path, IN_THE_WAY)),
     }
 }
 
-fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
+fn open_if_exists(path: &Path) -> Result<Option<File>, Error> {
     match options().open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -147,7 +149,7 @@ fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
 }
 
 /// Returns `true` if the file has a valid head, or is a black box that lost its content in a power loss.
-fn is_ours(file: &File) -> bool {
+fn is_black_box(file: &File) -> bool {
     let mut head = [0; HEAD_BYTES];
     let is_file = file.metadata().is_ok_and(|found| found.is_file());
     let mut has_head = || {
@@ -182,7 +184,7 @@ fn is_zeros(file: &File) -> bool {
 
 /// Creates a file with all of its space, and maps it.
 pub(super) fn allocate(path: &Path, head: &Head) -> Result<Memory, Error> {
-    let draft = Draft::new(beside(path, "new"))?;
+    let draft = Draft::new(with_suffix(path, "new"))?;
     space::check_kind(path, &draft.file)?;
     let filled = fill(&draft.file, head);
     let is_reserved = filled.map_err(|error| Error::io(path, "allocate the file", error))?;
@@ -219,13 +221,13 @@ fn fill(mut file: &File, head: &Head) -> io::Result<bool> {
 }
 
 /// Path and identity of a file.
-pub(super) struct Place {
+pub(super) struct FileLocation {
     /// Absolute, because the process may change its directory.
     path: PathBuf,
     identity: (u64, u64),
 }
 
-impl Place {
+impl FileLocation {
     pub(super) fn of(path: &Path) -> Result<Self, Error> {
         let found = std::path::absolute(path).and_then(|path| {
             let identity = identity(&path)?;
@@ -235,7 +237,7 @@ impl Place {
     }
 
     /// Returns `false` if no file, or another file, has this name; `true` if the file cannot be examined.
-    pub(super) fn is_there(&self) -> bool {
+    pub(super) fn is_in_place(&self) -> bool {
         match identity(&self.path) {
             Ok(found) => found == self.identity,
             Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
@@ -253,16 +255,16 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 struct Draft {
     path: PathBuf,
     file: File,
-    is_done: bool,
+    is_renamed: bool,
 }
 
 impl Draft {
     fn new(path: PathBuf) -> Result<Self, Error> {
         // under the lock, an existing draft belongs to a process that was killed
         if let Ok(file) = options().open(&path) {
-            let is_ours = file.metadata().is_ok_and(|found| found.is_file())
-                && (is_empty_or_zeros(&file) || is_ours(&file));
-            if !is_ours {
+            let is_black_box = file.metadata().is_ok_and(|found| found.is_file())
+                && (is_empty_or_zeros(&file) || is_black_box(&file));
+            if !is_black_box {
                 return Err(Error::foreign(&path, IN_THE_WAY));
             }
             let removed = fs::remove_file(&path);
@@ -273,21 +275,21 @@ impl Draft {
         Ok(Self {
             path,
             file,
-            is_done: false,
+            is_renamed: false,
         })
     }
 
     fn rename(mut self, to: &Path) -> Result<(), Error> {
         let renamed = fs::rename(&self.path, to);
         renamed.map_err(|error| Error::io(to, "give the file its name", error))?;
-        self.is_done = true;
+        self.is_renamed = true;
         Ok(())
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if !self.is_done {
+        if !self.is_renamed {
             // under the lock no other process uses it
             let _ = fs::remove_file(&self.path);
         }

@@ -30,7 +30,7 @@ pub struct BlackBox {
 struct Shared {
     path: PathBuf,
     ring: Ring,
-    place: file::Place,
+    location: file::FileLocation,
     group: Option<MemoryGroup>,
     /// Times of the last captured backtraces: of the main thread, and of all other threads.
     main_backtrace_at: AtomicU64,
@@ -74,26 +74,26 @@ pub struct LastRun {
 /// the call blocks for up to a second while another process, which may be about to end, holds the lock.
 pub fn open(config: &Config) -> Opened {
     let mut last_run = None;
-    let black_box = make(config, &mut last_run);
+    let black_box = create(config, &mut last_run);
     Opened {
         black_box,
         last_run,
     }
 }
 
-fn make(config: &Config, last_run: &mut Option<LastRun>) -> Result<BlackBox, Error> {
-    let machine = Machine::look();
+fn create(config: &Config, last_run: &mut Option<LastRun>) -> Result<BlackBox, Error> {
+    let machine = Machine::current();
     let path = config.file();
     let lock = file::lock(&path)?;
     let head = config.head(&machine);
     file::keep_previous(&path, &head.service, &machine, last_run)?;
     let memory = file::allocate(&path, &head)?;
-    let place = file::Place::of(&path)?;
+    let location = file::FileLocation::of(&path)?;
     let black_box = BlackBox {
         shared: Arc::new(Shared {
             path,
             ring: Ring::new(memory, head.run),
-            place,
+            location,
             group: MemoryGroup::find(Path::new("/")),
             main_backtrace_at: AtomicU64::new(0),
             backtrace_at: AtomicU64::new(0),
@@ -113,7 +113,7 @@ impl BlackBox {
     /// Returns `true` if the file is still where it was created: records in a
     /// removed or renamed file are not found by the next run. Accesses the disk.
     pub fn is_in_place(&self) -> bool {
-        self.shared.place.is_there()
+        self.shared.location.is_in_place()
     }
 
     /// Writes a log line: JSON, without its newline and without secrets.
@@ -132,7 +132,7 @@ impl BlackBox {
     /// Records a heartbeat with numbers as JSON and the kernel's counts of OOM kills; to be called once
     /// a second. Clears the mark of an earlier SIGABRT, which must have been that of a forked child.
     pub fn beat(&self, at: SystemTime, numbers: &[u8]) {
-        self.has_not_aborted();
+        self.clear_abort_mark();
         self.record(Kind::Numbers, at, numbers);
         self.set_kills(Kills::count(self.shared.group.as_ref()));
         self.shared.ring.set(word::BEAT, nanos(at));
@@ -140,7 +140,7 @@ impl BlackBox {
 
     /// Clears the mark of SIGABRT: it was set by a forked child that
     /// inherited the handler and aborted before it executed another program.
-    fn has_not_aborted(&self) {
+    fn clear_abort_mark(&self) {
         self.shared.ring.set(word::ABORT, 0);
     }
 
@@ -178,7 +178,7 @@ impl BlackBox {
     }
 
     fn end(&self, kind: u64) {
-        self.has_not_aborted();
+        self.clear_abort_mark();
         let ring = &self.shared.ring;
         ring.set(word::END_AT, nanos(SystemTime::now()));
         std::sync::atomic::fence(Ordering::Release);
@@ -201,8 +201,8 @@ impl BlackBox {
         redact: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Result<(), Error> {
         panic::watch(self.clone(), redact);
-        watch::exit(self.clone());
-        watch::aborts(&self.shared.path)
+        watch::watch_exit(self.clone());
+        watch::watch_aborts(&self.shared.path)
             .map_err(|error| Error::io(&self.shared.path, "watch for SIGABRT", error))
     }
 }

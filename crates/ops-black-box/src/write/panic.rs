@@ -82,10 +82,10 @@ fn write(
     text: &str,
     mut json: impl FnMut(&str) -> Option<Vec<u8>>,
 ) {
-    let longest = black_box.shared.ring.longest();
-    let mut most = MAX_TEXT_BYTES.min(longest);
+    let max_text_bytes = black_box.shared.ring.max_text_bytes();
+    let mut most = MAX_TEXT_BYTES.min(max_text_bytes);
     while let Some(json) = json(cut(text, most)) {
-        if json.len() <= longest || most == 0 {
+        if json.len() <= max_text_bytes || most == 0 {
             return black_box.record(kind, at, &json);
         }
         most = most / 4 * 3;

@@ -11,7 +11,7 @@ use crate::format::{
 pub(crate) struct Ring {
     memory: Memory,
     run: u64,
-    longest: usize,
+    max_text_bytes: usize,
 }
 
 const HEAD_WORDS: usize = HEAD_BYTES / 8;
@@ -23,7 +23,7 @@ impl Ring {
             memory,
             run,
             // so that one record leaves room for others
-            longest: MAX_RECORD_BYTES.min(bytes / 4),
+            max_text_bytes: MAX_RECORD_BYTES.min(bytes / 4),
         }
     }
 
@@ -33,7 +33,7 @@ impl Ring {
     /// The order in which the words of a record arrive does not
     /// matter: a reader ignores it until the checksum is right.
     pub(crate) fn push(&self, kind: Kind, at: u64, text: &[u8]) {
-        let text = &text[..text.len().min(self.longest)];
+        let text = &text[..text.len().min(self.max_text_bytes)];
         let words = self.memory.words();
         let (head, ring) = words.split_at(HEAD_WORDS);
         let size = record_bytes(text.len());
@@ -70,8 +70,8 @@ impl Ring {
     }
 
     /// Returns the maximum length of a text that is not cut, in bytes.
-    pub(crate) fn longest(&self) -> usize {
-        self.longest
+    pub(crate) fn max_text_bytes(&self) -> usize {
+        self.max_text_bytes
     }
 
     /// Sets a word of the head.

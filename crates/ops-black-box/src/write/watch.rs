@@ -18,7 +18,7 @@ use crate::format::word;
 static HANDLERS: Mutex<Vec<SigId>> = Mutex::new(Vec::new());
 
 /// Makes SIGABRT write one byte into the head, and then end the process as by default.
-pub(super) fn aborts(path: &Path) -> io::Result<()> {
+pub(super) fn watch_aborts(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     let mark = move || {
         // an error cannot be reported from here. `write` would move the position, which a forked child shares
@@ -40,7 +40,7 @@ pub(super) fn aborts(path: &Path) -> io::Result<()> {
 }
 
 /// Records the exit when the main thread's thread-locals are dropped, which `exit` does too.
-pub(super) fn exit(black_box: BlackBox) {
+pub(super) fn watch_exit(black_box: BlackBox) {
     if is_main_thread() {
         // without storage for it the exit is not recorded, and the end is unknown
         let _ = AT_EXIT.try_with(|at_exit| at_exit.replace(Some(AtExit(black_box))));

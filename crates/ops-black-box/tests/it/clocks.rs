@@ -26,7 +26,7 @@ fn booted() -> Option<SystemTime> {
 }
 
 #[test]
-fn a_restart_of_the_machine_is_told_only_if_it_came_after_the_last_sign_of_life() {
+fn a_machine_restart_is_reported_only_if_it_came_after_the_last_sign_of_life() {
     let Some(booted) = booted() else {
         return;
     };

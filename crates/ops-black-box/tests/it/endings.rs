@@ -56,7 +56,7 @@ fn a_kill_without_evidence_is_unknown_also_in_the_middle_of_a_stop() {
 }
 
 #[test]
-fn an_abort_is_one_and_is_none_of_a_panic_that_was_caught() {
+fn sigabrt_is_aborted_also_after_a_clean_end() {
     let place = Place::new();
     let status = child::run(&place, "abort");
     assert_eq!(
@@ -73,7 +73,7 @@ fn an_abort_is_one_and_is_none_of_a_panic_that_was_caught() {
 }
 
 #[test]
-fn an_abort_is_one_also_after_that_of_a_forked_child() {
+fn sigabrt_after_that_of_a_forked_child_is_aborted() {
     let place = Place::new();
     assert!(!child::run(&place, "abort after a child did").success());
     let ending = place.next_start().reading.ending;
@@ -81,7 +81,7 @@ fn an_abort_is_one_also_after_that_of_a_forked_child() {
 }
 
 #[test]
-fn an_abort_is_one_also_after_another_start_in_the_process() {
+fn sigabrt_after_another_start_in_the_process_is_aborted() {
     let place = Place::new();
     assert!(!child::run(&place, "abort after another start").success());
     let ending = place.next_start().reading.ending;
@@ -150,7 +150,7 @@ fn a_long_panic_is_shortened_to_what_a_small_ring_holds_and_has_its_backtrace() 
 }
 
 #[test]
-fn a_mark_of_sigabrt_is_none_once_the_process_shows_that_it_lives() {
+fn a_later_sign_of_life_clears_the_sigabrt_mark() {
     // written by a forked child that aborted
     let aborts = |place: &Place| {
         let file = fs::OpenOptions::new().write(true).open(place.file());
@@ -189,7 +189,7 @@ fn memory_group(name: &str, bytes: u64) -> Option<PathBuf> {
 }
 
 #[test]
-fn a_kill_for_want_of_memory_is_told_by_the_counter_of_the_group() {
+fn oom_kill_is_detected_by_the_cgroup_counter() {
     let name = format!("ops-black-box-{}", std::process::id());
     let Some(group) = memory_group(&name, 64 << 20) else {
         let _ = writeln!(

@@ -264,7 +264,7 @@ fn a_file_of_zeros_is_what_a_power_loss_left_and_makes_room_for_the_next_one() {
 }
 
 #[test]
-fn foreign_files_with_the_names_of_kept_ones_stay_and_the_last_run_is_told_all_the_same() {
+fn foreign_files_at_kept_names_stay_and_the_last_run_is_reported() {
     for ending in ["clean", "1", "2", "3"] {
         let place = Place::new();
         for _ in 0..3 {

@@ -131,7 +131,7 @@ fn a_head_that_names_a_large_ring_takes_no_more_memory_than_the_file_has_bytes()
 }
 
 #[test]
-fn of_a_million_empty_records_no_more_are_read() {
+fn no_more_than_a_million_records_are_read() {
     if !is_full() {
         return;
     }
@@ -159,7 +159,7 @@ proptest! {
 
     /// Texts of any length, many laps: the records read are the last ones written, in order and byte for byte.
     #[test]
-    fn what_is_read_is_the_end_of_what_was_written(lengths in prop::collection::vec(0_usize..3000, 1..400)) {
+    fn the_last_records_written_are_read(lengths in prop::collection::vec(0_usize..3000, 1..400)) {
         let place = Place::new();
         let black_box = place.open();
         let text = |number: usize, length: usize| format!("{number}:{}", "z".repeat(length));
@@ -179,7 +179,7 @@ proptest! {
 
     /// Damage may lose records, but never produces a wrong one.
     #[test]
-    fn damage_costs_records_and_makes_none(
+    fn damage_loses_records_but_creates_none(
         places in prop::collection::vec((0_usize..64 * 1024, any::<u8>()), 1..200),
         words in prop::collection::vec((512_usize..1100, any::<u8>()), 0..20),
     ) {
