@@ -6,7 +6,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::guard::RequestGuard;
-use crate::place::Place;
+use crate::pooled_box::PooledBox;
 use crate::{Ending, Observe};
 
 pin_project! {
@@ -14,7 +14,7 @@ pin_project! {
     pub struct ObserveBody<B, O: Observe> {
         #[pin]
         inner: Option<B>,
-        guard: Place<RequestGuard<O>>,
+        guard: PooledBox<RequestGuard<O>>,
     }
 
     impl<B, O: Observe> PinnedDrop for ObserveBody<B, O> {
@@ -28,7 +28,7 @@ pin_project! {
 }
 
 impl<B, O: Observe> ObserveBody<B, O> {
-    pub(crate) fn new(inner: B, guard: Place<RequestGuard<O>>) -> Self {
+    pub(crate) fn new(inner: B, guard: PooledBox<RequestGuard<O>>) -> Self {
         Self {
             inner: Some(inner),
             guard,
@@ -64,7 +64,7 @@ impl<B: Body, O: Observe> Body for ObserveBody<B, O> {
         });
         let frame = ready!(polled.unwrap_or(Poll::Ready(None)));
         match &frame {
-            Some(Ok(frame)) => guard.sent(frame, is_last),
+            Some(Ok(frame)) => guard.count_frame(frame, is_last),
             Some(Err(_)) => guard.finish(Ending::Failed),
             None => guard.body_ended(),
         }

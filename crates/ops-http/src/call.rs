@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, request, response};
 
-use crate::grpc::{Answer, RefusedCall, grpc_method, has_answered, is_known, is_route, timeout};
+use crate::grpc::{
+    RefusedCall, SentStatus, grpc_method, has_answered, is_route, record_call, timeout,
+};
 use crate::{Ending, GrpcCode, GrpcEnd, Outcome};
 
 /// Share of the timeout, as 1/n: a call that ends within it before the deadline
@@ -16,9 +18,9 @@ const DEADLINE_SLACK: u32 = 20;
 pub(crate) struct Call {
     name: Box<str>,
     timeout: Option<Duration>,
-    in_head: Option<Answer>,
-    in_trailers: Option<Answer>,
-    is_sent: bool,
+    in_head: Option<SentStatus>,
+    in_trailers: Option<SentStatus>,
+    is_outgoing: bool,
     /// Set if HTTP refused the request with a 4xx status.
     is_refused: bool,
 }
@@ -32,20 +34,20 @@ impl Call {
         Self::start(request, true)
     }
 
-    fn start(request: &request::Parts, is_sent: bool) -> Option<Box<Self>> {
+    fn start(request: &request::Parts, is_outgoing: bool) -> Option<Box<Self>> {
         let name = grpc_method(request)?.into();
         Some(Box::new(Self {
             name,
             timeout: timeout(&request.headers),
             in_head: None,
             in_trailers: None,
-            is_sent,
+            is_outgoing,
             is_refused: false,
         }))
     }
 
     pub(crate) fn head(&mut self, parts: &response::Parts) {
-        self.in_head = Answer::read(&parts.headers);
+        self.in_head = SentStatus::parse(&parts.headers);
         self.is_refused = match self.in_head {
             Some(_) => parts.extensions.get::<RefusedCall>().is_some(),
             None => parts.status.is_client_error(),
@@ -53,7 +55,7 @@ impl Call {
     }
 
     pub(crate) fn trailers(&mut self, headers: &HeaderMap) {
-        self.in_trailers = Answer::read(headers);
+        self.in_trailers = SentStatus::parse(headers);
     }
 
     pub(crate) fn end(self, outcome: &Outcome) -> GrpcEnd {
@@ -62,19 +64,19 @@ impl Call {
         let sent = sent.filter(|_| outcome.ending != Ending::Panicked);
         let (code, cause) = match &sent {
             Some(sent) => (sent.code, None),
-            None => inferred(outcome, self.timeout, self.is_sent),
+            None => inferred(outcome, self.timeout, self.is_outgoing),
         };
         let is_answer = sent.is_some() || outcome.ending == Ending::Panicked;
         let message = sent.and_then(|sent| sent.message);
         let is_bare = code == GrpcCode::Unimplemented && message.is_none();
-        let is_known = self.is_sent
+        let is_known = self.is_outgoing
             || is_route(outcome.route.as_ref(), &self.name)
             || has_answered(&self.name)
             || is_answer && !is_bare && {
                 let answered = code == GrpcCode::Ok || outcome.body_bytes > 0;
-                is_known(&self.name, answered)
+                record_call(&self.name, answered)
             };
-        let failed = match self.is_sent {
+        let failed = match self.is_outgoing {
             true => code != GrpcCode::Ok,
             false if outcome.sent_status.is_some_and(|status| status >= 500) => true,
             // as with HTTP, a missing method or a refused request is not a failure of the server
@@ -96,7 +98,7 @@ impl Call {
 fn inferred(
     outcome: &Outcome,
     timeout: Option<Duration>,
-    is_sent: bool,
+    is_outgoing: bool,
 ) -> (GrpcCode, Option<&'static str>) {
     let is_over = timeout
         .is_some_and(|timeout| outcome.elapsed.saturating_add(timeout / DEADLINE_SLACK) >= timeout);
@@ -107,7 +109,7 @@ fn inferred(
         }
         Ending::Aborted => (GrpcCode::Cancelled, None),
         Ending::CutOff => (GrpcCode::Unavailable, cause),
-        Ending::Failed if is_sent && outcome.sent_status.is_none() => {
+        Ending::Failed if is_outgoing && outcome.sent_status.is_none() => {
             (GrpcCode::Unavailable, cause)
         }
         Ending::Failed | Ending::Panicked => (GrpcCode::Unknown, cause),

@@ -73,7 +73,8 @@ where
         let (mut parts, body) = request.into_parts();
         Route::remove_matched(&mut parts.extensions);
         let failure = Arc::default();
-        let mut guard = RequestGuard::send(self.observer.clone(), &mut parts, Arc::clone(&failure));
+        let mut guard =
+            RequestGuard::start_outgoing(self.observer.clone(), &mut parts, Arc::clone(&failure));
         let inner = guard.in_scope(|| self.inner.call(Request::from_parts(parts, body)));
         ObserveFuture::new(ClientFuture { inner, failure }, guard)
     }

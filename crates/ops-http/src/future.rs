@@ -7,7 +7,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use crate::guard::RequestGuard;
-use crate::place::Place;
+use crate::pooled_box::PooledBox;
 use crate::{Ending, Observe, ObserveBody};
 
 pin_project! {
@@ -15,13 +15,13 @@ pin_project! {
     pub struct ObserveFuture<F, O: Observe> {
         #[pin]
         inner: Option<F>,
-        guard: Option<Place<RequestGuard<O>>>,
+        guard: Option<PooledBox<RequestGuard<O>>>,
     }
 
     impl<F, O: Observe> PinnedDrop for ObserveFuture<F, O> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(guard) = this.guard.as_mut().and_then(Place::get) {
+            if let Some(guard) = this.guard.as_mut().and_then(PooledBox::get) {
                 guard.drop_in_scope(|| this.inner.set(None));
             }
         }
@@ -32,7 +32,7 @@ impl<F, O: Observe> ObserveFuture<F, O> {
     pub(crate) fn new(inner: F, guard: RequestGuard<O>) -> Self {
         Self {
             inner: Some(inner),
-            guard: Some(Place::new(guard)),
+            guard: Some(PooledBox::new(guard)),
         }
     }
 }
@@ -47,7 +47,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(guard) = this.guard.as_mut().and_then(Place::get) else {
+        let Some(guard) = this.guard.as_mut().and_then(PooledBox::get) else {
             return Poll::Pending; // polled after it was ready, which callers must not do
         };
         let polled = guard.in_scope(|| {
@@ -69,7 +69,7 @@ where
             }
         };
         let (mut parts, body) = response.into_parts();
-        guard.head(&mut parts, &body);
+        guard.record_head(&mut parts, &body);
         Poll::Ready(match this.guard.take() {
             Some(guard) => Ok(Response::from_parts(parts, ObserveBody::new(body, guard))),
             None => return Poll::Pending,

@@ -6,7 +6,7 @@ use http_body::{Body, Frame};
 
 use crate::call::Call;
 use crate::client::Failure;
-use crate::cut_off::is_cutting;
+use crate::cut_off::in_cut_off;
 use crate::length::BodyLength;
 use crate::route::RouteSlot;
 use crate::{Ending, Observe, Outcome, Route};
@@ -20,7 +20,7 @@ pub(crate) struct RequestGuard<O: Observe> {
     panicked: bool,
     length: BodyLength,
     /// Set once the last frame was handed over.
-    ended: bool,
+    has_ended: bool,
     /// Slot that [`RouteLayer`](crate::RouteLayer) fills; `None` if the route is known from the start.
     route_slot: Option<RouteSlot>,
     /// Kind of the client's error; `None` for a request that is served.
@@ -48,7 +48,7 @@ impl<O: Observe> RequestGuard<O> {
             started,
             panicked: false,
             length: BodyLength::Unknown,
-            ended: false,
+            has_ended: false,
             route_slot,
             failure: None,
             call,
@@ -57,7 +57,11 @@ impl<O: Observe> RequestGuard<O> {
     }
 
     /// Starts the observation of an outgoing request, whose route no router will name.
-    pub(crate) fn send(observer: O, request: &mut request::Parts, failure: Failure) -> Self {
+    pub(crate) fn start_outgoing(
+        observer: O,
+        request: &mut request::Parts,
+        failure: Failure,
+    ) -> Self {
         let started = Instant::now();
         let route = Route::get(&request.extensions);
         let method = request.method.clone();
@@ -69,7 +73,7 @@ impl<O: Observe> RequestGuard<O> {
             started,
             panicked: false,
             length: BodyLength::Unknown,
-            ended: false,
+            has_ended: false,
             route_slot: None,
             failure: Some(failure),
             call,
@@ -101,10 +105,10 @@ impl<O: Observe> RequestGuard<O> {
     }
 
     /// Records the head of the response.
-    pub(crate) fn head(&mut self, parts: &mut response::Parts, body: &impl Body) {
+    pub(crate) fn record_head(&mut self, parts: &mut response::Parts, body: &impl Body) {
         self.length = BodyLength::of(&self.outcome.method, parts, body);
-        self.ended = body.is_end_stream();
-        self.outcome.streamed = self.length.is_streamed() && !self.ended;
+        self.has_ended = body.is_end_stream();
+        self.outcome.streamed = self.length.is_streamed() && !self.has_ended;
         self.outcome.time_to_headers = Some(self.started.elapsed());
         let named = parts.extensions.get().cloned();
         if let Some(route) = named.or_else(|| self.route_slot.as_ref()?.get()) {
@@ -122,7 +126,7 @@ impl<O: Observe> RequestGuard<O> {
     }
 
     /// Counts a frame that the server takes; `is_last` if no further frame follows.
-    pub(crate) fn sent<D: bytes::Buf>(&mut self, frame: &Frame<D>, is_last: bool) {
+    pub(crate) fn count_frame<D: bytes::Buf>(&mut self, frame: &Frame<D>, is_last: bool) {
         if let Some(bytes) = frame.data_ref() {
             self.outcome.body_bytes += bytes.remaining() as u64;
         }
@@ -130,12 +134,12 @@ impl<O: Observe> RequestGuard<O> {
             call.trailers(trailers);
         }
         // nothing follows trailers, and the server does not poll further
-        self.ended = is_last || frame.is_trailers();
+        self.has_ended = is_last || frame.is_trailers();
     }
 
     /// Ends the request after the last frame of its body.
     pub(crate) fn body_ended(&mut self) {
-        self.ended = true;
+        self.has_ended = true;
         self.finish(self.length.ending(self.outcome.body_bytes, true));
     }
 
@@ -150,7 +154,7 @@ impl<O: Observe> RequestGuard<O> {
         let ending = match ending {
             _ if self.panicked => Ending::Panicked,
             // if the handler sent something, it was dropped with the handler
-            Ending::Aborted if self.failure.is_none() && is_cutting() => Ending::CutOff,
+            Ending::Aborted if self.failure.is_none() && in_cut_off() => Ending::CutOff,
             ending => ending,
         };
         self.outcome.ending = ending;
@@ -176,7 +180,7 @@ impl<O: Observe> RequestGuard<O> {
 impl<O: Observe> Drop for RequestGuard<O> {
     fn drop(&mut self) {
         self.finish(match self.outcome.sent_status {
-            Some(_) => self.length.ending(self.outcome.body_bytes, self.ended),
+            Some(_) => self.length.ending(self.outcome.body_bytes, self.has_ended),
             None => Ending::Aborted,
         });
     }

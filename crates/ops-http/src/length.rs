@@ -26,7 +26,7 @@ impl BodyLength {
             return Self::NoContent;
         }
         // the body's exact size comes first, because the server writes that
-        if let Some(length) = body.size_hint().exact().or_else(|| declared(head)) {
+        if let Some(length) = body.size_hint().exact().or_else(|| declared_length(head)) {
             return Self::Known(length);
         }
         match head.headers.get(CONTENT_TYPE) {
@@ -60,14 +60,14 @@ fn has_no_content(method: &Method, status: StatusCode) -> bool {
 }
 
 /// Returns the length in the head, unless the framing overrides it (RFC 9112, section 6.3).
-fn declared(head: &response::Parts) -> Option<u64> {
+fn declared_length(head: &response::Parts) -> Option<u64> {
     let value = head.headers.get(CONTENT_LENGTH)?;
     let chunked = head.version < Version::HTTP_2 && head.headers.contains_key(TRANSFER_ENCODING);
-    if chunked { None } else { digits(value) }
+    if chunked { None } else { parse_length(value) }
 }
 
 /// Parses a length of digits only: Rust also accepts `+5`, which is not a valid length.
-fn digits(value: &HeaderValue) -> Option<u64> {
+fn parse_length(value: &HeaderValue) -> Option<u64> {
     let text = value.to_str().ok()?;
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()

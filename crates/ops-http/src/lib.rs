@@ -92,7 +92,7 @@ mod length;
 mod method;
 mod observe;
 mod outcome;
-mod place;
+mod pooled_box;
 mod quiet;
 mod route;
 mod route_layer;

@@ -39,7 +39,7 @@ impl Route {
     pub fn get(extensions: &Extensions) -> Option<Self> {
         #[cfg(feature = "axum")]
         if let Some(matched) = extensions.get::<axum::extract::MatchedPath>() {
-            return Some(remembered(matched.as_str()));
+            return Some(cached(matched.as_str()));
         }
         extensions.get().cloned()
     }
@@ -56,24 +56,24 @@ impl Route {
 
 /// Number of templates that a thread remembers.
 #[cfg(feature = "axum")]
-const PLACES: usize = 64;
+const MAX_CACHED: usize = 64;
 
 #[cfg(feature = "axum")]
 thread_local! {
-    static REMEMBERED: std::cell::RefCell<[Option<Route>; PLACES]> =
-        const { std::cell::RefCell::new([const { None }; PLACES]) };
+    static ROUTES: std::cell::RefCell<[Option<Route>; MAX_CACHED]> =
+        const { std::cell::RefCell::new([const { None }; MAX_CACHED]) };
 }
 
 /// Returns the route of this template, without an allocation if this thread matched it before.
 #[cfg(feature = "axum")]
-fn remembered(template: &str) -> Route {
+fn cached(template: &str) -> Route {
     // the text belongs to the router, so its address selects the slot; the text itself is compared
-    let place = (template.as_ptr().addr() >> 4) % PLACES;
-    let found = REMEMBERED.try_with(|all| {
-        let mut all = all.try_borrow_mut().ok()?;
-        match &all[place] {
+    let slot = (template.as_ptr().addr() >> 4) % MAX_CACHED;
+    let found = ROUTES.try_with(|routes| {
+        let mut routes = routes.try_borrow_mut().ok()?;
+        match &routes[slot] {
             Some(route) if route.template() == template => Some(route.clone()),
-            _ => Some(all[place].insert(Route::new(template)).clone()),
+            _ => Some(routes[slot].insert(Route::new(template)).clone()),
         }
     });
     found.ok().flatten().unwrap_or_else(|| Route::new(template))

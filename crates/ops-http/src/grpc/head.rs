@@ -18,13 +18,13 @@ const MAX_TIMEOUT_DIGITS: usize = 8;
 
 /// Status and message in a head or in trailers.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct SentStatus {
     pub(crate) code: GrpcCode,
     pub(crate) message: Option<Box<str>>,
 }
 
-impl Answer {
-    pub(crate) fn read(headers: &HeaderMap) -> Option<Self> {
+impl SentStatus {
+    pub(crate) fn parse(headers: &HeaderMap) -> Option<Self> {
         let status = headers.get("grpc-status")?;
         let message = headers.get("grpc-message");
         Some(Self {

@@ -26,19 +26,19 @@ pub(crate) fn has_answered(name: &str) -> bool {
 }
 
 /// Records a call that a service accepted, and returns `true` if its method is known.
-pub(crate) fn is_known(name: &str, answered: bool) -> bool {
+pub(crate) fn record_call(name: &str, answered: bool) -> bool {
     let mut methods = METHODS.write().unwrap_or_else(PoisonError::into_inner);
     let Methods { names, failed } = &mut *methods;
     let before = names.get(name).copied();
-    let has_place = names.len() - *failed < MAX_ANSWERED;
+    let has_room = names.len() - *failed < MAX_ANSWERED;
     match before {
         Some(true) => {}
-        Some(false) if answered && has_place => {
+        Some(false) if answered && has_room => {
             *failed -= 1;
             names.insert(name.into(), true);
         }
         Some(false) => {}
-        None if answered && has_place => {
+        None if answered && has_room => {
             names.insert(name.into(), true);
         }
         None if *failed < MAX_FAILED => {

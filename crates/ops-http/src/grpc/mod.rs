@@ -9,8 +9,8 @@ use http::{HeaderMap, Method, request};
 use crate::Route;
 
 pub use code::GrpcCode;
-pub(crate) use head::{Answer, timeout};
-pub(crate) use methods::{has_answered, is_known};
+pub(crate) use head::{SentStatus, timeout};
+pub(crate) use methods::{has_answered, record_call};
 
 /// Maximum length of a method name in bytes; longer names are cut.
 const MAX_METHOD_BYTES: usize = 256;

@@ -155,7 +155,7 @@ async fn an_unmatched_path_has_no_route_and_a_wrong_method_keeps_it() {
 }
 
 #[tokio::test]
-async fn a_panicking_handler_is_told_once_as_500() {
+async fn a_panicking_handler_is_reported_once_as_500() {
     let record = Record::new();
     let app = app(&record);
     let task = tokio::spawn(app.oneshot(request(Method::GET, "/panic")));
@@ -166,7 +166,7 @@ async fn a_panicking_handler_is_told_once_as_500() {
 }
 
 #[tokio::test]
-async fn what_a_server_gives_up_is_cut_off_before_and_after_the_head() {
+async fn a_request_given_up_by_the_server_is_cut_off_before_and_after_the_head() {
     let record = Record::new();
     let mut hanging = Box::pin(app(&record).oneshot(request(Method::GET, "/hang")));
     let mut cx = Context::from_waker(Waker::noop());
@@ -257,8 +257,8 @@ async fn a_body_is_complete_by_the_length_of_its_head_and_failed_if_it_is_shorte
     let head = |length: &str| Response::builder().header("content-length", length);
     let plain = || Response::builder();
     let five = || Script::new([data("he"), data("llo"), data("!")]);
-    let told = |script: Script| Script {
-        tells_last: true,
+    let reporting_last = |script: Script| Script {
+        reports_last: true,
         ..script
     };
     let claimed = |exact: u64, script: Script| Script {
@@ -283,7 +283,7 @@ async fn a_body_is_complete_by_the_length_of_its_head_and_failed_if_it_is_shorte
         (
             "shorter, told with the last frame",
             head("7"),
-            told(five()),
+            reporting_last(five()),
             3,
             Failed,
         ),
@@ -330,7 +330,7 @@ async fn a_body_is_complete_by_the_length_of_its_head_and_failed_if_it_is_shorte
         (
             "no length: told with the last frame",
             plain(),
-            told(five()),
+            reporting_last(five()),
             3,
             Complete,
         ),
@@ -344,14 +344,14 @@ async fn a_body_is_complete_by_the_length_of_its_head_and_failed_if_it_is_shorte
         (
             "empty, and says so",
             plain(),
-            told(Script::new([])),
+            reporting_last(Script::new([])),
             0,
             Complete,
         ),
         (
             "empty, and says so against its length",
             head("5"),
-            told(Script::new([])),
+            reporting_last(Script::new([])),
             0,
             Failed,
         ),
@@ -498,9 +498,9 @@ async fn a_failure_before_the_head_is_500_and_one_after_it_keeps_the_status() {
 
 /// Panics at the end of each request.
 #[derive(Clone)]
-struct Careless;
+struct PanicsAtEnd;
 
-impl Observe for Careless {
+impl Observe for PanicsAtEnd {
     type Scope = ();
     type Entered<'a> = ();
     fn start(&self, _: &mut http::request::Parts) {}
@@ -519,26 +519,26 @@ async fn an_observer_that_panics_at_the_end_neither_aborts_the_process_nor_silen
             "/panic",
             get(|| async { std::panic::resume_unwind(Box::new("handler")) as () }),
         )
-        .layer(ObserveLayer::new((Careless, record.clone())))
-        .layer(ObserveLayer::new(Careless));
+        .layer(ObserveLayer::new((PanicsAtEnd, record.clone())))
+        .layer(ObserveLayer::new(PanicsAtEnd));
     let task = tokio::spawn(app.oneshot(request(Method::GET, "/panic")));
     assert!(task.await.unwrap_err().is_panic());
     assert_eq!(record.only().ending, Ending::Panicked);
 }
 
 /// Body that reports its last frame, and records the scope in which it is dropped.
-struct Told {
+struct LastFrameBody {
     frames: Vec<&'static str>,
     dropped: Arc<Mutex<Vec<u32>>>,
 }
 
-impl Drop for Told {
+impl Drop for LastFrameBody {
     fn drop(&mut self) {
         self.dropped.lock().unwrap().push(inside());
     }
 }
 
-impl http_body::Body for Told {
+impl http_body::Body for LastFrameBody {
     type Data = Bytes;
     type Error = &'static str;
 
@@ -559,12 +559,12 @@ impl http_body::Body for Told {
 }
 
 /// Responds with these frames, last one first.
-async fn told(
+async fn respond_with_frames(
     record: &Record,
     frames: Vec<&'static str>,
 ) -> (impl http_body::Body, Arc<Mutex<Vec<u32>>>) {
     let dropped = Arc::default();
-    let body = Mutex::new(Some(Told {
+    let body = Mutex::new(Some(LastFrameBody {
         frames,
         dropped: Arc::clone(&dropped),
     }));
@@ -578,10 +578,9 @@ async fn told(
 }
 
 #[tokio::test]
-async fn a_body_that_tells_its_last_frame_goes_with_it_and_the_request_ends_where_it_is_read_to_its_end()
- {
+async fn a_body_is_dropped_with_its_last_frame() {
     let record = Record::new();
-    let (body, dropped) = told(&record, vec!["b", "a"]).await;
+    let (body, dropped) = respond_with_frames(&record, vec!["b", "a"]).await;
     let mut body = pin!(body);
     assert!(body.frame().await.is_some());
     assert!(dropped.lock().unwrap().is_empty());
@@ -597,9 +596,9 @@ async fn a_body_that_tells_its_last_frame_goes_with_it_and_the_request_ends_wher
 }
 
 #[tokio::test]
-async fn a_body_is_asked_further_after_an_error() {
+async fn a_body_is_polled_again_after_an_error() {
     let record = Record::new();
-    let (body, dropped) = told(&record, vec!["b", "error", "a"]).await;
+    let (body, dropped) = respond_with_frames(&record, vec!["b", "error", "a"]).await;
     let mut body = pin!(body);
     for is_error in [false, true, false] {
         assert_eq!(body.frame().await.unwrap().is_err(), is_error);

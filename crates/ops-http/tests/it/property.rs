@@ -62,7 +62,7 @@ struct Case {
     events: bool,
     frames: Vec<usize>,
     waits: bool,
-    tells_last: bool,
+    reports_last: bool,
     length: Length,
     last: Last,
     reader: Reader,
@@ -105,7 +105,7 @@ impl Case {
         Script {
             steps: steps.into(),
             exact: (self.length == Length::Exact).then(|| self.bytes() as u64),
-            tells_last: self.tells_last,
+            reports_last: self.reports_last,
             taken,
         }
     }
@@ -180,7 +180,7 @@ fn cases() -> impl Strategy<Value = Case> {
         any::<bool>(),
     );
     (flags, frames, length, last, reader).prop_map(|(flags, frames, length, last, reader)| {
-        let (http2, head_only, events, waits, tells_last) = flags;
+        let (http2, head_only, events, waits, reports_last) = flags;
         let empty = frames.iter().sum::<usize>() == 0;
         let lies = matches!(length, Length::TooSmall | Length::TooLarge);
         Case {
@@ -189,7 +189,7 @@ fn cases() -> impl Strategy<Value = Case> {
             events,
             frames,
             waits,
-            tells_last,
+            reports_last,
             // hyper, compiled for tests, refuses a head with a length and no body
             length: if empty && lies {
                 Length::Unknown

@@ -59,9 +59,9 @@ async fn a_nested_service_has_the_route_that_its_layer_names() {
 
 /// Observer that looks up the route before any handler sees the request.
 #[derive(Clone, Default)]
-struct Early(Arc<Mutex<Vec<Option<Route>>>>);
+struct RouteAtStart(Arc<Mutex<Vec<Option<Route>>>>);
 
-impl Observe for Early {
+impl Observe for RouteAtStart {
     type Scope = ();
     type Entered<'a> = ();
 
@@ -77,7 +77,7 @@ impl Observe for Early {
 
 #[tokio::test]
 async fn an_observer_finds_the_route_that_was_matched_or_is_among_the_extensions() {
-    let early = Early::default();
+    let early = RouteAtStart::default();
     let router = Router::new().route("/users/{id}", get(|| async {}));
     let app = router.layer(ObserveLayer::new(early.clone()));
     for (path, added) in [

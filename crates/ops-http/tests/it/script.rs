@@ -38,7 +38,7 @@ pub(crate) struct Script {
     /// Declares this length.
     pub(crate) exact: Option<u64>,
     /// Reports with its last frame that it is the last one.
-    pub(crate) tells_last: bool,
+    pub(crate) reports_last: bool,
     pub(crate) taken: Arc<Mutex<Taken>>,
 }
 
@@ -96,7 +96,7 @@ impl Body for Script {
     }
 
     fn is_end_stream(&self) -> bool {
-        let last = self.tells_last && self.steps.is_empty();
+        let last = self.reports_last && self.steps.is_empty();
         if last {
             self.taken.lock().unwrap().ended = true;
         }
