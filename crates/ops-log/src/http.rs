@@ -205,10 +205,10 @@ impl Observe for AccessLog {
         if !scope.bound {
             // the span of an observer before this one is current here, and has ended when the access line is written
             scope.bind(trace_ids::current());
-            let came = self.0.fields.map_or_else(Vec::new, brought);
-            if !came.is_empty() {
+            let fields = self.0.fields.map_or_else(Vec::new, call_source);
+            if !fields.is_empty() {
                 let _scope = Scope::enter(&mut scope.context);
-                bind_new(came);
+                bind_new(fields);
             }
         }
         Scope::enter(&mut scope.context)
@@ -294,7 +294,7 @@ const MAX_FIELDS: usize = 16;
 /// Maximum length of the value of such a field in bytes; a longer value is cut.
 const MAX_FIELD_BYTES: usize = 256;
 
-fn brought(source: FieldSource) -> Vec<(String, String)> {
+fn call_source(source: FieldSource) -> Vec<(String, String)> {
     catch_unwind(source).unwrap_or_default()
 }
 

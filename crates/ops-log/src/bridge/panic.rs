@@ -71,7 +71,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
         location: info.location().map(ToString::to_string),
         thread: std::thread::current().name().map(str::to_owned),
     };
-    if !GLOBAL.runs_code_of_others() {
+    if !GLOBAL.runs_application_code() {
         return panic.log();
     }
     // a writer that panics within a panic would abort the process: on another thread only its line is lost

@@ -28,11 +28,11 @@ pub(crate) struct LateBuffer {
     is_open: AtomicBool,
     /// Set when its lines are written, so that the following lines of the request are written too.
     is_written: AtomicBool,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptLines>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptLines {
     lines: VecDeque<RenderedLine>,
     bytes: usize,
     cut: u64,
@@ -71,7 +71,7 @@ impl LateBuffer {
             self.totals.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let has_room = |kept: &Kept| kept.bytes + size <= MAX_LATE_REQUEST_BYTES;
+        let has_room = |kept: &KeptLines| kept.bytes + size <= MAX_LATE_REQUEST_BYTES;
         while !has_room(&kept) && self.cut_oldest(&mut kept) {}
         while !self.reserve(size) {
             if !self.cut_oldest(&mut kept) {
@@ -94,7 +94,7 @@ impl LateBuffer {
             .is_ok()
     }
 
-    fn cut_oldest(&self, kept: &mut Kept) -> bool {
+    fn cut_oldest(&self, kept: &mut KeptLines) -> bool {
         let Some(oldest) = kept.lines.pop_front() else {
             return false;
         };
@@ -106,7 +106,7 @@ impl LateBuffer {
         true
     }
 
-    fn count_cut(&self, kept: &mut Kept) {
+    fn count_cut(&self, kept: &mut KeptLines) {
         kept.cut += 1;
         self.totals.cut.fetch_add(1, Ordering::Relaxed);
     }

@@ -37,12 +37,12 @@ mod tasks {
     pub(crate) struct BareTasks<T> {
         /// Set while there are any, so that most processes check only this.
         any: AtomicBool,
-        kept: LazyLock<RwLock<Kept<T>>>,
+        kept: LazyLock<RwLock<TaskValues<T>>>,
     }
 
-    struct Kept<T> {
+    struct TaskValues<T> {
         /// Values, each with the number of its last binding.
-        of: HashMap<Id, (u64, T)>,
+        by_task: HashMap<Id, (u64, T)>,
         bindings: u64,
     }
 
@@ -51,8 +51,8 @@ mod tasks {
             Self {
                 any: AtomicBool::new(false),
                 kept: LazyLock::new(|| {
-                    RwLock::new(Kept {
-                        of: HashMap::new(),
+                    RwLock::new(TaskValues {
+                        by_task: HashMap::new(),
                         bindings: 0,
                     })
                 }),
@@ -68,7 +68,11 @@ mod tasks {
         #[cold]
         fn look_up(&self) -> Option<T> {
             let id = try_id()?;
-            self.kept.read().of.get(&id).map(|(_, kept)| kept.clone())
+            self.kept
+                .read()
+                .by_task
+                .get(&id)
+                .map(|(_, kept)| kept.clone())
         }
 
         /// Keeps a value for the current task; `is_empty` removes
@@ -87,31 +91,34 @@ mod tasks {
             let mut kept = self.kept.write();
             let gone = match is_empty {
                 true => kept
-                    .of
+                    .by_task
                     .remove(&id)
                     .map(|(_, before)| before)
                     .into_iter()
                     .collect(),
                 false => kept.put(id, what),
             };
-            self.any.store(!kept.of.is_empty(), Relaxed);
+            self.any.store(!kept.by_task.is_empty(), Relaxed);
             Ok(gone)
         }
     }
 
-    impl<T> Kept<T> {
+    impl<T> TaskValues<T> {
         /// Returns the previous value of the task, and values that are dropped for lack of room.
         fn put(&mut self, id: Id, what: T) -> Vec<T> {
             let mut gone = Vec::new();
-            if self.of.len() >= MAX_BARE_TASKS && !self.of.contains_key(&id) {
-                let mut numbers: Vec<u64> = self.of.values().map(|(number, _)| *number).collect();
+            if self.by_task.len() >= MAX_BARE_TASKS && !self.by_task.contains_key(&id) {
+                let mut numbers: Vec<u64> =
+                    self.by_task.values().map(|(number, _)| *number).collect();
                 numbers.sort_unstable();
                 let oldest_kept = numbers[MAX_BARE_TASKS / 2];
-                let old = self.of.extract_if(|_, (number, _)| *number < oldest_kept);
+                let old = self
+                    .by_task
+                    .extract_if(|_, (number, _)| *number < oldest_kept);
                 gone.extend(old.map(|(_, (_, what))| what));
             }
             self.bindings += 1;
-            let before = self.of.insert(id, (self.bindings, what));
+            let before = self.by_task.insert(id, (self.bindings, what));
             gone.extend(before.map(|(_, before)| before));
             gone
         }

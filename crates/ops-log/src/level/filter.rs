@@ -217,7 +217,7 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
                 Err(Reason::Digit)
             }
             None if ends_in_a_level(directive) => Err(Reason::Unknown),
-            None => match level_of_others(directive).or_else(|| almost_a_level(directive)) {
+            None => match foreign_level(directive).or_else(|| similar_level(directive)) {
                 Some(level) => Err(Reason::AlmostLevel(level)),
                 None => Ok((directive, Threshold::from(Level::Trace))),
             },
@@ -232,7 +232,7 @@ fn ends_in_a_level(directive: &str) -> bool {
 }
 
 /// Returns the level that a word means in other systems; such a word is not accepted as a target.
-fn level_of_others(word: &str) -> Option<&'static str> {
+fn foreign_level(word: &str) -> Option<&'static str> {
     Some(match word.to_ascii_lowercase().as_str() {
         "all" | "any" | "everything" => "trace",
         "verbose" | "fine" | "true" | "yes" | "on" | "enabled" => "debug",
@@ -245,7 +245,7 @@ fn level_of_others(word: &str) -> Option<&'static str> {
 }
 
 /// Returns the level of which a word is probably a typo; such a word is not accepted as a target.
-fn almost_a_level(word: &str) -> Option<&'static str> {
+fn similar_level(word: &str) -> Option<&'static str> {
     const NAMES: [&str; 10] = [
         "trace", "debug", "info", "warning", "warn", "error", "critical", "crit", "fatal", "off",
     ];

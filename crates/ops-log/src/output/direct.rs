@@ -27,12 +27,12 @@ const OFF: u8 = 2;
 
 /// Result of writing a line while other threads write theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passed {
+pub(super) enum WriteOutcome {
     Whole,
     /// The line was written in part, and must be written again.
     Torn,
     /// Nothing was written.
-    Not,
+    NotWritten,
 }
 
 impl Direct {
@@ -48,21 +48,21 @@ impl Direct {
     }
 
     #[inline]
-    pub(super) fn write(&self, line: &[u8]) -> Passed {
+    pub(super) fn write(&self, line: &[u8]) -> WriteOutcome {
         if self.state.load(Acquire) != CLEAR {
-            return Passed::Not;
+            return WriteOutcome::NotWritten;
         }
-        match Passed::of(write_once(&self.file, line), line) {
-            Passed::Whole => Passed::Whole,
-            Passed::Torn => self.leave(OFF, Passed::Torn),
-            Passed::Not => self.leave(TROUBLED, Passed::Not),
+        match WriteOutcome::of(write_once(&self.file, line), line) {
+            WriteOutcome::Whole => WriteOutcome::Whole,
+            WriteOutcome::Torn => self.leave(OFF, WriteOutcome::Torn),
+            WriteOutcome::NotWritten => self.leave(TROUBLED, WriteOutcome::NotWritten),
         }
     }
 
     #[cold]
-    fn leave(&self, state: u8, passed: Passed) -> Passed {
+    fn leave(&self, state: u8, outcome: WriteOutcome) -> WriteOutcome {
         self.state.fetch_max(state, Relaxed);
-        passed
+        outcome
     }
 
     /// Lets lines bypass the lock again; called with the lock held, when there is no failure.
@@ -77,11 +77,11 @@ pub(super) fn write_once(mut file: &File, line: &[u8]) -> usize {
     file.write(line).unwrap_or(0)
 }
 
-impl Passed {
+impl WriteOutcome {
     #[inline]
     pub(super) fn of(written: usize, line: &[u8]) -> Self {
         match written {
-            0 => Self::Not,
+            0 => Self::NotWritten,
             _ if written == line.len() => Self::Whole,
             _ => Self::Torn,
         }

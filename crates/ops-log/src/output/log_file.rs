@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::output::direct::{Passed, write_once};
+use crate::output::direct::{WriteOutcome, write_once};
 use crate::output::notice::Trouble;
 use crate::output::rotation::{Rotation, behind_links};
 use crate::output::stream;
 
 /// Interval at which the file's name is checked: a renamed or deleted file is reopened, and failures are retried.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const CHECK_EVERY: Duration = Duration::from_millis(250);
 
 /// Open regular file.
 pub(crate) struct LogFile {
@@ -26,7 +26,7 @@ pub(crate) struct LogFile {
     /// Set after a line was written in part beside those of other threads, until the end of the file is checked.
     is_torn: AtomicBool,
     rotation: Rotation,
-    looked: Instant,
+    checked: Instant,
     /// Reason why it cannot be reopened, which is reported once.
     cannot_reopen: Option<String>,
     /// Reason why it cannot be rotated, which is reported once.
@@ -59,7 +59,7 @@ impl LogFile {
             len: metadata.len().into(),
             is_torn: AtomicBool::new(false),
             rotation,
-            looked: Instant::now(),
+            checked: Instant::now(),
             cannot_reopen: None,
             cannot_rotate: None,
         })
@@ -81,9 +81,9 @@ impl LogFile {
     /// with its name. A failure is returned once; lines then continue to go to the open file.
     pub(crate) fn prepare(&mut self, line: usize, asked: bool) -> Option<Trouble> {
         let mut trouble = None;
-        if asked || self.looked.elapsed() >= LOOK_EVERY {
-            self.looked = Instant::now();
-            let result = self.look(asked);
+        if asked || self.checked.elapsed() >= CHECK_EVERY {
+            self.checked = Instant::now();
+            let result = self.check_name(asked);
             let reason = result.as_ref().err().map(ToString::to_string);
             let is_new = std::mem::replace(&mut self.cannot_reopen, reason).is_none();
             let error = result.err().filter(|_| is_new);
@@ -110,7 +110,7 @@ impl LogFile {
     }
 
     /// Reopens the file if its name belongs to another file, or does not exist.
-    fn look(&mut self, asked: bool) -> io::Result<()> {
+    fn check_name(&mut self, asked: bool) -> io::Result<()> {
         let found = std::fs::metadata(&self.path);
         match &found {
             Ok(metadata) if self.identity.is_some() && identity(metadata) == self.identity => {
@@ -148,7 +148,7 @@ impl LogFile {
         let error = match self.file.try_lock() {
             // if several processes use this file, one rotates it; the others find another file under its name
             Err(TryLockError::WouldBlock) => {
-                self.look(false)?;
+                self.check_name(false)?;
                 if *self.len.get_mut() < most {
                     return Ok(self.identity != before);
                 }
@@ -207,21 +207,22 @@ impl LogFile {
 
     /// Writes a line beside those of other threads, if the file has room for it and need not be checked.
     #[inline]
-    pub(super) fn write_beside(&self, line: &[u8]) -> Passed {
-        if !self.takes_whole_lines || self.looked.elapsed() >= LOOK_EVERY {
-            return Passed::Not;
+    pub(super) fn write_beside(&self, line: &[u8]) -> WriteOutcome {
+        if !self.takes_whole_lines || self.checked.elapsed() >= CHECK_EVERY {
+            return WriteOutcome::NotWritten;
         }
         let bytes = line.len() as u64;
         let len = self.len.fetch_add(bytes, Relaxed) + bytes;
         if self.rotation.max_bytes().is_some_and(|limit| len > limit) {
             self.len.fetch_sub(bytes, Relaxed);
-            return Passed::Not;
+            return WriteOutcome::NotWritten;
         }
         let written = write_once(&self.file, line);
-        let outcome = Passed::of(written, line);
-        if outcome != Passed::Whole {
+        let outcome = WriteOutcome::of(written, line);
+        if outcome != WriteOutcome::Whole {
             self.len.fetch_sub(bytes - written as u64, Relaxed);
-            self.is_torn.fetch_or(outcome == Passed::Torn, Relaxed);
+            self.is_torn
+                .fetch_or(outcome == WriteOutcome::Torn, Relaxed);
         }
         outcome
     }

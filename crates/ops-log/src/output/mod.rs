@@ -61,7 +61,7 @@ impl fmt::Debug for Place {
 }
 
 /// Returns the real path of a file that may not exist: links to the file and to its directories are resolved.
-fn place_of(path: &Path) -> Option<PathBuf> {
+fn real_path(path: &Path) -> Option<PathBuf> {
     let path = behind_links(&std::path::absolute(path).ok()?);
     // missing directories are created when the file is opened, so only existing ones are resolved
     let real = path.ancestors().skip(1).find_map(|there| {
@@ -81,9 +81,9 @@ impl Output {
     }
 
     /// Returns `true` if it writes each line as JSON to this file.
-    pub(crate) fn has_all_in(&self, path: &Path) -> bool {
+    pub(crate) fn writes_all_json_to(&self, path: &Path) -> bool {
         let is_same = |own: &Path| {
-            own == path || place_of(own).is_some_and(|own| place_of(path) == Some(own))
+            own == path || real_path(own).is_some_and(|own| real_path(path) == Some(own))
         };
         self.json && self.filter.is_none() && self.path().is_some_and(is_same)
     }

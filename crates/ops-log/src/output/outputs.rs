@@ -46,8 +46,8 @@ impl Outputs {
     }
 
     /// Returns `true` if an output runs code of the application.
-    pub(crate) fn run_code_of_others(&self) -> bool {
-        self.drain.is_some() || self.sinks.iter().any(Sink::runs_code_of_others)
+    pub(crate) fn run_application_code(&self) -> bool {
+        self.drain.is_some() || self.sinks.iter().any(Sink::runs_application_code)
     }
 
     /// Returns the state of each output; a busy one is left out.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
 use crate::output::closing::Closings;
-use crate::output::direct::{Direct, Passed};
+use crate::output::direct::{Direct, WriteOutcome};
 use crate::output::health::OutputHealth;
 use crate::output::log_file;
 use crate::output::notice::{Letterhead, Trouble};
@@ -51,7 +51,7 @@ pub(crate) struct Target {
     /// Reason of the last failure.
     failure: Option<String>,
     /// Total number of lines not accepted.
-    lost_in_all: u64,
+    total_lost: u64,
     /// Set if the file is to be reopened at the next line.
     reopen: bool,
 }
@@ -84,7 +84,7 @@ impl Sink {
         form: &JsonForm,
     ) -> Self {
         let form = output.form.as_ref().unwrap_or(form);
-        let form = Some(form).filter(|form| output.json && !form.is_ours());
+        let form = Some(form).filter(|form| output.json && !form.is_default());
         let style = (!output.json).then(|| Style {
             color: output.color.unwrap_or_else(|| color_wanted(terminal)),
             context: output.context,
@@ -122,16 +122,16 @@ impl Sink {
         letterhead: &Letterhead<'_>,
         troubles: &mut Vec<Trouble>,
     ) -> Option<bool> {
-        let passed = match &self.direct {
+        let outcome = match &self.direct {
             Some(direct) => direct.write(line),
             None if self.is_file && self.form.is_none() => self.target.read().write_beside(line),
             None => {
                 return self.write_to(&mut self.target.write(), line, level, letterhead, troubles);
             }
         };
-        match passed {
-            Passed::Whole => Some(true),
-            passed => self.write_alone(passed, line, level, letterhead, troubles),
+        match outcome {
+            WriteOutcome::Whole => Some(true),
+            outcome => self.write_alone(outcome, line, level, letterhead, troubles),
         }
     }
 
@@ -139,14 +139,14 @@ impl Sink {
     #[inline(never)]
     fn write_alone(
         &self,
-        passed: Passed,
+        outcome: WriteOutcome,
         line: &[u8],
         level: Level,
         letterhead: &Letterhead<'_>,
         troubles: &mut Vec<Trouble>,
     ) -> Option<bool> {
         let mut target = self.alone();
-        target.torn |= self.direct.is_some() && passed == Passed::Torn;
+        target.torn |= self.direct.is_some() && outcome == WriteOutcome::Torn;
         let is_written = self.write_to(&mut target, line, level, letterhead, troubles)?;
         if let Some(direct) = &self.direct
             && is_written
@@ -252,7 +252,7 @@ impl Sink {
             name: self.name.clone(),
             is_file: self.is_file,
             problem: failure.or(of_file),
-            lost: target.lost_in_all,
+            lost: target.total_lost,
         })
     }
 
@@ -260,7 +260,7 @@ impl Sink {
         self.is_file
     }
 
-    pub(crate) fn runs_code_of_others(&self) -> bool {
+    pub(crate) fn runs_application_code(&self) -> bool {
         self.is_given
     }
 
@@ -279,7 +279,7 @@ impl Sink {
         if target.lost > 0 {
             if let Writer::Stream(stream) = &mut target.writer {
                 stream
-                    .patience
+                    .stall_budget
                     .grant(budget.saturating_sub(started.elapsed()));
             }
             // if it fails, the lines stay counted as lost
@@ -321,7 +321,7 @@ impl Target {
             lost: 0,
             is_failing: false,
             failure: None,
-            lost_in_all: 0,
+            total_lost: 0,
             reopen: false,
         }
     }
@@ -340,12 +340,12 @@ impl Target {
 
     /// Writes a line while other threads write theirs, if there is no failure.
     #[inline]
-    fn write_beside(&self, line: &[u8]) -> Passed {
+    fn write_beside(&self, line: &[u8]) -> WriteOutcome {
         match &self.writer {
             Writer::File(file) if self.is_clear() && !self.reopen && !file.is_torn() => {
                 file.write_beside(line)
             }
-            _ => Passed::Not,
+            _ => WriteOutcome::NotWritten,
         }
     }
 
@@ -366,7 +366,7 @@ impl Target {
         match &self.writer {
             Writer::File(file) if !file.ends_within_a_line() => {
                 self.lost += 1;
-                self.lost_in_all += 1;
+                self.total_lost += 1;
             }
             _ => self.torn = true,
         }
@@ -407,7 +407,7 @@ impl Target {
     #[cold]
     fn count_lost(&mut self, error: io::Error, troubles: &mut Vec<Trouble>) {
         self.lost += 1;
-        self.lost_in_all += 1;
+        self.total_lost += 1;
         if std::mem::replace(&mut self.is_failing, true) {
             return;
         }

@@ -83,14 +83,14 @@ impl slog::KV for Parsed {
         serializer: &mut dyn slog::Serializer,
     ) -> slog::Result {
         for (key, value) in &self.fields {
-            slog::Value::serialize(value, record, slog::Key::from(kept(key)), serializer)?;
+            slog::Value::serialize(value, record, slog::Key::from(interned(key)), serializer)?;
         }
         Ok(())
     }
 }
 
 /// Returns the key with a static lifetime, which slog requires.
-fn kept(key: &str) -> &'static str {
+fn interned(key: &str) -> &'static str {
     let mut keys = KEYS.lock();
     if let Some(known) = keys.get(key) {
         return known;

@@ -18,7 +18,7 @@ pub const ERROR_STALL_BUDGET: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_millis(1);
 
 /// Time budget for a reader that stalls.
-pub(crate) struct Patience {
+pub(crate) struct StallBudget {
     /// Set to wait without limit.
     blocking: bool,
     /// Remaining budgets until it reads again.
@@ -38,7 +38,7 @@ pub(crate) enum AtOnce {
     Unsupported,
 }
 
-impl Patience {
+impl StallBudget {
     pub(crate) fn new(blocking: bool) -> Self {
         Self {
             blocking,

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::Level;
 use crate::output::log_file::{self, LogFile};
 use crate::output::rotation::Rotation;
-use crate::output::stream::{self, Patience};
+use crate::output::stream::{self, StallBudget};
 use crate::render::callback::caught;
 
 /// Number of bytes per write to a pipe or a terminal, which either accepts that many at once or reports that it is full.
@@ -42,7 +42,7 @@ pub(super) struct Stream {
     file: Option<File>,
     path: Option<PathBuf>,
     opened: Instant,
-    pub(super) patience: Patience,
+    pub(super) stall_budget: StallBudget,
 }
 
 /// Failure, with the number of bytes written before.
@@ -129,7 +129,7 @@ impl Stream {
             file,
             path: path.map(Path::to_owned),
             opened: Instant::now(),
-            patience: Patience::new(blocking),
+            stall_budget: StallBudget::new(blocking),
         }
     }
 
@@ -141,7 +141,7 @@ impl Stream {
                 .as_deref()
                 .and_then(|path| log_file::open_existing(path).ok());
         }
-        let (file, patience) = (&mut self.file, &mut self.patience);
+        let (file, stall_budget) = (&mut self.file, &mut self.stall_budget);
         let Some(open) = file else {
             return Err(Failed {
                 written: 0,
@@ -149,7 +149,7 @@ impl Stream {
             });
         };
         let result = write_chunks(bytes, PIPE_BYTES, |chunk| {
-            patience.write(open, chunk, level)
+            stall_budget.write(open, chunk, level)
         });
         if let Err(failed) = &result
             && failed.error.kind() == io::ErrorKind::BrokenPipe

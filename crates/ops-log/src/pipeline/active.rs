@@ -62,9 +62,9 @@ impl ActiveConfig {
     /// Returns the time of a line, from the application's clock
     /// if that may be called; a clock that panics is ignored.
     #[inline(always)]
-    pub(crate) fn now(&self, asks_others: bool) -> SystemTime {
+    pub(crate) fn now(&self, may_call_application: bool) -> SystemTime {
         match &self.clock {
-            Some(clock) if asks_others => time_of(clock),
+            Some(clock) if may_call_application => time_of(clock),
             _ => SystemTime::now(),
         }
     }

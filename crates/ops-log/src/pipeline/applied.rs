@@ -30,13 +30,13 @@ pub(super) struct Applied {
 pub(super) struct Replaced(Option<Arc<ActiveConfig>>);
 
 /// Cached configuration, with the version for which it is valid.
-struct Kept {
+struct CachedConfig {
     version: u64,
     config: Arc<ActiveConfig>,
 }
 
 thread_local! {
-    static KEPT: Cell<Option<Kept>> = const { Cell::new(None) };
+    static CACHED: Cell<Option<CachedConfig>> = const { Cell::new(None) };
 }
 
 /// Configuration before the first one is applied: console lines on stdout.
@@ -83,16 +83,16 @@ impl Applied {
     #[inline(always)]
     pub(super) fn with<R>(&self, work: impl FnOnce(&ActiveConfig) -> R) -> Option<R> {
         let version = self.version.load(Acquire);
-        let found = match KEPT.try_with(Cell::take) {
-            Ok(Some(kept)) if kept.version == version => Found::Kept(kept),
+        let found = match CACHED.try_with(Cell::take) {
+            Ok(Some(cached)) if cached.version == version => Found::Cached(cached),
             _ => self.look_up(version)?,
         };
         let result = work(found.config()?);
         // a configuration that was replaced meanwhile is not cached
-        if let Found::Kept(kept) = found
+        if let Found::Cached(cached) = found
             && self.version.load(Relaxed) == version
         {
-            let _ = KEPT.try_with(|slot| slot.set(Some(kept)));
+            let _ = CACHED.try_with(|slot| slot.set(Some(cached)));
         }
         Some(result)
     }
@@ -109,13 +109,13 @@ impl Applied {
             // it may have been replaced before it could be closed
             return Some(Found::Loaded(loaded));
         }
-        Some(Found::Kept(Kept { version, config }))
+        Some(Found::Cached(CachedConfig { version, config }))
     }
 }
 
 /// Configuration for one line, and its owner meanwhile.
 enum Found {
-    Kept(Kept),
+    Cached(CachedConfig),
     Loaded(Guard<Option<Arc<ActiveConfig>>>),
 }
 
@@ -123,7 +123,7 @@ impl Found {
     #[inline(always)]
     fn config(&self) -> Option<&ActiveConfig> {
         match self {
-            Self::Kept(kept) => Some(&kept.config),
+            Self::Cached(cached) => Some(&cached.config),
             Self::Loaded(loaded) => loaded
                 .as_ref()
                 .or(UNCONFIGURED.as_ref())

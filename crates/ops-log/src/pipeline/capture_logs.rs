@@ -57,9 +57,9 @@ impl Index<&str> for CapturedLine {
 }
 
 /// Guard that makes the global pipeline pass every level to captures.
-struct Listening;
+struct CaptureGuard;
 
-impl Listening {
+impl CaptureGuard {
     fn start() -> Self {
         GLOBAL.levels.capture(true);
         PipelineRef::Global.levels_changed();
@@ -67,7 +67,7 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
+impl Drop for CaptureGuard {
     fn drop(&mut self) {
         GLOBAL.levels.capture(false);
         PipelineRef::Global.levels_changed();
@@ -100,21 +100,21 @@ fn lines(of: &Capture) -> Vec<CapturedLine> {
 /// ```
 pub fn capture_logs(work: impl FnOnce()) -> Vec<CapturedLine> {
     let capture = Arc::<Capture>::default();
-    let listening = Listening::start();
+    let guard = CaptureGuard::start();
     {
         let mut context = captured(&capture);
         let _scope = Scope::enter(&mut context);
         work();
     }
-    drop(listening);
+    drop(guard);
     lines(&capture)
 }
 
 /// Runs a future like [`capture_logs`]; returns its output and its lines.
 pub async fn capture_logs_of<F: Future>(future: F) -> (F::Output, Vec<CapturedLine>) {
     let capture = Arc::<Capture>::default();
-    let listening = Listening::start();
+    let guard = CaptureGuard::start();
     let output = WithLogContext::new(future, captured(&capture)).await;
-    drop(listening);
+    drop(guard);
     (output, lines(&capture))
 }

@@ -141,8 +141,8 @@ impl State {
     }
 
     /// Returns `true` if an output runs code of the application.
-    pub(crate) fn runs_code_of_others(&self) -> bool {
-        let run = |active: &ActiveConfig| active.outputs.run_code_of_others();
+    pub(crate) fn runs_application_code(&self) -> bool {
+        let run = |active: &ActiveConfig| active.outputs.run_application_code();
         self.active.with(run).unwrap_or_default()
     }
 
@@ -151,11 +151,12 @@ impl State {
         meta: &RecordMeta<'_>,
         bound: &[&Arc<BoundFields>],
         fill: &mut dyn FnMut(&mut Line<'_>),
-        asks_others: bool,
+        may_call_application: bool,
     ) {
         let written = with_buffers(|buffers| {
-            self.active
-                .with(|active| self.write_to(active, buffers, meta, bound, fill, asks_others))
+            self.active.with(|active| {
+                self.write_to(active, buffers, meta, bound, fill, may_call_application)
+            })
         });
         if written.flatten().is_none() {
             self.line_log.count(0, meta.level, false);
@@ -170,9 +171,9 @@ impl State {
         meta: &RecordMeta<'_>,
         bound: &[&Arc<BoundFields>],
         fill: &mut dyn FnMut(&mut Line<'_>),
-        asks_others: bool,
+        may_call_application: bool,
     ) {
-        let at = active.now(asks_others);
+        let at = active.now(may_call_application);
         if self.levels.keeps_late() && self.keep(buffers, active, meta, bound, fill) {
             return;
         }
@@ -189,7 +190,7 @@ impl State {
             },
         };
         let mut line = Line::begin(buffers, &active.format, &self.counters, at, meta);
-        let capture = bind_all(&mut line, active, bound, asks_others);
+        let capture = bind_all(&mut line, active, bound, may_call_application);
         line.fill(fill);
         if active.call_site {
             line.call_site(meta);
@@ -223,7 +224,7 @@ impl State {
                 let is_wanted = |active: &ActiveConfig, filter: Option<&Filter>| {
                     self.is_wanted(meta, meta.logger.unwrap_or(&active.service), filter)
                 };
-                return self.hand_over(buffers, meta.level, asks_others, &is_wanted);
+                return self.hand_over(buffers, meta.level, may_call_application, &is_wanted);
             }
             None => {
                 // outputs redact what they write, but this line reached none
@@ -231,7 +232,7 @@ impl State {
                 false
             }
         };
-        if asks_others {
+        if may_call_application {
             self.show(at, buffers);
         }
         self.note(buffers, meta.level, taken);
@@ -243,14 +244,14 @@ impl State {
         &self,
         buffers: &mut LineBuffers,
         level: Level,
-        asks_others: bool,
+        may_call_application: bool,
         is_wanted: &dyn Fn(&ActiveConfig, Option<&Filter>) -> bool,
     ) {
         loop {
             let handed = self.active.with(|active| {
                 // a secret may have been registered meanwhile
                 scrub(buffers, &active.format);
-                let at = active.now(asks_others);
+                let at = active.now(may_call_application);
                 let letterhead = active.letterhead(at);
                 let delivered = reentry::guarded(|| {
                     let is_wanted = |filter: Option<&Filter>| is_wanted(active, filter);
@@ -259,7 +260,7 @@ impl State {
                 if delivered == Some(None) {
                     return false;
                 }
-                if asks_others {
+                if may_call_application {
                     self.show(at, buffers);
                 }
                 self.note(buffers, level, delivered.flatten().unwrap_or(false));
@@ -417,7 +418,7 @@ fn bind_all(
     line: &mut Line<'_>,
     active: &ActiveConfig,
     bound: &[&Arc<BoundFields>],
-    asks_others: bool,
+    may_call_application: bool,
 ) -> Option<Arc<Capture>> {
     if let Some(globals) = &active.globals {
         line.bound(globals);
@@ -431,7 +432,7 @@ fn bind_all(
     for layer in bound {
         line.bound(layer);
     }
-    if asks_others {
+    if may_call_application {
         trace_ids::with_current(|ids| line.trace_ids(&ids.trace_id, &ids.span_id));
     }
     capture.flatten()

@@ -65,7 +65,7 @@ impl Tail {
             if let Some(line) = self.buffer.take_line() {
                 return Ok(Some(line));
             }
-            if !self.read_piece()? && !self.go_on()? {
+            if !self.read_piece()? && !self.open_next()? {
                 return Ok(None);
             }
         }
@@ -104,7 +104,7 @@ impl Tail {
 
     /// Reads once; returns `false` at the end.
     fn read_piece(&mut self) -> io::Result<bool> {
-        if self.was_emptied()? {
+        if self.was_truncated()? {
             self.file.seek(SeekFrom::Start(0))?;
             self.position = 0;
             self.read_last.clear();
@@ -122,7 +122,7 @@ impl Tail {
 
     /// Returns `true` if the file is shorter than the position, or its
     /// content before it has changed. Leaves the file at the position.
-    fn was_emptied(&mut self) -> io::Result<bool> {
+    fn was_truncated(&mut self) -> io::Result<bool> {
         let metadata = self.file.metadata()?;
         // a pipe has no length
         if !metadata.is_file() || self.position == 0 {
@@ -143,7 +143,7 @@ impl Tail {
     }
 
     /// Continues with the next file; `false` if there is none.
-    fn go_on(&mut self) -> io::Result<bool> {
+    fn open_next(&mut self) -> io::Result<bool> {
         if self.ahead.is_empty() && self.can_grow()? {
             self.look_ahead()?;
         }

@@ -144,7 +144,7 @@ impl DenyList {
     /// Returns `true` if the list may have a key with this ending. Most keys pass after one lookup.
     #[inline]
     pub(crate) fn may_have(&self, ending: Ending) -> bool {
-        let Place { word, bit } = ending.three;
+        let BitIndex { word, bit } = ending.three;
         self.endings[word % ENDING_WORDS] & bit != 0 && self.may_have_four(ending)
     }
 
@@ -238,18 +238,18 @@ const ENDING_WORDS: usize = 16;
 /// Last four and last three letters of a key, before digits and punctuation at its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending {
-    four: Place,
-    three: Place,
+    four: BitIndex,
+    three: BitIndex,
 }
 
 /// Bit in a table; the first bit, without significance, if the key has fewer letters.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct BitIndex {
     word: usize,
     bit: u64,
 }
 
-impl Place {
+impl BitIndex {
     const NONE: Self = Self { word: 0, bit: 1 };
 
     #[inline]
@@ -278,14 +278,14 @@ pub(crate) const fn ending(key: &[u8]) -> Ending {
     let [a, b, c, d] = letters;
     Ending {
         four: if count == 4 {
-            Place::of(u32::from_le_bytes([a, b, c, d]))
+            BitIndex::of(u32::from_le_bytes([a, b, c, d]))
         } else {
-            Place::NONE
+            BitIndex::NONE
         },
         three: if count >= 3 {
-            Place::of(u32::from_le_bytes([0, b, c, d]))
+            BitIndex::of(u32::from_le_bytes([0, b, c, d]))
         } else {
-            Place::NONE
+            BitIndex::NONE
         },
     }
 }

@@ -21,7 +21,7 @@ const MAX_NAME_BYTES: usize = 64;
 
 /// Returns `true` if a text starts like a JSON document, has one in quotes, or has a denied field in `Debug` form.
 #[inline]
-pub(crate) fn has_one(text: &[u8], deny: &DenyList) -> bool {
+pub(crate) fn may_have_denied(text: &[u8], deny: &DenyList) -> bool {
     begins(text) || is_beside_a_quote(text, deny)
 }
 
@@ -32,8 +32,8 @@ fn is_beside_a_quote(text: &[u8], deny: &DenyList) -> bool {
         .any(|quote| begins(&text[quote + 1..]) || may_be_denied(&text[..quote], deny))
 }
 
-/// Same as [`has_one`], for the strings in JSON whose own values under denied keys are hidden already.
-pub(crate) fn is_within(json: &[u8], deny: &DenyList) -> bool {
+/// Same as [`may_have_denied`], for the strings in JSON whose own values under denied keys are hidden already.
+pub(crate) fn may_have_denied_within(json: &[u8], deny: &DenyList) -> bool {
     memchr::memchr_iter(b'"', json).any(|quote| {
         let (before, behind) = (&json[..quote], &json[quote + 1..]);
         begins(behind) || before.ends_with(b"\\") && may_be_denied(before, deny)
@@ -194,8 +194,8 @@ fn hidden_at(text: &str, deny: &DenyList, depth: u32) -> Option<String> {
     let scrubbed = scrub::text(text, deny);
     let known = scrubbed.as_deref().unwrap_or(text);
     let rewritten = match known.as_bytes() {
-        text if begins(text) => rewritten(known, Own::Document, deny, depth),
-        text if is_beside_a_quote(text, deny) => rewritten(known, Own::Fields, deny, depth),
+        text if begins(text) => rewritten(known, DenyScope::Document, deny, depth),
+        text if is_beside_a_quote(text, deny) => rewritten(known, DenyScope::Fields, deny, depth),
         _ => None,
     };
     rewritten.or(scrubbed)
@@ -204,12 +204,12 @@ fn hidden_at(text: &str, deny: &DenyList, depth: u32) -> Option<String> {
 /// Same as [`hidden`], for JSON in which values under denied keys are hidden already: only its strings are read.
 #[cold]
 pub(crate) fn hidden_within(json: &str, deny: &DenyList) -> Option<String> {
-    rewritten(json, Own::Hidden, deny, 0)
+    rewritten(json, DenyScope::Hidden, deny, 0)
 }
 
 /// Values of a text that may be denied, in addition to those within its quoted strings.
 #[derive(Clone, Copy)]
-enum Own {
+enum DenyScope {
     /// None: they are hidden already.
     Hidden,
     /// Quoted strings that are fields in `Debug` output.
@@ -218,7 +218,7 @@ enum Own {
     Document,
 }
 
-fn rewritten(text: &str, own: Own, deny: &DenyList, depth: u32) -> Option<String> {
+fn rewritten(text: &str, scope: DenyScope, deny: &DenyList, depth: u32) -> Option<String> {
     let json = text.as_bytes();
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
     // end of the last string of a denied field
@@ -228,9 +228,9 @@ fn rewritten(text: &str, own: Own, deny: &DenyList, depth: u32) -> Option<String
         let token = &json[at..end];
         let replaced = match token[0] {
             b'"' => {
-                let place = own.place(json, at..end, field, deny);
+                let denied = scope.denied_at(json, at..end, field, deny);
                 field = None;
-                match place {
+                match denied {
                     Some(Denied::Value(value)) => Some((value.start, value.end)),
                     Some(Denied::Text { is_of_field }) => {
                         field = is_of_field.then_some(end);
@@ -265,9 +265,9 @@ enum Denied {
     Text { is_of_field: bool },
 }
 
-impl Own {
+impl DenyScope {
     /// Checks a quoted string; `field` is the end of the last string of a denied field.
-    fn place(
+    fn denied_at(
         self,
         text: &[u8],
         quoted: Range<usize>,
@@ -306,7 +306,7 @@ fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range
 fn within(token: &[u8], deny: &DenyList, depth: u32) -> Option<String> {
     memchr::memchr3(b'{', b'[', b':', token).or_else(|| memchr::memchr(b'(', token))?;
     let text = unescaped(token);
-    if !has_one(text.as_bytes(), deny) {
+    if !may_have_denied(text.as_bytes(), deny) {
         return None;
     }
     if depth == MAX_DEPTH {

@@ -50,12 +50,12 @@ impl BoundFields {
 
     /// Returns the fields rendered by this list; `None` if they already are.
     #[inline]
-    pub(crate) fn unless_by(&self, deny: &DenyList) -> Option<Arc<Self>> {
-        (self.deny_id != deny.id()).then(|| self.again(deny))
+    pub(crate) fn rerendered_by(&self, deny: &DenyList) -> Option<Arc<Self>> {
+        (self.deny_id != deny.id()).then(|| self.rerender(deny))
     }
 
     #[cold]
-    fn again(&self, deny: &DenyList) -> Arc<Self> {
+    fn rerender(&self, deny: &DenyList) -> Arc<Self> {
         let mut other = self.other.lock();
         match &*other {
             Some(known) if known.deny_id == deny.id() => Arc::clone(known),

@@ -143,7 +143,7 @@ impl<'a> Line<'a> {
     /// Adds bound fields; if a key was bound before, the later one wins.
     #[inline]
     pub(crate) fn bound(&mut self, layer: &Arc<BoundFields>) {
-        match layer.unless_by(&self.format.deny) {
+        match layer.rerendered_by(&self.format.deny) {
             None => self.add_layer(layer),
             Some(again) => self.add_layer(&again),
         }

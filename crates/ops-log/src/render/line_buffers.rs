@@ -59,30 +59,30 @@ pub(crate) struct ConsoleRendering {
 pub(crate) struct RenderedLine {
     pub(crate) level: Level,
     json: Vec<u8>,
-    for_people: Vec<(Style, usize, Vec<u8>)>,
+    consoles: Vec<(Style, usize, Vec<u8>)>,
 }
 
 impl RenderedLine {
     /// Returns the memory used by the line, in bytes, including overhead.
     pub(crate) fn bytes(&self) -> usize {
         const OVERHEAD: usize = 128;
-        let for_people = self.for_people.iter();
-        let for_people: usize = for_people.map(|(_, _, text)| OVERHEAD + text.len()).sum();
-        OVERHEAD + self.json.len() + for_people
+        let consoles = self.consoles.iter();
+        let consoles: usize = consoles.map(|(_, _, text)| OVERHEAD + text.len()).sum();
+        OVERHEAD + self.json.len() + consoles
     }
 }
 
 impl LineBuffers {
     /// Copies the rendered line.
     pub(crate) fn rendered(&self, level: Level) -> RenderedLine {
-        let for_people = self.console_renderings.iter();
-        let for_people = for_people.filter(|rendering| rendering.fresh);
-        let for_people =
-            for_people.map(|rendering| (rendering.style, rendering.head, rendering.text.clone()));
+        let consoles = self.console_renderings.iter();
+        let consoles = consoles.filter(|rendering| rendering.fresh);
+        let consoles =
+            consoles.map(|rendering| (rendering.style, rendering.head, rendering.text.clone()));
         RenderedLine {
             level,
             json: self.fields.json.clone(),
-            for_people: for_people.collect(),
+            consoles: consoles.collect(),
         }
     }
 
@@ -93,7 +93,7 @@ impl LineBuffers {
         for rendering in &mut self.console_renderings {
             rendering.fresh = false;
         }
-        for (style, head, text) in line.for_people {
+        for (style, head, text) in line.consoles {
             self.console_renderings
                 .retain(|rendering| rendering.style != style);
             self.console_renderings.push(ConsoleRendering {

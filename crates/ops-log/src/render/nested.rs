@@ -174,7 +174,7 @@ impl<'a> Nested<'a> {
     ) -> Written {
         let start = out.len();
         let written = Self::write(value, key, deny, out);
-        if written == Written::Whole && documents::is_within(&out[start..], deny) {
+        if written == Written::Whole && documents::may_have_denied_within(&out[start..], deny) {
             hide_within(out, start, deny);
         }
         written

@@ -127,7 +127,7 @@ pub(crate) fn has_document(value: &str, deny: &DenyList) -> bool {
         ..=MAX_VALUE_BYTES => value,
         _ => escape::cut(value, MAX_VALUE_BYTES + overhang()),
     };
-    documents::has_one(seen.as_bytes(), deny)
+    documents::may_have_denied(seen.as_bytes(), deny)
 }
 
 /// Writes a text of `whole` bytes, of which `value` is the start, as a JSON string without

@@ -334,7 +334,11 @@ impl Config {
     pub fn file(self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         // a second output would double each line, and each would rotate the other's file away
-        match self.more.iter().any(|output| output.has_all_in(&path)) {
+        match self
+            .more
+            .iter()
+            .any(|output| output.writes_all_json_to(&path))
+        {
             true => self,
             false => self.output(Output::file(path).json(true)),
         }

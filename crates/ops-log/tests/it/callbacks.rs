@@ -55,7 +55,7 @@ fn a_line_of_a_thread_that_ends_is_written_although_the_reader_finds_nothing_any
 }
 
 #[test]
-fn a_clock_that_panics_is_passed_over() {
+fn a_clock_that_panics_is_ignored() {
     let (pipeline, written) = pipeline(|config| config.clock(|| panic!("no time")), true);
     info!(pipeline.root(), "timed", n = 1);
     assert_eq!(rest(&written.last()), r#","n":1}"#);

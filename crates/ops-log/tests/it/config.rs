@@ -52,7 +52,7 @@ fn production_writes_json_and_the_level_is_obeyed() {
 }
 
 #[test]
-fn a_deployment_that_is_unknown_is_a_line_where_it_decides_about_the_format() {
+fn an_unknown_ops_env_is_logged_if_it_decides_the_format() {
     for unknown in ["prod", "Production", "staging"] {
         let (ok, out, err) = run(&[("OPS_ENV", unknown)]);
         assert!(ok && out.contains("environment_unknown"), "{out} {err}");
@@ -67,7 +67,7 @@ fn a_deployment_that_is_unknown_is_a_line_where_it_decides_about_the_format() {
 }
 
 #[test]
-fn rust_log_holds_for_targets_and_what_it_says_wrongly_is_a_line() {
+fn rust_log_sets_levels_of_targets_and_invalid_directives_are_logged() {
     let (ok, out, _) = run(&[
         ("RUST_LOG", "error,environment=debug,x[y]=info"),
         ("OPS_LOG_FORMAT", "json"),
@@ -88,7 +88,7 @@ fn color_is_forced_and_refused_by_the_environment() {
 }
 
 #[test]
-fn what_nobody_understands_is_an_error_that_says_what_is_accepted() {
+fn invalid_settings_fail_and_list_accepted_values() {
     let (ok, _, err) = run(&[("OPS_LOG_FORMAT", "xml")]);
     assert!(
         !ok && err
@@ -131,7 +131,7 @@ fn broken(text: &str) -> std::ffi::OsString {
 }
 
 #[test]
-fn a_file_says_the_same_as_the_builder() {
+fn a_file_sets_the_same_as_the_builder() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.log");
     let file = format!(
@@ -207,7 +207,7 @@ fn none_in_place_of_late_lines_is_off() {
 }
 
 #[test]
-fn a_slip_of_the_pen_in_rust_log_is_a_line_and_no_target() {
+fn a_typo_in_rust_log_is_logged_and_is_not_a_target() {
     for wrong in ["5", "debg", "warn/foo"] {
         let (ok, out, _) = run(&[("RUST_LOG", wrong), ("OPS_LOG_FORMAT", "json")]);
         assert!(ok);

@@ -92,7 +92,7 @@ struct Request<'a> {
 }
 
 #[test]
-fn a_document_that_debug_shows_is_read_as_it_is_without() {
+fn a_document_in_debug_output_is_read_like_a_plain_one() {
     let documents = [
         r#"{"user":"ada","password":"hunter2"}"#.to_owned(),
         "\n {\"user\":\"ada\",\"password\":\"hunter2\"}".to_owned(),

@@ -123,7 +123,7 @@ fn the_levels_have_the_names_of_the_vendor() {
 }
 
 #[test]
-fn an_access_line_says_nothing_that_means_something_else_there() {
+fn access_lines_never_use_keys_with_another_vendor_meaning() {
     let (pipeline, _, theirs) = both(JsonForm::datadog());
     let log = pipeline.root();
     info!(
@@ -171,7 +171,7 @@ fn an_access_line_says_nothing_that_means_something_else_there() {
 }
 
 #[test]
-fn a_line_of_a_preset_is_read_back_as_the_line_of_ours() {
+fn a_preset_line_is_read_back_as_the_default_line() {
     for (name, form) in presets() {
         let (pipeline, ours, theirs) = both(form);
         let log = pipeline.logger("db");
@@ -466,7 +466,7 @@ const KEYS: [&str; 24] = [
 
 /// Lines of other programs have file and line in any order, or only one of them.
 #[test]
-fn a_place_of_the_source_is_read_whatever_of_it_is_there() {
+fn a_call_site_is_read_even_if_it_is_incomplete() {
     let head = r#""@timestamp":"2025-01-15T10:30:00.123Z","log.level":"info","message":"m","ecs.version":"8.11.0""#;
     let (file, number) = (
         r#""log.origin.file.name":"a.rs""#,

@@ -93,9 +93,9 @@ fn the_service_name_is_a_target_too() {
 }
 
 /// Writer that sends each line to a waiting test.
-struct Telling(mpsc::Sender<String>);
+struct ChannelWriter(mpsc::Sender<String>);
 
-impl std::io::Write for Telling {
+impl std::io::Write for ChannelWriter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
         Ok(bytes.len())
@@ -106,9 +106,9 @@ impl std::io::Write for Telling {
     }
 }
 
-fn telling() -> (Pipeline, mpsc::Receiver<String>) {
+fn channel_pipeline() -> (Pipeline, mpsc::Receiver<String>) {
     let (sender, lines) = mpsc::channel();
-    let output = Output::writer(Telling(sender)).json(true);
+    let output = Output::writer(ChannelWriter(sender)).json(true);
     let pipeline = Pipeline::new(
         Config::new()
             .stdout(false)
@@ -121,7 +121,7 @@ fn telling() -> (Pipeline, mpsc::Receiver<String>) {
 
 #[test]
 fn a_changed_level_reverts_by_itself_and_both_changes_are_lines() {
-    let (pipeline, lines) = telling();
+    let (pipeline, lines) = channel_pipeline();
     let log = pipeline.logger("db");
     debug!(log, "before");
     pipeline
@@ -158,7 +158,7 @@ fn a_changed_level_reverts_by_itself_and_both_changes_are_lines() {
 
 #[test]
 fn a_second_change_of_a_target_replaces_the_first_and_the_default_is_a_quarter_of_an_hour() {
-    let (pipeline, lines) = telling();
+    let (pipeline, lines) = channel_pipeline();
     pipeline
         .set_level("", Level::Debug, None, "ada", "first")
         .unwrap();
@@ -203,7 +203,7 @@ fn a_second_change_of_a_target_replaces_the_first_and_the_default_is_a_quarter_o
 
 #[test]
 fn the_65th_changed_target_is_refused_until_one_reverts_and_the_others_hold() {
-    let (pipeline, lines) = telling();
+    let (pipeline, lines) = channel_pipeline();
     let hour = Duration::from_secs(3600);
     let change = |target: &str, level| pipeline.set_level(target, level, hour, "ada", "load");
     for number in 0..ops_log::MAX_LEVEL_CHANGES {
@@ -292,7 +292,7 @@ fn a_target_with_hyphens_is_the_one_with_underscores() {
 
 #[test]
 fn a_change_is_taken_back_before_its_time() {
-    let (pipeline, lines) = telling();
+    let (pipeline, lines) = channel_pipeline();
     pipeline
         .set_level("db", Level::Debug, None, "ada", "looking")
         .unwrap();

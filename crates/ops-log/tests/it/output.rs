@@ -485,7 +485,7 @@ fn counted_with_a_late_reader(arguments: &[&str]) -> (u64, u64, String) {
 }
 
 #[test]
-fn a_reader_that_comes_late_is_told_how_many_lines_are_missing() {
+fn a_late_reader_gets_the_number_of_missing_lines() {
     let (written, dropped, text) = counted_with_a_late_reader(&["400", "1000", "late"]);
     assert!(
         dropped > 0 && written + dropped == 400,
@@ -588,7 +588,7 @@ fn a_path_that_stands_for_a_pipe_is_written_to_as_one() {
 }
 
 #[test]
-fn a_file_in_the_place_of_a_directory_is_told_as_that() {
+fn a_file_in_the_place_of_a_directory_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let logs = dir.path().join("logs");
     std::fs::write(&logs, "").unwrap();

@@ -13,9 +13,9 @@ use crate::{Written, sample_time};
 
 /// Clock that is set by hand.
 #[derive(Clone)]
-struct Hand(Arc<Mutex<SystemTime>>);
+struct ManualClock(Arc<Mutex<SystemTime>>);
 
-impl Hand {
+impl ManualClock {
     fn forward(&self, millis: u64) {
         *self.0.lock() += Duration::from_millis(millis);
     }
@@ -25,10 +25,10 @@ impl Hand {
     }
 }
 
-fn limited(config: impl FnOnce(Config) -> Config) -> (Pipeline, Written, Hand) {
+fn limited(config: impl FnOnce(Config) -> Config) -> (Pipeline, Written, ManualClock) {
     let (written, hand) = (
         Written::default(),
-        Hand(Arc::new(Mutex::new(sample_time()))),
+        ManualClock(Arc::new(Mutex::new(sample_time()))),
     );
     let clock = hand.clone();
     let base = Config::new()

@@ -13,13 +13,13 @@ use parking_lot::Mutex;
 
 /// Writer that buffers lines, and passes them on when it is dropped.
 #[derive(Clone, Default)]
-struct Ending {
+struct DropRecord {
     taken: Arc<Mutex<Vec<u8>>>,
     ended: Arc<AtomicBool>,
 }
 
 /// Writer of the application, which records its drop.
-struct Writer(Ending);
+struct Writer(DropRecord);
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -39,7 +39,7 @@ impl Drop for Writer {
     }
 }
 
-impl Ending {
+impl DropRecord {
     fn output(&self) -> Output {
         Output::writer(Writer(self.clone())).json(true)
     }
@@ -48,13 +48,13 @@ impl Ending {
         Config::new().stdout(false).output(self.output())
     }
 
-    fn has_ended(&self) -> bool {
+    fn is_dropped(&self) -> bool {
         self.ended.load(SeqCst)
     }
 
     /// Waits for the drop of a writer that was busy when it was closed.
-    fn wait_for_the_end(&self) {
-        while !self.has_ended() {
+    fn wait_for_drop(&self) {
+        while !self.is_dropped() {
             thread::yield_now();
         }
     }
@@ -87,29 +87,29 @@ fn beside_an_idle_thread(pipeline: &Pipeline, work: impl FnOnce()) {
 
 #[test]
 fn a_writer_ends_with_its_pipeline_while_threads_that_wrote_to_it_are_idle() {
-    let ending = Ending::default();
+    let ending = DropRecord::default();
     let pipeline = Pipeline::new(ending.config()).unwrap();
     info!(pipeline.root(), "written");
     beside_an_idle_thread(&pipeline.clone(), || {
-        assert!(!ending.has_ended());
+        assert!(!ending.is_dropped());
         drop(pipeline);
-        assert!(!ending.has_ended(), "the clone still has it");
+        assert!(!ending.is_dropped(), "the clone still has it");
     });
-    assert!(ending.has_ended());
+    assert!(ending.is_dropped());
     assert_eq!(ending.lines(), 2);
 }
 
 #[test]
 fn a_writer_ends_when_another_one_is_configured_while_threads_that_wrote_to_it_are_idle() {
-    let (first, second) = (Ending::default(), Ending::default());
+    let (first, second) = (DropRecord::default(), DropRecord::default());
     let pipeline = Pipeline::new(first.config()).unwrap();
     beside_an_idle_thread(&pipeline, || {
         pipeline.configure(second.config()).unwrap();
-        assert!(first.has_ended());
+        assert!(first.is_dropped());
         info!(pipeline.root(), "written");
     });
     assert_eq!((first.lines(), second.lines()), (1, 1));
-    assert!(!second.has_ended());
+    assert!(!second.is_dropped());
     let state = pipeline.stats();
     assert_eq!((state.written, state.dropped), (2, 0));
 }
@@ -136,7 +136,7 @@ fn a_file_is_closed_when_another_one_is_configured_while_threads_that_wrote_to_i
 
 #[test]
 fn a_writer_that_two_pipelines_share_serves_the_one_that_is_left() {
-    let ending = Ending::default();
+    let ending = DropRecord::default();
     let config = ending.config();
     let (first, second) = (
         Pipeline::new(config.clone()).unwrap(),
@@ -146,18 +146,18 @@ fn a_writer_that_two_pipelines_share_serves_the_one_that_is_left() {
         info!(pipeline.root(), "written");
     }
     drop(first);
-    assert!(!ending.has_ended());
+    assert!(!ending.is_dropped());
     info!(second.root(), "written");
     assert_eq!(ending.lines(), 3);
     drop(second);
-    assert!(ending.has_ended());
+    assert!(ending.is_dropped());
 }
 
 #[test]
 fn each_line_of_threads_goes_to_one_output_while_others_are_configured() {
     const THREADS: usize = 4;
     const CHANGES: usize = 200;
-    let endings: Vec<Ending> = (0..CHANGES).map(|_| Ending::default()).collect();
+    let endings: Vec<DropRecord> = (0..CHANGES).map(|_| DropRecord::default()).collect();
     let pipeline = Pipeline::new(endings[0].config()).unwrap();
     let over = AtomicBool::new(false);
     let sent: usize = thread::scope(|scope| {
@@ -185,9 +185,9 @@ fn each_line_of_threads_goes_to_one_output_while_others_are_configured() {
         writing.into_iter().map(|one| one.join().unwrap()).sum()
     });
     let (last, before) = endings.split_last().unwrap();
-    before.iter().for_each(Ending::wait_for_the_end);
-    assert!(!last.has_ended());
-    assert_eq!(endings.iter().map(Ending::lines).sum::<usize>(), sent);
+    before.iter().for_each(DropRecord::wait_for_drop);
+    assert!(!last.is_dropped());
+    assert_eq!(endings.iter().map(DropRecord::lines).sum::<usize>(), sent);
     let stats = pipeline.stats();
     assert_eq!((stats.written, stats.dropped), (sent as u64, 0));
 }
@@ -213,7 +213,7 @@ fn a_writer_that_configures_another_one_or_panics_at_its_end_harms_nobody() {
         }
     }
 
-    let ending = Ending::default();
+    let ending = DropRecord::default();
     let pipeline = Pipeline::new(Config::new().stdout(false)).unwrap();
     let writer = Output::writer(Panicking(pipeline.clone())).json(true);
     pipeline
@@ -228,7 +228,7 @@ fn a_writer_that_configures_another_one_or_panics_at_its_end_harms_nobody() {
 /// Value that replaces the output when it is formatted, before its line is written.
 struct Configuring<'a> {
     pipeline: &'a Pipeline,
-    next: &'a Ending,
+    next: &'a DropRecord,
     formatted: AtomicUsize,
 }
 
@@ -242,7 +242,7 @@ impl fmt::Display for Configuring<'_> {
 
 #[test]
 fn a_line_whose_value_configures_another_output_is_formatted_once_and_goes_there() {
-    let (first, next) = (Ending::default(), Ending::default());
+    let (first, next) = (DropRecord::default(), DropRecord::default());
     let pipeline = Pipeline::new(first.config()).unwrap();
     let value = Configuring {
         pipeline: &pipeline,
@@ -250,7 +250,7 @@ fn a_line_whose_value_configures_another_output_is_formatted_once_and_goes_there
         formatted: AtomicUsize::new(0),
     };
     info!(pipeline.root(), "configuring", value = %value);
-    assert!(first.has_ended());
+    assert!(first.is_dropped());
     assert_eq!(value.formatted.load(SeqCst), 1);
     assert_eq!((first.lines(), next.lines()), (0, 1));
     let stats = pipeline.stats();
@@ -274,7 +274,7 @@ impl<F: FnMut() + Send> Write for Within<F> {
 
 #[test]
 fn a_writer_that_configures_another_one_while_it_writes_has_that_line_and_ends() {
-    let (first, next) = (Ending::default(), Ending::default());
+    let (first, next) = (DropRecord::default(), DropRecord::default());
     let pipeline = Pipeline::new(Config::new().stdout(false)).unwrap();
     let (then, config) = (pipeline.clone(), next.config());
     let within = Within(Writer(first.clone()), move || {
@@ -284,14 +284,14 @@ fn a_writer_that_configures_another_one_while_it_writes_has_that_line_and_ends()
     let config = config.output(Output::writer(within).json(true));
     pipeline.configure(config).unwrap();
     info!(pipeline.root(), "written");
-    first.wait_for_the_end();
+    first.wait_for_drop();
     info!(pipeline.root(), "written");
     assert_eq!((first.lines(), next.lines()), (1, 1));
 }
 
 #[test]
 fn a_writer_that_is_busy_when_it_is_replaced_ends_when_it_has_written_its_line() {
-    let (first, next) = (Ending::default(), Ending::default());
+    let (first, next) = (DropRecord::default(), DropRecord::default());
     let (begun, has_begun) = channel();
     let (go_on, may_go_on) = channel::<()>();
     let within = Within(Writer(first.clone()), move || {
@@ -306,11 +306,11 @@ fn a_writer_that_is_busy_when_it_is_replaced_ends_when_it_has_written_its_line()
     has_begun.recv().unwrap();
     pipeline.configure(next.config()).unwrap();
     info!(pipeline.root(), "written");
-    assert!(!first.has_ended());
+    assert!(!first.is_dropped());
     assert!(!pipeline.flush(Duration::ZERO), "a line is on its way");
     go_on.send(()).unwrap();
     busy.join().unwrap();
     assert!(pipeline.flush(Duration::from_secs(60)));
-    assert!(first.has_ended());
+    assert!(first.is_dropped());
     assert_eq!((first.lines(), next.lines()), (1, 1));
 }

@@ -66,7 +66,7 @@ fn the_secrets_within_a_value_are_in_no_line_and_what_stands_beside_them_is() {
 }
 
 #[test]
-fn a_text_of_its_own_is_hidden_as_that_of_a_line_is() {
+fn a_separate_text_is_redacted_like_a_line() {
     for (text, shown) in [
         (
             r#"no login: Login { user: "ada", password: "correct-horse" }"#,
@@ -93,7 +93,7 @@ fn a_text_of_its_own_is_hidden_as_that_of_a_line_is() {
 }
 
 #[test]
-fn a_part_that_the_value_has_in_the_clear_too_is_no_secret() {
+fn a_part_that_also_occurs_unprotected_in_the_value_is_not_secret() {
     let url = "postgres://part-in-the-clear:part-in-the-clear@db/app";
     let document =
         r#"{"credentials": {"kind": "kind-of-the-account", "password": "word-of-the-account"}}"#;
@@ -125,7 +125,7 @@ fn a_value_of_digits_leaves_valid_json() {
 }
 
 #[test]
-fn what_looks_like_a_value_across_an_escape_or_the_lines_structure_is_none() {
+fn matches_across_escapes_or_json_structure_are_ignored() {
     redact("nabcdefgh123");
     redact("\",\"k\":\"zzz");
     let (pipeline, written) = json();
@@ -153,9 +153,9 @@ fn short_values_are_not_registered_and_retired_ones_come_back() {
 
 #[test]
 fn a_line_of_an_output_that_logs_while_it_writes_is_scrubbed_too() {
-    struct Talks(ops_log::Logger);
+    struct LogsWhileWriting(ops_log::Logger);
 
-    impl std::io::Write for Talks {
+    impl std::io::Write for LogsWhileWriting {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             info!(self.0, "wrote", with = "talkative-secret-1");
             Ok(bytes.len())
@@ -168,7 +168,7 @@ fn a_line_of_an_output_that_logs_while_it_writes_is_scrubbed_too() {
 
     redact("talkative-secret-1");
     let (other, _) = json();
-    let output = Output::writer(Talks(other.root()));
+    let output = Output::writer(LogsWhileWriting(other.root()));
     let pipeline = Pipeline::new(Config::new().stdout(false).output(output)).unwrap();
     info!(pipeline.root(), "sent");
     let lines = other.recent(1);

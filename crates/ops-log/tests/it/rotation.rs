@@ -128,7 +128,7 @@ fn a_rotation_is_on_unless_it_is_switched_off_and_counts_what_is_there() {
 }
 
 #[test]
-fn a_rotation_is_read_from_text_and_what_is_none_is_refused() {
+fn a_rotation_is_parsed_and_invalid_text_is_refused() {
     for (text, rotation) in [
         ("off", Rotation::off()),
         (" 64MiB x 4 ", Rotation::new(64 << 20, 4)),
@@ -258,7 +258,7 @@ fn a_file_that_was_emptied_is_filled_from_its_beginning() {
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_again_is_said_once_and_tried_again() {
+fn a_file_that_cannot_be_reopened_is_reported_once_and_retried() {
     let dir = tempfile::tempdir().unwrap();
     let (logs, path) = (dir.path().join("logs"), dir.path().join("logs/app.log"));
     let people = Written::default();
@@ -296,7 +296,7 @@ fn a_file_that_cannot_be_opened_again_is_said_once_and_tried_again() {
 }
 
 #[test]
-fn a_file_that_cannot_be_rotated_is_said_once_and_never_longer_than_all_files_together() {
+fn a_file_that_cannot_be_rotated_is_reported_once_and_never_longer_than_all_files_together() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.log");
     // a file cannot replace a directory that is not empty

@@ -90,9 +90,9 @@ fn only_the_newest_lines_are_kept_whichever_threads_wrote_them() {
 }
 
 /// Writer that refuses every second line.
-struct Moody(u64);
+struct FailsEverySecondLine(u64);
 
-impl Write for Moody {
+impl Write for FailsEverySecondLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0 += 1;
         if self.0.is_multiple_of(2) {
@@ -112,7 +112,7 @@ fn events(stats: &Stats) -> u64 {
 
 #[test]
 fn counts_add_up_at_every_moment_while_threads_log() {
-    let output = Output::writer(Moody(0)).json(true);
+    let output = Output::writer(FailsEverySecondLine(0)).json(true);
     let pipeline = Pipeline::new(Config::new().stdout(false).output(output)).unwrap();
     let mut before = 0;
     meanwhile(

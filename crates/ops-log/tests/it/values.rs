@@ -23,7 +23,7 @@ impl fmt::Display for Fails {
 }
 
 #[test]
-fn numbers_print_as_json_numbers_and_what_is_none_as_null() {
+fn numbers_are_json_numbers_and_non_finite_ones_are_null() {
     let (pipeline, written) = json();
     info!(
         pipeline.root(),
@@ -366,7 +366,7 @@ fn a_nested_value_that_fails_or_is_too_long_leaves_a_text() {
 }
 
 #[test]
-fn bytes_and_paths_that_are_no_text_are_told_without_loss() {
+fn bytes_and_paths_that_are_not_utf8_are_written_without_loss() {
     use std::os::unix::ffi::OsStrExt;
     let (pipeline, written) = json();
     let bytes: &[u8] = b"ok\xff\xfeend";

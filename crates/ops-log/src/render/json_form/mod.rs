@@ -7,7 +7,7 @@ mod write;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::render::json_form::schema::{DATADOG, ECS, GCP, OURS, Schema};
+use crate::render::json_form::schema::{DATADOG, DEFAULT, ECS, GCP, Schema};
 
 /// Key names of JSON lines, and the format of their time: the default, those of a vendor, or custom names.
 ///
@@ -70,7 +70,7 @@ impl JsonForm {
 
     /// Returns the default form: `timestamp`, `level`, `logger`, `event`.
     pub fn new() -> Self {
-        Self::of(&OURS)
+        Self::of(&DEFAULT)
     }
 
     /// Returns the form of the Elastic Common Schema, version 8.11,
@@ -134,7 +134,7 @@ impl JsonForm {
         self
     }
 
-    pub(crate) fn is_ours(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         *self == Self::new()
     }
 
@@ -197,7 +197,7 @@ impl FromStr for JsonForm {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let name = text.trim().to_ascii_lowercase();
-        let mut known = [&OURS, &ECS, &GCP, &DATADOG].into_iter();
+        let mut known = [&DEFAULT, &ECS, &GCP, &DATADOG].into_iter();
         let schema = known.find(|schema| schema.name == name);
         let schema = schema.ok_or_else(|| ParseJsonFormError(text.to_owned()))?;
         Ok(Self::of(schema))

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
 
-use super::schema::{DATADOG, ECS, GCP, Location, OURS, Schema, Service};
+use super::schema::{DATADOG, DEFAULT, ECS, GCP, Location, Schema, Service};
 use super::{EVENT, JsonForm, LEVEL, LOGGER, TIMESTAMP, TimeForm};
 use crate::Level;
 use crate::render::timestamp::Timestamps;
@@ -39,7 +39,7 @@ impl JsonForm {
         let is_level = |text: &str| text.parse::<Level>().is_ok();
         let has_status = status.is_some_and(|(_, value)| is_level(&plain(value)));
         if has(&["level", "event"]) {
-            Self::of(&OURS)
+            Self::of(&DEFAULT)
         } else if of(&ECS) {
             Self::of(&ECS)
         } else if of(&GCP) {
@@ -47,7 +47,7 @@ impl JsonForm {
         } else if of(&DATADOG) && has_status {
             Self::of(&DATADOG)
         } else {
-            Self::of(&OURS)
+            Self::of(&DEFAULT)
         }
     }
 
@@ -75,12 +75,12 @@ impl JsonForm {
         {
             return Member::Nothing;
         }
-        if let Some(ours) = schema.our_field(&key) {
+        if let Some(default) = schema.default_field(&key) {
             let value = match schema.trace == Some(key.as_str()) {
                 true => trace_id(value),
                 false => value.to_owned(),
             };
-            return Member::Field(ours.to_owned(), value);
+            return Member::Field(default.to_owned(), value);
         }
         match schema.location {
             Location::Object(name) if name == key => {
@@ -97,7 +97,7 @@ impl JsonForm {
             _ => {}
         }
         let is_renamed = |bare: &&str| schema.means_something(bare) || self.is_head(bare);
-        let bare = key.strip_suffix('_').filter(|_| !self.is_ours());
+        let bare = key.strip_suffix('_').filter(|_| !self.is_default());
         match bare.filter(is_renamed) {
             Some(bare) => Member::Field(bare.to_owned(), value.to_owned()),
             None => Member::Field(key, value.to_owned()),

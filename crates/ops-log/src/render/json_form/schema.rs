@@ -48,7 +48,7 @@ pub(super) enum Location {
 
 const LEVELS: [&str; 6] = ["trace", "debug", "info", "warning", "error", "critical"];
 
-pub(super) static OURS: Schema = Schema {
+pub(super) static DEFAULT: Schema = Schema {
     name: "json",
     keys: ["timestamp", "level", "logger", "event"],
     levels: LEVELS,
@@ -209,16 +209,16 @@ impl Schema {
         let of_access = self.access.iter().filter(|_| is_access);
         let mut known = self.fields.iter().chain(of_access);
         known
-            .find(|(ours, _)| *ours == key)
-            .map(|(_, theirs)| *theirs)
+            .find(|(default, _)| *default == key)
+            .map(|(_, vendor)| *vendor)
     }
 
     /// Returns the default name of a vendor's field.
-    pub(super) fn our_field(&self, key: &str) -> Option<&'static str> {
+    pub(super) fn default_field(&self, key: &str) -> Option<&'static str> {
         let mut known = self.fields.iter().chain(self.access);
         known
-            .find(|(_, theirs)| *theirs == key)
-            .map(|(ours, _)| *ours)
+            .find(|(_, vendor)| *vendor == key)
+            .map(|(default, _)| *default)
     }
 
     /// Returns `true` if a field with this name would get another meaning.
@@ -239,7 +239,7 @@ impl Schema {
         };
         of_service
             || of_location
-            || self.our_field(key).is_some()
+            || self.default_field(key).is_some()
             || self.fixed.is_some_and(|(name, _)| name == key)
     }
 }

@@ -84,13 +84,13 @@ impl JsonForm {
                 }
             }
         }
-        let theirs = self.schema.field(key, is_access);
-        let is_of_their_type = key == "status" || unquoted(value).is_some();
-        match theirs.filter(|_| is_of_their_type) {
-            Some(theirs) if self.schema.trace == Some(theirs) => {
-                object.member(theirs, &self.trace(value));
+        let vendor = self.schema.field(key, is_access);
+        let is_of_vendor_type = key == "status" || unquoted(value).is_some();
+        match vendor.filter(|_| is_of_vendor_type) {
+            Some(vendor) if self.schema.trace == Some(vendor) => {
+                object.member(vendor, &self.trace(value));
             }
-            Some(theirs) => object.member(theirs, value),
+            Some(vendor) => object.member(vendor, value),
             None => object.member(&self.free_name(key, fields), value),
         }
     }
@@ -111,10 +111,18 @@ impl JsonForm {
     }
 
     fn level<'a>(&self, level: &'a [u8]) -> Cow<'a, [u8]> {
-        let names = super::schema::OURS.levels.iter().zip(&self.schema.levels);
+        let names = super::schema::DEFAULT
+            .levels
+            .iter()
+            .zip(&self.schema.levels);
         let text = unquoted(level);
-        match names.into_iter().find(|(ours, _)| Some(**ours) == text) {
-            Some((ours, theirs)) if ours != theirs => format!("\"{theirs}\"").into_bytes().into(),
+        match names
+            .into_iter()
+            .find(|(default, _)| Some(**default) == text)
+        {
+            Some((default, vendor)) if default != vendor => {
+                format!("\"{vendor}\"").into_bytes().into()
+            }
             _ => level.into(),
         }
     }
