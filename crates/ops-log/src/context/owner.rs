@@ -42,7 +42,7 @@ mod tasks {
 
     struct TaskValues<T> {
         /// Values, each with the number of its last binding.
-        by_task: HashMap<Id, (u64, T)>,
+        by_id: HashMap<Id, (u64, T)>,
         bindings: u64,
     }
 
@@ -52,7 +52,7 @@ mod tasks {
                 any: AtomicBool::new(false),
                 kept: LazyLock::new(|| {
                     RwLock::new(TaskValues {
-                        by_task: HashMap::new(),
+                        by_id: HashMap::new(),
                         bindings: 0,
                     })
                 }),
@@ -70,7 +70,7 @@ mod tasks {
             let id = try_id()?;
             self.kept
                 .read()
-                .by_task
+                .by_id
                 .get(&id)
                 .map(|(_, kept)| kept.clone())
         }
@@ -91,14 +91,14 @@ mod tasks {
             let mut kept = self.kept.write();
             let gone = match is_empty {
                 true => kept
-                    .by_task
+                    .by_id
                     .remove(&id)
                     .map(|(_, before)| before)
                     .into_iter()
                     .collect(),
                 false => kept.put(id, what),
             };
-            self.any.store(!kept.by_task.is_empty(), Relaxed);
+            self.any.store(!kept.by_id.is_empty(), Relaxed);
             Ok(gone)
         }
     }
@@ -107,18 +107,18 @@ mod tasks {
         /// Returns the previous value of the task, and values that are dropped for lack of room.
         fn put(&mut self, id: Id, what: T) -> Vec<T> {
             let mut gone = Vec::new();
-            if self.by_task.len() >= MAX_BARE_TASKS && !self.by_task.contains_key(&id) {
+            if self.by_id.len() >= MAX_BARE_TASKS && !self.by_id.contains_key(&id) {
                 let mut numbers: Vec<u64> =
-                    self.by_task.values().map(|(number, _)| *number).collect();
+                    self.by_id.values().map(|(number, _)| *number).collect();
                 numbers.sort_unstable();
                 let oldest_kept = numbers[MAX_BARE_TASKS / 2];
                 let old = self
-                    .by_task
+                    .by_id
                     .extract_if(|_, (number, _)| *number < oldest_kept);
                 gone.extend(old.map(|(_, (_, what))| what));
             }
             self.bindings += 1;
-            let before = self.by_task.insert(id, (self.bindings, what));
+            let before = self.by_id.insert(id, (self.bindings, what));
             gone.extend(before.map(|(_, before)| before));
             gone
         }
