@@ -23,8 +23,8 @@ pub struct Config {
 
 impl Config {
     /// Creates the configuration for the black box of a service. `path` is a file,
-    /// or an existing directory that gets the file `<service>.box`; of the service's
-    /// name only letters and digits of any script, `-`, `_` and `.` are used.
+    /// or an existing directory that gets the file `<service>.box`. Of the service's name only letters and digits of any
+    /// script, `-`, `_` and `.` are used, without leading dots and at most 100 of them; if none is left, it is `service`.
     pub fn new(path: impl Into<PathBuf>, service: impl Into<String>) -> Self {
         Self {
             path: path.into(),

@@ -23,6 +23,8 @@
 //! {"timestamp":"2025-01-15T10:30:00.123Z","level":"info","logger":"my_module","event":"user_logged_in","request_id":"req-123","user_id":456,"username":"alice","ip":"127.0.0.1"}
 //! ```
 //!
+//! Console lines leave out the context and the logger; [`Config::console_context`] adds them.
+//!
 //! # In a library
 //!
 //! Emit `tracing` events or `log` records, or accept a `slog::Logger`: all three become lines here, and none of
