@@ -76,9 +76,9 @@ pub(super) struct LineBuffer {
     start: usize,
     /// End of the bytes searched for the end of that line.
     searched: usize,
-    /// The line exceeds the limit: bytes up to its end are dropped.
+    /// Set if the line exceeds the limit: bytes up to its end are dropped.
     overlong: bool,
-    /// The last line ended with `\r` or a NUL: a following `\n` belongs to it.
+    /// Set if the last line ended with `\r` or a NUL: a following `\n` belongs to it.
     split: bool,
     pub(super) cut_lines: u64,
 }

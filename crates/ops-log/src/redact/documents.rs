@@ -25,7 +25,7 @@ pub(crate) fn may_have_denied(text: &[u8], deny: &DenyList) -> bool {
     begins(text) || is_beside_a_quote(text, deny)
 }
 
-/// Not inlined, because few texts have quotes.
+/// Returns `true` if a document or a denied value may start at a quote. Not inlined, because few texts have quotes.
 #[inline(never)]
 fn is_beside_a_quote(text: &[u8], deny: &DenyList) -> bool {
     memchr::memchr_iter(b'"', text)

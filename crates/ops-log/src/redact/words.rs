@@ -60,7 +60,7 @@ pub(super) fn in_lists(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>
 struct List {
     passwords: Vec<Range<usize>>,
     is_known: bool,
-    /// The list starts within double quotes, and ends at the closing one.
+    /// Set if the list starts within double quotes, and ends at the closing one.
     is_quoted: bool,
 }
 
