@@ -20,6 +20,7 @@ pub struct Model {
 
 /// A table of the warehouse, or a published result, as shown to users.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Dataset {
     pub name: String,
     pub rows: u64,
@@ -29,7 +30,9 @@ pub struct Dataset {
     pub file: Option<String>,
 }
 
+/// Contents of the file. A key that is not known is refused: it would be lost with the next change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Contents {
     models: Vec<Model>,
     datasets: Vec<Dataset>,

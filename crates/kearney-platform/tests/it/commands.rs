@@ -60,6 +60,33 @@ fn a_configuration_file_that_is_a_link_to_nowhere_is_not_taken_for_a_missing_one
 }
 
 #[test]
+fn a_key_that_the_registry_does_not_have_is_refused_and_kept() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("data")).unwrap();
+    let registry = home.path("data/registry.json");
+    let dataset = r#"{"name": "acme/delays", "rows": 1, "source": "x", "owner": "acme"}"#;
+    for (text, key, place) in [
+        (
+            "{\n\"model\": [], \"models\": [], \"datasets\": []}".to_owned(),
+            "`model`, expected `models` or `datasets`",
+            "line 2 column 7",
+        ),
+        (
+            format!("{{\"models\": [],\n\"datasets\": [{dataset}]}}"),
+            "`owner`, expected one of `name`, `rows`, `source`, `file`",
+            "line 2",
+        ),
+    ] {
+        std::fs::write(&registry, &text).unwrap();
+        let told = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
+        for part in ["cannot read data/registry.json", key, place] {
+            assert!(told.contains(part), "{told}");
+        }
+        assert_eq!(std::fs::read_to_string(&registry).unwrap(), text);
+    }
+}
+
+#[test]
 fn times_without_a_moment_between_them_are_refused() {
     let home = Home::new();
     for line in [
