@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::args;
 use crate::error::{Error, Kind, Result, chain};
+use crate::files::DataDir;
 use crate::orchestrator::{Record, Runs};
 use crate::output::{print_json, print_result, print_to_stderr};
 
@@ -17,7 +18,12 @@ pub fn run(options: &args::Runs) -> Result<()> {
         );
         return Err(Error::new(Kind::File, message));
     }
+    let lock = DataDir::lock_unowned(dir);
     let (runs, unreadable) = Runs::read(dir)?;
+    if lock.is_some() {
+        runs.interrupt_unfinished();
+    }
+    drop(lock);
     for error in &unreadable {
         print_to_stderr(&chain(error));
     }

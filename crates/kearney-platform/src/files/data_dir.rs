@@ -73,6 +73,14 @@ impl DataDir {
         }
     }
 
+    /// Locks the directory for readers until the file is dropped, so that no platform can start;
+    /// `None` if a platform owns the directory, or it has no lock file.
+    pub fn lock_unowned(path: &Path) -> Option<File> {
+        let lock = super::open_to_read(&path.join(".lock")).ok()?;
+        lock.try_lock_shared().ok()?;
+        Some(lock)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

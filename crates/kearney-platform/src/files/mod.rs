@@ -61,9 +61,14 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+/// Opens a file of the data directory for reading.
+fn open_to_read(path: &Path) -> io::Result<File> {
+    private_no_follow(OpenOptions::new().read(true)).open_regular_file(path)
+}
+
 /// Reads a file; `None` if it is missing.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let mut file = match private_no_follow(OpenOptions::new().read(true)).open_regular_file(path) {
+    let mut file = match open_to_read(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

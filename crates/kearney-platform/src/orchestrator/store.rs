@@ -92,6 +92,16 @@ impl Runs {
         Ok((runs, unreadable))
     }
 
+    /// Marks unfinished runs as interrupted, in memory only; the next start of the platform writes it to their files.
+    pub fn interrupt_unfinished(&self) {
+        for record in self.lock().values_mut() {
+            if !record.status.is_over() {
+                record.status = Status::Interrupted;
+                record.error = Some(ITS_PROCESS_ENDED.to_owned());
+            }
+        }
+    }
+
     /// Saves a run, and deletes the oldest ended runs beyond [`RUNS_KEPT`].
     pub fn save(&self, record: &Record) -> Result<()> {
         let path = self.path(record.run_id);

@@ -507,13 +507,22 @@ fn killed_in_any_phase_the_run_is_interrupted_and_the_next_one_publishes_whole_r
     );
     for phase in ["ingest", "profile", "analyze", "publish"] {
         let killed = kill_in(&home, phase);
-        let listed = home
-            .program(&["runs", "--json", &killed])
-            .stdout(Stdio::piped())
-            .output()
-            .unwrap();
-        let run: Value = serde_json::from_slice(&listed.stdout).unwrap();
-        assert_eq!(run["status"], "running", "nobody has noticed yet");
+        let listed = || -> Value {
+            let mut program = home.program(&["runs", "--json", &killed]);
+            let listed = program.stdout(Stdio::piped()).output().unwrap();
+            serde_json::from_slice(&listed.stdout).unwrap()
+        };
+        let lock = std::fs::File::open(home.path("data/.lock")).unwrap();
+        lock.lock().unwrap();
+        assert_eq!(
+            listed()["status"],
+            "running",
+            "whoever has the lock may be at it"
+        );
+        drop(lock);
+        let run = listed();
+        assert_eq!(run["status"], "interrupted", "nobody is");
+        assert_eq!(run["error"], "its process ended before the run did");
         check_results(&home);
 
         let served = home.serve();
