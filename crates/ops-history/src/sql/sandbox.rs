@@ -138,8 +138,12 @@ impl Sandbox {
             }));
         }
         match parsed.statements.len() {
-            // a comment follows the semicolon: the parser regenerates the statement without it
+            // a comment follows the semicolon: if it contains semicolons too, the parser regenerates the statement without it
             1 if sql.contains(';') && self.parsed(&as_subquery(sql))?.error => {
+                let before = sql.rsplit_once(';').map_or(sql, |(before, _)| before);
+                if !self.parsed(&as_subquery(before))?.error {
+                    return Ok(Cow::Borrowed(before));
+                }
                 let question =
                     "SELECT json_deserialize_sql(json_serialize_sql(CAST(? AS VARCHAR)))";
                 let alone = self.0.query_row(question, [sql], |row| row.get(0));

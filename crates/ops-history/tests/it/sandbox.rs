@@ -220,8 +220,14 @@ fn non_finite_numbers_are_written_as_words() {
     // also in the statement itself
     let answer = ask(&[place.dir()], "SELECT 1e400 AS most, -1e400 AS least");
     assert_eq!(json!(rows(&answer)), json!([["Infinity", "-Infinity"]]));
-    let answer = ask(&[place.dir()], "SELECT ';' AS mark, 1e400 AS most -- ; );");
-    assert_eq!(json!(rows(&answer)), json!([[";", "Infinity"]]));
+    for sql in [
+        "SELECT ';' AS mark, 1e400 AS most -- ; );",
+        "SELECT ';' AS mark, 1e400 AS most; -- note",
+        "SELECT ';' AS mark, 1e400 AS most ; /* note */",
+    ] {
+        let answer = ask(&[place.dir()], sql);
+        assert_eq!(json!(rows(&answer)), json!([[";", "Infinity"]]), "{sql}");
+    }
 }
 
 #[test]
