@@ -92,13 +92,13 @@ impl Sandbox {
         let more = limits.rows.saturating_add(1);
         let subquery = as_subquery(sql);
         let wrapped = format!("SELECT to_json({ROW}) {subquery} AS {ROW} LIMIT {more}");
-        let mut statement = self.0.prepare(&wrapped).map_err(failed)?;
+        let mut statement = self.0.prepare(&wrapped).map_err(failed_in_subquery)?;
         // streamed: the engine does not count results against its memory limit, and its iterator panics where `step`
         // returns an error
-        drop(statement.stream_arrow([]).map_err(failed)?);
+        drop(statement.stream_arrow([]).map_err(failed_in_subquery)?);
         let mut answer = Answer::default();
         let mut left = limits.bytes;
-        while let Some(piece) = statement.step().map_err(failed)? {
+        while let Some(piece) = statement.step().map_err(failed_in_subquery)? {
             let texts = piece.column(0).as_string_opt::<i32>();
             let texts = texts.ok_or_else(|| Error::statement("the engine writes no JSON"))?;
             for json in texts.iter().map(Option::unwrap_or_default) {
@@ -127,7 +127,7 @@ impl Sandbox {
 
     /// Returns the statement without a trailing semicolon and anything after it, if it is a single SELECT.
     pub(super) fn checked<'a>(&self, sql: &'a str) -> Result<Cow<'a, str>, Error> {
-        let sql = sql.trim().trim_end_matches(';').trim_end();
+        let sql = sql.trim_end().trim_end_matches(';').trim_end();
         let parsed = self.parsed(sql)?;
         if parsed.error {
             let message = parsed.error_message.unwrap_or_default();
@@ -229,6 +229,19 @@ impl<'de> Deserialize<'de> for Row {
         }
         deserializer.deserialize_map(Object)
     }
+}
+
+/// Converts the error of a statement within `as_subquery`, which puts a line before it: corrects the line number.
+fn failed_in_subquery(error: duckdb::Error) -> Error {
+    const LINE: &str = "\nLINE ";
+    let text = error.to_string();
+    // the last one: the message itself may contain the word
+    let found = text.rsplit_once(LINE).and_then(|(before, after)| {
+        let (line, excerpt) = after.split_once(':')?;
+        let line = line.parse::<usize>().ok()?.checked_sub(1)?.max(1);
+        Some(format!("{before}{LINE}{line}:{excerpt}"))
+    });
+    found.map_or_else(|| failed(error), Error::statement)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

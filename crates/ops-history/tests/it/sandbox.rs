@@ -143,6 +143,28 @@ fn an_empty_history_answers_and_wrong_statements_say_what_is_wrong() {
 }
 
 #[test]
+fn the_line_of_an_error_is_that_of_the_statement() {
+    let place = Place::new();
+    some(&place);
+    for (sql, told) in [
+        ("SELECT hue FROM logs", "\n\nLINE 1: SELECT hue FROM logs\n"),
+        ("\nSELECT body,\n  hue\nFROM logs", "\n\nLINE 3:   hue\n"),
+        (
+            "SELECT body,\n  hue\nFROM logs; -- note",
+            "\n\nLINE 2:   hue\n",
+        ),
+        ("SELECT\n body::INT FROM logs", "\n\nLINE 2:  body::INT"),
+    ] {
+        let wrong = query(&[place.dir()], sql, &Limits::default()).unwrap_err();
+        assert!(wrong.to_string().contains(told), "{sql}: {wrong}");
+    }
+    // what only looks like it is left as it is
+    let sql = "SELECT error('a\nLINE 7 of it')";
+    let wrong = query(&[place.dir()], sql, &Limits::default()).unwrap_err();
+    assert!(wrong.to_string().contains("\nLINE 7 of it"), "{wrong}");
+}
+
+#[test]
 fn a_failed_call_of_grpc_has_its_status_as_cause() {
     let place = Place::new();
     let history = place.open();
