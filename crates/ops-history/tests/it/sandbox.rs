@@ -103,6 +103,9 @@ fn time_rows_and_memory_are_limited() {
     let none = query(&dirs, bytes, &limits).unwrap_err().to_string();
     assert_eq!(none, "the first row has 1008 bytes: 100 are possible");
     limits.bytes = u64::MAX;
+    limits.rows = usize::MAX;
+    let all = query(&dirs, "SELECT body FROM logs", &limits).unwrap();
+    assert!(!all.is_truncated && all.rows.len() == 10);
     limits.time = Duration::from_millis(100);
     let endless = "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c WHERE a.range + b.range = c.range * 7";
     let late = query(&dirs, endless, &limits).unwrap_err();
