@@ -1,5 +1,6 @@
 //! The process-wide cache.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -38,7 +39,8 @@ fn already() -> Error {
 }
 
 fn directory() -> PathBuf {
-    let named = std::env::var_os("OPS_CACHE_DIR").filter(|dir| !dir.is_empty());
+    let is_named = |dir: &OsString| !dir.to_string_lossy().trim().is_empty();
+    let named = std::env::var_os("OPS_CACHE_DIR").filter(is_named);
     named.map_or_else(|| "data/cache".into(), PathBuf::from)
 }
 

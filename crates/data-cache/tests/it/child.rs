@@ -25,6 +25,7 @@ fn plays_its_role() {
         ("scale-measure", count) => crate::scale::measure(dir, count),
         ("weigh", _) => crate::memory::weigh(dir),
         ("weigh_rows", _) => crate::memory::weigh_rows(dir),
+        ("place", _) => crate::macros::open_the_process_wide_cache(dir),
         ("function", _) => crate::macros::call_without_a_cache(),
         ("move", _) => crate::cache::move_away(dir),
         ("count", _) => crate::metrics::count_http(dir),

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use data_cache::arrow::array::RecordBatch;
@@ -69,6 +70,28 @@ fn functions_say_once_that_there_is_no_cache() {
     let mut child = Process::start_as(command, "function", dir.path());
     assert!(child.wait_for("called").is_some(), "the child panicked");
     child.succeeds();
+}
+
+/// Child whose variable for the directory is blank.
+pub(crate) fn open_the_process_wide_cache(dir: &Path) {
+    std::env::set_current_dir(dir).unwrap();
+    data_cache::get_cache().unwrap();
+    let names = std::fs::read_dir(dir).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["data"]);
+    println!("opened");
+}
+
+#[test]
+fn a_blank_directory_variable_counts_as_unset() {
+    for place in ["", " ", "\t\n"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        let command = command.env("OPS_CACHE_DIR", place);
+        let mut child = Process::start_as(command, "place", dir.path());
+        assert!(child.wait_for("opened").is_some(), "{place:?}");
+        child.succeeds();
+    }
 }
 
 /// One test, since the cache is process-wide.
