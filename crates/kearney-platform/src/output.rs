@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 
+use ops_layer::log::reader::escaped;
 use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
@@ -9,7 +10,9 @@ use crate::error::{Error, Kind, Result};
 /// Writes a line to standard error after redacting it. A failure to write, such as to a full disk, is ignored.
 pub fn print_to_stderr(line: &str) {
     let line = redacted(line.to_owned());
-    let _ = writeln!(std::io::stderr(), "kearney-platform: {line}");
+    // a message may repeat what somebody else wrote
+    let lines: Vec<_> = line.lines().map(escaped).collect();
+    let _ = writeln!(std::io::stderr(), "kearney-platform: {}", lines.join("\n"));
 }
 
 /// Redacts registered secrets and credentials in URLs.

@@ -185,9 +185,10 @@ fn table(found: &Answer) -> String {
 fn cell(json: &str) -> String {
     let text = serde_json::from_str::<String>(json);
     let text = match text {
-        Ok(text) => escaped(&text).to_string(),
+        Ok(text) => escaped(&text),
         Err(_) if json == "null" => "-".to_owned(),
-        Err(_) => json.to_owned(),
+        // texts inside of lists and structs; those that stand in JSON have their quotes still
+        Err(_) => escaped(json),
     };
     match text.char_indices().nth(MAX_CELL) {
         Some((at, _)) => format!("{}…", &text[..at]),

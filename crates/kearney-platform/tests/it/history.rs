@@ -179,6 +179,32 @@ fn numbers_are_sampled_from_the_start_on() {
 }
 
 #[test]
+fn what_a_history_holds_moves_no_terminal() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("history")).unwrap();
+    // a path of a request may have any of these
+    let sql = "SELECT chr(155) AS a, [chr(155) || '\"ü\\'] AS b, {'c': chr(8238)} AS c, chr(155)::JSON AS \"d\u{9b}\"";
+    let sql = sql.replace("chr(155)::JSON", "('[\"' || chr(155) || '\"]')::JSON");
+    let sql = ["sql", "--dir", "history", &sql];
+    let answered = text(&run(&home, &sql));
+    let cells: Vec<_> = answered.lines().nth(1).unwrap().split("  ").collect();
+    assert_eq!(cells.len(), 4, "{answered:?}");
+    assert_eq!(
+        cells[1..],
+        [r#"["\u009b\"ü\\"]"#, r#"{"c":"\u202e"}"#, r#"["\u009b"]"#]
+    );
+    let failing = "SELECT (chr(27) || '[2J' || chr(155))::INT";
+    let failed = run(&home, &["sql", "--dir", "history", failing]);
+    let told = String::from_utf8(failed.stderr).unwrap();
+    assert!(
+        told.contains(r"'\u001b[2J\u009b' to INT32") && told.contains("\n\nLINE 1: "),
+        "{told:?}"
+    );
+    let is_ours = |char: char| char == '\n' || !char.is_control();
+    assert!(told.chars().chain(answered.chars()).all(is_ours));
+}
+
+#[test]
 fn the_commands_answer_and_say_what_is_wrong() {
     let mut home = Home::new();
     home.set("OPS_HISTORY_DIR", "history");
