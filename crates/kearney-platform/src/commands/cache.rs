@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::addresses::Addresses;
 use crate::args::{self, CachePlace};
 use crate::error::{Error, Kind, Result};
-use crate::files;
+use crate::files::{self, DataDir};
 use crate::output::{print_json, print_result};
 
 /// Number of past invalidations in the text output.
@@ -61,12 +61,14 @@ fn stats(place: &CachePlace) -> Result<Value> {
     let past = past.iter().map(
         |one| json!({ "seconds_ago": ago(one.at), "pattern": one.pattern, "removed": one.removed }),
     );
-    let admin = Addresses::read(&place.data_dir).and_then(|known| known.admin);
+    // a platform that was killed leaves its address file behind, and any process may listen there now
+    let is_served = DataDir::lock_unowned(&place.data_dir).is_none();
+    let known = is_served.then(|| Addresses::read(&place.data_dir));
+    let admin = known.flatten().and_then(|known| known.admin);
     Ok(json!({
         "entries": stats.entries,
         "total_size_bytes": stats.total_size_bytes,
         "invalidations": past.collect::<Vec<_>>(),
-        // a platform that was killed leaves its address file behind
         "shared": admin.and_then(|admin| served::shared(&admin).ok()),
     }))
 }

@@ -1,3 +1,4 @@
+use std::net::TcpListener;
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -90,6 +91,30 @@ fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
             .unwrap()
             .contains("empty pattern")
     );
+}
+
+#[test]
+fn whoever_listens_where_a_platform_was_killed_is_handed_no_token() {
+    let mut home = Home::new();
+    home.set("OPS_ADMIN_TOKEN", "canary-of-the-page");
+    let load = ["orchestrate", "--job", "load"];
+    assert!(run(&home, &load).status.success());
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let left = format!(r#"{{"api":"http://127.0.0.1:9","admin":"http://{address}"}}"#);
+    std::fs::write(home.path("data/addresses.json"), left).unwrap();
+    other.set_nonblocking(true).unwrap();
+    let shown = told(&home, &["cache", "stats"]);
+    assert!(shown.starts_with("entries: "), "{shown}");
+    assert!(other.accept().is_err(), "it was asked");
+
+    // a platform that has the directory is
+    let lock = std::fs::File::open(home.path("data/.lock")).unwrap();
+    lock.lock().unwrap();
+    other.set_nonblocking(false).unwrap();
+    let asked = std::thread::spawn(move || drop(other.accept().unwrap()));
+    assert_eq!(told(&home, &["cache", "stats"]), shown);
+    asked.join().unwrap();
 }
 
 #[test]
