@@ -352,12 +352,10 @@ impl Inner {
     /// Checks for invalidations by other processes, which may affect entries in memory.
     pub(super) fn notice_other_processes(&self) {
         let Some(disk) = &self.disk else { return };
-        if !self
-            .generations
-            .is_due(self.time.elapsed_millis(), NOTICE_MILLIS)
-        {
+        let now = self.time.elapsed_millis();
+        let Some(check) = self.generations.begin_check(now, NOTICE_MILLIS) else {
             return;
-        }
+        };
         // a count that cannot be read may have changed
         if disk
             .generation()
@@ -365,6 +363,7 @@ impl Inner {
         {
             self.forget_memory(disk);
         }
+        check.end();
         if self.pending.is_due(self.time.elapsed_millis()) {
             self.remove_pending_later();
         }

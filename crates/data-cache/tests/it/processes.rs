@@ -1,8 +1,8 @@
 //! Several processes on one directory.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use data_cache::arrow::array::Int64Array;
@@ -78,6 +78,38 @@ fn what_another_process_invalidated_and_computed_anew_is_not_served_as_it_was() 
     }
     assert!(other.flush(Duration::from_secs(30)));
     assert_eq!(value(&other), Some(2));
+}
+
+/// Threads that look up a result when a check is due: one of them checks.
+const CALLERS: usize = 4;
+
+#[test]
+fn callers_during_the_check_of_another_thread_get_nothing_invalidated() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = two_on(dir.path());
+    let none = Params::new();
+    let value = || other.get(SQL, &none).map(|hit| number(hit.batches()));
+    for round in 0..60 {
+        one.set(SQL, &[numbers(&[round])], &none, None).unwrap();
+        let asked = Instant::now();
+        while value() != Some(round) {
+            assert!(asked.elapsed() < Duration::from_secs(30), "it is not found");
+        }
+        one.invalidate("select n*").unwrap();
+        let done = Instant::now();
+        while done.elapsed() < Duration::from_millis(21) {
+            std::thread::park_timeout(Duration::from_millis(21));
+        }
+        let start = Barrier::new(CALLERS);
+        std::thread::scope(|scope| {
+            for _ in 0..CALLERS {
+                scope.spawn(|| {
+                    start.wait();
+                    assert_eq!(value(), None, "round {round}");
+                });
+            }
+        });
+    }
 }
 
 const MAX_MB: u64 = 2;
