@@ -332,21 +332,28 @@ impl Inner {
         let Some(disk) = self.readable_disk() else {
             return !entry.on_disk;
         };
-        entry.checked.store(now, Ordering::Relaxed);
-        let Ok(metadata) = disk.metadata(key) else {
-            return !entry.on_disk;
+        let is_there = match disk.metadata(key) {
+            Err(_) => !entry.on_disk,
+            Ok(metadata) if !entry.on_disk => {
+                // ids begin with their creation time; a file that was just written has the id of the result in memory
+                let put = (metadata.created_at, &*metadata.entry_id);
+                let is_older = put <= (entry.created_at, &*entry.id);
+                // because of an unreadable file, the result would be recomputed and removed each time
+                is_older || disk.is_too_large(&metadata) || self.disk_health.is_blocked(key)
+            }
+            Ok(metadata) => {
+                let is_same = metadata.entry_id == entry.id;
+                if is_same && now / MARK_MILLIS != checked / MARK_MILLIS {
+                    disk.mark_used(&metadata, entry.usage.last.load(Ordering::Relaxed));
+                }
+                is_same
+            }
         };
-        if !entry.on_disk {
-            // ids begin with their creation time; a file that was just written has the id of the result in memory
-            let put = (metadata.created_at, &*metadata.entry_id);
-            let is_older = put <= (entry.created_at, &*entry.id);
-            // because of an unreadable file, the result would be recomputed and removed each time
-            return is_older || disk.is_too_large(&metadata) || self.disk_health.is_blocked(key);
+        // until it is known, other threads read the file too
+        if is_there {
+            entry.checked.store(now, Ordering::Relaxed);
         }
-        if metadata.entry_id == entry.id && now / MARK_MILLIS != checked / MARK_MILLIS {
-            disk.mark_used(&metadata, entry.usage.last.load(Ordering::Relaxed));
-        }
-        metadata.entry_id == entry.id
+        is_there
     }
 
     /// Checks for invalidations by other processes, which may affect entries in memory.

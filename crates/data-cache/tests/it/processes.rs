@@ -112,6 +112,27 @@ fn callers_during_the_check_of_another_thread_get_nothing_invalidated() {
     }
 }
 
+#[test]
+fn who_asks_while_another_thread_looks_at_a_file_has_what_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = two_on(dir.path());
+    let none = Params::new();
+    let value = || other.get(SQL, &none).map(|hit| number(hit.batches()));
+    for round in 0..200 {
+        one.set(SQL, &[numbers(&[round])], &none, None).unwrap();
+        look_at_other_processes_now(&other);
+        let start = Barrier::new(ASKERS);
+        std::thread::scope(|scope| {
+            for _ in 0..ASKERS {
+                scope.spawn(|| {
+                    start.wait();
+                    assert_eq!(value(), Some(round));
+                });
+            }
+        });
+    }
+}
+
 const MAX_MB: u64 = 2;
 const FEW_HITS: u64 = 100;
 
