@@ -113,7 +113,7 @@ fn callers_during_the_check_of_another_thread_get_nothing_invalidated() {
 }
 
 #[test]
-fn who_asks_while_another_thread_looks_at_a_file_has_what_is_in_it() {
+fn callers_while_another_thread_reads_a_replaced_file_get_its_content() {
     let dir = tempfile::tempdir().unwrap();
     let (one, other) = two_on(dir.path());
     let none = Params::new();
@@ -121,9 +121,9 @@ fn who_asks_while_another_thread_looks_at_a_file_has_what_is_in_it() {
     for round in 0..200 {
         one.set(SQL, &[numbers(&[round])], &none, None).unwrap();
         look_at_other_processes_now(&other);
-        let start = Barrier::new(ASKERS);
+        let start = Barrier::new(CALLERS);
         std::thread::scope(|scope| {
-            for _ in 0..ASKERS {
+            for _ in 0..CALLERS {
                 scope.spawn(|| {
                     start.wait();
                     assert_eq!(value(), Some(round));

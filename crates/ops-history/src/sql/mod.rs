@@ -23,14 +23,14 @@ use sandbox::Sandbox;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Time after which the statement is stopped.
+    /// Time after which the statement is stopped. A single function over a very long text or list is not interrupted.
     pub time: Duration,
     /// Maximum rows of the answer; further ones are omitted, and `is_truncated` is set.
     pub rows: usize,
     /// Maximum bytes of the rows as JSON; further rows are omitted, and `is_truncated` is set. Fails if the first row
     /// alone exceeds it.
     pub bytes: u64,
-    /// Memory of the engine in bytes; a statement that needs more fails.
+    /// Memory of the engine in bytes; a statement that needs more fails. The result of a single function is not counted.
     pub memory: u64,
     /// Threads of the engine; `None` for one per processor.
     pub threads: Option<usize>,
