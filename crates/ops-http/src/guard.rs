@@ -7,7 +7,7 @@ use http_body::{Body, Frame};
 use crate::call::Call;
 use crate::client::Failure;
 use crate::cut_off::in_cut_off;
-use crate::length::BodyLength;
+use crate::length::{BodyLength, is_interim};
 use crate::route::RouteSlot;
 use crate::{Ending, Observe, Outcome, Route};
 
@@ -106,7 +106,8 @@ impl<O: Observe> RequestGuard<O> {
 
     /// Records the head of the response.
     pub(crate) fn record_head(&mut self, parts: &mut response::Parts, body: &impl Body) {
-        self.length = BodyLength::of(&self.outcome.method, parts, body);
+        let is_received = self.failure.is_some();
+        self.length = BodyLength::of(&self.outcome.method, parts, body, is_received);
         self.has_ended = body.is_end_stream();
         self.outcome.streamed = self.length.is_streamed() && !self.has_ended;
         self.outcome.time_to_headers = Some(self.started.elapsed());
@@ -122,7 +123,11 @@ impl<O: Observe> RequestGuard<O> {
         if let Some(call) = self.call.as_mut() {
             call.head(parts);
         }
-        self.outcome.sent_status = Some(parts.status.as_u16());
+        if is_interim(parts.status) && !is_received {
+            self.outcome.time_to_headers = None;
+        } else {
+            self.outcome.sent_status = Some(parts.status.as_u16());
+        }
     }
 
     /// Counts a frame that the server takes; `is_last` if no further frame follows.
@@ -179,9 +184,6 @@ impl<O: Observe> RequestGuard<O> {
 
 impl<O: Observe> Drop for RequestGuard<O> {
     fn drop(&mut self) {
-        self.finish(match self.outcome.sent_status {
-            Some(_) => self.length.ending(self.outcome.body_bytes, self.has_ended),
-            None => Ending::Aborted,
-        });
+        self.finish(self.length.ending(self.outcome.body_bytes, self.has_ended));
     }
 }

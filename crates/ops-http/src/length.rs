@@ -18,16 +18,32 @@ pub(crate) enum BodyLength {
     Unknown,
     /// The reader ends it (`text/event-stream`, `multipart/x-mixed-replace`).
     Endless,
+    /// The handler made a head that no server sends.
+    Invalid,
 }
 
 impl BodyLength {
-    pub(crate) fn of(method: &Method, head: &response::Parts, body: &impl Body) -> Self {
+    /// Returns the length of a served response, or with `is_received` of one that a client received and checked.
+    pub(crate) fn of(
+        method: &Method,
+        head: &response::Parts,
+        body: &impl Body,
+        is_received: bool,
+    ) -> Self {
+        if !is_received && is_interim(head.status) {
+            return Self::Invalid;
+        }
         if has_no_content(method, head.status) {
             return Self::NoContent;
         }
         // the body's exact size comes first, because the server writes that
-        if let Some(length) = body.size_hint().exact().or_else(|| declared_length(head)) {
+        if let Some(length) = body.size_hint().exact() {
             return Self::Known(length);
+        }
+        match length_header(head).map(parse_length) {
+            Some(Some(length)) => return Self::Known(length),
+            Some(None) if !is_received && !body.is_end_stream() => return Self::Invalid,
+            _ => {}
         }
         match head.headers.get(CONTENT_TYPE) {
             Some(kind) if is_endless(kind) => Self::Endless,
@@ -43,6 +59,7 @@ impl BodyLength {
     pub(crate) fn ending(self, sent: u64, ended: bool) -> Ending {
         match self {
             Self::NoContent | Self::Endless => Ending::Complete,
+            Self::Invalid => Ending::Failed,
             Self::Known(length) if sent >= length => Ending::Complete,
             // the body is shorter than declared: the client did nothing wrong
             Self::Known(_) if ended => Ending::Failed,
@@ -52,6 +69,12 @@ impl BodyLength {
     }
 }
 
+/// Returns `true` for heads that another one follows. A handler cannot respond with them: servers send 500, or reset the
+/// stream.
+pub(crate) fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
 fn has_no_content(method: &Method, status: StatusCode) -> bool {
     status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
@@ -59,11 +82,11 @@ fn has_no_content(method: &Method, status: StatusCode) -> bool {
         || *method == Method::CONNECT && status.is_success()
 }
 
-/// Returns the length in the head, unless the framing overrides it (RFC 9112, section 6.3).
-fn declared_length(head: &response::Parts) -> Option<u64> {
+/// Returns the `Content-Length` in the head, unless the framing overrides it (RFC 9112, section 6.3).
+fn length_header(head: &response::Parts) -> Option<&HeaderValue> {
     let value = head.headers.get(CONTENT_LENGTH)?;
     let chunked = head.version < Version::HTTP_2 && head.headers.contains_key(TRANSFER_ENCODING);
-    if chunked { None } else { parse_length(value) }
+    (!chunked).then_some(value)
 }
 
 /// Parses a length of digits only: Rust also accepts `+5`, which is not a valid length.

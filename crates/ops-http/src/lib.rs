@@ -44,8 +44,10 @@
 //! - A response is [`Ending::Complete`] once the server was handed as many bytes as the exact size
 //!   of the body, or else its `Content-Length`, declares (RFC 9112, section 6.2): servers drop
 //!   such a body without polling for its end. A body of unknown length is complete once it ended,
-//!   also with trailers. A body that ends before its declared length is [`Ending::Failed`].
-//! - A response without content (HEAD, 1xx, 204, 304, 2xx to CONNECT) is complete, although no server polls its body.
+//!   also with trailers. A body that ends before its declared length is [`Ending::Failed`], and so
+//!   is one of unknown size with an invalid `Content-Length`, which the server does not send.
+//! - A response without content (HEAD, 101, 204, 304, 2xx to CONNECT) is complete, although no server polls its body.
+//!   Another 1xx status cannot be sent as a response: the handler failed, and the server sends 500 or resets the stream.
 //! - If the reader closes a `text/event-stream` or `multipart/x-mixed-replace`
 //!   of unknown length, the response is [`Ending::Complete`].
 //! - A request body that breaks off is left to the handler. A client that closed

@@ -121,7 +121,7 @@ pub enum Ending {
     CutOff,
     /// Handler or body panicked.
     Panicked,
-    /// Service or body returned an error, or the body ended before its declared length.
+    /// Service or body returned an error, the body ended before its declared length, or the head cannot be sent.
     Failed,
 }
 

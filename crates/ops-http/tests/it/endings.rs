@@ -289,7 +289,7 @@ async fn a_body_is_complete_by_the_length_of_its_head_and_failed_if_it_is_shorte
         ),
         ("shorter, with trailers", head("7"), trailers(), 2, Failed),
         ("a length of zero", head("0"), five(), 0, Complete),
-        ("no number", head("+5"), five(), 2, Aborted),
+        ("no number", head("+5"), five(), 2, Failed),
         (
             "chunked wins over the length",
             chunked(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use ops_http::{Ending, ObserveLayer};
 use tokio::sync::Notify;
@@ -159,6 +159,43 @@ async fn a_client_that_leaves_before_the_head_is_aborted() {
         let outcome = record.next().await;
         assert_eq!((outcome.ending, outcome.status), (Ending::Aborted, 499));
         assert_eq!((outcome.sent_status, outcome.time_to_headers), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_sent_is_a_failure_of_the_handler() {
+    let stream = || async {
+        let body = Body::new(Script::new(chunks(3, 10)));
+        Response::builder()
+            .header("content-length", "thirty")
+            .body(body)
+            .unwrap()
+    };
+    let record = Record::new();
+    let app = Router::new()
+        .route("/stream", get(stream))
+        .route("/interim", get(|| async { StatusCode::PROCESSING }))
+        .layer(ObserveLayer::new(record.clone()));
+    let server = Server::start(app).await;
+    let table = [
+        (true, "/stream", 200, "body_error"),
+        (false, "/stream", 200, "body_error"),
+        (true, "/interim", 500, "service_error"),
+        (false, "/interim", 500, "service_error"),
+    ];
+    for (http2, path, status, error_type) in table {
+        let mut client = server.connect(http2).await;
+        let body = match client.send(Request::get(path)).await {
+            Ok(response) if response.status() == 500 => Err(None),
+            Ok(response) => response.into_body().collect().await.map_err(Some),
+            Err(error) => Err(Some(error)),
+        };
+        assert!(body.is_err(), "{path}: {body:?}");
+        let outcome = record.next().await;
+        let case = format!("{path}, {http2}: {outcome:?}");
+        assert_eq!(outcome.ending, Ending::Failed, "{case}");
+        assert_eq!(outcome.status, status, "{case}");
+        assert_eq!(outcome.error_type(), Some(error_type), "{case}");
     }
 }
 
