@@ -230,6 +230,12 @@ impl Objective {
                         other.definition().name
                     ));
                 }
+                if also.is_some_and(|also| std::ptr::eq(also, family)) {
+                    return wrong(format!(
+                        "{} is there again after `and`; accepted: a metric of failures that it does not count",
+                        definition.name
+                    ));
+                }
                 let labels: Vec<_> = slo.fails.iter().map(|(label, _)| *label).collect();
                 let mut numbered = labels.iter().enumerate();
                 if let Some((_, label)) =

@@ -218,6 +218,8 @@ fn what_cannot_be_found_is_refused_with_what_is_accepted() {
         Ignored: 99.0 % of shop_jobs_wrong_total fails { queue: "a" } and shop_sent_bytes_total ignores { queue: "b" };
         /// A label twice
         Twice: 99.0 % of shop_jobs_total fails { outcome: "failed", queue: "mail", outcome: "lost" };
+        /// All events as failures
+        Itself: 99.0 % of shop_jobs_total fails { outcome: "failed" } and shop_jobs_total;
     }
     for (slo, part) in LABELS.iter().zip([
         "shop_jobs_total has no label status; its labels are: queue, outcome",
@@ -229,6 +231,7 @@ fn what_cannot_be_found_is_refused_with_what_is_accepted() {
         "shop_jobs_waiting is no counter and no histogram",
         "shop_sent_bytes_total has no label queue",
         "the label outcome twice; accepted: one pattern",
+        "shop_jobs_total is there again after `and`",
     ]) {
         let error = rules("a", &[], std::slice::from_ref(slo))
             .unwrap_err()
