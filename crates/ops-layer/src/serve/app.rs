@@ -71,7 +71,9 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
     if gate.calls.is_probe(request.uri().path()) && !is_route {
         return gate.calls.probe(request).await;
     }
-    grpc::with_status(answer(&gate, request, next).await)
+    let upload = grpc::Upload::default();
+    let request = upload.watch(request);
+    grpc::with_status(answer(&gate, request, next).await, &upload)
 }
 
 async fn answer(gate: &Gate, request: Request, next: Next) -> Response {

@@ -2,6 +2,7 @@
 
 mod health;
 mod mounted;
+mod upload;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,6 +21,7 @@ use super::problem::Detail;
 use super::readiness::Readiness;
 use health::Checks;
 use mounted::Mounted;
+pub(super) use upload::Upload;
 
 /// Services that are added to the routes.
 #[derive(Default)]
@@ -113,11 +115,18 @@ impl Gate {
     }
 }
 
-/// Converts a response with an HTTP error status to one with a gRPC
-/// status, by the protocol's table. Other responses are not changed.
-pub(super) fn with_status(response: Response) -> Response {
+/// Converts a response with an HTTP error status to one with a gRPC status, by the protocol's table. If the upload broke
+/// off, the status that tonic gives for a lost client becomes `CANCELLED`. Other responses are not changed.
+pub(super) fn with_status(mut response: Response, upload: &Upload) -> Response {
     let status = response.status();
-    if status.is_success() || response.headers().contains_key("grpc-status") {
+    if let Some(code) = response.headers_mut().get_mut("grpc-status") {
+        let known = tonic::Code::from_bytes(code.as_bytes());
+        if upload.broke_off() && matches!(known, tonic::Code::Unknown | tonic::Code::Internal) {
+            *code = (tonic::Code::Cancelled as i32).into();
+        }
+        return response;
+    }
+    if status.is_success() {
         return response;
     }
     let code = GrpcCode::of_http(status.as_u16());

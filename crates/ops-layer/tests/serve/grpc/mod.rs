@@ -248,6 +248,25 @@ async fn a_client_that_goes_away_cancels_and_one_that_waited_had_a_deadline() {
     assert!(told(&span(&service, late)).contains("error.type=DEADLINE_EXCEEDED"));
 }
 
+#[test]
+fn a_client_that_is_lost_between_its_messages_cancels_and_is_no_failure_of_the_server() {
+    let service = served();
+    let mut client = tokio::runtime::Builder::new_multi_thread();
+    let client = client.worker_threads(1).enable_all().build().unwrap();
+    let address = service.api;
+    client.spawn(async move {
+        let asks = vec![Ask::new(1, Code::Ok, "")];
+        Client::connect(address).await.sum(asks, true).await
+    });
+    until_in_flight(service.admin, 1);
+    // drops its connection too
+    client.shutdown_timeout(PATIENCE);
+    let line = &lines(&service, "/test.Calls/Sum", 1)[0];
+    assert_eq!(line["grpc_status"], "CANCELLED", "{line}");
+    assert_eq!(line["level"], "info", "{line}");
+    assert!(!told(&span(&service, line)).contains("failed"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_is_unknown_and_a_status_that_is_none_too() {
     let service = served();
