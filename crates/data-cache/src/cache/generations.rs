@@ -99,12 +99,13 @@ impl Generations {
     /// Begins a check unless one began in the last `interval` milliseconds. Waits for the check of another thread, and
     /// returns `None` if that takes longer than `interval`.
     pub(super) fn begin_check(&self, now: u64, interval: u64) -> Option<Check<'_>> {
-        let is_due =
-            || now.saturating_sub(self.checked_at.load(Ordering::Acquire)) >= interval;
+        let is_due = || now.saturating_sub(self.checked_at.load(Ordering::Acquire)) >= interval;
         if !is_due() {
             return None;
         }
-        let lock = self.checking.try_lock_for(Duration::from_millis(interval))?;
+        let lock = self
+            .checking
+            .try_lock_for(Duration::from_millis(interval))?;
         is_due().then_some(Check {
             generations: self,
             _lock: lock,
