@@ -95,7 +95,7 @@ impl Runs {
     /// Marks unfinished runs as interrupted, in memory only; the next start of the platform writes it to their files.
     pub fn interrupt_unfinished(&self) {
         for record in self.lock().values_mut() {
-            if !record.status.is_over() {
+            if !record.status.has_ended() {
                 record.status = Status::Interrupted;
                 record.error = Some(ITS_PROCESS_ENDED.to_owned());
             }
