@@ -142,6 +142,8 @@ fn with_time_for_bodies(page: Router, allowed: Duration) -> Router {
 fn runtime() -> io::Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().thread_keep_alive(FOREVER);
+    // the name of tokio is that of the service's workers
+    builder.thread_name("ops-admin-work");
     // one HTTP/2 connection may send many requests at once
     let runtime = builder.max_blocking_threads(MAX_CONNECTIONS).build()?;
     // a failure to start it is logged
