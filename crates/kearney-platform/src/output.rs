@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 /// Writes a line to standard error after redacting it. A failure to write, such as to a full disk, is ignored.
 pub fn print_to_stderr(line: &str) {
     let line = redacted(line.to_owned());
-    // a message may repeat what somebody else wrote
+    // a message may contain text from elsewhere, such as control characters
     let lines: Vec<_> = line.lines().map(escaped).collect();
     let _ = writeln!(std::io::stderr(), "kearney-platform: {}", lines.join("\n"));
 }

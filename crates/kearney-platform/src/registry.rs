@@ -30,7 +30,7 @@ pub struct Dataset {
     pub file: Option<String>,
 }
 
-/// Contents of the file. A key that is not known is refused: it would be lost with the next change.
+/// Contents of the file. Unknown keys are refused, because the next change would lose them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Contents {

@@ -187,7 +187,7 @@ fn cell(json: &str) -> String {
     let text = match text {
         Ok(text) => escaped(&text),
         Err(_) if json == "null" => "-".to_owned(),
-        // texts inside of lists and structs; those that stand in JSON have their quotes still
+        // lists, structs and JSON values contain texts that are not escaped for a terminal
         Err(_) => escaped(json),
     };
     match text.char_indices().nth(MAX_CELL) {

@@ -108,7 +108,7 @@ fn whoever_listens_where_a_platform_was_killed_is_handed_no_token() {
     assert!(shown.starts_with("entries: "), "{shown}");
     assert!(other.accept().is_err(), "it was asked");
 
-    // a platform that has the directory is
+    // a platform that owns the directory is asked
     let lock = std::fs::File::open(home.path("data/.lock")).unwrap();
     lock.lock().unwrap();
     other.set_nonblocking(false).unwrap();

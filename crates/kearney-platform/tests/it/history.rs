@@ -182,7 +182,7 @@ fn numbers_are_sampled_from_the_start_on() {
 fn what_a_history_holds_moves_no_terminal() {
     let home = Home::new();
     std::fs::create_dir(home.path("history")).unwrap();
-    // a path of a request may have any of these
+    // the path of a request may contain any of these
     let sql = "SELECT chr(155) AS a, [chr(155) || '\"ü\\'] AS b, {'c': chr(8238)} AS c, chr(155)::JSON AS \"d\u{9b}\"";
     let sql = sql.replace("chr(155)::JSON", "('[\"' || chr(155) || '\"]')::JSON");
     let sql = ["sql", "--dir", "history", &sql];

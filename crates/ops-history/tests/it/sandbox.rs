@@ -161,7 +161,7 @@ fn the_line_of_an_error_is_that_of_the_statement() {
         let wrong = query(&[place.dir()], sql, &Limits::default()).unwrap_err();
         assert!(wrong.to_string().contains(told), "{sql}: {wrong}");
     }
-    // what only looks like it is left as it is
+    // similar text in a message is not changed
     let sql = "SELECT error('a\nLINE 7 of it')";
     let wrong = query(&[place.dir()], sql, &Limits::default()).unwrap_err();
     assert!(wrong.to_string().contains("\nLINE 7 of it"), "{wrong}");
