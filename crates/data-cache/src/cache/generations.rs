@@ -1,9 +1,8 @@
 //! Invalidation counts: a result is stored only if none changed while it was computed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::disk::{Disk, Generation};
 
@@ -17,22 +16,6 @@ pub(super) struct Generations {
     seen: Mutex<Option<Generation>>,
     /// Start of the last check that ended, in milliseconds since the cache was opened.
     checked_at: AtomicU64,
-    /// Locked during a check.
-    checking: Mutex<()>,
-}
-
-/// Check of the count of all processes, by one thread. Until it ends it is due for other threads too.
-pub(super) struct Check<'a> {
-    generations: &'a Generations,
-    _lock: MutexGuard<'a, ()>,
-    begun: u64,
-}
-
-impl Check<'_> {
-    pub(super) fn end(self) {
-        let checked_at = &self.generations.checked_at;
-        checked_at.store(self.begun, Ordering::Release);
-    }
 }
 
 /// The counts at one moment.
@@ -49,7 +32,6 @@ impl Generations {
             purges: AtomicU64::new(0),
             seen: Mutex::new(disk.and_then(Disk::generation)),
             checked_at: AtomicU64::new(0),
-            checking: Mutex::new(()),
         }
     }
 
@@ -96,21 +78,15 @@ impl Generations {
         self.seen.lock().replace(shared)
     }
 
-    /// Begins a check unless one began in the last `interval` milliseconds. Waits for the check of another thread, and
-    /// returns `None` if that takes longer than `interval`.
-    pub(super) fn begin_check(&self, now: u64, interval: u64) -> Option<Check<'_>> {
-        let is_due = || now.saturating_sub(self.checked_at.load(Ordering::Acquire)) >= interval;
-        if !is_due() {
-            return None;
-        }
-        let lock = self
-            .checking
-            .try_lock_for(Duration::from_millis(interval))?;
-        is_due().then_some(Check {
-            generations: self,
-            _lock: lock,
-            begun: now,
-        })
+    /// Returns `true` unless a check that has ended began in the last `interval` milliseconds: while one thread checks,
+    /// others check too.
+    pub(super) fn is_due(&self, now: u64, interval: u64) -> bool {
+        now.saturating_sub(self.checked_at.load(Ordering::Acquire)) >= interval
+    }
+
+    /// Records that a check has ended that began at this time.
+    pub(super) fn end_check(&self, begun: u64) {
+        self.checked_at.fetch_max(begun, Ordering::Release);
     }
 
     #[cfg(feature = "testing")]

@@ -360,9 +360,9 @@ impl Inner {
     pub(super) fn notice_other_processes(&self) {
         let Some(disk) = &self.disk else { return };
         let now = self.time.elapsed_millis();
-        let Some(check) = self.generations.begin_check(now, NOTICE_MILLIS) else {
+        if !self.generations.is_due(now, NOTICE_MILLIS) {
             return;
-        };
+        }
         // a count that cannot be read may have changed
         if disk
             .generation()
@@ -370,7 +370,7 @@ impl Inner {
         {
             self.forget_memory(disk);
         }
-        check.end();
+        self.generations.end_check(now);
         if self.pending.is_due(self.time.elapsed_millis()) {
             self.remove_pending_later();
         }
