@@ -1,13 +1,12 @@
 //! Messages of a client that broke off.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 
 /// Records if the messages of a client break off: its stream is gone then, and it receives no response.
 #[derive(Debug, Default)]
@@ -20,44 +19,15 @@ impl Upload {
             return request;
         }
         let broke_off = Arc::clone(&self.0);
-        request.map(|body| Body::new(Watched { body, broke_off }))
+        let record = move |error| {
+            broke_off.store(true, Relaxed);
+            error
+        };
+        request.map(|body| Body::new(body.map_err(record)))
     }
 
     /// Returns `true` if reading the messages failed.
     pub(super) fn broke_off(&self) -> bool {
         self.0.load(Relaxed)
-    }
-}
-
-pin_project_lite::pin_project! {
-    struct Watched {
-        #[pin]
-        body: Body,
-        broke_off: Arc<AtomicBool>,
-    }
-}
-
-impl HttpBody for Watched {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = self.project();
-        let polled = this.body.poll_frame(cx);
-        if matches!(polled, Poll::Ready(Some(Err(_)))) {
-            this.broke_off.store(true, Relaxed);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
