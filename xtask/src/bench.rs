@@ -91,8 +91,8 @@ pub(crate) fn check_ratios(metadata: &Metadata, content: &Content) -> Result<()>
 
 /// Returns the ratio bench of each crate that has one, with the crate's name, as checked by `ci`.
 pub(crate) fn checks_of_ratios(metadata: &Metadata) -> Vec<(String, Command)> {
-    let crates = with_ratios(metadata).into_iter();
-    crates
+    with_ratios(metadata)
+        .into_iter()
         .map(|package| (package.name.clone(), check_of_ratios(package)))
         .collect()
 }

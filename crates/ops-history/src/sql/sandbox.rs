@@ -88,10 +88,10 @@ impl Sandbox {
     }
 
     fn rows(&self, sql: &str, limits: &Limits) -> Result<Answer, Error> {
-        // the engine converts the values to JSON, so that each type has one form
         // the engine counts rows with 63 bits
         let more = i64::try_from(limits.rows).unwrap_or(i64::MAX);
         let more = more.saturating_add(1);
+        // the engine converts the values to JSON, so that each type has one form
         let subquery = as_subquery(sql);
         let wrapped = format!("SELECT to_json({ROW}) {subquery} AS {ROW} LIMIT {more}");
         let mut statement = self.0.prepare(&wrapped).map_err(failed_in_subquery)?;
