@@ -18,7 +18,7 @@ use super::readiness::{Check, Readiness};
 use super::settings::{self, Addresses, Settings};
 use super::supervisor;
 use super::tasks::Tasks;
-use super::{Service, Start};
+use super::{Background, OnListening, Service, Start};
 use crate::{Error, Ops, StopSignal};
 
 /// Number of descriptors that a process needs besides its connections: files, sockets of clients, the runtime.
@@ -36,23 +36,9 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         calls,
         background,
     } = service;
-    if let Start::Ops(ops) = &start {
-        ops.begin();
-    }
-    let (early, ops) = match (set_up_early(&settings, stop), start) {
-        (Ok(early), Start::Ops(ops)) => (early, ops),
-        (Ok(early), Start::Config(config)) => {
-            let ops = crate::init(*config)?;
-            ops.begin();
-            (early, ops)
-        }
-        (Err(error), Start::Ops(ops)) => return Err(refused(ops, &settings, error).await),
-        (Err(error), Start::Config(_)) => return Err(error),
-    };
+    let (early, ops) = begin(start, stop, &settings).await?;
     let EarlySetup {
-        grace,
-        shortened,
-        budget,
+        times,
         stop,
         listeners,
     } = early;
@@ -61,76 +47,134 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         Ok(prepared) => prepared,
         Err(error) => return Err(refused(ops, &settings, error).await),
     };
-    let Prepared {
-        readiness,
-        admin,
-        addresses,
-        acceptor,
-        api,
-    } = prepared;
-    let connections = acceptor.connections.clone();
+    log_start(&ops, &prepared, &times);
+    let running = Running::start(ops, prepared, on_listening, background);
+    stop.wait().await;
+    running.stop(&times).await;
+    Ok(())
+}
+
+/// Checks the settings, binds the sockets and starts the operations layer, unless it was started before.
+async fn begin(
+    start: Start,
+    stop: Option<StopSignal>,
+    settings: &Settings,
+) -> Result<(EarlySetup, Ops), Error> {
+    if let Start::Ops(ops) = &start {
+        ops.begin();
+    }
+    match (set_up_early(settings, stop), start) {
+        (Ok(early), Start::Ops(ops)) => Ok((early, ops)),
+        (Ok(early), Start::Config(config)) => {
+            let ops = crate::init(*config)?;
+            ops.begin();
+            Ok((early, ops))
+        }
+        (Err(error), Start::Ops(ops)) => Err(refused(ops, settings, error).await),
+        (Err(error), Start::Config(_)) => Err(error),
+    }
+}
+
+fn log_start(ops: &Ops, prepared: &Prepared, times: &Times) {
     tracing::info!(
         target: "ops_layer",
         service = ops.service(),
-        address = %addresses.api,
-        admin = addresses.admin.map(tracing::field::display),
-        max_connections = acceptor.max_connections,
+        address = %prepared.addresses.api,
+        admin = prepared.addresses.admin.map(tracing::field::display),
+        max_connections = prepared.acceptor.max_connections,
         "listening"
     );
-    if let Some(wanted) = shortened {
+    if let Some(wanted) = times.shortened {
         tracing::warn!(
             target: "ops_layer",
             wanted_seconds = wanted.as_secs_f64(),
-            grace_seconds = grace.as_secs_f64(),
-            budget_seconds = budget.as_secs_f64(),
+            grace_seconds = times.grace.as_secs_f64(),
+            budget_seconds = times.budget.as_secs_f64(),
             hint = "requests need time behind it: raise the shutdown budget",
             "grace_period_shortened"
         );
     }
-    connections_full::watch(&ops, &connections, acceptor.max_connections);
-    let mut tasks = Tasks::of(&connections);
-    let accepting = tasks.spawn(acceptor.run(api));
-    tasks.spawn(supervisor::keep_watchdog());
-    let first_ready = tasks.spawn({
-        let readiness = readiness.clone();
-        async move {
-            readiness.first_ready().await;
-            supervisor::ready();
-        }
-    });
-    if let Some(on_listening) = on_listening {
-        // the panic is logged
-        let _ = catch_unwind(AssertUnwindSafe(|| on_listening(&addresses)));
-    }
-    let background = background
-        .into_iter()
-        .map(|work| tasks.spawn(crate::with_context(work)));
-    let background = background.collect();
+}
 
-    stop.wait().await;
-    let stop_requested = Instant::now();
-    first_ready.abort();
-    supervisor::stopping();
-    // a service that was never ready has no clients that have to notice
-    let grace = if readiness.was_ready() {
-        grace
-    } else {
-        Duration::ZERO
-    };
-    readiness.drain();
-    connections.set_phase(Phase::Draining);
-    tracing::info!(target: "ops_layer", grace_seconds = grace.as_secs_f64(), "stopping");
-    tokio::time::sleep(grace).await;
-    connections.set_phase(Phase::Closing);
-    let work = Work {
-        accepting,
-        connections,
-        background,
-    };
-    work.finish(budget, stop_requested).await;
-    end(ops, admin, budget.saturating_sub(stop_requested.elapsed())).await;
-    drop(tasks);
-    Ok(())
+/// Service that accepts connections. Its tasks end before the operations layer if it is dropped.
+struct Running {
+    tasks: Tasks,
+    work: Work,
+    /// Waits until the service is ready, and reports it to the supervisor.
+    first_ready: JoinHandle<()>,
+    admin: Option<AdminThread>,
+    readiness: Readiness,
+    ops: Ops,
+}
+
+impl Running {
+    fn start(
+        ops: Ops,
+        prepared: Prepared,
+        on_listening: Option<OnListening>,
+        background: Vec<Background>,
+    ) -> Self {
+        let Prepared {
+            readiness,
+            admin,
+            addresses,
+            acceptor,
+            api,
+        } = prepared;
+        let connections = acceptor.connections.clone();
+        connections_full::watch(&ops, &connections, acceptor.max_connections);
+        let mut tasks = Tasks::of(&connections);
+        let accepting = tasks.spawn(acceptor.run(api));
+        tasks.spawn(supervisor::keep_watchdog());
+        let first_ready = tasks.spawn({
+            let readiness = readiness.clone();
+            async move {
+                readiness.first_ready().await;
+                supervisor::ready();
+            }
+        });
+        if let Some(on_listening) = on_listening {
+            // the panic is logged
+            let _ = catch_unwind(AssertUnwindSafe(|| on_listening(&addresses)));
+        }
+        let background = background.into_iter();
+        let background = background.map(|work| tasks.spawn(crate::with_context(work)));
+        let work = Work {
+            accepting,
+            connections,
+            background: background.collect(),
+        };
+        Self {
+            tasks,
+            work,
+            first_ready,
+            admin,
+            readiness,
+            ops,
+        }
+    }
+
+    /// Drains the service and ends it, after a stop was requested.
+    async fn stop(self, times: &Times) {
+        let stop_requested = Instant::now();
+        self.first_ready.abort();
+        supervisor::stopping();
+        // a service that was never ready has no clients that have to notice
+        let grace = match self.readiness.was_ready() {
+            true => times.grace,
+            false => Duration::ZERO,
+        };
+        self.readiness.drain();
+        let connections = self.work.connections.clone();
+        connections.set_phase(Phase::Draining);
+        tracing::info!(target: "ops_layer", grace_seconds = grace.as_secs_f64(), "stopping");
+        tokio::time::sleep(grace).await;
+        connections.set_phase(Phase::Closing);
+        self.work.finish(times.budget, stop_requested).await;
+        let left = times.budget.saturating_sub(stop_requested.elapsed());
+        end(self.ops, self.admin, left).await;
+        drop(self.tasks);
+    }
 }
 
 /// Work that continues after a stop was requested.
@@ -178,17 +222,25 @@ impl Work {
 
 /// Settings, signals and sockets of a service, which are prepared before the operations layer.
 struct EarlySetup {
-    grace: Duration,
-    /// Requested grace period, if there is no time for it.
-    shortened: Option<Duration>,
-    budget: Duration,
+    times: Times,
     stop: StopSignal,
     listeners: Listeners,
 }
 
+/// Times that a stop may take.
+struct Times {
+    grace: Duration,
+    /// Requested grace period, if there is no time for it.
+    shortened: Option<Duration>,
+    budget: Duration,
+}
+
 fn set_up_early(settings: &Settings, stop: Option<StopSignal>) -> Result<EarlySetup, Error> {
-    let (grace, budget) = (settings.grace()?, settings.shutdown()?);
-    let shortened = settings.grace_shortened()?;
+    let times = Times {
+        grace: settings.grace()?,
+        budget: settings.shutdown()?,
+        shortened: settings.grace_shortened()?,
+    };
     // before anything that takes time, so that a stop requested meanwhile is not missed
     let stop = match stop {
         Some(stop) => stop,
@@ -196,12 +248,10 @@ fn set_up_early(settings: &Settings, stop: Option<StopSignal>) -> Result<EarlySe
             StopSignal::listen().map_err(|cause| Error::new("serve", Failure::Signals(cause)))?
         }
     };
-    stop.end_within(budget);
+    stop.end_within(times.budget);
     let listeners = Listeners::bind(settings)?;
     Ok(EarlySetup {
-        grace,
-        shortened,
-        budget,
+        times,
         stop,
         listeners,
     })
