@@ -75,9 +75,9 @@ impl AppRules {
             found.clear();
         }
         if elapsed >= HANGING_AFTER {
-            let why = format!("it has not answered for {} s", elapsed.as_secs());
+            let why = format!("it has not returned for {} s", elapsed.as_secs());
             let hanging = failing(name, &why)
-                .means("Findings of every rule of the application are missing: rules are asked one after the other.");
+                .means("Findings of all application rules are outdated or missing: rules run one after the other.");
             // before a finding about a rule that is merely slow: of findings with one name, the first counts
             found.insert(0, hanging);
         }
@@ -113,8 +113,8 @@ impl AppRules {
             }
             if found.iter().all(|finding| finding.id != FAILING) && took > limit {
                 let took = took.as_millis();
-                let slow = failing(name, &format!("it took {took} ms of at most 100"));
-                found.push(slow.means("What rules of the application find comes late."));
+                let slow = failing(name, &format!("it took {took} ms, limit 100 ms"));
+                found.push(slow.means("Findings of the application rules are delayed."));
             }
             let mut shared = self.lock();
             shared.running = None;
@@ -135,7 +135,9 @@ pub(crate) fn failing(rule: &str, why: &str) -> Finding {
     Finding::new(FAILING, Severity::Warning)
         .seen(format!("rule {rule}: {why}"))
         .means("Findings of this rule are missing.")
-        .action("Correct the rule: it must only read numbers that are already measured, and must not block.")
+        .action(
+            "Fix the rule: it must only read values that are already measured, and must not block.",
+        )
 }
 
 #[cfg(test)]
@@ -146,7 +148,7 @@ mod tests {
     fn answers_hold_for_a_time_while_a_rule_hangs_and_the_hanging_one_is_named() {
         let rules = AppRules::default();
         let queue = Finding::new("queue_growing", Severity::Warning);
-        let slow = failing("queue", "it took 150 ms of at most 100");
+        let slow = failing("queue", "it took 150 ms, limit 100 ms");
         rules.lock().answers.push(vec![queue, slow]);
         for (seconds, right) in [
             (0, &["queue_growing", "rule_failing"][..]),

@@ -48,8 +48,8 @@ pub(super) fn collapsed(now: &Snapshot, history: &History) -> Option<Finding> {
     let removed = |now: u64, then: u64| now.saturating_sub(then);
     let finding = Finding::new("cache_hit_collapsed", Severity::Warning)
         .seen(format!(
-            "{:.0} % of {} lookups hit in the last 30 s, {:.0} % in the hour before (entries removed meanwhile: {} invalidated, \
-             {} expired, {} for space; {} results not stored)",
+            "{:.0} % of {} lookups hit in the last 30 s, {:.0} % in the hour before (entries removed in these 30 s: {} invalidated, \
+             {} expired, {} evicted; {} results not stored)",
             recent * 100.0,
             hits + misses,
             usual * 100.0,
@@ -58,8 +58,8 @@ pub(super) fn collapsed(now: &Snapshot, history: &History) -> Option<Finding> {
             removed(cache.evicted, before.evicted),
             removed(cache.not_stored, before.not_stored),
         ))
-        .means("Queries that were answered from memory reach DuckDB: latency rises.")
-        .action("Look at what changed: an invalidation, a deployment, parameters that are never the same twice.");
+        .means("Queries that the cache used to answer run in DuckDB, so latency rises.")
+        .action("Check what changed: an invalidation, a deployment, or parameters that differ in each request.");
     let finding = history.clock_may_explain(finding, now, EXPIRING_STEP);
     Some(finding.runbook("cache-miss-rate-elevated"))
 }
@@ -68,10 +68,10 @@ pub(super) fn writes_paused(now: &Snapshot, _: &History) -> Option<Finding> {
     now.cache?.is_paused.then(|| {
         Finding::new("cache_writes_paused", Severity::Warning)
             .seen(
-                "the disk was full or failed: results are not written to files for 30 s at a time",
+                "the disk is full, read-only or failing: results are not written to files, with a retry every 30 s",
             )
-            .means("Results are kept in memory only, and are gone after a restart.")
-            .action("Make room in the cache's directory, or look at the disk (`dmesg`).")
+            .means("Results are kept in memory only and are lost on restart.")
+            .action("Free disk space in the cache directory, or check the disk (`dmesg`).")
             .runbook("disk-full")
     })
 }
@@ -80,21 +80,22 @@ pub(super) fn unreachable(now: &Snapshot, _: &History) -> Option<Finding> {
     let shared = now.shared.as_ref()?;
     let finding = Finding::new("shared_store_unreachable", Severity::Warning)
         .means(
-            "Each machine computes for itself; what it has in memory and files is still answered.",
+            "Each machine computes its own results; entries in its memory and files are still served.",
         )
         .runbook("shared-store-unreachable");
     if let Some(key) = &shared.missing_key {
-        let finding = finding.seen("the source of the key for the bucket that machines share could not be asked at the start");
+        let finding =
+            finding.seen("the source of the shared bucket's key was unavailable at startup");
         let finding = finding.explained_by(cause_of(now, key));
-        return Some(finding.action("Look at the log line secret_unavailable, then restart."));
+        return Some(finding.action("See the log event `secret_unavailable`, then restart."));
     }
     let since = shared.open_since?;
     let finding = finding.seen(format!(
-        "the bucket that machines share does not answer ({} lookups failed and {} results were not written since the start)",
+        "the shared bucket does not respond ({} lookups failed and {} results were not written since startup)",
         shared.failed, shared.dropped
     ));
     let finding = finding.action(
-        "Look at endpoint, credentials and network: the log line shared_store_failed has the answer. It is asked again every 5 s.",
+        "Check endpoint, credentials and network: the log event `shared_store_failed` has the cause. The bucket is retried every 5 s.",
     );
     Some(finding.since(since))
 }
@@ -102,9 +103,9 @@ pub(super) fn unreachable(now: &Snapshot, _: &History) -> Option<Finding> {
 pub(super) fn unconditional(now: &Snapshot, _: &History) -> Option<Finding> {
     now.shared.as_ref()?.is_unconditional.then(|| {
         Finding::new("shared_store_unconditional", Severity::Warning)
-            .seen("the bucket that machines share ignores conditions of writes (If-None-Match)")
+            .seen("the shared bucket ignores conditional writes (If-None-Match)")
             .means("Machines that miss at the same time compute the same result; results without a content id are not shared.")
-            .action("Take a store that heeds conditions of writes, or a newer version of this one; then restart.")
+            .action("Use a store that supports conditional writes, or a newer version of this one; then restart.")
             .runbook("shared-store-unreachable")
     })
 }
@@ -119,7 +120,7 @@ pub(super) fn failing(now: &Snapshot, history: &History) -> Option<Finding> {
             .seen(format!(
                 "{failed} of {run} queries failed in the last minute"
             ))
-            .means("Requests that need the warehouse fail.")
+            .means("Requests that run these queries fail.")
             .action("Read the error in the log lines of the failed requests.")
             .runbook("duckdb-slow")
     })
@@ -135,7 +136,7 @@ pub(super) fn slow(now: &Snapshot, history: &History) -> Option<Finding> {
                 "{slow} of {run} queries took longer than 1 s in the last minute"
             ))
             .means("Requests that miss the cache are slow.")
-            .action("Find the query among the slow traces of the admin page; then its plan with EXPLAIN ANALYZE.")
+            .action("Find the query in the slow traces on the admin page, then check its plan with EXPLAIN ANALYZE.")
             .runbook("duckdb-slow")
     })
 }

@@ -11,7 +11,7 @@ const FAILING_FOR: Duration = Duration::from_secs(10);
 /// Start of the standard library's message about a name that cannot be resolved.
 const LOOKUP: &str = "failed to lookup address";
 /// Appended to the observation if nothing shows whether it still holds.
-const NOT_ASKED: &str = "; no sampled span has ended for a minute, so that it was not asked again";
+const NOT_ASKED: &str = "; no sampled span has ended for a minute, so the export was not retried";
 const SLOW: Duration = Duration::from_secs(2);
 const RUNBOOK: &str = "traces-not-appearing";
 /// Text of rustls about a certificate that it does not accept.
@@ -55,13 +55,13 @@ pub(super) fn failure(export: &Export, failing: Duration) -> Finding {
     let (id, answer, action) = match (export.status, export.kind) {
         (Some(status @ (401 | 403)), _) => (
             "collector_credentials",
-            format!("refuses our credentials ({status})"),
+            format!("rejects the credentials ({status})"),
             "Set the token in OTEL_EXPORTER_OTLP_HEADERS and restart.",
         ),
         (_, "timeout") => (
             "collector_hung",
-            "takes connections and does not answer".to_owned(),
-            "Look at the collector's own load and log; restart it if it hangs.",
+            "does not respond in time".to_owned(),
+            "Check the collector's load and log, and the network to it; restart it if it hangs.",
         ),
         (_, "refused") if export.failure.contains(PROXY) => (
             "collector_unreachable",
@@ -75,28 +75,28 @@ pub(super) fn failure(export: &Export, failing: Duration) -> Finding {
         ),
         (None, "other") if export.failure.contains(LOOKUP) => (
             "collector_unreachable",
-            "cannot be reached: its name is not resolved now".to_owned(),
-            "Look at the DNS of this machine, or correct OTEL_EXPORTER_OTLP_ENDPOINT.",
+            "cannot be reached: its name cannot be resolved at the moment".to_owned(),
+            "Check DNS on this machine, or correct OTEL_EXPORTER_OTLP_ENDPOINT.",
         ),
         (None, "other") if export.failure.contains(CLIENT_CERTIFICATE) => (
             "collector_certificate",
-            "does not accept our certificate, or wants one".to_owned(),
+            "rejects the client certificate, or requires one".to_owned(),
             "Set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY, or renew the certificate.",
         ),
         (None, "other") if export.failure.contains(OF_RUSTLS) => (
             "collector_certificate",
-            "has a certificate that is not accepted".to_owned(),
+            "presents an invalid certificate".to_owned(),
             "Renew it, or name its CA in OTEL_EXPORTER_OTLP_CERTIFICATE; `openssl s_client -connect HOST:PORT` shows its dates and names.",
         ),
         (None, "other") => (
             "collector_refusing",
-            "does not answer as a collector does".to_owned(),
-            "Read the cause: the connection breaks off, or something else listens there; OTLP by HTTP has port 4318, by gRPC 4317.",
+            "sends no valid OTLP response".to_owned(),
+            "Check the cause: the connection is closed early, or another service listens there; OTLP/HTTP uses port 4318, OTLP/gRPC 4317.",
         ),
         _ => (
             "collector_refusing",
-            "refuses spans".to_owned(),
-            "Read the answer: 404 is a wrong path, 429 and 5xx an overloaded collector.",
+            "rejects spans".to_owned(),
+            "Check the response: 404 means a wrong path, 429 and 5xx an overloaded collector.",
         ),
     };
     let severity = if export.is_default {
@@ -106,10 +106,10 @@ pub(super) fn failure(export: &Export, failing: Duration) -> Finding {
     };
     let lasts = match failing.as_secs() {
         0 => String::new(),
-        seconds => format!(" for {seconds} s"),
+        seconds => format!(", failing for {seconds} s"),
     };
     let seen = format!("{endpoint} {answer}{lasts}: {}", export.failure);
-    let means = "Traces do not leave this process; recent ones are on the admin page only.";
+    let means = "Traces are not exported; recent ones are on the admin page only.";
     let finding = Finding::new(id, severity).seen(seen).means(means);
     finding.action(action).runbook(RUNBOOK)
 }
@@ -128,8 +128,8 @@ pub(super) fn slow(now: &Snapshot, history: &History) -> Option<Finding> {
     }
     let finding = Finding::new("collector_slow", Severity::Warning)
         .seen(format!("the last export took {:.1} s", took.as_secs_f64()))
-        .means("Spans wait; if the queue fills, they are dropped.")
-        .action("Look at the collector's load, and at the network to it.");
+        .means("Spans are queued; once the queue is full, they are dropped.")
+        .action("Check the collector's load, and the network to it.");
     Some(finding.runbook(RUNBOOK))
 }
 
@@ -166,15 +166,15 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
         ))
         .means("Traces are incomplete.")
         .action(match full {
-            0 if is_over => "Nothing: the collector takes spans again. Those of the time before are not sent later.",
+            0 if is_over => "No action needed: the collector accepts spans again. Dropped spans are not resent.",
             0 if export.failing_for.is_none() => {
-                "The collector takes spans again, and refused some less than 30 s ago: read its log if it goes on."
+                "Check the collector's log if this continues: it accepts spans again, but failed less than 30 s ago."
             }
             0 if is_refused(export) => {
-                "Correct what is refused: spans that end meanwhile are dropped, and are not sent later."
+                "Fix the cause of the rejection: spans that end meanwhile are dropped and not resent."
             }
-            0 => "Bring the collector back: spans that end meanwhile are dropped, and are not sent later.",
-            _ => "Sample less (OTEL_TRACES_SAMPLER_ARG), or raise OTEL_BSP_MAX_QUEUE_SIZE.",
+            0 => "Restore the collector: spans that end meanwhile are dropped and not resent.",
+            _ => "Lower the sampling ratio (OTEL_TRACES_SAMPLER_ARG), or raise OTEL_BSP_MAX_QUEUE_SIZE.",
         });
     Some(finding.runbook(RUNBOOK))
 }
@@ -200,7 +200,7 @@ pub(super) fn rejected(now: &Snapshot, history: &History) -> Option<Finding> {
                 "the collector accepted batches and rejected {rejected} of their spans in the last minute"
             ))
             .means("Traces are incomplete.")
-            .action("Read the reason in the log line `trace_spans_rejected`.")
+            .action("See the log event `trace_spans_rejected` for the reason.")
             .runbook(RUNBOOK)
     })
 }

@@ -9,15 +9,15 @@ const RUNBOOK: &str = "history-incomplete";
 pub(super) fn stopped(now: &Snapshot, _: &History) -> Option<Finding> {
     let why = now.history.as_ref()?.stopped.as_ref()?;
     let first = match why.contains("another process") {
-        true => "End the other process that writes there",
-        false if disk::is_full(why) => "Free space",
-        false => "Correct what the reason names",
+        true => "Stop the other process that writes there",
+        false if disk::is_full(why) => "Free disk space",
+        false => "Fix the reported cause",
     };
     let finding = Finding::new("history_stopped", Severity::Warning)
         .seen(why)
-        .means("Lines, spans and metrics of now are not in the history. Nothing else is harmed.")
+        .means("New log lines, spans and metrics are not recorded in the history. Nothing else is affected.")
         .action(format!(
-            "{first}: it goes on by itself within a minute. With another OPS_HISTORY_DIR, or if it could not start, restart the service."
+            "{first}: writing resumes automatically within a minute. After a change of OPS_HISTORY_DIR, or if the history could not start, restart the service."
         ));
     Some(finding.runbook(RUNBOOK))
 }
@@ -26,8 +26,8 @@ pub(super) fn untidy(now: &Snapshot, _: &History) -> Option<Finding> {
     let why = now.history.as_ref()?.untidy.as_ref()?;
     let finding = Finding::new("history_untidy", Severity::Warning)
         .seen(why)
-        .means("Files of the history are neither merged nor removed: it needs more and more space. All is written, and no line is missing.")
-        .action("Free space, or let the service write to the directory and remove its files: it tries again each minute.");
+        .means("History files are neither merged nor removed, so the history keeps growing. Writing continues, and no line is missing.")
+        .action("Free disk space, or allow the service to write to the directory and remove its files: it retries every minute.");
     Some(finding.runbook(RUNBOOK))
 }
 
@@ -41,10 +41,10 @@ pub(super) fn dropping(now: &Snapshot, history: &History) -> Option<Finding> {
             .seen(format!(
                 "{dropped} lines, spans and samples were dropped in the last minute, {written} were written"
             ))
-            .means("The history is incomplete; the log itself is not. Requests do not wait for it.")
+            .means("The history is incomplete; the log itself is not affected. Requests are not delayed.")
             .action(
-                "The processor or the disk is too slow for so much: write fewer lines (OPS_LOG_LEVEL), sample fewer traces, or take \
-                 a faster disk.",
+                "Log fewer lines (OPS_LOG_LEVEL), sample fewer traces, or use a faster disk: the processor or the disk is too slow for \
+                 this volume.",
             )
             .runbook(RUNBOOK)
     })
@@ -56,9 +56,9 @@ pub(super) fn unreadable(now: &Snapshot, _: &History) -> Option<Finding> {
     let count = files.len();
     Some(
         Finding::new("history_files_unreadable", Severity::Warning)
-            .seen(format!("{count} files of the history cannot be read: {first}"))
-            .means("Their rows are missing in answers. The other files are not harmed.")
-            .action("Move the files away, then restart: they were damaged on the disk, or come from something else.")
+            .seen(format!("{count} history files cannot be read: {first}"))
+            .means("Their rows are missing from query results. Other files are not affected.")
+            .action("Move the files elsewhere, then restart: they are damaged, or were written by another program.")
             .runbook(RUNBOOK),
     )
 }

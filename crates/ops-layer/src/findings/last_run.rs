@@ -20,12 +20,12 @@ pub(super) fn ended(now: &Snapshot, _: &History) -> Option<Finding> {
     let seconds = before.as_secs();
     let finding = Finding::new("last_run_crashed", Severity::Warning)
         .seen(format!(
-            "the run before was last seen {seconds} s ago: {}",
+            "the previous run was last seen {seconds} s ago: {}",
             ended.how
         ))
-        .means("Requests in flight were cut off, and what was not written is lost.")
+        .means("Requests in flight were aborted, and unwritten data is lost.")
         .action(format!(
-            "Read its last seconds in the section Last run of the admin page; all of it is in {}.",
+            "See its last seconds in the section Last run of the admin page; the full record is in {}.",
             ended.kept
         ));
     Some(finding.runbook(RUNBOOK))
@@ -35,9 +35,9 @@ pub(super) fn off(now: &Snapshot, _: &History) -> Option<Finding> {
     let why = now.black_box.as_ref()?.off.as_ref()?;
     let finding = Finding::new("black_box_off", Severity::Warning)
         .seen(why)
-        .means("If this run crashes, its last seconds are lost, and nobody can say how it ended. Nothing else is harmed.")
+        .means("If this run crashes, its last seconds are lost, and how it ended cannot be determined. Nothing else is affected.")
         .action(format!(
-            "{}, or name another one with OPS_BLACK_BOX; then restart.",
+            "{}, or set OPS_BLACK_BOX to another path; then restart.",
             remedy(why)
         ));
     Some(finding.runbook(RUNBOOK))
@@ -48,22 +48,25 @@ fn remedy(why: &str) -> &'static str {
     let says = |text: &&str| why.contains(*text);
     // 2 is ENOENT, 20 is ENOTDIR
     let remedies: [(&[&str], &str); 6] = [
-        (&["somebody removed it"], "Give the file its name back"),
-        (&["another process writes"], "End the other process"),
         (
-            &["promises no space", "reserves no space"],
-            "Have it on another file system",
+            &["was removed or renamed"],
+            "Rename the file back if it was renamed",
         ),
-        (&["(os error 2)"], "Make the folder for it"),
+        (&["another process writes"], "Stop the other process"),
+        (
+            &["cannot guarantee space", "did not reserve space"],
+            "Use another file system",
+        ),
+        (&["(os error 2)"], "Create its directory"),
         (
             &["(os error 20)"],
-            "Move away the file that stands where its folder should be",
+            "Move the file that is in place of its directory elsewhere",
         ),
-        (&["(os error"], "Correct what the reason names"),
+        (&["(os error"], "Fix the reported cause"),
     ];
     if disk::is_full(why) {
-        return "Free space";
+        return "Free disk space";
     }
     let found = remedies.iter().find(|(texts, _)| texts.iter().any(says));
-    found.map_or("Move away what is in its place", |(_, remedy)| remedy)
+    found.map_or("Move the file at this path elsewhere", |(_, remedy)| remedy)
 }

@@ -7,7 +7,7 @@ use super::{Finding, Severity, disk};
 /// Outputs that another process reads.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
 /// Appended to the observation if nothing shows whether it still holds.
-const NOT_TRIED: &str = "; no line was logged for a minute, so that it was not tried again";
+const NOT_TRIED: &str = "; no line was logged for a minute, so the write was not retried";
 const RUNBOOK: &str = "log-lines-missing";
 
 pub(super) fn not_writable(now: &Snapshot, history: &History) -> Option<Finding> {
@@ -23,19 +23,17 @@ pub(super) fn not_writable(now: &Snapshot, history: &History) -> Option<Finding>
     };
     let action = match reason.contains("(os error 13)") {
         true => {
-            "Make the directory writable for this user; the file is opened again at the next line."
+            "Make the directory writable for this user; the file is reopened with the next line."
         }
         false if disk::is_full(reason) => {
-            "Make room there; the file is written again at the next line."
+            "Free disk space there; writing resumes with the next line."
         }
-        false => "Correct what the reason names; the file is opened again at the next line.",
+        false => "Fix the reported cause; the file is reopened with the next line.",
     };
     Some(
         Finding::new("log_file_not_writable", Severity::Critical)
             .seen(format!("{path}: {reason}{not_tried}"))
-            .means(
-                "Lines are on the terminal and the admin page only; after a crash they are gone.",
-            )
+            .means("Lines are on the terminal and the admin page only and are lost in a crash.")
             .action(action)
             .runbook(RUNBOOK),
     )
@@ -63,13 +61,13 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
         && settled
             .is_some_and(|before| before.dropped == log.dropped && before.written < log.written);
     let action = match losing.iter().any(|name| STREAMS.contains(name)) {
-        _ if is_over => "Nothing: lines get through again. Those of the time before are missing.",
+        _ if is_over => "No action needed: lines are written again. Dropped lines are missing.",
         true => {
-            "Look at what reads that stream (log shipper, journal, terminal): it stopped reading or is too slow. Lines get \
-             through again once it reads; `log_lines_lost` then says how many are missing."
+            "Check the reader of that stream (log shipper, journal, terminal): it stopped reading or is too slow. Lines are \
+             written again once it reads; `log_lines_lost` then has the number of missing lines."
         }
         false => {
-            "The output fails: disk, permissions, or the reader of a pipe. `log_output_failed` has the reason."
+            "Check disk, permissions, or the reader of a pipe: the output fails. The log event `log_output_failed` has the reason."
         }
     };
     let is_of_streams = !losing.is_empty() && losing.iter().all(|name| STREAMS.contains(name));
@@ -87,7 +85,7 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
             .seen(format!(
                 "{dropped} lines were dropped by {by} in the last minute, {written} were written to all outputs"
             ))
-            .means("The log is incomplete. Requests do not wait for it.")
+            .means("The log is incomplete. Requests are not delayed.")
             .action(action)
             .runbook(RUNBOOK)
     })

@@ -37,12 +37,12 @@ impl Disk {
     fn seen(&self, least: f64) -> String {
         let mib = |bytes: u64| bytes / MIB;
         let files = match self.few_files(least) {
-            _ if self.free_files == Some(0) => ", and no inode is free".to_owned(),
+            _ if self.free_files == Some(0) => ", and no inodes are free".to_owned(),
             Some((free, all)) => format!(", and {free} of {all} inodes"),
             None => String::new(),
         };
         format!(
-            "{} MiB of {} MiB are free below {}{files}",
+            "{} MiB of {} MiB are free in {}{files}",
             mib(self.free),
             mib(self.total),
             self.path
@@ -55,7 +55,7 @@ pub(super) fn disk_full(now: &Snapshot, _: &History) -> Option<Finding> {
     let finding = Finding::new("disk_full", Severity::Critical)
         .seen(disk.seen(0.05))
         .means("Log lines, cache entries and data can no longer be written.")
-        .action("Make room: `du -xh --max-depth=2` from there, with `--inodes` if these are gone. The cache gives its part back with `cache clear`.");
+        .action("Free disk space: run `du -xh --max-depth=2` there, with `--inodes` if no inodes are free. `cache clear` frees the space of the cache.");
     Some(finding.runbook("disk-full"))
 }
 
@@ -73,8 +73,8 @@ pub(super) fn disk_nearly_full(now: &Snapshot, history: &History) -> Option<Find
     let disk = now.disks.iter().find(is_nearly)?;
     let finding = Finding::new("disk_nearly_full", Severity::Warning)
         .seen(disk.seen(least))
-        .means("The disk is full soon; then log lines and cache entries are lost.")
-        .action("Make room, or lower `max_size_mb` in cache.yaml. `du --inodes -x --max-depth=2` finds many small files.");
+        .means("Once the disk is full, log lines and cache entries are lost.")
+        .action("Free disk space, or lower `max_size_mb` in cache.yaml. `du --inodes -x --max-depth=2` finds directories with many small files.");
     Some(finding.runbook("disk-full"))
 }
 
@@ -128,12 +128,12 @@ pub(super) fn throttled(now: &Snapshot, history: &History) -> Option<Finding> {
     (periods >= PERIODS && stopped / periods >= least).then(|| {
         Finding::new("cpu_throttled", Severity::Warning)
             .seen(format!(
-                "the kernel stopped the process in {:.0} % of the last {periods:.0} periods, for {seconds:.1} s: its limit is \
+                "the kernel throttled the process in {:.0} % of the last {periods:.0} periods, for {seconds:.1} s: the limit is \
                  {limit:.2} cores",
                 stopped / periods * 100.0
             ))
-            .means("Every request waits while the process is throttled; latency rises although the machine is idle.")
-            .action("Raise the processor limit of the container, or remove it and keep the request.")
+            .means("Every request waits while the process is throttled; latency rises even if the machine is idle.")
+            .action("Raise the CPU limit of the container, or remove it and keep the request.")
             .runbook("cpu-throttled")
     })
 }
@@ -157,7 +157,7 @@ pub(super) fn descriptors(now: &Snapshot, history: &History) -> Option<Finding> 
             .seen(format!("{open:.0} of {max:.0} file descriptors are open"))
             .means("At the limit, connections are refused and files cannot be opened.")
             .action(
-                "Raise LimitNOFILE or `ulimit -n`; a number that grows without traffic is a leak.",
+                "Raise LimitNOFILE or `ulimit -n`; a count that grows without traffic is a leak.",
             )
             .runbook("file-descriptors-low")
     })
@@ -168,8 +168,8 @@ pub(super) fn panics(now: &Snapshot, history: &History) -> Option<Finding> {
     (panics > 0.0).then(|| {
         Finding::new("panics", Severity::Warning)
             .seen(format!("{panics:.0} panics in the last 5 minutes"))
-            .means("A bug in the code; a request that hits it is answered with 500.")
-            .action("Message and place are in the log line `panic`.")
+            .means("The code has a bug; a request that hits it fails with status 500.")
+            .action("See the log event `panic` for message and location.")
             .runbook("panics")
     })
 }
@@ -194,11 +194,11 @@ pub(super) fn cardinality(now: &Snapshot, history: &History) -> Option<Finding> 
     (count > 0).then(|| {
         Finding::new("cardinality_overflow", Severity::Warning)
             .seen(format!(
-                "label {} of {} has too many values: {count} became `other` in the last 5 minutes, such as {:?}",
+                "label {} of {} has too many values: {count} were recorded as `other` in the last 5 minutes, such as {:?}",
                 worst.label, worst.metric, worst.example
             ))
             .means("Dashboards cannot distinguish these values.")
-            .action("Give the label a closed set of values, or a route its template.")
+            .action("Restrict the label to a fixed set of values; label routes by their template.")
             .runbook("cardinality-overflow")
     })
 }
@@ -268,22 +268,23 @@ pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
     let is_of_limits = refused + late >= least;
     let mut limits = String::new();
     if refused > 0.0 && (place.is_empty() || is_of_limits) {
-        limits +=
-            &format!("; {refused:.0} were refused, as `max_in_flight` others were being answered");
+        limits += &format!("; {refused:.0} were rejected because `max_in_flight` was reached");
     }
     if late > 0.0 && (place.is_empty() || is_of_limits) {
-        limits += &format!("; {late:.0} took longer than `timeout` allows");
+        limits += &format!("; {late:.0} exceeded `timeout`");
     }
     let action = match is_of_limits {
         true => {
             "Find what they wait for: slow traces on the admin page show it. If they wait for nothing, raise the limit."
         }
-        false => "Their log lines carry route and trace id; failed traces are on the admin page.",
+        false => {
+            "Check the failed traces on the admin page, and the log lines of these requests, which have route and trace id."
+        }
     };
     Some(
         finding
             .seen(format!(
-                "{failed:.0} of {all:.0} requests{place} ended with 5xx, broke off or failed as gRPC calls in the last {time}{limits}"
+                "{failed:.0} of {all:.0} requests{place} failed (5xx, aborted response or gRPC error) in the last {time}{limits}"
             ))
             .means("Users see errors.")
             .action(action)
@@ -334,8 +335,8 @@ fn slow_route(now: &Snapshot, history: &History, usually: bool) -> Option<Findin
     let given_up = given_up(now, history, route).min(*requests as f64);
     let (how_many, or_not) = match given_up > 0.0 {
         true => (
-            format!(", {given_up:.0} of them given up by their client,"),
-            " or given up",
+            format!(", {given_up:.0} of them canceled by the client,"),
+            " or canceled",
         ),
         false => (String::new(), ""),
     };
@@ -348,10 +349,10 @@ fn slow_route(now: &Snapshot, history: &History, usually: bool) -> Option<Findin
                  of those in the last hour within {usual:.2} s"
             ))
             .means(match severity {
-                Severity::Info => "Users wait, unless this route waits for something on purpose.",
-                _ => "One of twenty users or more waits as long; most are answered sooner as a rule.",
+                Severity::Info => "Users wait, unless this route is slow by design.",
+                _ => "At least one in twenty requests takes this long; most are usually faster.",
             })
-            .action("Look at a slow trace of this route: its spans show what takes the time.")
+            .action("Open a slow trace of this route: its spans show where the time is spent.")
             .route(route.as_str())
             .runbook("high-api-latency"),
     )

@@ -20,15 +20,15 @@ pub(super) fn blocked(now: &Snapshot, _: &History) -> Option<Finding> {
             "none of the {workers} workers of the runtime has run a new task for {seconds:.1} s"
         ),
         None => format!(
-            "none of the {workers} workers of the runtime ran a new task for {seconds:.1} s; they do again"
+            "none of the {workers} workers of the runtime ran a new task for {seconds:.1} s; they have recovered"
         ),
     };
     let mut finding = Finding::new("workers_blocked", Severity::Critical)
         .seen(seen)
-        .means("No request is answered meanwhile, health probes included.")
+        .means("No request is answered meanwhile, including health probes.")
         .action(
-            "Find the code that blocks: `spawn_blocking` is for calls that wait or compute for long. A debugger's \
-             `thread apply all bt` shows it while it lasts.",
+            "Find the blocking code and move calls that block or compute for long to `spawn_blocking`. While it lasts, \
+             `thread apply all bt` in a debugger shows it.",
         );
     if let Some(since) = waiting.and_then(|waited| now.wall.checked_sub(waited)) {
         finding = finding.since(since);
@@ -41,10 +41,10 @@ pub(super) fn clock(now: &Snapshot, history: &History) -> Option<Finding> {
     let direction = if seconds > 0.0 { "forward" } else { "back" };
     let finding = Finding::new("clock_stepped", Severity::Warning)
         .seen(format!(
-            "the clock went {direction} by {:.1} s, or the machine slept",
+            "the clock was set {direction} by {:.1} s, or the machine was suspended",
             seconds.abs()
         ))
-        .means("Times in lines and traces jump; AWS refuses requests that are five minutes off; entries expire early or late.")
-        .action("Check the time service of the machine: `timedatectl`, `chronyc tracking`.");
+        .means("Timestamps in logs and traces jump; AWS rejects requests that are five minutes off; cache entries expire early or late.")
+        .action("Check time synchronization on the machine: `timedatectl`, `chronyc tracking`.");
     Some(finding.runbook("clock-stepped"))
 }

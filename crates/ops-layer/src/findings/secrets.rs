@@ -34,8 +34,8 @@ pub(super) fn aws(now: &Snapshot, history: &History) -> Option<Finding> {
         (
             "aws_credentials",
             &["unauthenticated"],
-            "AWS does not accept our credentials",
-            "Log in again or renew the role; a clock that is wrong has the same effect (`date -u`).",
+            "AWS rejects the credentials",
+            "Log in again or renew the role; a wrong clock has the same effect (`date -u`).",
         ),
         (
             "aws_denied",
@@ -47,13 +47,13 @@ pub(super) fn aws(now: &Snapshot, history: &History) -> Option<Finding> {
             "aws_throttled",
             &["throttled"],
             "AWS throttles requests",
-            "Find who else uses up the account's quota, or raise it; lookups are retried with longer and longer pauses.",
+            "Find what else uses up the account's quota, or raise it; lookups are retried with increasing delays.",
         ),
         (
             "aws_unreachable",
             &["unavailable", "transient"],
             "AWS cannot be reached",
-            "Check AWS_REGION, the endpoint, the route and the proxy of this machine.",
+            "Check AWS_REGION, the endpoint, and this machine's network route and proxy.",
         ),
     ];
     let found = kinds.map(|(id, kinds, what, action)| (id, of(kinds), what, action));
@@ -64,7 +64,7 @@ pub(super) fn aws(now: &Snapshot, history: &History) -> Option<Finding> {
     let first = secrets.first()?;
     let finding = Finding::new(id, severity(&secrets))
         .seen(format!("{what} for {}: {}", names(&secrets), first.detail))
-        .means("These secrets are missing, stale, or come from a source after AWS.")
+        .means("These secrets are missing, stale, or come from a lower-priority source.")
         .action(action);
     let finding = match id {
         "aws_credentials" => history.clock_may_explain(finding, now, REFUSED_STEP),
@@ -91,8 +91,8 @@ pub(super) fn failing(now: &Snapshot, _: &History) -> Option<Finding> {
             names(&secrets),
             first.detail
         ))
-        .means("These secrets are missing, stale, or come from a source after this one.")
-        .action("Look at the store and at the path in the catalog: `secrets report` has the answer of each source.");
+        .means("These secrets are missing, stale, or come from a lower-priority source.")
+        .action("Check the store and the path in the catalog: `secrets report` shows the result of each source.");
     Some(finding.runbook(RUNBOOK))
 }
 
@@ -143,7 +143,7 @@ pub(super) fn required_missing(now: &Snapshot, _: &History) -> Option<Finding> {
     let (names, variable) = (names(&missing), &first.env_var);
     let seen = match missing.iter().find(|secret| secret.error.is_some()) {
         Some(failed) => format!(
-            "{names} cannot be had (variable {variable}): {}",
+            "{names} cannot be resolved (variable {variable}): {}",
             failed.detail
         ),
         None => format!("no source has {names} (variable {variable})"),
@@ -151,8 +151,8 @@ pub(super) fn required_missing(now: &Snapshot, _: &History) -> Option<Finding> {
     let finding = Finding::new("required_secret_missing", Severity::Critical)
         .seen(seen)
         .explained_by(cause(&missing))
-        .means("Whatever needs it fails.")
-        .action("Set the variable, or put the secret where the catalog looks for it: `secrets report` names each source.");
+        .means("Operations that need it fail.")
+        .action("Set the variable, or store the secret where the catalog expects it: `secrets report` lists each source.");
     Some(finding.runbook(RUNBOOK))
 }
 
@@ -167,12 +167,12 @@ pub(super) fn default_in_production(now: &Snapshot, _: &History) -> Option<Findi
     }
     let finding = Finding::new("default_in_production", Severity::Critical)
         .seen(format!(
-            "{} has the catalog's default, and OPS_ENV is production",
+            "the catalog default is used for {} while OPS_ENV is production",
             names(&defaults)
         ))
         .explained_by(cause(&defaults))
-        .means("Everyone who can read the catalog knows this secret.")
-        .action("Set it in the environment or at AWS.");
+        .means("Everyone who can read the catalog knows this value.")
+        .action("Set it in the environment or in a secret store.");
     Some(finding.runbook(RUNBOOK))
 }
 
@@ -198,9 +198,9 @@ pub(super) fn stale(now: &Snapshot, history: &History) -> Option<Finding> {
         .max()
         .unwrap_or(0);
     let seen = match old.is_empty() {
-        true => format!("{served} calls got a value past its time to live in the last minute"),
+        true => format!("{served} calls got a stale value in the last minute"),
         false => format!(
-            "{} is past its time to live, {age} s old; {served} calls got an old value in the last minute",
+            "the value of {} is past its TTL, up to {age} s old; {served} calls got a stale value in the last minute",
             names(&old)
         ),
     };

@@ -111,11 +111,12 @@ impl Watch {
         drop(current);
         if age > OUTDATED_AFTER && !*lock(&self.0.stopped) {
             let stuck = Finding::new("findings_stuck", Severity::Warning)
-                .seen(format!("the rules were evaluated {} s ago", age.as_secs()))
-                .means("The findings below are old.")
-                .action(
-                    "A file system that hangs is the usual reason: look at `dmesg` and the mounts.",
-                );
+                .seen(format!(
+                    "the rules were last evaluated {} s ago",
+                    age.as_secs()
+                ))
+                .means("The findings below are outdated.")
+                .action("Check `dmesg` and the mounts: the usual cause is a hanging file system.");
             findings.insert(0, stuck);
         }
         findings

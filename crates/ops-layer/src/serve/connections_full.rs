@@ -30,13 +30,13 @@ impl FullConnections {
         (is_full && was_full).then(|| {
             Finding::new("connections_full", Severity::Critical)
                 .seen(format!(
-                    "{busy} of {max} connections have a request or are WebSockets; the oldest of them was accepted {} s ago",
+                    "{busy} of {max} connections are in use by requests or WebSockets; the oldest was accepted {} s ago",
                     oldest.as_secs()
                 ))
-                .means("Nobody else is served: further clients wait to be accepted.")
+                .means("No other client is served: new connections wait to be accepted.")
                 .action(
-                    "If workers and queries are idle, clients send or read slowly: `ss -tn` lists them, and a proxy in front \
-                     that buffers keeps them away. Else requests are slow. The limit is `max_connections`, and follows \
+                    "If workers and queries are idle, clients send or read slowly: list them with `ss -tn`, and use a buffering \
+                     proxy in front. Otherwise, requests are slow. The limit is `max_connections`, or follows \
                      `ulimit -n` if that is lower.",
                 )
                 .runbook("file-descriptors-low")
@@ -64,7 +64,7 @@ mod tests {
             assert_eq!(found.is_some(), right, "look {at}: {found:?}");
             if let Some(finding) = found {
                 assert!(finding.seen.ends_with(
-                    "of 4 connections have a request or are WebSockets; the oldest of them was accepted 31 s ago"
+                    "of 4 connections are in use by requests or WebSockets; the oldest was accepted 31 s ago"
                 ));
             }
         }

@@ -11,14 +11,10 @@ fn what_a_limit_of_the_service_answered_is_told_with_its_number() {
         (
             40,
             0,
-            "; 40 were refused, as `max_in_flight` others were being answered",
+            "; 40 were rejected because `max_in_flight` was reached",
         ),
-        (0, 60, "; 60 took longer than `timeout` allows"),
-        (
-            5,
-            50,
-            "others were being answered; 50 took longer than `timeout` allows",
-        ),
+        (0, 60, "; 60 exceeded `timeout`"),
+        (5, 50, "`max_in_flight` was reached; 50 exceeded `timeout`"),
     ] {
         let mut state = State::default();
         let mut look = |seconds: u64, failed: f64, refused: u64, late: u64| {
@@ -56,7 +52,7 @@ fn what_a_limit_answered_on_other_routes_is_not_told_of_one() {
         assert_eq!(ids(&findings), ["requests_failing"]);
         let finding = findings.remove(0);
         assert!(finding.seen.contains("12 of 12 requests of GET /orders"));
-        let is_told = finding.seen.contains("were refused");
+        let is_told = finding.seen.contains("were rejected");
         (is_told, finding.action.contains("raise the limit"))
     };
     assert_eq!(told(24), (false, false));
@@ -97,13 +93,13 @@ fn panics_explain_requests_that_ended_as_panics_end_them_and_no_others() {
 fn spans_that_are_dropped_ask_for_what_their_collector_lacks() {
     let expired = "invalid peer certificate: Expired";
     for (kind, status, failure, right) in [
-        ("refused", None, "", "Bring the collector back"),
-        ("timeout", None, "", "Bring the collector back"),
-        ("http_5xx", Some(503), "", "Bring the collector back"),
-        ("http_4xx", Some(429), "", "Bring the collector back"),
-        ("http_4xx", Some(401), "", "Correct what is refused"),
-        ("http_4xx", Some(404), "", "Correct what is refused"),
-        ("other", None, expired, "Correct what is refused"),
+        ("refused", None, "", "Restore the collector"),
+        ("timeout", None, "", "Restore the collector"),
+        ("http_5xx", Some(503), "", "Restore the collector"),
+        ("http_4xx", Some(429), "", "Restore the collector"),
+        ("http_4xx", Some(401), "", "Fix the cause of the rejection"),
+        ("http_4xx", Some(404), "", "Fix the cause of the rejection"),
+        ("other", None, expired, "Fix the cause of the rejection"),
     ] {
         let answer = collector(kind, status);
         let set = move |snapshot: &mut Snapshot| {

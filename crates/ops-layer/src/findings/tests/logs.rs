@@ -16,7 +16,10 @@ fn lines_that_were_lost_until_the_output_took_them_again_ask_for_nothing_more() 
         let mut findings = findings.into_iter();
         let dropped = findings.find(|finding| finding.id == "log_lines_dropped");
         let dropped = dropped.unwrap();
-        (dropped.severity, dropped.action.starts_with("Nothing"))
+        (
+            dropped.severity,
+            dropped.action.starts_with("No action needed"),
+        )
     };
     let full = "No space left on device (os error 28)";
     let (lasts, over) = ((Severity::Warning, false), (Severity::Info, true));

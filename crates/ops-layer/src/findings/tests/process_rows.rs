@@ -46,7 +46,7 @@ pub(super) fn process_rows() -> Vec<Row> {
             beat(None, 3_000),
             1,
             vec!["workers_blocked"],
-            "they do again",
+            "they have recovered",
         ),
         ("a busy moment", beat(Some(900), 1_500), 4, vec![], ""),
         (
@@ -118,7 +118,7 @@ pub(super) fn process_rows() -> Vec<Row> {
             }),
             1,
             vec!["requests_failing"],
-            "12 of 12 requests of GET /orders ended with 5xx, broke off or failed as gRPC calls in the last minute",
+            "12 of 12 requests of GET /orders failed (5xx, aborted response or gRPC error) in the last minute",
         ),
         (
             "one route fails among many, and is asked seldom",
@@ -129,7 +129,7 @@ pub(super) fn process_rows() -> Vec<Row> {
             }),
             1,
             vec!["requests_failing"],
-            "6 of 7 requests of GET /orders ended with 5xx, broke off or failed as gRPC calls in the last 5 minutes",
+            "6 of 7 requests of GET /orders failed (5xx, aborted response or gRPC error) in the last 5 minutes",
         ),
         (
             "one route fails now and then",
@@ -286,7 +286,7 @@ pub(super) fn process_rows() -> Vec<Row> {
             }),
             1,
             vec!["history_files_unreadable"],
-            "1 files of the history cannot be read: logs/a.parquet: EOF",
+            "1 history files cannot be read: logs/a.parquet: EOF",
         ),
         (
             "clock",

@@ -49,7 +49,7 @@ pub(super) fn rows() -> Vec<Row> {
             all(vec![collector("refused", None), nothing_to_send()]),
             20,
             vec!["collector_unreachable"],
-            "the answer; no sampled span has ended for a minute, so that it was not asked again",
+            "the answer; no sampled span has ended for a minute, so the export was not retried",
         ),
         (
             "collector with an old certificate",
@@ -61,7 +61,7 @@ pub(super) fn rows() -> Vec<Row> {
             ]),
             1,
             vec!["collector_certificate", "spans_dropped"],
-            "a certificate that is not accepted for 20 s: io: invalid peer certificate",
+            "presents an invalid certificate, failing for 20 s: io: invalid peer certificate",
         ),
         (
             "the proxy on the way to the collector away",
@@ -82,14 +82,14 @@ pub(super) fn rows() -> Vec<Row> {
             ),
             1,
             vec!["collector_certificate"],
-            "wants one",
+            "requires one",
         ),
         (
             "something else at the collector's port",
             collector("other", None),
             1,
             vec!["collector_refusing", "spans_dropped"],
-            "does not answer as a collector does",
+            "sends no valid OTLP response",
         ),
         (
             "one slow export",
@@ -278,7 +278,7 @@ pub(super) fn rows() -> Vec<Row> {
             disk(100 << 30, 50 << 30, 0),
             1,
             vec!["disk_full"],
-            "no inode is free",
+            "no inodes are free",
         ),
         (
             "disk nearly full",
@@ -295,7 +295,7 @@ pub(super) fn rows() -> Vec<Row> {
             }),
             1,
             vec!["disk_nearly_full"],
-            "free below /var/lib/app, and 60000 of 6553600 inodes",
+            "free in /var/lib/app, and 60000 of 6553600 inodes",
         ),
         (
             "few inodes of few",
@@ -331,7 +331,7 @@ pub(super) fn rows() -> Vec<Row> {
             ]),
             20,
             vec!["log_file_not_writable"],
-            "(os error 13); no line was logged for a minute, so that it was not tried again",
+            "(os error 13); no line was logged for a minute, so the write was not retried",
         ),
         (
             "log lines dropped",
@@ -381,14 +381,14 @@ pub(super) fn rows() -> Vec<Row> {
             shared(|shared| shared.missing_key = Some("api_key".to_owned())),
             1,
             vec!["shared_store_unreachable"],
-            "the source of the key",
+            "the source of the shared bucket's key",
         ),
         (
             "bucket without conditions",
             shared(|shared| shared.is_unconditional = true),
             1,
             vec!["shared_store_unconditional"],
-            "ignores conditions",
+            "ignores conditional writes",
         ),
         (
             "cache writes paused",

@@ -60,16 +60,16 @@ fn requests_that_are_given_up_are_not_said_to_be_answered() {
             3.0,
             0.04,
             Severity::Warning,
-            "5 minutes, 3 of them given up by their client, were answered or given up within 10.0 s",
+            "5 minutes, 3 of them canceled by the client, were answered or canceled within 10.0 s",
         ),
         (
             28.0,
             0.04,
             Severity::Warning,
-            "5 minutes, 28 of them given up by their client, were",
+            "5 minutes, 28 of them canceled by the client, were",
         ),
         // a long poll
-        (30.0, 10.0, Severity::Info, ", 30 of them given up"),
+        (30.0, 10.0, Severity::Info, ", 30 of them canceled"),
     ] {
         let findings = found(13, |snapshot| {
             let metrics = snapshot.metrics.as_mut().unwrap();

@@ -162,7 +162,10 @@ fn spans_that_were_dropped_until_the_collector_came_back_ask_for_nothing_more() 
             .into_iter()
             .find(|finding| finding.id == "spans_dropped");
         let dropped = dropped.unwrap();
-        (dropped.severity, dropped.action.starts_with("Nothing"))
+        (
+            dropped.severity,
+            dropped.action.starts_with("No action needed"),
+        )
     };
     let (lasts, over) = ((Severity::Warning, false), (Severity::Info, true));
     // every other export works, whether there is one every 5 s or every 10 s
@@ -216,32 +219,32 @@ fn a_log_file_that_takes_no_line_names_what_to_do_about_its_reason() {
 #[test]
 fn a_black_box_that_is_off_names_what_to_do_about_its_reason() {
     for (why, right) in [
+        ("a.box: the file was removed or renamed", "Rename"),
         (
-            "a.box: somebody removed it, or gave it another name",
-            "Give",
+            "a.box: another process writes to this black box",
+            "Stop the",
         ),
-        ("a.box: another process writes to this black box", "End the"),
         (
             "a.box: cannot allocate the file: full (os error 28)",
             "Free",
         ),
         (
-            "a.box: it is on NFS, which promises no space to",
-            "Have it on",
+            "a.box: NFS cannot guarantee space for a mapped file",
+            "Use another",
         ),
         (
             "d/a.box.lock: cannot open the lock: No such (os error 2)",
-            "Make",
+            "Create",
         ),
         (
             "f/a.box.lock: cannot open the lock: Not a directory (os error 20)",
-            "Move away the file that stands where",
+            "Move the file that is in place of its directory",
         ),
         (
             "a.box.lock: cannot open the lock: denied (os error 13)",
-            "Correct",
+            "Fix",
         ),
-        ("a.box: the file is no black box", "Move away"),
+        ("a.box: not a black box", "Move the file at"),
     ] {
         let findings = found(1, |snapshot| {
             let off = Some(why.to_owned());
@@ -276,7 +279,7 @@ fn explained() -> Vec<Explained> {
             failing_at("vault", "transient", true),
         ])
     };
-    let full = "logs: cannot leave the disk enough space for others: no storage space";
+    let full = "logs: cannot keep free disk space for others: no storage space";
     vec![
         (
             "descriptors are few, and the collector is away",
@@ -518,8 +521,7 @@ fn few(requests: f64, failed: f64) -> Vec<Finding> {
 fn of_few_requests_the_share_that_fails_counts() {
     let findings = few(6.0, 5.0);
     assert_eq!(ids(&findings), ["requests_failing"]);
-    let seen =
-        "5 of 6 requests ended with 5xx, broke off or failed as gRPC calls in the last 5 minutes";
+    let seen = "5 of 6 requests failed (5xx, aborted response or gRPC error) in the last 5 minutes";
     assert_eq!(findings[0].seen, seen);
     // too small a share of failures, or too few of them
     for (requests, failed) in [(20.0, 5.0), (4.0, 4.0), (0.0, 0.0)] {
