@@ -122,7 +122,7 @@ fn judge() {
     let (status, last) = run("second signal");
     assert_eq!(status.code(), Some(143));
     assert_eq!(last.ending.kind, EndingKind::Exited);
-    assert!(last.ending.how.contains("SIGTERM had asked"));
+    assert!(last.ending.how.contains("requested by SIGTERM"));
 
     let (status, last) = run("panic, then a worker");
     assert_eq!(status.code(), Some(101));
@@ -138,7 +138,7 @@ fn judge() {
     assert_eq!(last.ending.kind, EndingKind::Exited, "{last:?}");
     assert_eq!(
         last.ending.how,
-        "it exited before its shutdown was complete; SIGTERM had asked for the stop; before that its main thread had panicked: of a handler"
+        "it exited before the shutdown requested by SIGTERM was complete; its main thread had panicked before: of a handler"
     );
 
     let (_, last) = run("many caught");

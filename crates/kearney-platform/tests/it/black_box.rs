@@ -45,7 +45,7 @@ fn after_a_kill_the_doctor_the_command_and_the_page_say_how_it_ended_and_hold_no
         crashed["seen"]
             .as_str()
             .unwrap()
-            .contains("it recorded no end and ended suddenly"),
+            .contains("it recorded no end and ended abruptly"),
         "{crashed}"
     );
     assert!(
@@ -101,7 +101,7 @@ fn after_a_kill_the_doctor_the_command_and_the_page_say_how_it_ended_and_hold_no
     assert_eq!(reading["service"], "kearney-platform-api");
     let doctor = text(&run(&home, &["doctor"]));
     assert!(
-        doctor.contains("clean: it was shut down in order, asked by SIGTERM"),
+        doctor.contains("clean: it shut down cleanly after SIGTERM"),
         "{doctor}"
     );
 
@@ -128,7 +128,7 @@ fn the_command_says_why_a_file_is_no_black_box_and_moves_no_terminal() {
     assert_eq!(refused.status.code(), Some(1));
     let told = text(&refused);
     assert!(
-        told.contains("cannot read the black box: notes: the file is no black box"),
+        told.contains("cannot read the black box: notes: not a black box"),
         "{told}"
     );
     let absent = text(&run(&home, &["black-box", "nowhere"]));

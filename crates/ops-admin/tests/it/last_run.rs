@@ -42,7 +42,7 @@ async fn the_last_run_has_its_end_and_its_records_as_text() {
 
 #[tokio::test]
 async fn the_newest_hundred_records_are_shown_each_up_to_a_thousand_characters() {
-    let mut last = LastRun::new("clean", "it was shut down in order")
+    let mut last = LastRun::new("clean", "it shut down cleanly")
         .clean(true)
         .left_out(7);
     for number in 0..130 {

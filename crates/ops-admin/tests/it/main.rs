@@ -103,7 +103,7 @@ fn full() -> Router {
         })
         .configuration(|| vec![Setting::new("port", "8000", "default")])
         .last_run(
-            LastRun::new("aborted", "SIGABRT ended it")
+            LastRun::new("aborted", "it was terminated by SIGABRT")
                 .time(SystemTime::UNIX_EPOCH, SystemTime::now())
                 .kept("/run/it.box.1")
                 .record(

@@ -55,38 +55,38 @@ impl Head {
                 false => "",
             };
             return Err(format!(
-                "the file is no black box: it does not begin with OPSBBOX{but}"
+                "not a black box: the file does not begin with OPSBBOX{but}"
             ));
         }
         if bytes.len() < HEAD_BYTES {
             let length = bytes.len();
             return Err(format!(
-                "the file has {length} bytes, and the head of a black box alone has {HEAD_BYTES}"
+                "the file is truncated: it has {length} bytes, the header alone needs {HEAD_BYTES}"
             ));
         }
         let version = word(bytes, 8);
         if version != u64::from(VERSION) | (HEAD_BYTES as u64) << 32 {
             let version = version & 0xffff_ffff;
             return Err(format!(
-                "the black box has version {version}; this program reads version {VERSION}"
+                "unsupported format: version {version}, expected version {VERSION} with a header of {HEAD_BYTES} bytes"
             ));
         }
         let checksum = crc32fast::hash(&bytes[..CHECKSUM]);
         if bytes[CHECKSUM..CHECKSUM + 4] != checksum.to_le_bytes() {
-            return Err("the checksum of the head is wrong: the file is damaged or forged".into());
+            return Err("header checksum mismatch: the file is damaged or forged".into());
         }
         let ring_bytes = word(bytes, 16);
         if !ring_bytes.is_power_of_two() || !(MIN_RING_BYTES..=MAX_RING_BYTES).contains(&ring_bytes)
         {
             return Err(format!(
-                "the head names a ring of {ring_bytes} bytes; {MIN_RING_BYTES} to {MAX_RING_BYTES} are possible"
+                "invalid ring size of {ring_bytes} bytes in the header, expected a power of two from {MIN_RING_BYTES} to {MAX_RING_BYTES}"
             ));
         }
         let name = word(bytes, 80);
         let name = usize::try_from(name).ok();
         let name = name.filter(|length| *length <= MAX_NAME_BYTES);
         let Some(name) = name else {
-            return Err("the head names a service with a name that is too long".into());
+            return Err("the service name in the header is too long".into());
         };
         let mut boot = [0; 16];
         boot.copy_from_slice(&bytes[48..64]);

@@ -58,7 +58,7 @@ impl Ring<'_> {
             }
             if budget == 0 {
                 return Err(
-                    "the ring is full of broken records: the file is damaged or forged".into(),
+                    "too many invalid records in the ring: the file is damaged or forged".into(),
                 );
             }
             if records.len() == 2 * MAX_RECORDS {

@@ -145,17 +145,14 @@ impl Marks {
         match self.end {
             Some((CLEAN, _)) => {
                 let asked = self.stop.and_then(|(_, signal)| signal);
-                let by = asked.map_or(String::new(), |signal| {
-                    format!(", asked by {}", name(signal))
-                });
-                Ending::new(EndingKind::Clean, format!("it was shut down in order{by}"))
-                    .signal(asked)
+                let by = asked.map_or(String::new(), |signal| format!(" after {}", name(signal)));
+                Ending::new(EndingKind::Clean, format!("it shut down cleanly{by}")).signal(asked)
             }
             Some((EXITED, at)) => self.exited(at, panics),
             _ => match machine {
                 None => Ending::new(
                     EndingKind::Unknown,
-                    "it left no mark of an end; the next start on its machine compares boot id and counters",
+                    "it recorded no end; the next start on its machine compares boot id and counters",
                 ),
                 Some(machine) => self.unmarked(machine),
             },
@@ -167,17 +164,17 @@ impl Marks {
             (Some(panic), _) => Ending::new(
                 EndingKind::Panicked,
                 format!(
-                    "a panic that cannot be caught ended it: {}",
+                    "it was aborted by a panic that cannot be caught: {}",
                     cut(&panic.message, MAX_SHOWN_BYTES)
                 ),
             ),
             (None, Some((CLEAN, _))) => Ending::new(
                 EndingKind::Aborted,
-                "SIGABRT ended it while it exited, after it was shut down in order",
+                "it was terminated by SIGABRT while exiting, after a clean shutdown",
             ),
             (None, _) => Ending::new(
                 EndingKind::Aborted,
-                "SIGABRT ended it: its code or a library called abort, or somebody sent the signal",
+                "it was terminated by SIGABRT: its code or a library called abort, or the signal was sent to it",
             ),
         };
         ending.signal(Some(6))
@@ -188,24 +185,22 @@ impl Marks {
             (Some(panic), _) => Ending::new(
                 EndingKind::Panicked,
                 format!(
-                    "its main thread panicked, and it exited: {}",
+                    "it exited because its main thread panicked: {}",
                     cut(&panic.message, MAX_SHOWN_BYTES)
                 ),
             ),
             (None, Some((_, signal))) => {
-                let by = signal.map_or("somebody".to_owned(), name);
+                let by = signal.map_or("the program".to_owned(), name);
                 let panic = panic_of_main(panics, at, UNWOUND_WITHIN);
                 let before = panic.map_or(String::new(), |panic| {
                     format!(
-                        "; before that its main thread had panicked: {}",
+                        "; its main thread had panicked before: {}",
                         cut(&panic.message, MAX_SHOWN_BYTES)
                     )
                 });
                 Ending::new(
                     EndingKind::Exited,
-                    format!(
-                        "it exited before its shutdown was complete; {by} had asked for the stop{before}"
-                    ),
+                    format!("it exited before the shutdown requested by {by} was complete{before}"),
                 )
                 .signal(signal)
             }
@@ -243,19 +238,19 @@ impl Marks {
             return Ending::new(
                 EndingKind::OutOfMemory,
                 format!(
-                    "killed, probably by the kernel's OOM killer: oom_kill of its control group went from {before} to {now}"
+                    "it was killed, probably by the kernel's OOM killer: oom_kill of its control group rose from {before} to {now}"
                 ),
             )
             .signal(Some(9));
         }
         let stopping = self.stop.map_or(String::new(), |(at, signal)| {
             let seconds = Duration::from_nanos(self.last_seen.saturating_sub(at)).as_secs();
-            let by = signal.map_or("somebody".to_owned(), name);
-            format!(" while it was shut down, which {by} had asked for {seconds} s before")
+            let by = signal.map_or("the program".to_owned(), name);
+            format!(" during a shutdown that {by} had requested {seconds} s before")
         });
         let others = match (self.kills.on_machine, machine.kills.on_machine) {
             (Some(before), Some(now)) if now > before => format!(
-                "; since then the kernel's OOM killer has killed {} processes of this machine, maybe this one",
+                "; since then the kernel's OOM killer has killed {} processes on this machine, possibly this one",
                 now - before
             ),
             _ => String::new(),
@@ -263,7 +258,7 @@ impl Marks {
         Ending::new(
             EndingKind::Unknown,
             format!(
-                "it recorded no end and ended suddenly{stopping}: SIGKILL or another signal that it does not handle, a memory fault, or an exit that was not recorded{others}"
+                "it recorded no end and ended abruptly{stopping}: SIGKILL or another signal that it does not handle, a memory fault, or an unrecorded exit{others}"
             ),
         )
     }
@@ -274,7 +269,7 @@ impl Marks {
         if booted.is_some_and(was_up) {
             return Ending::new(
                 EndingKind::Unknown,
-                "it ended without a mark, and it was written on another machine: it shows signs of life under another boot id while this machine was up already",
+                "it recorded no end, and the file was written on another machine: its boot id differs, and its last sign of life is from a time when this machine was already up",
             );
         }
         let down = booted.map(|booted| Duration::from_nanos(booted.saturating_sub(self.last_seen)));
@@ -282,13 +277,13 @@ impl Marks {
             Some(down) if down <= REBOOTED_WITHIN => Ending::new(
                 EndingKind::MachineRestarted,
                 format!(
-                    "the machine went down while it ran (power loss, reset, or a reboot without a stop): its boot id is another one, of a boot {} s after the last sign of life",
+                    "the machine went down while it was running (power loss, reset, or a reboot without a stop): the boot id has changed, with a boot {} s after the last sign of life",
                     down.as_secs()
                 ),
             ),
             _ => Ending::new(
                 EndingKind::Unknown,
-                "it ended without a mark; the machine was booted since then, but much later",
+                "it recorded no end; the machine was rebooted since then, much later or at an unknown time",
             ),
         }
     }
@@ -309,7 +304,10 @@ impl Ending {
     }
 
     pub(super) fn running() -> Self {
-        Self::new(EndingKind::Running, "its process runs, and writes to it")
+        Self::new(
+            EndingKind::Running,
+            "its process is still running and writes to the file",
+        )
     }
 
     /// Returns `true` if the run was shut down cleanly, or has not ended.
@@ -321,7 +319,7 @@ impl Ending {
     pub(super) fn lost() -> Self {
         Self::new(
             EndingKind::Unknown,
-            "its black box is unreadable: all zeros, as after a power loss soon after its start; times are those of the file",
+            "its black box is unreadable: all zeros, as after a power loss shortly after its start; the times are the modification time of the file",
         )
     }
 

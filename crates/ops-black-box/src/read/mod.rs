@@ -118,7 +118,7 @@ impl<'a> Raw<'a> {
         let failed = |error| Error::io(path, "read the file", error);
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
-            return Err(Error::foreign(path, "it is no file"));
+            return Err(Error::foreign(path, "not a regular file"));
         }
         let mut bytes = Vec::new();
         let mut start = file.take(HEAD_BYTES as u64);

@@ -28,7 +28,7 @@ const LAST_RECORDS: usize = 1000;
 /// until it executes another program, which takes a while on a busy machine.
 const LOCK_ATTEMPTS: usize = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
-const IN_THE_WAY: &str = "it is in the way, and no black box";
+const IN_THE_WAY: &str = "an existing file that is not a black box is in the way";
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 fn options() -> OpenOptions {
@@ -46,12 +46,12 @@ fn options() -> OpenOptions {
 /// Takes the lock of a black box.
 pub(super) fn lock(path: &Path) -> Result<File, Error> {
     let lock_path = with_suffix(path, "lock");
-    let failed = |error| Error::io(&lock_path, "open the lock", error);
+    let failed = |error| Error::io(&lock_path, "open the lock file", error);
     let mut create = options();
     let lock = create.create(true).truncate(false).open(&lock_path);
     let lock = lock.map_err(failed)?;
     if !lock.metadata().map_err(failed)?.is_file() {
-        return Err(Error::foreign(&lock_path, "it is no file"));
+        return Err(Error::foreign(&lock_path, "not a regular file"));
     }
     for tried in 1.. {
         match lock.try_lock() {
@@ -61,7 +61,7 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
             }
             Err(TryLockError::WouldBlock) => return Err(Error::locked(path)),
             Err(TryLockError::Error(error)) => {
-                return Err(Error::io(&lock_path, "lock it", error));
+                return Err(Error::io(&lock_path, "lock the file", error));
             }
         }
     }
@@ -142,7 +142,7 @@ fn open_if_exists(path: &Path) -> Result<Option<File>, Error> {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            Err(Error::foreign(path, "it is a symbolic link"))
+            Err(Error::foreign(path, "symbolic links are not followed"))
         }
         Err(error) => Err(Error::io(path, "open the file", error)),
     }
@@ -190,7 +190,7 @@ pub(super) fn allocate(path: &Path, head: &Head) -> Result<Memory, Error> {
     let is_reserved = filled.map_err(|error| Error::io(path, "allocate the file", error))?;
     // the head must be on the disk before the name: otherwise, after a power loss, the file is not recognized
     let synced = draft.file.sync_data();
-    synced.map_err(|error| Error::io(path, "write the file to the disk", error))?;
+    synced.map_err(|error| Error::io(path, "sync the file", error))?;
     if !is_reserved {
         space::check_blocks(path, &draft.file)?;
     }
@@ -233,7 +233,7 @@ impl FileLocation {
             let identity = identity(&path)?;
             Ok(Self { path, identity })
         });
-        found.map_err(|error| Error::io(path, "look at the file", error))
+        found.map_err(|error| Error::io(path, "read the metadata of the file", error))
     }
 
     /// Returns `false` if no file, or another file, has this name; `true` if the file cannot be examined.
@@ -271,7 +271,7 @@ impl Draft {
             removed.map_err(|error| Error::io(&path, "remove the draft", error))?;
         }
         let file = options().create_new(true).open(&path);
-        let file = file.map_err(|error| Error::io(&path, "make the file", error))?;
+        let file = file.map_err(|error| Error::io(&path, "create the file", error))?;
         Ok(Self {
             path,
             file,
@@ -281,7 +281,7 @@ impl Draft {
 
     fn rename(mut self, to: &Path) -> Result<(), Error> {
         let renamed = fs::rename(&self.path, to);
-        renamed.map_err(|error| Error::io(to, "give the file its name", error))?;
+        renamed.map_err(|error| Error::io(to, "rename the new file to this path", error))?;
         self.is_renamed = true;
         Ok(())
     }

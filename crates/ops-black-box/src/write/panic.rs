@@ -35,7 +35,7 @@ pub(super) fn watch(
 
 fn record(black_box: &BlackBox, info: &PanicHookInfo<'_>, redact: &dyn Fn(&str) -> Option<String>) {
     let readable = |text: &str| redact(text).unwrap_or_else(|| text.to_owned());
-    let message = info.payload_as_str().unwrap_or("a value that is no text");
+    let message = info.payload_as_str().unwrap_or("non-string panic payload");
     let at = SystemTime::now();
     let begins = |start: &&str| message.starts_with(*start);
     let mut panic = PanicReport {

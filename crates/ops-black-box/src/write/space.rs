@@ -26,7 +26,8 @@ const REFUSED: [(u32, &str); 9] = [
 #[cfg(target_os = "linux")]
 pub(super) fn check_kind(path: &Path, file: &File) -> Result<(), Error> {
     let found = rustix::fs::fstatfs(file);
-    let found = found.map_err(|error| Error::io(path, "ask for its file system", error.into()))?;
+    let found = found
+        .map_err(|error| Error::io(path, "determine the type of the file system", error.into()))?;
     // the number has 32 bits, signed or unsigned
     let kind = found.f_type as u32;
     match REFUSED.iter().find(|(refused, _)| *refused == kind) {
@@ -34,7 +35,7 @@ pub(super) fn check_kind(path: &Path, file: &File) -> Result<(), Error> {
         Some((_, name)) => Err(Error::unsupported(
             path,
             format!(
-                "it is on {name}, which promises no space to a file that is mapped, so that a full disk would end the process; use ext4, XFS or tmpfs (/run)"
+                "{name} cannot guarantee space for a mapped file, so a full disk would kill the process; use ext4, XFS or tmpfs (/run)"
             ),
         )),
     }
@@ -48,12 +49,12 @@ pub(super) fn check_kind(_: &Path, _: &File) -> Result<(), Error> {
 /// Fails unless the file has blocks for all of its bytes; for file systems without reservation.
 pub(super) fn check_blocks(path: &Path, file: &File) -> Result<(), Error> {
     let found = file.metadata();
-    let found = found.map_err(|error| Error::io(path, "look at the file", error))?;
+    let found = found.map_err(|error| Error::io(path, "read the metadata of the file", error))?;
     if found.blocks().saturating_mul(512) >= found.len() {
         return Ok(());
     }
     Err(Error::unsupported(
         path,
-        "its file system reserves no space, and has not given it all of its blocks, so that a full disk would end the process; use ext4, XFS or tmpfs (/run)",
+        "the file system did not reserve space for the whole file, so a full disk would kill the process; use ext4, XFS or tmpfs (/run)",
     ))
 }

@@ -18,7 +18,7 @@ fn a_run_that_was_shut_down_is_clean_and_says_by_which_signal() {
     assert_eq!(last.reading.ending.signal, Some(15), "the first one counts");
     assert_eq!(
         last.reading.ending.how,
-        "it was shut down in order, asked by SIGTERM"
+        "it shut down cleanly after SIGTERM"
     );
     assert_eq!(last.kept, place.kept("clean"));
     assert_eq!(last.reading.service, "shop");
@@ -50,7 +50,7 @@ fn a_kill_without_evidence_is_unknown_also_in_the_middle_of_a_stop() {
     assert!(
         ending
             .how
-            .contains("while it was shut down, which SIGTERM had asked for"),
+            .contains("during a shutdown that SIGTERM had requested"),
         "{ending:?}"
     );
 }
@@ -69,7 +69,7 @@ fn sigabrt_is_aborted_also_after_a_clean_end() {
     assert!(!child::run(&place, "abort after the end").success());
     let ending = place.next_start().reading.ending;
     assert_eq!(ending.kind, EndingKind::Aborted);
-    assert!(ending.how.contains("after it was shut down"), "{ending:?}");
+    assert!(ending.how.contains("after a clean shutdown"), "{ending:?}");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn oom_kill_is_detected_by_the_cgroup_counter() {
         kept.ending
     );
     assert!(
-        kept.ending.how.contains("went from 0 to 1"),
+        kept.ending.how.contains("rose from 0 to 1"),
         "{:?}",
         kept.ending
     );

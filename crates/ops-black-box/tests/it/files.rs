@@ -123,9 +123,9 @@ fn a_foreign_file_is_refused_with_the_reason_and_left_as_it_was() {
         (b"a diary\n".repeat(1000), "does not begin with OPSBBOX"),
         (vec![0; 70_000], "does not begin with OPSBBOX"),
         (whole[..4000].to_vec(), "has 4000 bytes"),
-        (with(8, 9), "has version 9"),
-        (with(24, whole[24] ^ 1), "checksum of the head is wrong"),
-        (with(100, b'x'), "checksum of the head is wrong"),
+        (with(8, 9), "version 9, expected"),
+        (with(24, whole[24] ^ 1), "header checksum mismatch"),
+        (with(100, b'x'), "header checksum mismatch"),
     ];
     for (bytes, reason) in cases {
         let place = Place::new();
@@ -153,7 +153,12 @@ fn links_pipes_and_folders_are_no_black_boxes() {
     fs::write(&target, "precious").unwrap();
     symlink(&target, place.file()).unwrap();
     let error = open(&place.config()).black_box.unwrap_err();
-    assert!(error.to_string().contains("is a symbolic link"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("symbolic links are not followed"),
+        "{error}"
+    );
     assert_eq!(fs::read(&target).unwrap(), b"precious");
 
     let place = Place::new();
@@ -162,7 +167,7 @@ fn links_pipes_and_folders_are_no_black_boxes() {
         .status();
     assert!(made.unwrap().success());
     let error = open(&place.config()).black_box.unwrap_err();
-    assert!(error.to_string().contains("it is no file"), "{error}");
+    assert!(error.to_string().contains("not a regular file"), "{error}");
     assert!(read(&place.file()).is_err());
 
     let place = Place::new();
@@ -193,7 +198,7 @@ fn the_last_three_runs_that_crashed_are_kept_whatever_came_after() {
     assert_eq!(place.names(), names);
     // the verdict of the next start stays with the file, wherever it is read
     let ending = read(&place.kept("1")).unwrap().ending;
-    assert!(ending.how.contains("ended suddenly"), "{ending:?}");
+    assert!(ending.how.contains("ended abruptly"), "{ending:?}");
 }
 
 #[test]
@@ -252,7 +257,7 @@ fn a_file_of_zeros_is_what_a_power_loss_left_and_makes_room_for_the_next_one() {
     for _ in 0..4 {
         // it is rotated like all others
         let last = place.next_start();
-        assert!(last.reading.ending.how.contains("ended suddenly"));
+        assert!(last.reading.ending.how.contains("ended abruptly"));
     }
     assert!(read(&place.kept("3")).is_ok());
     // with any content it belongs to somebody
@@ -300,7 +305,7 @@ fn foreign_files_at_kept_names_stay_and_the_last_run_is_reported() {
             .black_box
             .unwrap_err()
             .to_string()
-            .contains("is a symbolic link")
+            .contains("symbolic links are not followed")
     );
     assert!(opened.last_run.is_some());
 }

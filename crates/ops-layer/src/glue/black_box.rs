@@ -150,7 +150,7 @@ impl Part {
         let is_lost = |opened: &&BlackBox| !opened.is_in_place();
         let lost = self.opened.as_ref().filter(is_lost).map(|opened| {
             let path = opened.path().display();
-            format!("{path}: somebody removed it, or gave it another name")
+            format!("{path}: the file was removed or renamed")
         });
         Some(Seen {
             off: self.off.clone().or(lost),
@@ -189,7 +189,7 @@ fn note_other_service(reading: &mut Reading, service: &str) {
     if reading.service != service && !is_cut {
         let how = &reading.ending.how;
         reading.ending.how = format!(
-            "it was a run of {}, not of {service}: {how}",
+            "it was a run of service {}, not of {service}: {how}",
             reading.service
         );
     }

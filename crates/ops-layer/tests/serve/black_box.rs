@@ -105,7 +105,10 @@ fn a_black_box_that_somebody_removed_is_a_finding() {
     let mut findings = state["findings"].as_array().unwrap().iter();
     let lost = findings.find(|finding| finding["id"] == "black_box_off");
     let seen = lost.unwrap()["seen"].as_str().unwrap();
-    assert!(seen.contains("child.box: somebody removed it"), "{seen}");
+    assert!(
+        seen.contains("child.box: the file was removed or renamed"),
+        "{seen}"
+    );
 }
 
 #[test]
@@ -120,7 +123,7 @@ fn a_stop_is_clean_and_a_panic_before_it_is_in_the_box_with_its_backtrace() {
     assert_eq!(state["last_run"]["ending"], "clean", "{state:#}");
     assert_eq!(
         state["last_run"]["how"],
-        "it was shut down in order, asked by SIGTERM"
+        "it shut down cleanly after SIGTERM"
     );
     assert!(
         state["findings"].as_array().unwrap().is_empty(),
@@ -161,12 +164,12 @@ fn a_box_that_another_service_left_is_told_as_that_of_the_other() {
     let service = start(&file).env("OTEL_SERVICE_NAME", "billing").serve();
     let state = state_with(&service, "last_run_crashed");
     let how = state["last_run"]["how"].as_str().unwrap();
-    let other = "it was a run of orders, not of billing: it recorded no end";
+    let other = "it was a run of service orders, not of billing: it recorded no end";
     assert!(how.starts_with(other), "{how}");
     let seen = state["findings"][0]["seen"].as_str().unwrap();
     assert!(seen.contains(other), "{seen}");
     let told = service.log();
-    assert!(told.contains("it was a run of orders"), "{told}");
+    assert!(told.contains("it was a run of service orders"), "{told}");
 }
 
 #[test]
@@ -221,7 +224,7 @@ fn a_start_that_is_refused_is_no_crash_and_moves_no_box_of_one_away() {
     }
     let check = |name: &str| {
         let last = ops_layer::black_box::read_here(folder.path().join("child.box")).unwrap();
-        assert_eq!(last.ending.how, "it was shut down in order", "{name}");
+        assert_eq!(last.ending.how, "it shut down cleanly", "{name}");
         assert!(!folder.path().join("child.box.1").exists(), "{name}");
         let mut records = last.records.iter();
         let is_told = records.any(|record| record.text.contains("start_refused"));
@@ -274,10 +277,7 @@ fn a_start_after_one_that_failed_has_a_black_box_and_a_history_of_its_own() {
     assert_eq!(state["last_run"]["ending"], "unknown", "{state:#}");
     assert!(service.stop().0.success());
     let last = read("child.box");
-    assert_eq!(
-        last.ending.how,
-        "it was shut down in order, asked by SIGTERM"
-    );
+    assert_eq!(last.ending.how, "it shut down cleanly after SIGTERM");
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn a_start_after_one_that_failed_late_says_so() {
         "{refused}"
     );
     let last = ops_layer::black_box::read_here(folder.path().join("child.box")).unwrap();
-    assert_eq!(last.ending.how, "it was shut down in order");
+    assert_eq!(last.ending.how, "it shut down cleanly");
 }
 
 #[test]

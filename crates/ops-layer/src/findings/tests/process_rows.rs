@@ -205,18 +205,24 @@ pub(super) fn process_rows() -> Vec<Row> {
             "a crash",
             Box::new(|snapshot| {
                 let at = snapshot.wall - Duration::from_secs(615);
-                let (how, kept) = ("SIGABRT ended it".to_owned(), "app.box.1".to_owned());
+                let (how, kept) = (
+                    "it was terminated by SIGABRT".to_owned(),
+                    "app.box.1".to_owned(),
+                );
                 let ended = Some(Ended { how, at, kept });
                 snapshot.black_box = Some(BlackBox { ended, off: None });
             }),
             1,
             vec!["last_run_crashed"],
-            "last seen 615 s ago: SIGABRT ended it",
+            "last seen 615 s ago: it was terminated by SIGABRT",
         ),
         (
             "a crash long ago",
             Box::new(|snapshot| {
-                let (how, kept) = ("SIGABRT ended it".to_owned(), "app.box.1".to_owned());
+                let (how, kept) = (
+                    "it was terminated by SIGABRT".to_owned(),
+                    "app.box.1".to_owned(),
+                );
                 let at = snapshot.wall;
                 snapshot.wall += Duration::from_secs(3600);
                 snapshot.at += Duration::from_secs(3600);

@@ -233,15 +233,15 @@ fn a_black_box_that_is_off_names_what_to_do_about_its_reason() {
             "Use another",
         ),
         (
-            "d/a.box.lock: cannot open the lock: No such (os error 2)",
+            "d/a.box.lock: cannot open the lock file: No such (os error 2)",
             "Create",
         ),
         (
-            "f/a.box.lock: cannot open the lock: Not a directory (os error 20)",
+            "f/a.box.lock: cannot open the lock file: Not a directory (os error 20)",
             "Move the file that is in place of its directory",
         ),
         (
-            "a.box.lock: cannot open the lock: denied (os error 13)",
+            "a.box.lock: cannot open the lock file: denied (os error 13)",
             "Fix",
         ),
         ("a.box: not a black box", "Move the file at"),
