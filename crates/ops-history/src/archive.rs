@@ -162,7 +162,7 @@ pub(crate) fn copy_all(
 fn copy(one: &Found, to: &Path) -> Result<Option<u64>, Error> {
     let folder = to.join(one.name.table.as_str());
     let made = fs::create_dir_all(&folder);
-    made.map_err(|error| Error::io(&folder, "make the folder", error))?;
+    made.map_err(|error| Error::io(&folder, "create the directory", error))?;
     let path = folder.join(one.name.text());
     if path.exists() {
         return Ok(None);
@@ -234,7 +234,7 @@ impl Files {
                 if damaged.contains(&one.path) {
                     files
                         .skipped
-                        .push(format!("{}: its checksum is wrong", one.path.display()));
+                        .push(format!("{}: checksum mismatch", one.path.display()));
                     continue;
                 }
                 match Stored::open(&one) {

@@ -137,11 +137,11 @@ impl fmt::Display for Error {
             #[cfg(feature = "sql")]
             Cause::Statement(reason) => f.write_str(reason),
             #[cfg(feature = "sql")]
-            Cause::TimedOut(limit) => write!(f, "the statement was stopped after {limit:?}"),
+            Cause::TimedOut(limit) => write!(f, "the statement timed out after {limit:?}"),
             #[cfg(feature = "s3")]
             Cause::Bucket(reason) => write!(f, "{path}: {reason}"),
             #[cfg(feature = "s3")]
-            Cause::BucketTimedOut(limit) => write!(f, "{path}: it took longer than {limit:?}"),
+            Cause::BucketTimedOut(limit) => write!(f, "{path}: timed out after {limit:?}"),
             Cause::Io(attempt, _) => write!(f, "{path}: cannot {attempt}"),
         }
     }

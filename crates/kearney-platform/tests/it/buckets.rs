@@ -83,7 +83,7 @@ fn a_bucket_is_asked_together_with_directories_and_every_line_counts_once() {
         ),
         (
             vec!["sql", counted, "--dir", "s3://telemetry/empty"],
-            "no file of a history",
+            "no history files",
         ),
         (
             vec!["history", "prune", "--older-than", "1h", "--dir", bucket],
@@ -109,5 +109,5 @@ fn a_bucket_without_credentials_is_an_error_that_names_them() {
     );
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8_lossy(&refused.stderr);
-    assert!(told.contains("no AWS_ACCESS_KEY_ID is set"), "{told}");
+    assert!(told.contains("AWS_ACCESS_KEY_ID is not set"), "{told}");
 }

@@ -222,7 +222,7 @@ fn the_commands_answer_and_say_what_is_wrong() {
     for (arguments, why) in [
         (
             &["sql", "COPY logs TO 'x'"][..],
-            "only SELECT is possible here",
+            "only SELECT statements are allowed",
         ),
         (
             &["sql", "SELECT * FROM read_csv('/etc/passwd')"],
@@ -230,7 +230,7 @@ fn the_commands_answer_and_say_what_is_wrong() {
         ),
         (&["sql", "SELECT hue FROM logs"], "hue"),
         (&["sql", "--name", "no"], "there is no question no"),
-        (&["sql", "--name", "trace"], "needs an argument"),
+        (&["sql", "--name", "trace"], "requires an argument"),
         (&["sql"], "required"),
         (
             &["sql", "--admin", "127.0.0.1:1", "SELECT 1"],

@@ -95,7 +95,7 @@ fn write_values<T: DataType>(
 }
 
 pub(crate) fn type_mismatch() -> ParquetError {
-    ParquetError::General("a column has another type than its table".to_owned())
+    ParquetError::General("a column type does not match the schema of its table".to_owned())
 }
 
 /// Parquet types of the columns.

@@ -29,13 +29,15 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     make_folders(dir)?;
     let path = dir.join(LOCK);
     let file = private_options().create(true).truncate(false).open(&path);
-    let file = file.map_err(|error| Error::io(&path, "open the lock", error))?;
+    let file = file.map_err(|error| Error::io(&path, "open the lock file", error))?;
     for tried in 1.. {
         match file.try_lock() {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) if tried < MAX_ATTEMPTS => std::thread::sleep(PAUSE),
             Err(TryLockError::WouldBlock) => return Err(Error::locked(dir)),
-            Err(TryLockError::Error(error)) => return Err(Error::io(&path, "lock it", error)),
+            Err(TryLockError::Error(error)) => {
+                return Err(Error::io(&path, "lock the file", error));
+            }
         }
     }
     Ok(file)
@@ -85,7 +87,7 @@ fn make_folders(dir: &Path) -> Result<(), Error> {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         let made = builder.create(&folder);
-        made.map_err(|error| Error::io(&folder, "make the folder", error))?;
+        made.map_err(|error| Error::io(&folder, "create the directory", error))?;
     }
     Ok(())
 }
@@ -136,10 +138,10 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Found>, Error> {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound && dir.is_dir() => continue,
-            Err(error) => return Err(Error::io(&folder, "list the folder", error)),
+            Err(error) => return Err(Error::io(&folder, "list the directory", error)),
         };
         for entry in entries {
-            let entry = entry.map_err(|error| Error::io(&folder, "list the folder", error))?;
+            let entry = entry.map_err(|error| Error::io(&folder, "list the directory", error))?;
             let name = entry.file_name();
             let Some(name) = name.to_str().and_then(|name| Name::parse(*table, name)) else {
                 continue;

@@ -163,7 +163,7 @@ impl Part<'_> {
 }
 
 fn unexpected_end() -> ParquetError {
-    ParquetError::General("a column ends early".to_owned())
+    ParquetError::General("a column is truncated".to_owned())
 }
 
 /// Consecutive rows of the merged file that come from one part.

@@ -48,15 +48,14 @@ pub(crate) fn publish(
         move |error| Error::io(path, attempt, error)
     };
     let file = private_options().create(true).truncate(true).open(&draft.0);
-    let file = file.map_err(failed("make the file"))?;
-    steps.at(Step::Created).map_err(failed("make the file"))?;
+    let file = file.map_err(failed("create the file"))?;
+    steps.at(Step::Created).map_err(failed("create the file"))?;
     let written = write(name.table, content, &file, steps, fill);
     let bytes = written.map_err(|error| Error::parquet(&path, "write the file", error))?;
     steps.at(Step::Written).map_err(failed("write the file"))?;
-    file.sync_all()
-        .map_err(failed("write the file to the disk"))?;
+    file.sync_all().map_err(failed("sync the file"))?;
     steps.at(Step::Synced).map_err(failed("write the file"))?;
-    fs::rename(&draft.0, &path).map_err(failed("give the file its name"))?;
+    fs::rename(&draft.0, &path).map_err(failed("rename the new file to this path"))?;
     // from here on its rows are visible, even after a crash
     let on_disk = steps
         .at(Step::Named)
@@ -65,7 +64,7 @@ pub(crate) fn publish(
     if let Err(error) = on_disk {
         // the rows are counted as lost, so no reader may find them
         fs::remove_file(&path).map_err(failed("remove the file"))?;
-        return Err(Error::io(&path, "write the name to the disk", error));
+        return Err(Error::io(&path, "sync the directory", error));
     }
     Ok((path, bytes))
 }

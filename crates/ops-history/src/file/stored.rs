@@ -44,7 +44,7 @@ impl Stored {
         let version = value(KEY_VERSION).unwrap_or_default();
         if version != SCHEMA_VERSION.to_string() {
             return Err(wrong(format!(
-                "it is of version {version:?}, and not {SCHEMA_VERSION}"
+                "unsupported schema version {version:?}, expected {SCHEMA_VERSION}"
             )));
         }
         let table = found.name.table;
@@ -53,24 +53,24 @@ impl Stored {
         if value(KEY_TABLE).as_deref() != Some(table.as_str())
             || footer.schema().get_fields() != expected.get_fields()
         {
-            return Err(wrong(format!("its columns are not those of {table:?}")));
+            return Err(wrong(format!("the columns do not match table {table:?}")));
         }
         let rows = u64::try_from(footer.num_rows()).ok();
         let checked = value(KEY_CHECKED).and_then(|text| text.parse().ok());
         let crc = value(KEY_CRC).and_then(|text| u32::from_str_radix(&text, 16).ok());
         let (Some(rows), Some(checked), Some(crc)) = (rows, checked, crc) else {
-            return Err(wrong("its checksum is missing".to_owned()));
+            return Err(wrong("missing checksum or row count".to_owned()));
         };
         let groups = reader.metadata().row_groups().iter();
         let of_groups = groups.clone().map(RowGroupMetaData::num_rows);
         if of_groups.fold(0, i64::saturating_add) != footer.num_rows() {
             return Err(wrong(
-                "its parts have not as many rows as it says".to_owned(),
+                "the row groups do not have the number of rows given in the footer".to_owned(),
             ));
         }
         let mut columns = groups.flat_map(RowGroupMetaData::columns);
         if !columns.all(|column| is_within(column, checked)) {
-            return Err(wrong("a column is not where it says".to_owned()));
+            return Err(wrong("a column is outside of the checked bytes".to_owned()));
         }
         Ok(Self {
             reader,
@@ -119,7 +119,7 @@ impl Stored {
         if bytes == self.checked && crc.finalize() == self.crc {
             Ok(())
         } else {
-            Err(Error::unreadable(path, "its checksum is wrong"))
+            Err(Error::unreadable(path, "checksum mismatch"))
         }
     }
 }
@@ -162,7 +162,7 @@ fn open(path: &Path) -> Result<File, Error> {
     let failed = |error| Error::io(path, "open the file", error);
     let file = options.open(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
-        return Err(failed(io::Error::other("it is no file")));
+        return Err(failed(io::Error::other("not a regular file")));
     }
     Ok(file)
 }

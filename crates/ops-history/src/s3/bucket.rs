@@ -76,13 +76,13 @@ impl Bucket {
             let shown = without_secrets(endpoint);
             if !is_url(endpoint) {
                 return Err(wrong(format!(
-                    "endpoint {shown:?} is no URL of a server; accepted is http://HOST:PORT or https://HOST, where it is set or in \
+                    "invalid endpoint {shown:?}; expected http://HOST:PORT or https://HOST, in the configuration or in \
                      AWS_ENDPOINT_URL"
                 )));
             }
             if names_user(endpoint) && !is_unsigned(&builder) {
                 return Err(wrong(format!(
-                    "endpoint {shown:?} names a user, which no signed request has; credentials are set beside it or in AWS_ACCESS_KEY_ID and \
+                    "endpoint {shown:?} contains a user, which signed requests do not allow; set credentials separately or in AWS_ACCESS_KEY_ID and \
                      AWS_SECRET_ACCESS_KEY"
                 )));
             }
@@ -100,7 +100,7 @@ impl Bucket {
             let value = builder.get_config_value(key).unwrap_or_default();
             if value.contains(char::is_control) {
                 return Err(wrong(format!(
-                    "the {name} has a line break or another control character"
+                    "the {name} contains a line break or another control character"
                 )));
             }
         }
@@ -108,9 +108,7 @@ impl Bucket {
         if let (None, Some(region)) = (endpoint, region)
             && !is_url(&format!("https://s3.{region}.amazonaws.com"))
         {
-            return Err(wrong(format!(
-                "the region {region:?} can stand in no address of AWS"
-            )));
+            return Err(wrong(format!("invalid AWS region {region:?}")));
         }
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         Ok(Self {
@@ -139,7 +137,7 @@ impl Bucket {
             let Some(object) = next else { break };
             if count == MAX_OBJECTS {
                 let why =
-                    format!("more than {MAX_OBJECTS} objects are below it: name a longer prefix");
+                    format!("more than {MAX_OBJECTS} objects below this prefix; use a longer one");
                 return Err(Error::bucket(&self.url, why));
             }
             found.extend(parse_object(object));
@@ -162,7 +160,7 @@ impl Bucket {
                 Err(error) => return Err(self.failed(&error)),
             };
             if piece.len() as u64 != end - from {
-                let why = format!("{} is shorter than it was listed", object.path);
+                let why = format!("{} is shorter than its listed size", object.path);
                 return Err(Error::bucket(&self.url, why));
             }
             file.write_all(&piece).map_err(failed)?;
@@ -176,8 +174,9 @@ impl Bucket {
         let failed = |error| Error::io(from, "read the file", error);
         let bytes = std::fs::metadata(from).map_err(failed)?.len();
         if bytes > MAX_BODY_BYTES {
-            let why =
-                format!("it has {bytes} bytes; at most {MAX_BODY_BYTES} are written to a bucket");
+            let why = format!(
+                "{bytes} bytes exceed the limit of {MAX_BODY_BYTES} for writing to a bucket"
+            );
             return Err(Error::unreadable(from, why));
         }
         let bytes = std::fs::read(from).map_err(failed)?;
@@ -213,7 +212,7 @@ impl Bucket {
         }
         let hint = match self.has_credentials {
             true => "",
-            false => "; no AWS_ACCESS_KEY_ID is set, so the role of this machine was asked for",
+            false => "; AWS_ACCESS_KEY_ID is not set, so the role of this machine was tried",
         };
         Error::bucket(&self.url, format!("{error}{hint}"))
     }

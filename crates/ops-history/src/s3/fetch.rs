@@ -104,7 +104,7 @@ pub(super) fn fetch(prefixes: &[Prefix], wanted: &Wanted) -> Result<Vec<LocalCop
 fn list(bucket: &Bucket, wanted: &Wanted) -> Result<Vec<Object>, Error> {
     let mut objects = bucket.list()?;
     if objects.is_empty() {
-        let why = "there is no file of a history below it; accepted is the copy of a directory: PREFIX/logs/…";
+        let why = "no history files below this prefix; expected a copy of a history directory: PREFIX/logs/…";
         return Err(Error::bucket(bucket.url(), why));
     }
     objects.retain(|object| {
@@ -140,7 +140,7 @@ impl Selection {
     fn too_much(&self, urls: &str, limit: u64) -> Error {
         let Self { files, bytes } = self;
         let why = format!(
-            "{files} files with {bytes} bytes are asked for, and at most {limit} bytes are copied: ask for fewer hours, or raise the limit"
+            "{files} files with {bytes} bytes exceed the limit of {limit} bytes: request fewer hours, or raise the limit"
         );
         Error::bucket(urls, why)
     }
@@ -159,7 +159,7 @@ fn copy_with_retries(
         }
         objects = list(bucket, wanted)?;
     }
-    let why = format!("files went away {MAX_ATTEMPTS} times while they were copied");
+    let why = format!("files were removed {MAX_ATTEMPTS} times while they were copied");
     Err(Error::bucket(bucket.url(), why))
 }
 
@@ -168,11 +168,12 @@ fn copy(bucket: &Bucket, mut objects: Vec<Object>, limit: u64) -> Result<Option<
     let folder = tempfile::Builder::new().prefix("ops-history-").tempdir();
     let folder = folder.map_err(|error| {
         let place = std::env::temp_dir();
-        Error::io(&place, "make a folder for the copy", error)
+        Error::io(&place, "create a directory for the copy", error)
     })?;
     for table in Table::ALL {
         let folder = folder.path().join(table.as_str());
-        fs::create_dir(&folder).map_err(|error| Error::io(&folder, "make the folder", error))?;
+        fs::create_dir(&folder)
+            .map_err(|error| Error::io(&folder, "create the directory", error))?;
     }
     let mut copy = LocalCopy {
         folder,

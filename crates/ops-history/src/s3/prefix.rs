@@ -37,17 +37,17 @@ impl Prefix {
         let wrong = |why: &str| {
             Error::bucket(
                 &without_secrets(url),
-                format!("{why}; accepted is s3://BUCKET/PREFIX"),
+                format!("{why}; expected s3://BUCKET/PREFIX"),
             )
         };
         let Some(rest) = url.strip_prefix("s3://") else {
-            return Err(wrong("it does not begin with s3://"));
+            return Err(wrong("the URL does not begin with s3://"));
         };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let is_dots = bucket == "." || bucket == "..";
         if bucket.is_empty() || is_dots || !bucket.chars().all(is_name) {
-            return Err(wrong("it names no bucket"));
+            return Err(wrong("invalid bucket name"));
         }
         Ok(Self {
             bucket: bucket.to_owned(),

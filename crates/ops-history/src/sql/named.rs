@@ -33,12 +33,14 @@ impl Named {
             }
             (Some(name), Some(value)) => {
                 let value: String = value.chars().take(MAX_SHOWN).collect();
-                Err(Error::statement(format!("{value:?} is not {name}")))
+                Err(Error::statement(format!(
+                    "invalid argument {value:?}, expected {name}"
+                )))
             }
             (Some(name), None) => {
                 let query = self.name;
                 Err(Error::statement(format!(
-                    "{query} needs an argument: {name}"
+                    "{query} requires an argument: {name}"
                 )))
             }
             (None, Some(_)) => Err(Error::statement(format!("{} takes no argument", self.name))),
@@ -73,7 +75,7 @@ fn is_run(text: &str) -> bool {
 pub const NAMED: &[Named] = &[
     without_argument(
         "slowest-routes",
-        "routes by hour, the slowest first: requests that have a line, and latency in whole ms, rounded down, within 1 %",
+        "routes by hour, slowest first: requests that have a log line, and latency in whole ms, rounded down, within 1 %",
         "WITH counted AS (SELECT hour, http_request_method AS method, coalesce(http_route, '(unmatched)') AS \
          route, duration_ms, sum(requests) AS n FROM requests_by_hour GROUP BY ALL), \
          ranked AS (SELECT *, sum(n) OVER (PARTITION BY hour, method, route ORDER BY duration_ms) AS upto, \
@@ -84,14 +86,14 @@ pub const NAMED: &[Named] = &[
     ),
     without_argument(
         "requests-by-hour",
-        "requests that have a line (level info), server errors and their share by hour",
+        "requests that have a log line (level info), server errors and their share by hour",
         "SELECT hour, sum(requests)::BIGINT AS answered, \
          coalesce(sum(requests) FILTER (http_response_status_code >= 500), 0)::BIGINT AS server_errors, \
          round(100.0 * server_errors / answered, 3) AS percent FROM requests_by_hour GROUP BY hour ORDER BY hour DESC",
     ),
     without_argument(
         "errors-by-cause",
-        "lines of level error and critical by event and cause, the most frequent first",
+        "log lines of level error and critical by event and cause, most frequent first",
         "SELECT body AS event, coalesce(error_type, attributes ->> '$.grpc_status', http_response_status_code::VARCHAR, \
          attributes ->> '$.error') AS cause, \
          scope_name AS logger, count(*) AS lines, min(timestamp) AS first, max(timestamp) AS last FROM logs \
@@ -99,8 +101,8 @@ pub const NAMED: &[Named] = &[
     ),
     Named {
         name: "trace",
-        about: "one trace: its spans and its lines, by time",
-        argument: Some("the trace id, 32 hexadecimal digits"),
+        about: "one trace: its spans and log lines, by time",
+        argument: Some("a trace id of 32 hexadecimal digits"),
         sql: "SELECT timestamp, 'span' AS what, name, duration_ms, status_code AS status, span_id, parent_span_id, NULL AS attributes, \
               service_name FROM spans WHERE trace_id_bytes = from_hex($argument) UNION ALL \
               SELECT timestamp, severity_text, body, duration_ms, http_response_status_code::VARCHAR, span_id, NULL, attributes, \
@@ -109,37 +111,37 @@ pub const NAMED: &[Named] = &[
     },
     without_argument(
         "slowest-requests",
-        "requests with the longest latency, with their trace",
+        "requests with the highest latency, with their trace",
         "SELECT timestamp, http_request_method AS method, url_path AS path, http_response_status_code AS status, duration_ms, trace_id, \
          request_id FROM requests ORDER BY duration_us DESC LIMIT 20",
     ),
     without_argument(
         "slowest-spans",
-        "spans by name, those with the most time in all first",
+        "spans by name, longest total time first",
         "SELECT name, kind, count(*) AS spans, round(approx_quantile(duration_ms, 0.95), 1) AS p95, round(sum(duration_ms) / 1000, 1) AS \
          seconds, count(*) FILTER (status_code = 'error') AS failed FROM spans GROUP BY ALL ORDER BY seconds DESC",
     ),
     without_argument(
         "cache-misses",
-        "growth of the cache's miss counters by reason",
+        "growth of the cache miss counters by reason",
         "SELECT name, attributes, sum(growth) AS misses FROM (SELECT name, attributes, service_instance_id, max(value) - min(value) AS \
          growth FROM metrics WHERE name LIKE 'cache_miss%' GROUP BY ALL) GROUP BY ALL ORDER BY misses DESC",
     ),
     without_argument(
         "loggers",
-        "lines by logger, level and event, the most frequent first",
+        "log lines by logger, level and event, most frequent first",
         "SELECT scope_name AS logger, severity_text AS level, body AS event, count(*) AS lines FROM logs GROUP BY ALL ORDER BY lines DESC",
     ),
     without_argument(
         "runs",
-        "starts of the service: first and last line of each run",
+        "runs of the service: first and last line of each",
         "SELECT service_name, run, service_instance_id, min(timestamp) AS first, max(timestamp) AS last, count(*) AS lines FROM logs \
          GROUP BY ALL ORDER BY first DESC",
     ),
     Named {
         name: "metric",
-        about: "one metric by minute: smallest and largest value of each series",
-        argument: Some("the name of the metric"),
+        about: "one metric by minute: minimum and maximum of each series",
+        argument: Some("a metric name"),
         sql: "SELECT date_trunc('minute', timestamp) AS minute, attributes, min(coalesce(value, \"count\")) AS min, \
               max(coalesce(value, \"count\")) AS max FROM metrics WHERE name = $argument GROUP BY ALL ORDER BY minute DESC, attributes",
         accepts: |_| true,
@@ -147,7 +149,7 @@ pub const NAMED: &[Named] = &[
     Named {
         name: "before-run",
         about: "the last 200 lines before a run, newest first",
-        argument: Some("the number of the run"),
+        argument: Some("a run number"),
         sql: "SELECT epoch_ms(timestamp) AS at, severity_text AS level, scope_name AS logger, body AS event, request_id, trace_id, \
               http_request_method AS method, url_path AS path, http_response_status_code AS status, duration_ms, error_type, attributes, run \
               FROM last_lines WHERE run < $argument::BIGINT AND timestamp >= (SELECT max(timestamp) FROM last_lines WHERE \
@@ -156,7 +158,7 @@ pub const NAMED: &[Named] = &[
     },
     Named {
         name: "chart",
-        about: "numbers every 10 s of an hour, or every minute of a day, as the admin page draws them",
+        about: "values every 10 s of an hour, or every minute of a day, as the admin page draws them",
         argument: Some("1h or 24h"),
         sql: include_str!("chart.sql"),
         accepts: |window| matches!(window, "1h" | "24h"),

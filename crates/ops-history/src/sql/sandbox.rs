@@ -102,14 +102,14 @@ impl Sandbox {
         let mut left = limits.bytes;
         while let Some(piece) = statement.step().map_err(failed_in_subquery)? {
             let texts = piece.column(0).as_string_opt::<i32>();
-            let texts = texts.ok_or_else(|| Error::statement("the engine writes no JSON"))?;
+            let texts = texts.ok_or_else(|| Error::statement("the engine did not return JSON"))?;
             for json in texts.iter().map(Option::unwrap_or_default) {
                 let fits = left.checked_sub(json.len() as u64);
                 let Some(rest) = fits.filter(|_| answer.rows.len() < limits.rows) else {
                     if answer.rows.is_empty() && limits.rows > 0 {
                         let (most, found) = (limits.bytes, json.len());
                         return Err(Error::statement(format!(
-                            "the first row has {found} bytes: {most} are possible"
+                            "the first row has {found} bytes, the limit is {most}"
                         )));
                     }
                     answer.is_truncated = true;
@@ -135,7 +135,7 @@ impl Sandbox {
             let message = parsed.error_message.unwrap_or_default();
             let kind = parsed.error_type.unwrap_or_default();
             return Err(Error::statement(match kind.as_str() {
-                "not implemented" => "only SELECT is possible here".to_owned(),
+                "not implemented" => "only SELECT statements are allowed".to_owned(),
                 _ => format!("{kind} error: {message}"),
             }));
         }
@@ -152,9 +152,9 @@ impl Sandbox {
                 alone.map(Cow::Owned).map_err(failed)
             }
             1 => Ok(Cow::Borrowed(sql)),
-            0 => Err(Error::statement("there is no statement")),
+            0 => Err(Error::statement("the statement is empty")),
             count => Err(Error::statement(format!(
-                "{count} statements: one SELECT is possible here"
+                "{count} statements given, expected a single SELECT"
             ))),
         }
     }

@@ -180,7 +180,7 @@ fn enough_space(config: &Config) -> Result<(), Error> {
     let error = std::io::Error::from(std::io::ErrorKind::StorageFull);
     Err(Error::io(
         &config.dir,
-        "leave the disk enough space for others",
+        "write without using up the disk reserve",
         error,
     ))
 }

@@ -41,7 +41,7 @@ fn torn_forged_and_foreign_files_are_left_out_with_a_reason_and_left_alone() {
     wait_for("a look", || history.stats().unreadable.len() == 4);
     let reasons = history.stats().unreadable.join("\n");
     assert!(
-        reasons.contains("its columns are not those of Spans"),
+        reasons.contains("the columns do not match table Spans"),
         "{reasons}"
     );
     number(&history, 9, 9);
@@ -65,7 +65,7 @@ fn a_file_with_a_good_footer_and_bad_pages_is_left_out_and_hides_nothing() {
     std::fs::write(&path, &bytes).unwrap();
     let found = inventory(&[place.dir()], true).unwrap();
     assert!(
-        found.skipped[0].ends_with("its checksum is wrong"),
+        found.skipped[0].ends_with("checksum mismatch"),
         "{:?}",
         found.skipped
     );

@@ -101,7 +101,7 @@ fn time_rows_and_memory_are_limited() {
     assert_eq!((cut.rows.len(), cut.is_truncated), (2, true));
     limits.bytes = 100;
     let none = query(&dirs, bytes, &limits).unwrap_err().to_string();
-    assert_eq!(none, "the first row has 1008 bytes: 100 are possible");
+    assert_eq!(none, "the first row has 1008 bytes, the limit is 100");
     limits.bytes = u64::MAX;
     limits.rows = usize::MAX;
     let all = query(&dirs, "SELECT body FROM logs", &limits).unwrap();
@@ -289,29 +289,37 @@ fn each_named_question_is_answered() {
 #[test]
 fn an_argument_that_a_question_does_not_take_is_refused_with_what_it_takes() {
     for (name, argument, why) in [
-        ("chart", "2h", r#""2h" is not 1h or 24h"#),
-        ("chart", "", r#""" is not 1h or 24h"#),
-        ("before-run", "-1", r#""-1" is not the number of the run"#),
+        (
+            "chart",
+            "2h",
+            r#"invalid argument "2h", expected 1h or 24h"#,
+        ),
+        ("chart", "", r#"invalid argument "", expected 1h or 24h"#),
+        (
+            "before-run",
+            "-1",
+            r#"invalid argument "-1", expected a run number"#,
+        ),
         (
             "before-run",
             "last",
-            r#""last" is not the number of the run"#,
+            r#"invalid argument "last", expected a run number"#,
         ),
         // the engine would find no row for any of these
         (
             "trace",
             "4bf92f3577b34da6a3ce929d0e0e473",
-            r#""4bf92f3577b34da6a3ce929d0e0e473" is not the trace id, 32 hexadecimal digits"#,
+            r#"invalid argument "4bf92f3577b34da6a3ce929d0e0e473", expected a trace id of 32 hexadecimal digits"#,
         ),
         (
             "trace",
             "4bf92f3577b34da6a3ce929d0e0e473g",
-            r#""4bf92f3577b34da6a3ce929d0e0e473g" is not the trace id, 32 hexadecimal digits"#,
+            r#"invalid argument "4bf92f3577b34da6a3ce929d0e0e473g", expected a trace id of 32 hexadecimal digits"#,
         ),
         (
             "trace",
             "",
-            r#""" is not the trace id, 32 hexadecimal digits"#,
+            r#"invalid argument "", expected a trace id of 32 hexadecimal digits"#,
         ),
     ] {
         let refused = named(name).unwrap().sql(Some(argument)).unwrap_err();

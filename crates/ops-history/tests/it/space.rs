@@ -49,7 +49,7 @@ fn the_last_bytes_of_a_disk_are_left_to_others() {
     let stats = history.stats();
     let stopped = stats.stopped.unwrap();
     assert!(
-        stopped.contains("leave the disk enough space for others"),
+        stopped.contains("write without using up the disk reserve"),
         "{stopped}"
     );
     assert_eq!((stats.lines.stopped, stats.lines.written), (1, 0));

@@ -190,10 +190,19 @@ fn spans_that_were_dropped_until_the_collector_came_back_ask_for_nothing_more() 
 fn a_history_that_stopped_names_what_to_do_about_its_reason() {
     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
     for (why, right) in [
-        ("h: another process writes to this history", "End the other"),
-        ("h: cannot make the file (os error 28)", "Free space:"),
-        (&format!("h: cannot leave enough: {full}"), "Free space:"),
-        ("h/logs: Permission denied (os error 13)", "Correct what"),
+        (
+            "h: another process writes to this history",
+            "Stop the other",
+        ),
+        (
+            "h: cannot create the file (os error 28)",
+            "Free disk space:",
+        ),
+        (&format!("h: cannot write: {full}"), "Free disk space:"),
+        (
+            "h/logs: Permission denied (os error 13)",
+            "Fix the reported",
+        ),
     ] {
         let set = history_says(why);
         let findings = found(1, |snapshot| set(snapshot));
@@ -204,11 +213,17 @@ fn a_history_that_stopped_names_what_to_do_about_its_reason() {
 #[test]
 fn a_log_file_that_takes_no_line_names_what_to_do_about_its_reason() {
     for (why, right) in [
-        ("No space left on device (os error 28)", "Make room there"),
-        ("Disk quota exceeded (os error 122)", "Make room there"),
+        (
+            "No space left on device (os error 28)",
+            "Free disk space there",
+        ),
+        (
+            "Disk quota exceeded (os error 122)",
+            "Free disk space there",
+        ),
         ("Permission denied (os error 13)", "Make the directory"),
-        ("Read-only file system (os error 30)", "Correct what"),
-        ("Too many open files (os error 24)", "Correct what"),
+        ("Read-only file system (os error 30)", "Fix the reported"),
+        ("Too many open files (os error 24)", "Fix the reported"),
     ] {
         let set = super::log(why, 0);
         let findings = found(1, |snapshot| set(snapshot));
@@ -279,7 +294,7 @@ fn explained() -> Vec<Explained> {
             failing_at("vault", "transient", true),
         ])
     };
-    let full = "logs: cannot keep free disk space for others: no storage space";
+    let full = "logs: cannot write without using up the disk reserve: no storage space";
     vec![
         (
             "descriptors are few, and the collector is away",
