@@ -161,7 +161,7 @@ test('from an alert to the statement in at most five clicks', async () => {
   }));
   await shoot('alert');
   clicks += 1;
-  await page.$$eval('#finding-duckdb_slow .more a', (links) => links.find((link) => link.textContent === 'a trace of it').click());
+  await page.$$eval('#finding-duckdb_slow .more a', (links) => links.find((link) => link.textContent === 'example trace').click());
   await until('the statement', () => page.$$eval('#trace pre', (nodes) => nodes.some((node) => /^(SELECT|WITH)\b/.test(node.textContent) && node.checkVisibility())));
   assert.ok(await page.$$eval('#trace th', (heads) => heads.some((head) => head.textContent === 'duckdb.operators' && head.checkVisibility())), 'the operators of the statement');
   assert.ok((await page.$$('#trace .lines li')).length > 0, 'the lines of the trace');
@@ -375,7 +375,7 @@ test('a change that comes while the document is under way is shown', async () =>
 test('lines that were missed are noted whatever the log is filtered by', async () => {
   await another(() => null, async (other) => {
     await other.evaluate(() => { location.hash = 'text=only-this'; });
-    await until('the filter', () => other.$eval('#lines-count', (node) => node.textContent === 'no lines that match'));
+    await until('the filter', () => other.$eval('#lines-count', (node) => node.textContent === 'no matching lines'));
     const shown = await other.evaluate(async () => {
       const { addLines, forgetLines } = await import('/assets/lines.js');
       // far beyond the event numbers of the stream

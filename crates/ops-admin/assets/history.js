@@ -40,7 +40,7 @@ export async function fillPast(tiles, started, now) {
   } catch (error) {
     charts.delete(window);
     at("history-chart").hidden = false;
-    say(at("history-chart"), `The charts begin with this start: ${error instanceof Error ? error.message : error}`);
+    say(at("history-chart"), `The charts begin with this run, as the history cannot be read: ${error instanceof Error ? error.message : error}`);
   }
   for (const point of points.filter((one) => one.at * 1000 < started)) {
     const back = Math.floor((now / 1000 - point.at) / step);
@@ -66,7 +66,7 @@ async function drawBefore(history) {
     const rows = named(await question("before-run", String(history.run)));
     const lines = rows.map((row, number) => ({ number, text: asLine(row) }));
     const [newest] = rows;
-    say(at("before-about"), newest ? `the last ${rows.length} lines before this start, newest first; the last one at ${clock(newest.at)}` : "no lines of a run before this one");
+    say(at("before-about"), newest ? `the last ${rows.length} lines before this start, newest first; the last one at ${clock(newest.at)}` : "no lines of an earlier run");
     const list = at("before-l");
     draw(list, () => keyed(list, lines, (line) => String(line.number), makeLine, fillLine));
   } catch (error) {
@@ -83,9 +83,9 @@ function drawAnswer(answer) {
   table.textContent = "";
   const isNumber = (/** @type {number} */ index) => answer.rows.every((row) => row[index] === null || typeof row[index] === "number");
   const columns = answer.columns.map((name, index) => ({ name, num: isNumber(index), value: (/** @type {any} */ row) => cell(row.values[index]) }));
-  fillTable(table, "Answer", columns.length ? columns : [{ name: "answer" }], answer.rows.map((values, number) => ({ number, values })), (row) => String(row.number), "no rows");
+  fillTable(table, "Query result", columns.length ? columns : [{ name: "result" }], answer.rows.map((values, number) => ({ number, values })), (row) => String(row.number), "no rows");
   const parts = [`${answer.rows.length} rows of ${answer.files} files in ${answer.seconds.toFixed(2)} s`];
-  if (answer.truncated) parts.push("there are more");
+  if (answer.truncated) parts.push("more rows exist");
   if (!answer.current) parts.push("the newest lines may be missing: writing them took too long");
   if (answer.skipped.length) parts.push(`left out: ${answer.skipped.join("; ")}`);
   return parts.join(" · ");

@@ -48,9 +48,9 @@ export function drawJobs(jobs, now) {
   if (!jobs) return;
   say(at("jobs-h"), jobs.title);
   say(at("jobs-nav"), jobs.title);
-  say(at("jobs-more"), jobs.panicked ? "the function that lists them panicked: see the log" : jobs.left_out ? `the newest ${jobs.items.length}; ${jobs.left_out} more are not shown` : "");
+  say(at("jobs-more"), jobs.panicked ? "the function that lists the jobs panicked; see the log" : jobs.left_out ? `the newest ${jobs.items.length}; ${jobs.left_out} more are not shown` : "");
   fillTable(at("jobs-t"), jobs.title, [
-    { name: "asked for", key: true, value: (job) => clock(job.requested_at) },
+    { name: "requested", key: true, value: (job) => clock(job.requested_at) },
     { name: "job", key: true, cell: (td, job) => { say(td, job.name); set(td, "title", job.id); } },
     { name: "state", cell: (td, job) => {
       if (!td.firstElementChild) td.append(el("b"), " ", el("span", { class: "dim" }));
@@ -58,7 +58,7 @@ export function drawJobs(jobs, now) {
       say(td.firstElementChild, job.status || job.state);
       say(td.lastElementChild, job.note);
     } },
-    { name: "took", num: true, value: (job) => (job.took_ms !== null ? ms(job.took_ms) : job.started_at ? `${ms(Math.max(now - job.started_at, 0))} …` : "–") },
+    { name: "duration", num: true, value: (job) => (job.took_ms !== null ? ms(job.took_ms) : job.started_at ? `${ms(Math.max(now - job.started_at, 0))} …` : "–") },
     { name: "phases", cell: (td, job) => drawPhases(td, job, now) },
     { name: "trace", cell: (td, job) => link(td, job.trace_id ? address({ trace: job.trace_id }) : null, job.trace_id ? "trace" : "–") },
   ], jobs.items, (job) => job.id, "none yet");

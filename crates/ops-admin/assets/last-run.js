@@ -22,8 +22,8 @@ function about(last) {
   const parts = [];
   if (last.last_seen && last.started_at) parts.push(`last seen ${clock(last.last_seen)}, after ${span((last.last_seen - last.started_at) / 1000)}`);
   if (last.left_out) parts.push(`${last.left_out} older records are not shown`);
-  if (last.torn) parts.push(`${last.torn} were torn`);
-  if (last.kept) parts.push(`all of it: ${last.kept}`);
+  if (last.torn) parts.push(`${last.torn} records are incomplete`);
+  if (last.kept) parts.push(`full record: ${last.kept}`);
   return parts.join(" · ");
 }
 

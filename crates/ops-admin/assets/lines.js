@@ -36,7 +36,7 @@ const filled = new WeakMap();
 
 /** @param {any} node @param {Line} line */
 export function fillLine(node, line) {
-  if (line.missed) return say(node, `${line.missed} lines were written faster than they are shown`);
+  if (line.missed) return say(node, `${line.missed} lines are not shown`);
   if (filled.get(node) === line.text) return;
   filled.set(node, line.text);
   const found = fields(line.text);
@@ -49,7 +49,7 @@ export function fillLine(node, line) {
   say(rest, Object.entries(found).filter(([key]) => !HEAD.includes(key)).map(([key, value]) => `${key}=${shown(value)}`).join(" "));
   say(node.querySelector("pre"), JSON.stringify(found, null, 2));
   const isTraced = /^[0-9a-f]{32}$/.test(found.trace_id ?? "");
-  node.querySelector("p").replaceChildren(...(isTraced ? [el("a", { href: address({ trace: found.trace_id }) }, "its trace")] : []));
+  node.querySelector("p").replaceChildren(...(isTraced ? [el("a", { href: address({ trace: found.trace_id }) }, "show trace")] : []));
 }
 
 /** @param {Line} line */
@@ -82,7 +82,7 @@ function drawList() {
   pending = 0;
   keyed(at("lines-l"), wanted, (line) => (line.missed ? `m${line.number}` : String(line.number)), makeLine, fillLine);
   at("fresh").hidden = true;
-  say(at("lines-count"), count ? `${count} lines` : "no lines that match");
+  say(at("lines-count"), count ? `${count} lines` : "no matching lines");
 }
 
 /** Returns true if the log is being read: scrolled, selected, opened, or navigated with the keyboard. */
@@ -142,7 +142,7 @@ export function startLines() {
   at("pause").addEventListener("click", () => {
     paused = !paused;
     set(at("pause"), "aria-pressed", paused);
-    say(at("pause"), paused ? "Go on" : "Pause");
+    say(at("pause"), paused ? "Resume" : "Pause");
     if (!paused) drawList();
   });
   at("fresh").addEventListener("click", () => {

@@ -35,7 +35,7 @@ export async function act(path, change) {
     const response = await fetch(path, { method: "POST", headers: CHANGE, body: JSON.stringify(change), signal: AbortSignal.timeout(2 * PATIENCE) });
     return (await response.text()).trim();
   } catch (error) {
-    return `no answer: ${error instanceof Error ? error.message : error}`;
+    return `no response: ${error instanceof Error ? error.message : error}`;
   }
 }
 

@@ -99,7 +99,7 @@ function show({ finding, section }) {
   const found = finding ? at(`finding-${finding}`) : null;
   if (found) found.scrollIntoView({ block: "center" });
   else if (section) at(section)?.scrollIntoView();
-  if (finding && !found && state) announce(`the finding ${finding} does not stand now`);
+  if (finding && !found && state) announce(`the finding ${finding} is not active`);
 }
 
 /** Shows the rest of the page after the findings, so that nothing moves while it is read. */
@@ -133,7 +133,7 @@ async function load() {
   } else {
     failures += 1;
     retryAt = seconds + Math.min(2 ** failures, RETRY_MAX);
-    say(at("missing"), `Not loaded, and asked for again: ${failed instanceof Error ? failed.message : failed}`);
+    say(at("missing"), `Not loaded, retrying: ${failed instanceof Error ? failed.message : failed}`);
   }
   at("missing").hidden = failed === null;
   showAll();
@@ -247,7 +247,7 @@ watchAge((age) => {
   document.body.classList.toggle("stale", age !== null);
   at("stale").hidden = age === null;
   if (age !== null) {
-    say(at("stale"), `No answer: the last answer came ${span(age)} ago. What is shown is of that time.`);
+    say(at("stale"), `No response: the last answer came ${span(age)} ago. The data shown is from that time.`);
     say(at("answered"), `last answer ${span(age)} ago`);
   }
 });

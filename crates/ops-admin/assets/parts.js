@@ -26,9 +26,9 @@ function fillFinding(node, finding, explained) {
   });
   const links = [
     finding.route ? { href: address({ route: finding.route, trace: null }), text: `traces of ${finding.route}` } : null,
-    finding.trace_id ? { href: address({ trace: finding.trace_id }), text: "a trace of it" } : null,
+    finding.trace_id ? { href: address({ trace: finding.trace_id }), text: "example trace" } : null,
     finding.runbook ? { href: /^https?:\/\//.test(finding.runbook) ? finding.runbook : null, text: `runbook ${finding.runbook}` } : null,
-    { href: address({ finding: finding.id }), text: "link to this" },
+    { href: address({ finding: finding.id }), text: "link to this finding" },
   ].filter((known) => known !== null);
   const more = rest[FACTS.length];
   keyed(more, links, (one) => one.text, () => el("a", { class: "mono" }), (a, one) => {
@@ -91,7 +91,7 @@ const meter = (/** @type {string} */ label) => svg("svg", { class: "meter", view
   svg("rect", { width: 100, height: 10 }), svg("rect", { class: "full", width: 0, height: 10 }));
 
 /** @type {Record<string, string>} */
-const BUCKET = { answers: "answers", unreachable: "does not answer", read_only: "answers, takes no writes", without_conditions: "answers, ignores conditions of writes" };
+const BUCKET = { answers: "available", unreachable: "not responding", read_only: "available, rejects writes", without_conditions: "available, ignores conditional writes" };
 
 /** @param {any} shared @param {Finding[]} findings */
 function bucketFacts(shared, findings) {
@@ -100,7 +100,7 @@ function bucketFacts(shared, findings) {
   const state = `${BUCKET[shared.state] ?? shared.state}${shared.state === "unreachable" && since ? ` since ${clock(since)}` : ""}`;
   return [
     ["shared bucket", state], ["shared hits", `${shared.hits} of ${shared.hits + shared.misses} lookups`],
-    ["shared lookups past it", `${shared.skipped} unanswered, ${shared.quick} quick, ${shared.without_content} without content id`],
+    ["shared lookups skipped", `${shared.skipped} unavailable, ${shared.quick} quick, ${shared.without_content} without content id`],
     ["shared faults", `${shared.failed} failed, ${shared.refused} refused, ${shared.expired} expired`],
     ["shared writes", `${shared.written} written, ${shared.dropped} dropped`],
   ];
@@ -113,10 +113,10 @@ export function drawCache(cache, findings) {
   const limited = (/** @type {number} */ size, /** @type {number | null} */ limit) => (limit ? `${bytes(size)} of ${bytes(limit)}` : bytes(size));
   const facts = [
     ["hit ratio", cache.hits + cache.misses ? number(cache.hit_ratio, "ratio") : "no lookups yet"], ["hits", `${cache.hits} (memory ${cache.memory_hits}, files ${cache.disk_hits})`],
-    ["misses", cache.misses], ["went past", cache.bypasses], ["entries", cache.entries],
+    ["misses", cache.misses], ["bypassed", cache.bypasses], ["entries", cache.entries],
     ["files", limited(cache.total_size_bytes, cache.size_limit_bytes), cache.size_limit_bytes && cache.total_size_bytes / cache.size_limit_bytes],
     ["memory", limited(cache.memory_bytes, cache.memory_limit_bytes), cache.memory_limit_bytes && cache.memory_bytes / cache.memory_limit_bytes],
-    ["removed", `${cache.evicted_size} for space, ${cache.evicted_expired} expired, ${cache.evicted_invalidated} invalidated`],
+    ["removed", `${cache.evicted_size} evicted, ${cache.evicted_expired} expired, ${cache.evicted_invalidated} invalidated`],
     ["time saved", span(cache.compute_saved_seconds)], ["not stored", cache.not_stored], ["damaged", cache.corrupt],
     ...bucketFacts(cache.shared, findings),
   ];
@@ -126,7 +126,7 @@ export function drawCache(cache, findings) {
     say(node.lastElementChild.firstElementChild, fact[1]);
     if (node.lastElementChild.children[1]) fillMeter(node.lastElementChild.children[1], Number(fact[2] ?? 0));
   }));
-  fillTable(at("cache-t"), "Entries with most hits", [
+  fillTable(at("cache-t"), "Entries with the most hits", [
     { name: "query", cell: (td, entry) => code(td, entry.query) }, { name: "hits", num: true, value: (entry) => entry.hits },
     { name: "size", num: true, value: (entry) => bytes(entry.bytes) }, { name: "age", num: true, value: (entry) => span(entry.age_seconds) },
   ], numbered(cache.top), (entry) => `${entry.at} ${entry.query}`, "no entries yet");
@@ -152,7 +152,7 @@ export function drawDependencies(dependencies) {
     { name: "name", value: (one) => one.name },
     { name: "state", key: true, cell: (td, one) => { say(td, one.state); td.className = `key ${classes[one.state] ?? "dim"}`; } },
     { name: "detail", value: (one) => one.detail },
-  ], numbered(dependencies), (one) => `${one.at} ${one.name}`, "none that this page knows of");
+  ], numbered(dependencies), (one) => `${one.at} ${one.name}`, "no known dependencies");
 }
 
 /** @param {any} state */
@@ -161,13 +161,13 @@ export function drawSecrets(state) {
   if (!state.secrets) return;
   const from = state.secret_sources;
   say(at("secrets-from"), `catalog ${from.catalog} · AWS ${from.aws} · ${from.dotenv.path} ${from.dotenv.present ? "present" : "absent"}`);
-  fillTable(at("secrets-t"), "Secrets, never a value", [
+  fillTable(at("secrets-t"), "Secrets, without values", [
     { name: "name", key: true, value: (one) => one.name },
     { name: "source", key: true, value: (one) => (one.present ? one.source : one.required ? "missing" : "not set") },
     { name: "required", value: (one) => (one.required ? "yes" : "no") },
     { name: "age", num: true, value: (one) => span(one.age_seconds) }, { name: "refresh in", num: true, value: (one) => span(one.next_refresh_seconds) },
     { name: "variable", key: true, value: (one) => one.env_var },
-    { name: "notes", value: (one) => [one.last_error && `${one.last_error}: ${one.last_error_detail ?? ""}`, one.not_asked_yet && "not asked yet", ...one.problems].filter(Boolean).join("; ") },
+    { name: "notes", value: (one) => [one.last_error && `${one.last_error}: ${one.last_error_detail ?? ""}`, one.not_asked_yet && "not looked up yet", ...one.problems].filter(Boolean).join("; ") },
   ], state.secrets, (one) => one.name, "the catalog is empty");
 }
 
@@ -175,7 +175,7 @@ export function drawSecrets(state) {
 export function drawLevels(state, act) {
   at("levels").hidden = !state.levels;
   if (!state.levels) return;
-  fillTable(at("levels-t"), "Levels in force", [
+  fillTable(at("levels-t"), "Effective levels", [
     { name: "target", cell: (td, rule) => say(td, rule.target || "everything") }, { name: "level", key: true, value: (rule) => rule.level ?? "off" },
     { name: "until", key: true, value: (rule) => (rule.remaining_seconds === null ? "configured" : `${span(rule.remaining_seconds)} left`) },
     { name: "who", value: (rule) => rule.who }, { name: "why", value: (rule) => rule.why },
@@ -196,7 +196,7 @@ export function drawLevels(state, act) {
 export function drawSampling(sampling) {
   at("sampling").hidden = !sampling;
   if (!sampling) return;
-  const until = sampling.remaining_seconds === null ? "" : ` for ${span(sampling.remaining_seconds)} more, then ${number(sampling.configured, "ratio")} (${sampling.who ?? "somebody"}: ${sampling.why ?? ""})`;
+  const until = sampling.remaining_seconds === null ? "" : ` for ${span(sampling.remaining_seconds)} more, then ${number(sampling.configured, "ratio")} (${sampling.who ?? "unknown"}: ${sampling.why ?? ""})`;
   const text = `${number(sampling.ratio, "ratio")} of new traces are sampled${until}.`;
   draw(at("sampling-now"), () => say(at("sampling-now"), text));
   at("sampling-revert").hidden = sampling.remaining_seconds === null;
@@ -204,18 +204,18 @@ export function drawSampling(sampling) {
 
 /** @param {any[]} settings */
 export function drawConfiguration(settings) {
-  fillTable(at("configuration-t"), "Configuration in force", [
+  fillTable(at("configuration-t"), "Effective configuration", [
     { name: "setting", key: true, value: (one) => one.name }, { name: "value", cell: (td, one) => code(td, one.value) }, { name: "source", value: (one) => one.source },
-  ], settings, (one) => one.name, "this service hands over no settings");
+  ], settings, (one) => one.name, "this service reports no settings");
 }
 
 /** @param {any[] | undefined} sizes */
 export function drawCardinality(sizes) {
   at("cardinality").hidden = !sizes;
   if (!sizes) return;
-  const labels = (/** @type {any} */ size) => size.labels.map((/** @type {any} */ one) => `${one.label} ${one.values}/${one.values_max}${one.refused ? `, ${one.refused} refused (${one.examples.join(", ")})` : ""}`).join(" · ");
+  const labels = (/** @type {any} */ size) => size.labels.map((/** @type {any} */ one) => `${one.label} ${one.values}/${one.values_max}${one.refused ? `, ${one.refused} rejected (${one.examples.join(", ")})` : ""}`).join(" · ");
   fillTable(at("cardinality-t"), "Series of each metric", [
     { name: "metric", value: (size) => size.metric }, { name: "series", num: true, value: (size) => size.series }, { name: "limit", num: true, value: (size) => size.series_max },
-    { name: "labels: values of their limit", value: labels },
+    { name: "labels: values/limit", value: labels },
   ], sizes, (size) => [size.metric, ...size.labels.map((/** @type {any} */ one) => one.label)].join(" "), "no series yet");
 }

@@ -19,7 +19,7 @@ function drawList(traces) {
     { name: "status", key: true, cell: (td, trace) => { say(td, `${trace.status ?? (trace.error ? "error" : "ok")}${trace.error && trace.status !== null && trace.status < 500 ? " error" : ""}${trace.slow ? " slow" : ""}`); td.className = trace.error ? "key bad" : trace.slow ? "key warn" : "key"; } },
     { name: "trace", cell: (td, trace) => link(td, address({ trace: trace.trace_id }), name(trace)) },
     { name: "duration", num: true, value: (trace) => time(trace.duration_us) },
-    { name: "share of the longest", cell: (td, trace) => bar(td, trace.duration_us / longest, trace.error) },
+    { name: "relative duration", cell: (td, trace) => bar(td, trace.duration_us / longest, trace.error) },
     { name: "spans", num: true, value: (trace) => trace.spans },
   ], traces, (trace) => trace.trace_id, "no traces");
 }
@@ -85,7 +85,7 @@ function drawTrace(place, trace) {
   const head = el("div", { class: "head" },
     el("h3", { tabindex: "-1" }, `${name(trace)} · ${trace.status ?? ""} · ${time(trace.duration_us)}`), el("code", null, trace.trace_id),
     el("span", { class: "dim" }, new Date(trace.start).toLocaleString([], { hour12: false })),
-    el("a", { href: address({ trace_id: trace.trace_id }) }, "filter the log by it"),
+    el("a", { href: address({ trace_id: trace.trace_id }) }, "filter the log by this trace"),
     el("button", { type: "button", class: "curl", "data-curl": `/api/traces/${trace.trace_id}` }, "copy as curl"), closing());
   const spans = trace.waterfall.map((/** @type {any} */ span) => {
     const rect = svg("rect", { x: ((span.start_us / total) * 100).toFixed(2), width: Math.max((span.duration_us / total) * 100, 0.4).toFixed(2), height: 8 });
@@ -98,11 +98,11 @@ function drawTrace(place, trace) {
     return el("details", { class: span.error ? "error" : null, open: has_sql }, summary, table);
   });
   place.append(head, el("div", { class: "spans" }, ...spans));
-  if (trace.spans_left_out) place.append(el("p", { class: "dim" }, `${trace.spans_left_out} more spans were left out`));
+  if (trace.spans_left_out) place.append(el("p", { class: "dim" }, `${trace.spans_left_out} more spans are not shown`));
   place.append(el("h3", null, "Log lines of this trace"));
   const lines = el("ol", { class: "plain lines" });
   keyed(lines, trace.lines.map((/** @type {string} */ text, /** @type {number} */ index) => ({ number: index, text })), (/** @type {any} */ line) => String(line.number), makeLine, fillLine);
-  place.append(trace.lines.length ? lines : el("p", { class: "dim" }, "none of the lines that are kept"));
+  place.append(trace.lines.length ? lines : el("p", { class: "dim" }, "no stored log lines"));
   head.firstElementChild.focus({ preventScroll: true });
   place.scrollIntoView({ block: "start" });
 }

@@ -279,8 +279,7 @@ impl Admin {
 
     /// Calls the readiness function. If it panics, that is the reason why the service is not ready.
     pub(crate) async fn not_ready(&self) -> Option<String> {
-        let panicked =
-            || "the function that tells whether the service is ready panicked".to_owned();
+        let panicked = || "the readiness function panicked".to_owned();
         let ask = AssertUnwindSafe(|| (self.inner.readiness)());
         let Ok(mut asked) = catch_unwind(ask) else {
             return Some(panicked());
@@ -300,7 +299,7 @@ impl Admin {
             let late = |_| {
                 let seconds = ALONE_WITHIN.as_secs();
                 Some(format!(
-                    "the function that tells whether the service is ready has not answered for {seconds} s"
+                    "the readiness function has not returned for {seconds} s"
                 ))
             };
             return (asked.unwrap_or_else(late), Vec::new());
@@ -403,7 +402,7 @@ fn is_outdated(checks: &[Check]) -> bool {
 fn known(latest: &Latest) -> Readiness {
     let panicked = |_| {
         (
-            Some("the function that tells the checks panicked".to_owned()),
+            Some("the function that returns the checks panicked".to_owned()),
             Vec::new(),
         )
     };

@@ -31,7 +31,7 @@ impl AuditedRequest {
         why: &str,
     ) -> Result<Self, &'static str> {
         if why.trim().is_empty() {
-            return Err("why takes a text\n");
+            return Err("why must not be empty\n");
         }
         Ok(Self::without_reason(extensions, who, why))
     }

@@ -19,7 +19,7 @@ impl<'a> Conditions<'a> {
             if !is_known || found.insert(name, value).is_some() {
                 let accepted = accepted.join(", ");
                 return Err(refused(&format!(
-                    "accepted conditions, each at most once: {accepted}\n"
+                    "unknown or repeated parameter, accepted once each: {accepted}\n"
                 )));
             }
         }
@@ -36,7 +36,7 @@ impl<'a> Conditions<'a> {
         let number = self.text(name).map(|text| text.parse());
         number
             .transpose()
-            .map_err(|_| refused(&format!("{name} takes a whole number\n")))
+            .map_err(|_| refused(&format!("{name} must be a non-negative integer\n")))
     }
 
     #[cfg(any(feature = "log", feature = "trace"))]

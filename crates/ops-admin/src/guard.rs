@@ -23,11 +23,11 @@ pub(crate) async fn check_host(
     };
     let is_known = |host: Authority| is_known_name(host.host(), admin.hosts());
     if is_of_another_page(&request) {
-        let why = "cross-origin requests are refused\n";
+        let why = "cross-origin requests are rejected\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     if admin.token_check().is_none() && !host.is_some_and(is_known) {
-        let why = "this host name is not answered; use the loopback address\n";
+        let why = "host name not allowed; use a loopback address\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     next.run(request).await
@@ -46,7 +46,7 @@ fn is_of_another_page(request: &Request) -> bool {
 /// Refuses a change without the header `x-ops-admin`, which a page from elsewhere cannot send.
 pub(crate) async fn check_change(request: Request, next: Next) -> Response {
     if !request.method().is_safe() && !request.headers().contains_key("x-ops-admin") {
-        let why = "a change needs the header x-ops-admin: 1\n";
+        let why = "changes require the header x-ops-admin: 1\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     next.run(request).await
@@ -58,26 +58,28 @@ pub(crate) async fn check_change(request: Request, next: Next) -> Response {
 /// RFC 9112 allows a server to ignore `Host` if the target is in absolute form. Here both have
 /// to agree: no honest client sends two hosts, and an intermediary may read the other one.
 fn host(request: &Request) -> Result<Option<Authority>, &'static str> {
-    let invalid = "the header host takes a name or an address, and a port if there is one\n";
+    let invalid = "invalid Host header: expected a name or an address, with an optional port\n";
     let mut sent = request.headers().get_all(header::HOST).iter();
     let host = match sent.next() {
         Some(host) => Some(host.to_str().ok().and_then(one_host).ok_or(invalid)?),
         None => None,
     };
     if sent.next().is_some() {
-        return Err("the header host was sent twice\n");
+        return Err("more than one Host header\n");
     }
     let target = match request.uri().authority() {
-        Some(target) => Some(one_host(target.as_str()).ok_or("the target names no valid host\n")?),
+        Some(target) => {
+            Some(one_host(target.as_str()).ok_or("invalid host in the request target\n")?)
+        }
         None => None,
     };
     match (host, target) {
         (Some(host), Some(target)) if !is_same(&host, &target, request.uri()) => {
-            Err("the target and the header host name different hosts\n")
+            Err("the request target and the Host header do not match\n")
         }
         // `:authority` replaces the header
         (None, Some(target)) if request.version() >= Version::HTTP_2 => Ok(Some(target)),
-        (None, _) if request.version() >= Version::HTTP_11 => Err("the header host is missing\n"),
+        (None, _) if request.version() >= Version::HTTP_11 => Err("missing Host header\n"),
         (host, _) => Ok(host),
     }
 }

@@ -182,7 +182,7 @@ pub(crate) struct Turn {
 impl Turn {
     pub(crate) fn ask(&self, ask: Ask<'_>) -> Result<Rows, Unanswered> {
         let answered = catch_unwind(AssertUnwindSafe(|| (self.engine)(ask)));
-        let panicked = || Err("the engine panicked, which is a line of the log".to_owned());
+        let panicked = || Err("the engine panicked; see the log".to_owned());
         answered
             .unwrap_or_else(|_| panicked())
             .map_err(Unanswered::Refused)

@@ -69,7 +69,7 @@ pub(crate) async fn traces(uri: Uri) -> Response {
         let status = conditions.text("status");
         if !status.as_deref().is_none_or(trace::Wanted::is_status) {
             return Err(refused(
-                "status takes error, slow, or a status like 404 or 4xx\n",
+                "status must be error, slow, or a status such as 404 or 4xx\n",
             ));
         }
         let wanted = trace::Wanted {
@@ -87,14 +87,14 @@ pub(crate) async fn traces(uri: Uri) -> Response {
 /// Response if a trace is unknown. Spans are shown once the exporter has
 /// taken them from its queue, whether or not the collector accepts them.
 #[cfg(feature = "trace")]
-const NO_TRACE: &str = "this trace is not there yet, or not kept: a trace shows up when its spans are exported, which is \
-     within a second unless OTEL_BSP_SCHEDULE_DELAY says otherwise or the collector is slow\n";
+const NO_TRACE: &str = "trace not found, not exported yet, or not kept: a trace appears when its spans are exported, which is \
+     within a second unless OTEL_BSP_SCHEDULE_DELAY is longer or the collector is slow\n";
 
 /// `GET /api/traces/{id}`: returns a trace with its spans, their attributes and its lines.
 #[cfg(feature = "trace")]
 pub(crate) async fn trace(Path(id): Path<String>) -> Response {
     if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return refused("an id has 32 hexadecimal digits\n").into_response();
+        return refused("invalid trace id: expected 32 hexadecimal digits\n").into_response();
     }
     match trace::find(&id.to_ascii_lowercase()) {
         Some(detail) => Json(detail).into_response(),

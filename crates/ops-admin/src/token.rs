@@ -164,12 +164,12 @@ pub(crate) async fn check(
         Verdict::Known => next.run(request).await,
         Verdict::Unknown => {
             let asked = [(header::WWW_AUTHENTICATE, "Basic realm=\"ops\", Bearer")];
-            let why = "this page needs the token, as Bearer or as the password of the user ops\n";
+            let why = "a token is required, as Bearer or as the password of the user ops\n";
             (StatusCode::UNAUTHORIZED, asked, why).into_response()
         }
         Verdict::Refused => {
             let later = [(header::RETRY_AFTER, "60")];
-            let why = "too many wrong tokens; try again in a minute\n";
+            let why = "too many invalid tokens; try again in a minute\n";
             (StatusCode::TOO_MANY_REQUESTS, later, why).into_response()
         }
     }

@@ -153,7 +153,11 @@ fn a_wrong_body_path_or_method_is_a_problem_too() {
 fn a_level_is_changed_for_a_reason_and_for_a_time() {
     let served = Home::new().serve();
     for (body, status, told) in [
-        (r#"{"level": "debug", "why": " "}"#, 400, "why takes a text"),
+        (
+            r#"{"level": "debug", "why": " "}"#,
+            400,
+            "why must not be empty",
+        ),
         (
             r#"{"level": "debug", "why": "w", "ttl_seconds": 0}"#,
             400,

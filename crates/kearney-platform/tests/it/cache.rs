@@ -73,7 +73,7 @@ fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
         "{stats}"
     );
     let asked = ["cache", "invalidate", "table:flights", "--admin", admin];
-    assert_eq!(told(&home, &asked), "1 entries are removed\n");
+    assert_eq!(told(&home, &asked), "1 entries removed\n");
     let asked = ["cache", "stats", "--admin", "127.0.0.1:9"];
     let why = String::from_utf8(run(&home, &asked).stderr).unwrap();
     assert!(

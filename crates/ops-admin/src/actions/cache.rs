@@ -34,7 +34,7 @@ pub(crate) async fn invalidate(
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let (pattern, table) = (given(request.pattern), given(request.table));
     if pattern.is_some() == table.is_some() {
-        let accepted = "give either pattern or table\n";
+        let accepted = "expected either pattern or table\n";
         return (StatusCode::BAD_REQUEST, accepted.to_owned());
     }
     if pattern
@@ -42,11 +42,14 @@ pub(crate) async fn invalidate(
         .chain(&table)
         .any(|text| text.chars().count() > PATTERN_MAX)
     {
-        let accepted = format!("a pattern and a table have at most {PATTERN_MAX} characters\n");
+        let accepted = format!("pattern and table must not exceed {PATTERN_MAX} characters\n");
         return (StatusCode::BAD_REQUEST, accepted);
     }
     let Some(cache) = admin.cache_handle().cloned() else {
-        return (StatusCode::NOT_FOUND, "there is no cache\n".to_owned());
+        return (
+            StatusCode::NOT_FOUND,
+            "this service has no cache\n".to_owned(),
+        );
     };
     let shown = match (&pattern, &table) {
         (Some(pattern), _) => redacted_excerpt(pattern),
@@ -62,7 +65,7 @@ pub(crate) async fn invalidate(
     });
     match removed.await {
         Ok(Ok(removed)) => {
-            let done = format!("{removed} entries are removed");
+            let done = format!("{removed} entries removed");
             audited.report("invalidate", &shown, &done);
             (StatusCode::OK, done + "\n")
         }

@@ -52,8 +52,8 @@ pub(crate) async fn change(
     let ttl = ttl.min(ops_log::MAX_LEVEL_TTL);
     let target = change.target.trim();
     if !is_target(target) {
-        let accepted = "target takes the beginning of a logger's name or of a module path such as my_crate::db: at most 200 \
-                        characters, no white space, '=' or ','\n";
+        let accepted = "invalid target: expected the beginning of a logger name or of a module path such as my_crate::db, at most 200 \
+                        characters, without white space, '=' or ','\n";
         return (StatusCode::BAD_REQUEST, accepted.to_owned());
     }
     let of = of(target);
@@ -79,7 +79,7 @@ pub(crate) async fn revert(
         let absent = format!("the level{of} has no change to revert{}\n", changed());
         return (StatusCode::NOT_FOUND, absent);
     }
-    let done = format!("level{of} is reverted");
+    let done = format!("level{of} reverted");
     let audited = AuditedRequest::without_reason(&extensions, revert.who.as_deref(), "");
     audited.report("revert_level", &target, &done);
     (StatusCode::OK, done + "\n")
@@ -98,7 +98,7 @@ fn changed() -> String {
     let names: Vec<_> = changed.map(|rule| printable(&rule.target)).collect();
     match names.is_empty() {
         true => String::new(),
-        false => format!("; changed are the levels of {}", names.join(", ")),
+        false => format!("; changed levels: {}", names.join(", ")),
     }
 }
 

@@ -45,7 +45,7 @@ fn temporary_change(
     match AuditedRequest::new(extensions, who, why) {
         Ok(audited) if ttl_seconds != Some(0) => Ok(audited),
         _ => {
-            let accepted = "why takes a text, ttl_seconds at least 1\n";
+            let accepted = "why must not be empty, and ttl_seconds must be at least 1\n";
             Err((StatusCode::BAD_REQUEST, accepted.to_owned()))
         }
     }

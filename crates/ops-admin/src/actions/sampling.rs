@@ -51,7 +51,7 @@ pub(crate) async fn change(
         return (StatusCode::BAD_REQUEST, format!("{error}\n"));
     }
     let done = format!(
-        "{ratio} of new traces are sampled for {} seconds",
+        "the sampling ratio is {ratio} for {} seconds",
         ttl.as_secs()
     );
     audited.report("set_sampling", &ratio.to_string(), &done);
@@ -69,7 +69,7 @@ pub(crate) async fn revert(
     let Some(changed) = changed.filter(|sampling| sampling.remaining.is_some()) else {
         return (
             StatusCode::NOT_FOUND,
-            "the ratio has no change to revert\n".to_owned(),
+            "the sampling ratio has no change to revert\n".to_owned(),
         );
     };
     // a change with a time of zero ends immediately
@@ -77,7 +77,7 @@ pub(crate) async fn revert(
         return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
     }
     admin.note_ratio_change(None);
-    let done = format!("{} of new traces are sampled again", changed.configured);
+    let done = format!("the sampling ratio is {} again", changed.configured);
     let audited = AuditedRequest::without_reason(&extensions, revert.who.as_deref(), "");
     audited.report("revert_sampling", "", &done);
     (StatusCode::OK, done + "\n")

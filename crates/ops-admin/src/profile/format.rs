@@ -12,7 +12,7 @@ use prost::Message;
 use super::sampler::{Failed, Taken};
 
 /// Name of the frame for processor time without a sample.
-const UNSAMPLED: &str = "[not sampled: C library, or a sample that was missed]";
+const UNSAMPLED: &str = "[not sampled: C library or missed sample]";
 
 /// Encodes a profile.
 pub(super) fn gzip(taken: &Taken) -> Result<Vec<u8>, Failed> {
@@ -53,7 +53,7 @@ fn profile(taken: &Taken) -> Profile {
         });
     }
     let comment = format!(
-        "{sampled} samples in {:.1} s, in which the process used {:.3} s of processor time. No sample is taken while the C \
+        "{sampled} samples in {:.1} s, in which the process used {:.3} s of CPU time. No samples are taken while the C \
          library runs",
         taken.duration.as_secs_f64(),
         taken.cpu.as_secs_f64(),

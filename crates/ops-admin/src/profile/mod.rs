@@ -64,7 +64,9 @@ fn seconds(uri: &Uri) -> Result<u64, Refused> {
     if (1..=MAX_SECONDS).contains(&seconds) {
         Ok(seconds)
     } else {
-        Err(refused(&format!("seconds takes 1 to {MAX_SECONDS}\n")))
+        Err(refused(&format!(
+            "seconds must be between 1 and {MAX_SECONDS}\n"
+        )))
     }
 }
 
@@ -93,21 +95,21 @@ impl IntoResponse for Failure {
         let (status, why) = match self {
             Self::Off => (
                 StatusCode::NOT_FOUND,
-                "CPU profiles are off; OPS_ADMIN_PROFILE=on, or Admin::profile(true), switches them on\n",
+                "CPU profiles are off: set OPS_ADMIN_PROFILE=on, or Admin::profile(true)\n",
             ),
             Self::NoToken => (
                 StatusCode::FORBIDDEN,
-                "a CPU profile is given with a token only: set OPS_ADMIN_TOKEN, or Admin::token\n",
+                "CPU profiles require a token: set OPS_ADMIN_TOKEN, or Admin::token\n",
             ),
             Self::Refused(refused) => return refused.into_response(),
             Self::Failed(Failed::Busy) => (
                 StatusCode::CONFLICT,
-                "a CPU profile is being taken; one is taken at a time, for at most 30 seconds\n",
+                "another CPU profile is being taken; only one runs at a time, for at most 30 seconds\n",
             ),
             Self::Failed(Failed::Broken) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "the profile could not be taken: the timer was refused, or no temporary file can be made (TMPDIR, else /tmp); the \
-                 latter is remembered until the process is started again\n",
+                "cannot take the profile: the timer or a temporary file (in TMPDIR, else /tmp) could not be created; a failure of the \
+                 latter lasts until the process restarts\n",
             ),
         };
         (status, why).into_response()

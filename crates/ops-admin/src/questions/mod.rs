@@ -75,10 +75,7 @@ pub(crate) async fn named(
     };
     if !history.questions().iter().any(|known| known.name == name) {
         let names: Vec<_> = history.questions().iter().map(|known| known.name).collect();
-        let known = format!(
-            "there is no such question; there are {}\n",
-            names.join(", ")
-        );
+        let known = format!("unknown query, expected one of: {}\n", names.join(", "));
         return (StatusCode::NOT_FOUND, known).into_response();
     }
     let answered = ask(history, move |turn| {
@@ -156,10 +153,11 @@ async fn ask(
     worked.unwrap_or_else(|error| Err(Unanswered::Refused(error.to_string())))
 }
 
-const NO_TOKEN: &str = "SQL is answered with a token only: set OPS_ADMIN_TOKEN, or Admin::token; the questions need none\n";
+const NO_TOKEN: &str =
+    "SQL requires a token: set OPS_ADMIN_TOKEN, or Admin::token; named queries need none\n";
 
 fn no_history() -> Response {
-    let why = "there is no history: set OPS_HISTORY_DIR, or Admin::history\n";
+    let why = "no history is configured: set OPS_HISTORY_DIR, or Admin::history\n";
     (StatusCode::NOT_FOUND, why).into_response()
 }
 
@@ -167,11 +165,10 @@ impl Unanswered {
     fn why(&self) -> &str {
         match self {
             Self::NoEngine => {
-                "this program has no engine for SQL (feature duckdb of ops-layer); kearney-platform sql, or any reader of Parquet, \
-                 reads the files"
+                "this program has no SQL engine (feature duckdb of ops-layer); read the files with kearney-platform sql or any Parquet reader"
             }
             Self::Busy => {
-                "another question is being answered; one is at a time, and this one waited for 10 s"
+                "another query is running; one runs at a time, and this one waited for 10 s"
             }
             Self::Refused(why) => why,
         }

@@ -48,7 +48,7 @@ fn sum_up(phases: &mut Vec<Phase>) {
         return;
     }
     let last = phases.split_off(phases.len() - (PHASES - 1));
-    let name = format!("{} before", phases.len());
+    let name = format!("{} earlier", phases.len());
     let took = phases.iter().map(|phase| phase.took_ms.unwrap_or(0));
     let took = took.fold(0, u64::saturating_add);
     let ok = phases.iter().all(|phase| phase.ok);

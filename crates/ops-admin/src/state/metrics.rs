@@ -99,7 +99,7 @@ const WINDOWS: [(&str, Window); 3] = [
 pub(crate) struct Named(&'static str, Window);
 
 impl Named {
-    pub(crate) const ACCEPTED: &'static str = "window takes 5m, 1h or 24h";
+    pub(crate) const ACCEPTED: &'static str = "window must be 5m, 1h or 24h";
 
     pub(crate) fn find(name: &str) -> Option<Self> {
         let found = WINDOWS.iter().find(|(known, _)| *known == name);

@@ -144,7 +144,7 @@ fn readable(mut check: Check) -> Check {
 /// Returns findings with secrets redacted. If their function panicked, that is a finding.
 pub(crate) fn collected(found: std::thread::Result<Vec<Finding>>) -> Vec<Finding> {
     let Ok(mut findings) = found else {
-        let title = "the search for findings panicked";
+        let title = "the function that returns the findings panicked";
         let since = millis(SystemTime::now());
         return vec![Finding::new(
             "findings_failed",

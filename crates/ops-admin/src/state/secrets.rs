@@ -42,7 +42,7 @@ pub(super) fn sources(part: &Part) -> Vec<Dependency> {
             let (state, detail) = match &source.health {
                 Health::Healthy => ("up", format!("{} requests", source.requests)),
                 Health::Unhealthy(reason) => ("down", reason.clone()),
-                _ => ("unknown", "not asked yet".to_owned()),
+                _ => ("unknown", "not queried yet".to_owned()),
             };
             Dependency {
                 name: format!("secrets: {}", source.source),

@@ -236,7 +236,7 @@ pub(super) fn collector(part: &Part) -> Option<Dependency> {
     let lost = stats.dropped();
     let (state, detail) = match ops_trace::last_export_ok() {
         None if stats.dropped_no_exporter > 0 => ("off", "spans are not exported".to_owned()),
-        None => ("unknown", "nothing was exported yet".to_owned()),
+        None => ("unknown", "no export yet".to_owned()),
         Some(true) => (
             "up",
             format!("{} spans exported, {lost} dropped", stats.exported),
@@ -244,18 +244,21 @@ pub(super) fn collector(part: &Part) -> Option<Dependency> {
         Some(false) => {
             let failures = &stats.failures;
             let kinds = [
-                ("refused", failures.refused),
+                ("unreachable", failures.refused),
                 ("timed out", failures.timeout),
-                ("answered 4xx", failures.http_4xx),
-                ("answered 5xx", failures.http_5xx),
-                ("failed otherwise", failures.other),
+                ("with status 4xx", failures.http_4xx),
+                ("with status 5xx", failures.http_5xx),
+                ("other", failures.other),
             ];
             let kinds = kinds.iter().filter(|(_, count)| *count > 0);
             let kinds: Vec<_> = kinds
                 .map(|(kind, count)| format!("{count} {kind}"))
                 .collect();
             let kinds = kinds.join(", ");
-            ("down", format!("exports: {kinds}; {lost} spans dropped"))
+            (
+                "down",
+                format!("failed exports: {kinds}; {lost} spans dropped"),
+            )
         }
     };
     Some(Dependency {

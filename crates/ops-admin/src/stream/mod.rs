@@ -54,7 +54,7 @@ pub(crate) async fn open(hub: Hub, State(admin): State<Admin>, headers: HeaderMa
     let seen = seen.and_then(|id| id.to_str().ok());
     let Some(frames) = hub.subscribe(&admin, seen) else {
         let later = [(header::RETRY_AFTER, "5")];
-        let why = format!("{MAX_STREAMS} streams are open already\n");
+        let why = format!("the limit of {MAX_STREAMS} open streams is reached\n");
         return (StatusCode::SERVICE_UNAVAILABLE, later, why).into_response();
     };
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];

@@ -24,10 +24,7 @@ async fn a_ratio_changes_for_a_time_is_a_line_and_is_taken_back() {
     let router = full();
     let body = r#"{"ratio": 0.25, "why": "a flood", "ttl_seconds": 60, "who": "ada"}"#;
     let answer = post(&router, "/api/sampling", body).await;
-    assert_eq!(
-        answer.body,
-        "0.25 of new traces are sampled for 60 seconds\n"
-    );
+    assert_eq!(answer.body, "the sampling ratio is 0.25 for 60 seconds\n");
     let document = get(&router, "/api/state").await;
     let document: Value = serde_json::from_str(&document.body).unwrap();
     let sampling = &document["sampling"];
@@ -61,7 +58,7 @@ async fn a_ratio_changes_for_a_time_is_a_line_and_is_taken_back() {
 
     assert_eq!(post(&router, "/api/sampling", body).await.status, 200);
     let answer = post(&router, "/api/sampling/revert", "{}").await;
-    assert_eq!(answer.body, "1 of new traces are sampled again\n");
+    assert_eq!(answer.body, "the sampling ratio is 1 again\n");
     assert_eq!(state().await["sampling"]["remaining_seconds"], Value::Null);
     assert_eq!(
         post(&router, "/api/sampling/revert", "{}").await.status,
@@ -69,17 +66,17 @@ async fn a_ratio_changes_for_a_time_is_a_line_and_is_taken_back() {
     );
     let zero = r#"{"ratio": -0.0, "why": "none", "ttl_seconds": 60}"#;
     let answer = post(&router, "/api/sampling", zero).await;
-    assert_eq!(answer.body, "0 of new traces are sampled for 60 seconds\n");
+    assert_eq!(answer.body, "the sampling ratio is 0 for 60 seconds\n");
     assert_eq!(
         post(&router, "/api/sampling/revert", "{}").await.status,
         200
     );
     for (body, accepted) in [
         (r#"{"ratio": 1.5, "why": "x"}"#, "1.5"),
-        (r#"{"ratio": 0.5, "why": ""}"#, "why takes a text"),
+        (r#"{"ratio": 0.5, "why": ""}"#, "why must not be empty"),
         (
             r#"{"ratio": 0.5, "why": "x", "ttl_seconds": 0}"#,
-            "ttl_seconds at least 1",
+            "ttl_seconds must be at least 1",
         ),
     ] {
         let answer = post(&router, "/api/sampling", body).await;
@@ -271,9 +268,9 @@ async fn entries_are_removed_by_pattern_or_table_with_a_reason() {
         async move { post(&router, "/api/cache/invalidate", body).await }
     };
     let answer = remove(r#"{"pattern": "*flights*", "why": "loaded anew"}"#).await;
-    assert_eq!(answer.body, "1 entries are removed\n");
+    assert_eq!(answer.body, "1 entries removed\n");
     let answer = remove(r#"{"table": "airports", "why": "loaded anew"}"#).await;
-    assert_eq!(answer.body, "1 entries are removed\n");
+    assert_eq!(answer.body, "1 entries removed\n");
     assert_eq!(audited("loaded anew").len(), 2);
     for body in [
         r#"{"pattern": "*", "why": " "}"#,
@@ -287,7 +284,7 @@ async fn entries_are_removed_by_pattern_or_table_with_a_reason() {
     let answer = remove(long).await;
     assert_eq!(
         (answer.status.as_u16(), answer.body.as_str()),
-        (400, "a pattern and a table have at most 1000 characters\n")
+        (400, "pattern and table must not exceed 1000 characters\n")
     );
     let document = get(&router, "/api/state").await;
     let document: Value = serde_json::from_str(&document.body).unwrap();

@@ -13,7 +13,7 @@ const TOKEN: &str = "a-token-of-sixteen";
 pub(crate) fn some() -> History {
     History::new("/var/history", || 3, |_| true)
         .question("runs", "starts", None)
-        .question("trace", "one trace", Some("the trace id"))
+        .question("trace", "one trace", Some("a trace id"))
         .engine(|ask| match ask.statement {
             Statement::Named {
                 name: "runs",
@@ -59,7 +59,7 @@ async fn a_question_is_answered_with_all_digits_and_what_is_wrong_is_named() {
         (
             "/api/history/nothing",
             404,
-            "there is no such question; there are runs, trace\n",
+            "unknown query, expected one of: runs, trace\n",
         ),
         (
             "/api/history/trace?argument=%3Cx%3E",
@@ -69,7 +69,7 @@ async fn a_question_is_answered_with_all_digits_and_what_is_wrong_is_named() {
         (
             "/api/history/runs?hue=1",
             400,
-            "accepted conditions, each at most once: argument\n",
+            "unknown or repeated parameter, accepted once each: argument\n",
         ),
     ] {
         let refused = get(&router, path).await;
@@ -83,7 +83,7 @@ async fn a_question_is_answered_with_all_digits_and_what_is_wrong_is_named() {
         "directory": "/var/history", "run": 3, "has_engine": true, "takes_sql": false,
         "questions": [
             {"name": "runs", "about": "starts", "argument": null},
-            {"name": "trace", "about": "one trace", "argument": "the trace id"},
+            {"name": "trace", "about": "one trace", "argument": "a trace id"},
         ],
     });
     assert_eq!(state["history"], right);

@@ -84,7 +84,7 @@ async fn of_many_phases_the_last_ones_are_shown_and_the_time_of_those_before() {
         let part = listed(Admin::new("it").jobs("Jobs", move || vec![of(failed)])).await;
         let phases = part["items"][0]["phases"].as_array().unwrap();
         assert_eq!(phases.len(), 32);
-        let right = json!({"name": "69 before", "took_ms": 138, "ok": of_first});
+        let right = json!({"name": "69 earlier", "took_ms": 138, "ok": of_first});
         assert_eq!(phases[0], right);
         assert_eq!(phases[1]["name"], "p69");
         let right = json!({"name": "p99", "took_ms": 2, "ok": of_last});

@@ -46,10 +46,10 @@ async fn a_time_beyond_a_day_is_a_day() {
 async fn an_invalid_change_is_refused_with_what_is_accepted() {
     for (body, expected) in [
         (r#"{"level": "loud", "why": "x"}"#, "expected trace, debug"),
-        (r#"{"level": "debug", "why": " "}"#, "why takes a text"),
+        (r#"{"level": "debug", "why": " "}"#, "why must not be empty"),
         (
             r#"{"level": "debug", "why": "x", "ttl_seconds": 0}"#,
-            "ttl_seconds at least 1",
+            "ttl_seconds must be at least 1",
         ),
         (
             r#"{"level": "debug", "why": "x", "ttl": 5}"#,
@@ -108,8 +108,9 @@ async fn a_revert_of_nothing_names_what_is_changed_and_is_text() {
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     let told = &answer.body;
     assert!(
-        told.starts_with("the level of \u{fffd}[31m\u{fffd} has no change to revert; changed are")
-            && told.contains("reverted::later"),
+        told.starts_with(
+            "the level of \u{fffd}[31m\u{fffd} has no change to revert; changed levels:"
+        ) && told.contains("reverted::later"),
         "{told}"
     );
     let body = r#"{"target": " reverted::later"}"#;

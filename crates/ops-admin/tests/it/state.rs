@@ -71,7 +71,7 @@ async fn a_service_that_does_not_say_whether_it_is_ready_has_its_page_all_the_sa
     for path in ["/", "/api/state"] {
         let look = tokio::time::timeout(Duration::from_secs(5), get(&router, path));
         let body = look.await.unwrap().body;
-        assert!(body.contains("has not answered for 3 s"), "{path}: {body}");
+        assert!(body.contains("has not returned for 3 s"), "{path}: {body}");
     }
     // a slow function is waited for
     let slow = Admin::new("it").readiness(|| async {

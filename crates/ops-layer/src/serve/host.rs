@@ -16,19 +16,19 @@ pub(super) fn check(request: &Request) -> Result<(), &'static str> {
     let mut sent = request.headers().get_all(header::HOST).iter();
     let host = sent.next();
     if sent.next().is_some() {
-        return Err("the header host was sent twice");
+        return Err("more than one Host header");
     }
     if !host.is_none_or(is_host) {
-        return Err("the header host takes a name or an address, and a port if there is one");
+        return Err("invalid Host header: expected a name or an address, with an optional port");
     }
     let authority = request.uri().authority();
     if !authority.is_none_or(|authority| is_valid(authority.as_str())) {
-        return Err("the target names no valid host");
+        return Err("invalid host in the request target");
     }
     if let (Some(host), Some(target), Version::HTTP_2) = (host, authority, request.version())
         && !is_same(host, target, request.uri())
     {
-        return Err("the target and the header host name different hosts");
+        return Err("the request target and the Host header do not match");
     }
     let is_named = match request.version() {
         Version::HTTP_09 | Version::HTTP_10 => true,
@@ -36,7 +36,7 @@ pub(super) fn check(request: &Request) -> Result<(), &'static str> {
         // `:authority` replaces the header
         _ => host.is_some() || authority.is_some(),
     };
-    is_named.then_some(()).ok_or("the header host is missing")
+    is_named.then_some(()).ok_or("missing Host header")
 }
 
 fn is_host(value: &HeaderValue) -> bool {

@@ -160,7 +160,7 @@ fn one_profile_is_taken_at_a_time_and_a_client_that_leaves_ends_its_own() {
     .unwrap();
     let busy = crate::client::until(|| ask(&service, SECOND), |answer| answer.status == 409);
     assert!(
-        busy.body.contains("one is taken at a time"),
+        busy.body.contains("only one runs at a time"),
         "{}",
         busy.body
     );
