@@ -129,12 +129,12 @@ fn bounded<'de, D: serde::Deserializer<'de>>(
     let number: Option<u64> = serde::Deserialize::deserialize(from)?;
     let refused = match number.filter(|number| !accepted.contains(number)) {
         None => return Ok(number),
-        Some(number) => format!("{key}: {number} is not possible"),
+        Some(number) => format!("{key}: {number} is out of range"),
     };
     let (least, most) = accepted.into_inner();
     Err(serde::de::Error::custom(match most {
-        u64::MAX => format!("{refused}, it is at least {least}"),
-        _ => format!("{refused}, it is {least} to {most}"),
+        u64::MAX => format!("{refused}: must be at least {least}"),
+        _ => format!("{refused}: must be between {least} and {most}"),
     }))
 }
 

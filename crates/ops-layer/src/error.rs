@@ -31,7 +31,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.part {
             "init" => f.write_str("cannot start the operations layer"),
-            "config" => f.write_str("cannot read the configuration"),
+            "config" => f.write_str("cannot load the configuration"),
             part => write!(f, "cannot start {part}"),
         }
     }

@@ -261,7 +261,9 @@ impl fmt::Display for FileError {
                 let missing = features::missing(feature);
                 write!(f, "{VARIABLE}: {path}: {section}: {missing}")
             }
-            Failure::NoText { line } => write!(f, "{VARIABLE}: {path}: line {line} is no UTF-8"),
+            Failure::NoText { line } => {
+                write!(f, "{VARIABLE}: {path}: line {line} is not valid UTF-8")
+            }
             Failure::NoMapping => write!(
                 f,
                 "{VARIABLE}: {path} is not a mapping with the sections log, trace, metrics, secrets, cache, black_box and history"

@@ -135,7 +135,7 @@ fn start(
     features::warn_of_variables();
     for section in &config.covered {
         tracing::warn!(
-            target: "ops_layer", section, hint = "the program sets it itself", "config_section_ignored"
+            target: "ops_layer", section, hint = "overridden by the program's code", "config_section_ignored"
         );
     }
     let secrets = glue::secrets::Part::start(&config);
@@ -201,10 +201,10 @@ static STARTED: AtomicBool = AtomicBool::new(false);
 /// Set if an [`init`] failed after parts had started that start once per process.
 static FAILED_LATE: AtomicBool = AtomicBool::new(false);
 
-const AFTER_FAILURE: &str = "a call before this one failed after some parts had started, which they do once in a process: correct what it \
-                             named, and start the process anew";
+const AFTER_FAILURE: &str = "an earlier call failed after some parts had started, which can start only once per process: fix the cause that \
+                             it reported, and restart the process";
 
-const TWICE: &str = "it was started in this process already: call `init`, `serve` or `run` once, and share the `Ops` by cloning it";
+const TWICE: &str = "already started in this process: call `init`, `serve` or `run` once, and clone the `Ops` to share it";
 
 /// Returns the current findings, causes before what they explain; empty before [`init`].
 ///

@@ -131,7 +131,7 @@ async fn log_exceeded(budget: Duration) {
         tracing::error!(
             target: "ops_layer",
             budget_seconds = budget.as_secs_f64(),
-            hint = "a worker is blocked, work of spawn_blocking goes on, or the program does more after it served",
+            hint = "a worker is blocked, a spawn_blocking task is still running, or the program continues after serving",
             "shutdown_budget_exceeded"
         );
         drop(done);

@@ -46,7 +46,7 @@ pub(crate) fn warn_of_misspelled(is_taken: impl Fn(&str) -> bool) {
         };
         if let Some(known) = closest_variable(name).filter(|_| !is_taken(name)) {
             tracing::warn!(
-                target: "ops_layer", variable = name, hint = format!("it is {known} that is read"), "variable_ignored"
+                target: "ops_layer", variable = name, hint = format!("did you mean {known}?"), "variable_ignored"
             );
         }
     }

@@ -643,5 +643,5 @@ fn the_page_has_the_origin_of_each_setting() {
     assert_eq!(source("grace period"), "environment: OPS_GRACE_SECONDS");
     assert_eq!(source("api address"), "host environment: HOST, port code");
     // the cache is in the data directory
-    assert_eq!(source("OPS_CACHE_DIR"), "environment, overruled by code");
+    assert_eq!(source("OPS_CACHE_DIR"), "environment, overridden by code");
 }

@@ -180,7 +180,7 @@ fn with_engine(mut shown: ops_admin::History, history: History) -> ops_admin::Hi
         let statement = match ask.statement {
             Statement::Sql(sql) => sql.to_owned(),
             Statement::Named { name, argument } => sql::named(name)
-                .ok_or_else(|| format!("there is no question {name}"))?
+                .ok_or_else(|| format!("unknown query {name}"))?
                 .sql(argument)
                 .map_err(|error| chain(&error))?,
         };

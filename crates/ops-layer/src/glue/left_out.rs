@@ -7,7 +7,7 @@ pub(crate) enum LeftOut {}
 impl<'de> Deserialize<'de> for LeftOut {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Err(D::Error::custom(
-            "this program was built without the part that this section is for",
+            "this program is built without the feature for this section",
         ))
     }
 }

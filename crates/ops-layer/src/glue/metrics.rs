@@ -215,9 +215,9 @@ const COUNTERS: [(&str, &str); 26] = [
     ),
     (
         "cache_miss_reason_total",
-        "Lookups that the cache did not answer, by reason",
+        "Lookups that missed the cache, by reason",
     ),
-    ("log_events_total", "Log lines of each level"),
+    ("log_events_total", "Log lines by level"),
     (
         "log_late_lines_total",
         "Log lines that were held for a request: written because it failed or was slow, dropped, or cut",
@@ -244,11 +244,11 @@ const COUNTERS: [(&str, &str); 26] = [
     ),
     (
         "log_values_truncated_total",
-        "Log values that were cut, and fields that were left out, because of their length or number",
+        "Log values that were truncated, and fields that were dropped, because of limits on length or number",
     ),
     (
         "otlp_dropped_total",
-        "Log lines and data points of metrics that were dropped, by signal and reason",
+        "Log lines and metric data points that were dropped, by signal and reason",
     ),
     (
         "otlp_export_failures_total",
@@ -256,23 +256,23 @@ const COUNTERS: [(&str, &str); 26] = [
     ),
     (
         "otlp_exported_total",
-        "Log lines and data points of metrics that the collector accepted",
+        "Log lines and metric data points that the collector accepted",
     ),
     (
         "otlp_rejected_total",
-        "Log lines and data points of metrics that the collector rejected",
+        "Log lines and metric data points that the collector rejected",
     ),
     (
         "secrets_backend_requests_total",
-        "Requests to the sources of secrets",
+        "Requests to secret sources",
     ),
     (
         "secrets_cache_hits_total",
-        "Secret lookups that the cache answered",
+        "Secret lookups that hit the cache",
     ),
     (
         "secrets_cache_misses_total",
-        "Secret lookups that the cache did not answer",
+        "Secret lookups that missed the cache",
     ),
     ("secrets_errors_total", "Secret lookups that failed"),
     (
@@ -282,7 +282,7 @@ const COUNTERS: [(&str, &str); 26] = [
     ("secrets_lookups_total", "Secret lookups"),
     (
         "secrets_refreshes_total",
-        "Secrets that were fetched before they expired",
+        "Secrets that were refreshed before they expired",
     ),
     (
         "secrets_stale_served_total",
@@ -314,7 +314,7 @@ const GAUGES: [(&str, &str); 6] = [
     ),
     (
         "otlp_queue_length",
-        "Log lines and data points of metrics that wait for their export",
+        "Log lines and metric data points that are queued for export",
     ),
     (
         "trace_exporter_up",
@@ -322,9 +322,9 @@ const GAUGES: [(&str, &str); 6] = [
     ),
     (
         "trace_queue_capacity",
-        "Spans that may wait for their export",
+        "Maximum number of spans that can be queued for export",
     ),
-    ("trace_queue_length", "Spans that wait for their export"),
+    ("trace_queue_length", "Spans that are queued for export"),
 ];
 
 fn describe() {

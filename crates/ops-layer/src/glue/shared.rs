@@ -39,7 +39,7 @@ impl Bucket {
                 None => {
                     tracing::error!(
                         target: "ops_layer", secret = name.as_str(),
-                        effect = "results stay on this machine until the next start", "shared_key_not_resolved"
+                        effect = "results are not shared with other machines until the next start", "shared_key_not_resolved"
                     );
                     return Ok(Self {
                         missing_key: Some(name.clone()),

@@ -177,7 +177,7 @@ impl Failing {
         if self.attempts == 0 {
             tracing::error!(
                 target: "ops_layer", listener = self.name, error = %error,
-                hint = "raise the limit of open files", "accept_failed"
+                hint = "raise the limit of open files if it is reached", "accept_failed"
             );
         }
         self.attempts = self.attempts.saturating_add(1);

@@ -233,7 +233,7 @@ fn checks(readiness: &Readiness) -> (Option<String>, Vec<Check>) {
         let unanswered = |name: &str| Check {
             name: name.to_owned(),
             state: "unknown",
-            reason: Some("not answered yet".to_owned()),
+            reason: Some("no result yet".to_owned()),
         };
         return (failed, readiness.names().map(unanswered).collect());
     }
@@ -249,7 +249,7 @@ fn checks(readiness: &Readiness) -> (Option<String>, Vec<Check>) {
             },
             Some(age) => {
                 let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-                let reason = format!("asked last {} s ago: {state}{reason}", age.as_secs());
+                let reason = format!("last checked {} s ago: {state}{reason}", age.as_secs());
                 Check {
                     name,
                     state: "unknown",
@@ -291,7 +291,7 @@ mod tests {
         let (failed, then) = of(7200);
         assert_eq!(failed, None, "nobody knows");
         let said = ["ready", "failed: refused"];
-        let said = said.map(|said| ("unknown", format!("asked last 7200 s ago: {said}")));
+        let said = said.map(|said| ("unknown", format!("last checked 7200 s ago: {said}")));
         assert_eq!(then, said);
     }
 }

@@ -129,7 +129,7 @@ async fn limited(gate: &Gate, request: Request, next: Next) -> Response {
             Ok(response) => response,
             Err(_) => {
                 limited::LATE.fetch_add(1, Relaxed);
-                problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long")
+                problem(StatusCode::SERVICE_UNAVAILABLE, "the request timed out")
             }
         },
     }

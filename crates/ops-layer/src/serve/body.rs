@@ -31,7 +31,7 @@ pub(super) async fn in_time(allowed: Duration, request: Request, next: Next) -> 
     if late.is_set() && is_error {
         return problem(
             StatusCode::REQUEST_TIMEOUT,
-            "the body did not arrive in time",
+            "the request body did not arrive in time",
         );
     }
     response
@@ -105,7 +105,7 @@ impl HttpBody for LimitedBody {
         this.late.0.store(true, Ordering::Relaxed);
         let late = std::io::Error::new(
             std::io::ErrorKind::TimedOut,
-            "the body did not arrive in time",
+            "the request body did not arrive in time",
         );
         Poll::Ready(Some(Err(axum::Error::new(late))))
     }

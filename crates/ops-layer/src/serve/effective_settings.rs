@@ -157,8 +157,8 @@ pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: A
             false => (ops.effective_value(&name), ops.used_instead(&name)),
         };
         let (value, source) = match (overruled, unusable) {
-            (Some(used), _) => (used.into(), "environment, overruled by code"),
-            (None, Some(used)) => (used.into(), "environment, not usable"),
+            (Some(used), _) => (used.into(), "environment, overridden by code"),
+            (None, Some(used)) => (used.into(), "environment, invalid"),
             (None, None) => (value.to_string_lossy(), "environment"),
         };
         let shown = without_secrets(&name, &value);
@@ -224,17 +224,17 @@ fn of_server(settings: &Settings) -> Vec<Setting> {
             of_two(settings.timeout.is_some()),
         ),
         Setting::new(
-            "requests in flight, at most",
+            "max requests in flight",
             limit(settings.max_in_flight.as_ref()),
             of_two(settings.max_in_flight.is_some()),
         ),
     ];
     let connections = server::max_connections(settings.max_connections);
     all.push(Setting::new(
-        "connections, at most",
+        "max connections",
         connections.to_string(),
         match connections < settings.max_connections {
-            true => format!("limit of open files, below {}", settings.max_connections),
+            true => format!("open file limit, below {}", settings.max_connections),
             false => of_two(settings.max_connections != defaults.max_connections).to_owned(),
         },
     ));
@@ -262,17 +262,17 @@ fn of_cache(ops: &Ops) -> Vec<Setting> {
     vec![
         Setting::new("query cache", enabled, source),
         Setting::new(
-            "query cache files, at most",
+            "query cache file limit",
             format!("{} MiB", queries.max_size_mb),
             source,
         ),
         Setting::new(
-            "query cache memory, at most",
+            "query cache memory limit",
             format!("{} MiB", queries.memory_mb),
             source,
         ),
         Setting::new(
-            "query cache time to live",
+            "query cache TTL",
             format!("{} s", queries.default_ttl_seconds),
             source,
         ),

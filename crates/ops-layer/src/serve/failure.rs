@@ -41,7 +41,7 @@ impl std::fmt::Display for Failure {
                 name,
                 value,
                 accepts,
-            } => write!(f, "{name}: {value:?} is not {accepts}"),
+            } => write!(f, "{name}: invalid value {value:?}, expected {accepts}"),
             Self::Bind {
                 name,
                 address,
@@ -49,19 +49,19 @@ impl std::fmt::Display for Failure {
             } => {
                 write!(f, "{name}: cannot listen on {address}")?;
                 match cause.kind() {
-                    io::ErrorKind::AddrInUse => f.write_str(" (port 0 takes a free one)"),
+                    io::ErrorKind::AddrInUse => f.write_str(" (port 0 selects a free port)"),
                     io::ErrorKind::AddrNotAvailable => {
-                        f.write_str(" (it is no address of this machine)")
+                        f.write_str(" (not an address of this machine)")
                     }
                     _ => Ok(()),
                 }
             }
-            Self::Passed(_) => f.write_str("LISTEN_FDS: a socket that was passed cannot be used"),
-            Self::Signals(_) => f.write_str("cannot watch for signals"),
+            Self::Passed(_) => f.write_str("LISTEN_FDS: cannot use a passed socket"),
+            Self::Signals(_) => f.write_str("cannot register signal handlers"),
             #[cfg(feature = "grpc")]
             Self::ServedTwice(name) => write!(
                 f,
-                "the gRPC service {name} is served already: it was added twice, or the router has its path"
+                "the gRPC service {name} is already served: it was added twice, or the router has a route with its path"
             ),
             #[cfg(feature = "admin")]
             Self::Thread(_) => f.write_str("cannot start the thread of the admin page"),
@@ -69,7 +69,7 @@ impl std::fmt::Display for Failure {
             Self::TokenMissing(address) => write!(
                 f,
                 "OPS_ADMIN_ADDR: {address} is reachable from other machines: set OPS_ADMIN_TOKEN or OPS_ADMIN_TOKEN_FILE, \
-                 or take a loopback address"
+                 or use a loopback address"
             ),
             #[cfg(feature = "admin")]
             Self::TokenFile { path, .. } => {
@@ -81,7 +81,7 @@ impl std::fmt::Display for Failure {
                     Some(path) => write!(f, "OPS_ADMIN_TOKEN_FILE: {}", path.display())?,
                     None => f.write_str("OPS_ADMIN_TOKEN")?,
                 }
-                f.write_str(": it takes at least 16 printable ASCII characters, and no space")
+                f.write_str(": must have at least 16 characters, all of them printable ASCII without spaces")
             }
         }
     }

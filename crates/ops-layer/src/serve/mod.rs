@@ -110,7 +110,7 @@ type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// 9112, section 3.2; RFC 9113, section 8.3.1); HTTP/1.0 may omit the host.
 ///
 /// TLS is not included: a proxy in front terminates it. Trace context is accepted from private addresses only.
-#[must_use = "a service runs when it is awaited"]
+#[must_use = "a service does nothing unless awaited"]
 pub struct Service {
     start: Start,
     router: Router,

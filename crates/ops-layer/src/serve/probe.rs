@@ -18,7 +18,10 @@ pub(super) async fn answer(request: Request, readiness: &Readiness, next: Next) 
         _ => "/metrics",
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "a probe takes GET or HEAD");
+        let mut refused = problem(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "probes accept GET and HEAD only",
+        );
         let allow = HeaderValue::from_static("GET, HEAD");
         refused.headers_mut().insert(header::ALLOW, allow);
         refused.extensions_mut().insert(Route::new(route));

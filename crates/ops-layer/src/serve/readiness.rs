@@ -183,7 +183,10 @@ impl Readiness {
         });
         let reason = match tokio::time::timeout(ALL_WITHIN + SHARED_FOR, recent).await {
             Ok(Ok(report)) => report.as_ref().and_then(|report| report.failed()),
-            _ => Some("the checks do not answer: the service is overloaded or blocked".to_owned()),
+            _ => Some(
+                "the readiness checks do not respond: the service is overloaded or blocked"
+                    .to_owned(),
+            ),
         };
         if reason.is_none() {
             self.0.was_ready.store(true, Ordering::Relaxed);
@@ -310,7 +313,7 @@ fn run(check: &Check) -> tokio::task::JoinHandle<Health> {
         };
         match tokio::time::timeout(timeout, asked).await {
             Ok(health) => health,
-            Err(_) => Health::failed(format_args!("no answer within {timeout:?}")),
+            Err(_) => Health::failed(format_args!("timed out after {timeout:?}")),
         }
     })
 }

@@ -90,7 +90,7 @@ fn log_start(ops: &Ops, prepared: &Prepared, times: &Times) {
             wanted_seconds = wanted.as_secs_f64(),
             grace_seconds = times.grace.as_secs_f64(),
             budget_seconds = times.budget.as_secs_f64(),
-            hint = "requests need time behind it: raise the shutdown budget",
+            hint = "requests need time after the grace period: raise the shutdown budget",
             "grace_period_shortened"
         );
     }

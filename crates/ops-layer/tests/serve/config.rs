@@ -271,7 +271,7 @@ fn a_file_that_is_no_utf8_is_refused_with_the_line() {
     let (file, start) = with("");
     std::fs::write(file.path(), b"log: {}\n# caf\xe9\n").unwrap();
     let reason = start.refused();
-    assert!(reason.contains(": line 2 is no UTF-8"), "{reason}");
+    assert!(reason.contains(": line 2 is not valid UTF-8"), "{reason}");
     assert!(reason.contains(file.path().to_str().unwrap()), "{reason}");
 }
 
@@ -367,7 +367,7 @@ fn a_second_init_is_refused_and_what_runs_goes_on_as_it_was() {
     assert!(status.success(), "{told}");
     let reason = told.lines().find(|line| line.starts_with("refused "));
     assert!(
-        reason.is_some_and(|reason| reason.contains("it was started in this process already")),
+        reason.is_some_and(|reason| reason.contains("already started in this process")),
         "{told}"
     );
     let still = told
@@ -488,7 +488,7 @@ fn the_page_says_that_code_has_the_catalog_of_secrets() {
     let mut settings = state["configuration"].as_array().unwrap().iter();
     let file = settings.find(|setting| setting["name"] == "OPS_SECRETS_FILE");
     let file = file.unwrap();
-    assert_eq!(file["source"], "environment, overruled by code");
+    assert_eq!(file["source"], "environment, overridden by code");
     assert_eq!(file["value"], "embedded");
 }
 
@@ -513,7 +513,7 @@ fn the_page_has_what_holds_in_place_of_variables_that_code_overrules() {
         ("AWS_REGION", "us-east-1", None),
     ];
     let start = Start::new("serve").env("PARTS_IN_CODE", "1");
-    shows_what_is_used(start, &set, "environment, overruled by code");
+    shows_what_is_used(start, &set, "environment, overridden by code");
 }
 
 /// Variable, its value, and the value that is used instead.
@@ -555,7 +555,7 @@ fn the_page_has_what_is_used_in_place_of_variables_that_cannot_be_used() {
         ("OTEL_PROPAGATORS", "tracecontext", None),
         ("OTEL_SDK_DISABLED", "yes", Some("false")),
     ];
-    shows_what_is_used(Start::new("serve"), &set, "environment, not usable");
+    shows_what_is_used(Start::new("serve"), &set, "environment, invalid");
 }
 
 #[test]
@@ -606,12 +606,12 @@ fn out_of_range_numbers_in_the_file_are_refused_with_line_and_limit() {
         (
             "black_box:\n  bytes: 10\n",
             "black_box: bytes: 10",
-            "65536 to 268435456",
+            "between 65536 and 268435456",
         ),
         (
             "black_box: { bytes: 99999999999 }\n",
             "black_box: bytes: 99999999999",
-            "65536 to 268435456",
+            "between 65536 and 268435456",
         ),
     ] {
         let (_file, start) = with(text);
@@ -647,11 +647,8 @@ fn a_misspelled_variable_is_a_line_with_the_one_that_is_meant_and_one_of_the_pro
         .collect();
     told.sort_by_key(|(variable, _)| variable.to_string());
     let right = [
-        ("OPS_LOG_LEVLE", "it is OPS_LOG_LEVEL that is read"),
-        (
-            "OPS_SHUTDOWN_SECOND",
-            "it is OPS_SHUTDOWN_SECONDS that is read",
-        ),
+        ("OPS_LOG_LEVLE", "did you mean OPS_LOG_LEVEL?"),
+        ("OPS_SHUTDOWN_SECOND", "did you mean OPS_SHUTDOWN_SECONDS?"),
     ];
     let right = right.map(|(variable, hint)| (variable.into(), hint.into()));
     assert_eq!(told, right, "{log}");

@@ -114,7 +114,7 @@ fn a_check_that_fails_is_not_ready_and_its_reason_is_on_the_admin_page_and_in_th
         ("1", 200, "one replica is left"),
         ("2", 503, "no replica is left"),
         ("3", 503, "the check panicked"),
-        ("4", 503, "no answer within 200ms"),
+        ("4", 503, "timed out after 200ms"),
         ("0", 200, "\"state\":\"ready\""),
     ] {
         assert_eq!(set(state).status, 200);

@@ -140,7 +140,10 @@ fn a_start_without_a_thread_is_refused_with_what_needs_one() {
         start.env("WITHOUT_THREADS", "1")
     };
     let reason = start().refused();
-    assert!(reason.contains("cannot watch for signals"), "{reason}");
+    assert!(
+        reason.contains("cannot register signal handlers"),
+        "{reason}"
+    );
     // signals are already watched
     let reason = start().env("BACKGROUND", "ends").refused();
     assert!(reason.contains("the thread of the admin page"), "{reason}");

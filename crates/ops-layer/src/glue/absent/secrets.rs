@@ -23,7 +23,9 @@ impl Part {
     #[cfg(feature = "shared")]
     #[expect(clippy::unused_self, reason = "the interface of the part")]
     pub(crate) fn value(&self, name: &str) -> Result<Option<String>, Error> {
-        let told = format!("secret {name}: this program was built without the feature `secrets`");
+        let told = format!(
+            "secret {name}: this program is built without the feature `secrets` of ops-layer"
+        );
         Err(Error::new("cache", told))
     }
 
