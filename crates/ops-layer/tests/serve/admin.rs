@@ -94,7 +94,7 @@ fn an_address_that_others_reach_needs_a_token() {
     let empty = Start::new("serve").env("OPS_ADMIN_TOKEN_FILE", path);
     let reason = empty.refused();
     assert!(
-        reason.contains(&format!("OPS_ADMIN_TOKEN_FILE: {path}: it takes")),
+        reason.contains(&format!("OPS_ADMIN_TOKEN_FILE: {path}: must have")),
         "{reason}"
     );
     std::fs::write(file.path(), format!("{TOKEN}\n")).unwrap();

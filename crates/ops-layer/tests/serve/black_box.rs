@@ -215,7 +215,7 @@ fn a_start_that_is_refused_is_no_crash_and_moves_no_box_of_one_away() {
     let config = config.to_str().unwrap();
     let mut wrong = vec![
         ("OPS_ADMIN_ADDR", "0.0.0.0:0", "OPS_ADMIN_TOKEN"),
-        ("OPS_ADMIN_TOKEN", "short", "16 printable"),
+        ("OPS_ADMIN_TOKEN", "short", "at least 16 characters"),
         ("OPS_GRACE_SECONDS", "soon", "OPS_GRACE_SECONDS"),
         ("PORT", &taken, "cannot listen"),
     ];
