@@ -27,7 +27,7 @@ pub(crate) async fn check_host(
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     if admin.token_check().is_none() && !host.is_some_and(is_known) {
-        let why = "host name not allowed; use a loopback address\n";
+        let why = "host name not allowed without a token; use a loopback address\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     next.run(request).await
