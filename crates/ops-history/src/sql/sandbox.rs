@@ -109,7 +109,7 @@ impl Sandbox {
                     if answer.rows.is_empty() && limits.rows > 0 {
                         let (most, found) = (limits.bytes, json.len());
                         return Err(Error::statement(format!(
-                            "the first row has {found} bytes, the limit is {most}"
+                            "{found} bytes of the first row exceed the limit of {most}"
                         )));
                     }
                     answer.is_truncated = true;

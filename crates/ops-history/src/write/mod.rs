@@ -86,7 +86,7 @@ impl History {
         shared.stats.update(|stats| stats.run = number);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.to_owned());
-            let failed = |error| Error::io(&shared.config.dir, "start a writer thread", error);
+            let failed = |error| Error::io(&shared.config.dir, "start a background thread", error);
             thread.spawn(work).map_err(failed)
         };
         let flusher = Flusher::new(shared.clone(), run);

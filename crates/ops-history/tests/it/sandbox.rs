@@ -101,7 +101,7 @@ fn time_rows_and_memory_are_limited() {
     assert_eq!((cut.rows.len(), cut.is_truncated), (2, true));
     limits.bytes = 100;
     let none = query(&dirs, bytes, &limits).unwrap_err().to_string();
-    assert_eq!(none, "the first row has 1008 bytes, the limit is 100");
+    assert_eq!(none, "1008 bytes of the first row exceed the limit of 100");
     limits.bytes = u64::MAX;
     limits.rows = usize::MAX;
     let all = query(&dirs, "SELECT body FROM logs", &limits).unwrap();

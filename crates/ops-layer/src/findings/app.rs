@@ -113,7 +113,10 @@ impl AppRules {
             }
             if found.iter().all(|finding| finding.id != FAILING) && took > limit {
                 let took = took.as_millis();
-                let slow = failing(name, &format!("it took {took} ms, limit 100 ms"));
+                let slow = failing(
+                    name,
+                    &format!("it took {took} ms, which exceeds the limit of 100 ms"),
+                );
                 found.push(slow.means("Findings of the application rules are delayed."));
             }
             let mut shared = self.lock();
@@ -148,7 +151,7 @@ mod tests {
     fn answers_hold_for_a_time_while_a_rule_hangs_and_the_hanging_one_is_named() {
         let rules = AppRules::default();
         let queue = Finding::new("queue_growing", Severity::Warning);
-        let slow = failing("queue", "it took 150 ms, limit 100 ms");
+        let slow = failing("queue", "it took 150 ms, which exceeds the limit of 100 ms");
         rules.lock().answers.push(vec![queue, slow]);
         for (seconds, right) in [
             (0, &["queue_growing", "rule_failing"][..]),
