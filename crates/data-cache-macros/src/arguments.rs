@@ -29,7 +29,7 @@ impl Arguments {
             self.skip.extend(names);
         } else {
             return Err(meta.error(
-                "cached_query accepts `ttl_seconds = N`, `on = argument`, `tables(\"name\", …)` and `skip(argument, …)`",
+                "unknown argument; cached_query accepts `ttl_seconds = N`, `on = argument`, `tables(\"name\", …)` and `skip(argument, …)`",
             ));
         }
         Ok(())

@@ -17,7 +17,7 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
     let ReturnType::Type(_, output) = &sig.output else {
         return Err(Error::new_spanned(
             &sig.ident,
-            "cached_query needs a function that returns `Result<Vec<RecordBatch>, E>`",
+            "cached_query requires a function that returns `Result<Vec<RecordBatch>, E>`",
         ));
     };
     let root = root();
@@ -69,12 +69,12 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
 
 fn ttl_of<'a>(arguments: &'a Arguments, sig: &Signature) -> Result<&'a LitInt, Error> {
     let ttl = arguments.ttl.as_ref();
-    let ttl =
-        ttl.ok_or_else(|| Error::new_spanned(&sig.ident, "cached_query needs `ttl_seconds = N`"))?;
+    let ttl = ttl
+        .ok_or_else(|| Error::new_spanned(&sig.ident, "cached_query requires `ttl_seconds = N`"))?;
     if ttl.base10_parse::<u64>()? == 0 {
         return Err(Error::new_spanned(
             ttl,
-            "cached_query: ttl_seconds must be 1 or more",
+            "cached_query: ttl_seconds must be at least 1",
         ));
     }
     Ok(ttl)
@@ -105,7 +105,7 @@ fn keyed_arguments(arguments: &Arguments, sig: &Signature) -> Result<Vec<Ident>,
     if let Some(generic) = sig.generics.type_params().next() {
         return Err(Error::new_spanned(
             generic,
-            "cached_query takes no generic functions: two types would share their results",
+            "cached_query does not support generic functions: two types would share their results",
         ));
     }
     let mut named = Vec::new();
@@ -114,7 +114,7 @@ fn keyed_arguments(arguments: &Arguments, sig: &Signature) -> Result<Vec<Ident>,
             FnArg::Typed(typed) if is_generic(&typed.ty) => {
                 return Err(Error::new_spanned(
                     &typed.ty,
-                    "cached_query takes no `impl Trait` arguments: two types would share their results",
+                    "cached_query does not support `impl Trait` arguments: two types would share their results",
                 ));
             }
             FnArg::Typed(typed) => match &*typed.pat {
@@ -122,14 +122,14 @@ fn keyed_arguments(arguments: &Arguments, sig: &Signature) -> Result<Vec<Ident>,
                 other => {
                     return Err(Error::new_spanned(
                         other,
-                        "cached_query takes plain named arguments",
+                        "cached_query supports only plain named arguments",
                     ));
                 }
             },
             FnArg::Receiver(receiver) => {
                 return Err(Error::new_spanned(
                     receiver,
-                    "cached_query takes free functions, not methods",
+                    "cached_query supports only free functions, not methods",
                 ));
             }
         }

@@ -35,7 +35,7 @@ fn ask(warehouse: &CachedWarehouse, sql: &str, from: Status) -> Result<Duration,
     let took = clock.elapsed();
     match answer.status() == from {
         true => Ok(took),
-        false => Err(format!("from {:?} in place of {from:?}", answer.status()).into()),
+        false => Err(format!("expected {from:?}, got {:?}", answer.status()).into()),
     }
 }
 

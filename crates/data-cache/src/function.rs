@@ -192,7 +192,7 @@ fn process_cache() -> Option<Cache> {
     if let Err(error) = &cache
         && !IS_REPORTED.swap(true, Ordering::Relaxed)
     {
-        tracing::warn!(target: "data_cache", %error, effect = "cached functions run at each call", "process_cache_unavailable");
+        tracing::warn!(target: "data_cache", %error, effect = "cached functions run on every call", "process_cache_unavailable");
     }
     cache.ok()
 }

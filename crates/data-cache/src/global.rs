@@ -35,7 +35,7 @@ pub fn install(cache: Cache) -> Result<(), Error> {
 }
 
 fn already() -> Error {
-    Error::input("a process-wide cache is installed already")
+    Error::input("a process-wide cache is already installed")
 }
 
 fn directory() -> PathBuf {

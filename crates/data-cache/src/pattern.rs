@@ -46,7 +46,7 @@ impl Pattern {
     pub(crate) fn new(text: &str) -> Result<Self, Error> {
         let folded = folded(text);
         if folded.is_empty() {
-            return Err(Error::input("an empty pattern; `*` matches everything"));
+            return Err(Error::input("empty pattern; `*` matches everything"));
         }
         Ok(Self(folded))
     }

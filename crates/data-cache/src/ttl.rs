@@ -50,7 +50,7 @@ impl Ttls {
     pub(crate) fn effective(&self, asked: Option<u64>, label: &str) -> Result<u64, Error> {
         match asked {
             Some(seconds) if seconds > MAX_SECONDS => Err(Error::input(format!(
-                "ttl_seconds: {seconds} is more than ten years ({MAX_SECONDS})"
+                "ttl_seconds: {seconds} exceeds the limit of {MAX_SECONDS} (ten years)"
             ))),
             Some(seconds) => Ok(seconds),
             None => Ok(self.configured(label).unwrap_or(self.default_seconds)),

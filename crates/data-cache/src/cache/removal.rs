@@ -87,7 +87,7 @@ impl Cache {
     pub fn invalidate_table(&self, table: &str) -> Result<usize, Error> {
         let name = sql::table_name(table).ok_or_else(|| {
             Error::input(format!(
-                "{table:?} is no name of a table; accepted are orders, main.orders, \"Orders\""
+                "{table:?} is not a valid table name; expected a name such as orders, main.orders or \"Orders\""
             ))
         })?;
         let pattern = format!("table:{name}");
@@ -326,7 +326,7 @@ impl Inner {
                 // retried every few seconds, and logged already
                 Err(_) if !is_news => {}
                 Err(error) => {
-                    tracing::warn!(target: "data_cache", %error, effect = "the files stay on the disk and are not served", "invalidated_files_not_removed");
+                    tracing::warn!(target: "data_cache", %error, effect = "the files remain on the disk but are not served", "invalidated_files_not_removed");
                 }
             }
         }
@@ -449,7 +449,7 @@ impl Inner {
                 tracing::error!(target: "data_cache", %error, effect = "files are not read until a clear succeeds", "entries_not_removed");
                 self.disk_health.set_trusted(false);
                 Err(Error::io(format!(
-                    "entries could not be removed, and other processes may serve them: {error}"
+                    "cannot remove entries, and other processes may serve them: {error}"
                 )))
             }
             None => {

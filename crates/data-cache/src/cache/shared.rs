@@ -66,7 +66,7 @@ impl Cache {
         if self.inner.shared.set(tier) {
             return Ok(());
         }
-        Err(Error::input("shared tier: the cache shares already"))
+        Err(Error::input("shared tier: the cache already has one"))
     }
 
     /// Returns counters of the shared tier; `None` without [`share`](Self::share).

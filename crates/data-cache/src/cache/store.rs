@@ -73,14 +73,14 @@ impl fmt::Display for Skip {
         f.write_str(match self {
             Self::Disabled => "the cache is disabled",
             Self::ZeroTtl => "a TTL of 0 stores nothing",
-            Self::NoSchema => "no batch, so no schema: pass an empty batch",
+            Self::NoSchema => "no batches, so no schema: pass an empty batch",
             Self::Invalidated => "invalidated while it was computed",
             Self::TooLarge => "larger than a quarter of max_size_mb",
-            Self::NoSpace => "no space on the disk",
+            Self::NoSpace => "no space left on the disk",
             Self::Io => "files cannot be written",
-            Self::NoCodec => "no codec can hold it",
-            Self::Outdated => "a newer one was kept while it was written",
-            Self::UnknownEpoch => "the epoch of shared results is not known",
+            Self::NoCodec => "no codec can encode it",
+            Self::Outdated => "a newer result was stored meanwhile",
+            Self::UnknownEpoch => "the epoch of shared results is unknown",
         })
     }
 }
@@ -178,7 +178,7 @@ impl Inner {
         }
         if request.label.len() > MAX_SQL_BYTES {
             return Err(Error::input(format!(
-                "SQL of {} bytes; accepted are up to {MAX_SQL_BYTES}",
+                "SQL: {} bytes exceed the limit of {MAX_SQL_BYTES}",
                 request.label.len()
             )));
         }

@@ -65,7 +65,7 @@ fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, u64>
         type Value = BTreeMap<String, u64>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("patterns with seconds")
+            f.write_str("a map of patterns to seconds")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -76,7 +76,7 @@ fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, u64>
                     Entry::Occupied(known) => {
                         let pattern = known.key();
                         return Err(A::Error::custom(format_args!(
-                            "{pattern:?} is given twice; accepted is each pattern once"
+                            "duplicate pattern {pattern:?}"
                         )));
                     }
                 };
@@ -223,7 +223,7 @@ impl Config {
         let queries = &self.query_cache;
         if queries.default_ttl_seconds > MAX_SECONDS {
             return Err(format!(
-                "query_cache: default_ttl_seconds: {} is more than ten years ({MAX_SECONDS})",
+                "query_cache: default_ttl_seconds: {} exceeds the limit of {MAX_SECONDS} (ten years)",
                 queries.default_ttl_seconds
             ));
         }
@@ -234,13 +234,13 @@ impl Config {
             let before = known.insert(parsed.text().to_owned(), (pattern, ttl));
             if let Some((other, of_other)) = before.filter(|(_, of_other)| *of_other != ttl) {
                 return Err(format!(
-                    "query_cache: ttls: {other:?} and {pattern:?} are one pattern, since case and kind of space do not matter; \
-                     {of_other} and {ttl} seconds are given for it"
+                    "query_cache: ttls: {other:?} and {pattern:?} are the same pattern, because case and kind of space are ignored, \
+                     but have different values: {of_other} and {ttl} seconds"
                 ));
             }
             if !(1..=MAX_SECONDS).contains(ttl) {
                 return Err(format!(
-                    "query_cache: ttls: {pattern:?}: {ttl} seconds; accepted are 1 to {MAX_SECONDS}"
+                    "query_cache: ttls: {pattern:?}: must be between 1 and {MAX_SECONDS} s, got {ttl}"
                 ));
             }
         }
@@ -260,7 +260,7 @@ impl HttpCache {
             }
             if let Some(sign) = path.chars().find(|c| matches!(c, '*' | '?' | '{' | '}')) {
                 return Err(format!(
-                    "http_cache: stable_endpoints: path {path:?} has {sign:?}: it is one exact path, not a pattern; \
+                    "http_cache: stable_endpoints: path {path:?} contains {sign:?}: expected one exact path, not a pattern; \
                      list each endpoint"
                 ));
             }
@@ -268,19 +268,19 @@ impl HttpCache {
             let is_dots = |part: &str| part == "." || part == "..";
             if let Some(sign) = path.chars().find(|c| !is_sent(*c)) {
                 return Err(format!(
-                    "http_cache: stable_endpoints: path {path:?} has {sign:?}, which no request sends as it is; accepted is \
-                     its percent-encoded form, such as %20 for a space"
+                    "http_cache: stable_endpoints: path {path:?} contains {sign:?}, which requests send percent-encoded; \
+                     use the encoded form, such as %20 for a space"
                 ));
             }
             if path.split('/').any(is_dots) {
                 return Err(format!(
-                    "http_cache: stable_endpoints: path {path:?} has a segment of dots, which clients resolve before they ask"
+                    "http_cache: stable_endpoints: path {path:?} contains a dot segment, which clients resolve before they send a request"
                 ));
             }
             let same = |other: &&StableEndpoint| other.path == *path;
             if self.stable_endpoints.iter().filter(same).count() > 1 {
                 return Err(format!(
-                    "http_cache: stable_endpoints: path {path:?} is there twice"
+                    "http_cache: stable_endpoints: duplicate path {path:?}"
                 ));
             }
         }
@@ -288,7 +288,7 @@ impl HttpCache {
         for name in &self.credential_headers {
             if name.is_empty() || !name.bytes().all(is_token) {
                 return Err(format!(
-                    "http_cache: credential_headers: {name:?} is no name of a header, such as x-api-key"
+                    "http_cache: credential_headers: {name:?} is not a valid header name; expected a name such as x-api-key"
                 ));
             }
         }
@@ -298,8 +298,8 @@ impl HttpCache {
             let is_sent = |c: char| !c.is_whitespace() && !c.is_control() && !";=*".contains(c);
             if name.is_empty() || !name.chars().all(is_sent) {
                 return Err(format!(
-                    "http_cache: session_cookies: {name:?} is no name of a cookie, such as sid; it is one exact name, not a \
-                     pattern"
+                    "http_cache: session_cookies: {name:?} is not a valid cookie name; expected one exact name such as sid, \
+                     not a pattern"
                 ));
             }
         }

@@ -52,10 +52,10 @@ impl SharedSettings {
         check_bucket(&self.bucket).map_err(|problem| format!("shared: {problem}"))?;
         let is_empty = |name: &Option<String>| name.as_ref().is_some_and(String::is_empty);
         match (&self.key_secret, self.unauthenticated) {
-            (Some(_), true) => Err("shared: both key_secret and unauthenticated; accepted is one of them".to_owned()),
-            (None, false) => Err("shared: neither key_secret nor unauthenticated; name the secret with a key of at least 16 bytes, or \
-                                  take objects of anybody who can write to the bucket with `unauthenticated: true`".to_owned()),
-            _ if is_empty(&self.key_secret) => Err("shared: key_secret is empty; accepted is the name of a secret".to_owned()),
+            (Some(_), true) => Err("shared: both key_secret and unauthenticated are set; expected one of them".to_owned()),
+            (None, false) => Err("shared: neither key_secret nor unauthenticated is set; name the secret with a key of at least 16 bytes, or \
+                                  accept objects from anyone who can write to the bucket with `unauthenticated: true`".to_owned()),
+            _ if is_empty(&self.key_secret) => Err("shared: key_secret is empty; expected the name of a secret".to_owned()),
             _ => Ok(()),
         }?;
         if self
@@ -63,9 +63,7 @@ impl SharedSettings {
             .as_ref()
             .is_some_and(|prefix| prefix.trim_matches('/').is_empty())
         {
-            return Err(
-                "shared: prefix is empty; accepted is a name, such as data-cache".to_owned(),
-            );
+            return Err("shared: prefix is empty; expected a name such as data-cache".to_owned());
         }
         if let Some(endpoint) = &self.endpoint
             && !["http://", "https://"]
@@ -79,10 +77,10 @@ impl SharedSettings {
         }
         match (self.lease_seconds, self.min_compute_ms) {
             (Some(lease), _) if !LEASES.contains(&lease) => Err(format!(
-                "shared: lease_seconds: {lease}; accepted are 1 to 60"
+                "shared: lease_seconds: must be between 1 and 60 s, got {lease}"
             )),
             (_, Some(least)) if least > MAX_COMPUTE_MS => Err(format!(
-                "shared: min_compute_ms: {least} is more than an hour ({MAX_COMPUTE_MS})"
+                "shared: min_compute_ms: {least} exceeds the limit of {MAX_COMPUTE_MS} (one hour)"
             )),
             _ => Ok(()),
         }
@@ -94,11 +92,11 @@ impl SharedSettings {
 pub(crate) fn check_bucket(name: &str) -> Result<(), String> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
     if name.is_empty() {
-        return Err("the name of the bucket is empty".to_owned());
+        return Err("the bucket name is empty".to_owned());
     }
     if !name.chars().all(is_of_name) || name == "." || name == ".." {
         return Err(format!(
-            "{name:?} is no name of a bucket; accepted are letters, digits, '-', '.' and '_'"
+            "{name:?} is not a valid bucket name; expected letters, digits, '-', '.', '_' and ':'"
         ));
     }
     Ok(())

@@ -54,10 +54,12 @@ const MAX_LEVELS: usize = 60;
 
 /// Encodes batches of one schema; at least one is required. A panic of an encoder is returned as an error.
 pub(crate) fn encode(batches: &[RecordBatch], codec: Codec) -> Result<Encoded, String> {
-    let schema = batches.first().ok_or("no batch, so no schema")?.schema();
+    let schema = batches.first().ok_or("no batches, so no schema")?.schema();
     let mut types = schema.fields().iter().map(|field| field.data_type());
     if types.any(|data_type| is_deeper(data_type, MAX_LEVELS)) {
-        return Err(format!("more than {MAX_LEVELS} types within each other"));
+        return Err(format!(
+            "types are nested more than {MAX_LEVELS} levels deep"
+        ));
     }
     // without columns, Parquet does not store the number of rows
     let may_be_parquet = codec == Codec::Parquet && !schema.fields().is_empty();
@@ -154,7 +156,7 @@ pub(crate) fn decode(format: Format, bytes: Bytes, rows: u64) -> Result<Vec<Reco
     let decoded = Decoded::from_bytes(format, bytes, &Schemas::default())?;
     match decoded.rows() {
         Some(found) if found == rows => Ok(decoded.batches),
-        found => Err(format!("{found:?} rows in place of {rows}")),
+        found => Err(format!("expected {rows} rows, found {found:?}")),
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn open_shared(path: &Path) -> io::Result<File> {
 }
 
 fn refuse_irregular(found: Option<(File, u64)>) -> io::Result<File> {
-    let irregular = || io::Error::other("it is no regular file");
+    let irregular = || io::Error::other("not a regular file");
     found.map(|(file, _)| file).ok_or_else(irregular)
 }
 

@@ -109,7 +109,7 @@ pub(super) fn decode(bytes: Bytes, schemas: &Schemas) -> Result<SchemaAndBatches
     }
     match rest.len() {
         0 => Ok((schema, batches)),
-        more => Err(format!("{more} bytes after the end")),
+        more => Err(format!("{more} trailing bytes")),
     }
 }
 
@@ -135,7 +135,7 @@ impl Schemas {
         let decoded = root_as_message(message).map_err(|error| error.to_string())?;
         let schema = decoded.header_as_schema().ok_or("no schema")?;
         if decoded.bodyLength() != 0 {
-            return Err("a schema has no body".to_owned());
+            return Err("the schema message has a body".to_owned());
         }
         let schema = Arc::new(fb_to_schema(schema));
         if message.len().max(size(&schema)) <= Self::MAX_BYTES {
@@ -177,9 +177,9 @@ fn decode_any(mut stream: Buffer) -> Result<SchemaAndBatches, String> {
 fn next_message(stream: &mut Buffer) -> Result<Option<Buffer>, String> {
     let (head, _) = stream
         .split_first_chunk::<8>()
-        .ok_or("the stream ends early")?;
+        .ok_or("unexpected end of the stream")?;
     let [0xff, 0xff, 0xff, 0xff, length @ ..] = *head else {
-        return Err("no message where one should begin".to_owned());
+        return Err("expected the start of a message".to_owned());
     };
     stream.advance(head.len());
     let length = u32::from_le_bytes(length);
@@ -192,7 +192,7 @@ fn next_message(stream: &mut Buffer) -> Result<Option<Buffer>, String> {
 }
 
 fn part(whole: &Buffer, offset: i64, length: i64) -> Result<Buffer, String> {
-    let outside = || format!("{length} bytes from {offset} on are not in the stream");
+    let outside = || format!("{length} bytes at offset {offset} are outside the stream");
     let offset = usize::try_from(offset).map_err(|_| outside())?;
     let length = usize::try_from(length).map_err(|_| outside())?;
     match offset.checked_add(length) {
@@ -209,7 +209,7 @@ fn flat_batch(
     body: &Buffer,
 ) -> Result<RecordBatch, String> {
     if header.compression().is_some() {
-        return Err("it is compressed".to_owned());
+        return Err("the batch is compressed".to_owned());
     }
     let mut nodes = header.nodes().ok_or("no nodes")?.iter();
     let mut buffers = header.buffers().ok_or("no buffers")?.iter();
@@ -253,7 +253,7 @@ fn validity(rows: usize, null_count: i64, bits: Buffer) -> Result<Option<NullBuf
     let nulls = NullBuffer::new(BooleanBuffer::new(bits, 0, rows));
     if usize::try_from(null_count) != Ok(nulls.null_count()) {
         return Err(format!(
-            "{} nulls instead of {null_count}",
+            "expected {null_count} nulls, found {}",
             nulls.null_count()
         ));
     }
@@ -292,7 +292,7 @@ fn strings<O: OffsetSizeTrait>(
         _ => false,
     };
     if !(ascend && within && are_boundaries(&offsets, &values)) {
-        return Err("offsets that do not cut UTF-8 into strings".to_owned());
+        return Err("offsets do not split the values into UTF-8 strings".to_owned());
     }
     #[expect(
         unsafe_code,

@@ -65,7 +65,7 @@ pub(super) fn prepare(dir: &Path) -> io::Result<()> {
 
 fn other_format(text: &str) -> io::Error {
     io::Error::other(format!(
-        "its FORMAT file says {:?}; this version writes {FORMAT:?}; the directory may be deleted, and is filled again",
+        "its FORMAT file contains {:?}, this version expects {FORMAT:?}; the directory may be deleted and is then filled again",
         text.chars().take(40).collect::<String>()
     ))
 }
@@ -86,7 +86,7 @@ fn is_written(path: &Path) -> bool {
 fn format_of(path: &Path) -> io::Result<Option<String>> {
     let file = match open_regular(path) {
         Ok(Some((file, _))) => file,
-        Ok(None) => return Err(io::Error::other("its FORMAT is no regular file")),
+        Ok(None) => return Err(io::Error::other("its FORMAT is not a regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -106,7 +106,7 @@ fn report_open_to_others(dir: &Path) {
             target: "data_cache",
             dir = %dir.display(),
             mode = format!("{mode:o}"),
-            effect = "accepted; mode 700 is safer", "cache_directory_open_to_others"
+            effect = "accepted, but mode 700 is safer", "cache_directory_open_to_others"
         );
     }
 }
@@ -136,8 +136,8 @@ fn refuse_foreign(dir: &Path) -> io::Result<()> {
         ];
         if !known.iter().any(|known| name == *known) {
             return Err(io::Error::other(format!(
-                "the directory contains {name:?}, which is not a file of a cache; accepted are an empty directory, one \
-                 that does not exist, and one with a FORMAT file"
+                "the directory contains {name:?}, which does not belong to a cache; expected an empty directory, one \
+                 that does not exist, or one with a FORMAT file"
             )));
         }
     }

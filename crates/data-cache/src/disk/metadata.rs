@@ -104,7 +104,7 @@ impl Metadata {
         };
         let json = serde_json::to_vec(&written).map_err(|error| error.to_string())?;
         if json.len() >= MAX_BYTES - 128 {
-            return Err("its SQL text is too long to be written down".to_owned());
+            return Err("its SQL text is too long to be stored".to_owned());
         }
         Ok(seal(json))
     }

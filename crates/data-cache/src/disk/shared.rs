@@ -174,7 +174,7 @@ impl Disk {
             if left.is_zero() {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    "another process holds the directory's lock",
+                    "another process holds the lock of the directory",
                 ));
             }
             std::thread::sleep(pause.min(left));

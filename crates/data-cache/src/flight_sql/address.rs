@@ -21,38 +21,40 @@ pub(super) struct Address {
 
 impl Address {
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
-        let accepted = "accepted are flight-sql://HOST:PORT, flight-sql+tls://HOST:PORT, and grpc, grpc+tcp or grpc+tls \
-                        in place of it";
+        let accepted = "expected flight-sql://HOST:PORT or flight-sql+tls://HOST:PORT, or one of the schemes grpc, grpc+tcp \
+                        and grpc+tls";
         let refused = |what: &str| {
             Error::input(format!(
-                "address of a Flight SQL server: {what}; {accepted}"
+                "address of the Flight SQL server: {what}; {accepted}"
             ))
         };
         let (scheme, rest) = text
             .split_once("://")
-            .ok_or_else(|| refused("it has no scheme"))?;
+            .ok_or_else(|| refused("missing scheme"))?;
         let is_tls = SCHEMES
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(scheme));
         let Some((_, is_tls)) = is_tls else {
-            return Err(refused("its scheme is another one"));
+            return Err(refused("unknown scheme"));
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let shown = without_secrets(text);
         if authority.contains('@') {
             // not shown: it contains a password
             return Err(refused(
-                "it names a user; credentials come from FlightSqlConfig::basic or bearer",
+                "it contains a user; pass credentials with FlightSqlConfig::basic or bearer",
             ));
         }
         if authority.contains(['/', '?', '#']) {
-            return Err(refused(&format!("{shown:?} has a path or a query")));
+            return Err(refused(&format!(
+                "{shown:?} has a path, a query or a fragment"
+            )));
         }
         let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
         let is_port = matches!(port.parse::<u16>(), Ok(1..));
         let parsed = authority.parse::<tonic::codegen::http::uri::Authority>();
         if host.is_empty() || !is_port || parsed.is_err() {
-            return Err(refused(&format!("{shown:?} has no host with a port")));
+            return Err(refused(&format!("{shown:?} has no valid host and port")));
         }
         Ok(Self {
             authority: authority.to_ascii_lowercase(),

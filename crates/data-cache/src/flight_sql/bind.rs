@@ -47,7 +47,7 @@ fn positional(params: &Params) -> Result<Vec<Column<'_>>, Fault> {
     columns.collect::<Option<Vec<_>>>().ok_or_else(|| {
         let names: Vec<_> = params.0.keys().collect();
         Fault::input(format!(
-            "the server does not name its parameters: give them by position, as 1 to {count} (Params::positional); given are {names:?}"
+            "the server does not name its parameters: pass them by position, 1 to {count} (Params::positional); got {names:?}"
         ))
     })
 }
@@ -80,7 +80,7 @@ fn as_expected<'a>(params: &'a Params, expected: &'a Schema) -> Result<Vec<Colum
     match surplus.is_empty() {
         true => Ok(columns),
         false => Err(Fault::input(format!(
-            "the statement has {} parameters, and none of the names {surplus:?}",
+            "the statement has {} parameters; unknown names: {surplus:?}",
             columns.len()
         ))),
     }

@@ -52,7 +52,7 @@ impl Client {
         for (name, value) in &config.headers {
             let refused = || {
                 Error::input(format!(
-                    "header {name:?} has a name or a value that HTTP does not allow"
+                    "header {name:?} does not have a valid HTTP header name and value"
                 ))
             };
             let key = MetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes());
@@ -237,7 +237,9 @@ impl Client {
         }
         if let Some(header) = &credential.header {
             let mut value: MetadataValue<Ascii> = header.parse().map_err(|_| {
-                Fault::new("the credential holds a character that HTTP does not allow")
+                Fault::new(
+                    "the credential contains a character that is not valid in an HTTP header",
+                )
             })?;
             value.set_sensitive(true);
             metadata.insert("authorization", value);
@@ -260,7 +262,7 @@ async fn first<T>(
 
 fn channel_to(address: &Address, config: &FlightSqlConfig) -> Result<Channel, Error> {
     let refused = |error: &dyn std::fmt::Display| {
-        Error::input(format!("connection to a Flight SQL server: {error}"))
+        Error::input(format!("connection to the Flight SQL server: {error}"))
     };
     let mut endpoint = Endpoint::from_shared(address.uri())
         .map_err(|error| refused(&error))?
@@ -280,7 +282,7 @@ fn channel_to(address: &Address, config: &FlightSqlConfig) -> Result<Channel, Er
                     .any(|part| part == b"-----BEGIN CERTIFICATE-----")
                 {
                     return Err(refused(
-                        &"the certificate authority is no PEM text with a CERTIFICATE",
+                        &"the certificate authority is not PEM text with a CERTIFICATE",
                     ));
                 }
                 tls.ca_certificate(Certificate::from_pem(pem))
@@ -293,7 +295,7 @@ fn channel_to(address: &Address, config: &FlightSqlConfig) -> Result<Channel, Er
         endpoint = endpoint.tls_config(tls).map_err(|error| refused(&error))?;
     } else if config.authority_pem.is_some() || config.server_name.is_some() {
         return Err(refused(
-            &"a certificate authority or a server name is set, and the address does not say TLS (flight-sql+tls://)",
+            &"a certificate authority or a server name is set, but the address does not use TLS (flight-sql+tls://)",
         ));
     }
     Ok(endpoint.connect_lazy())

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::error::Error;
 
-pub(super) const CANCELLED: &str = "cancelled, since nobody waits";
+pub(super) const CANCELLED: &str = "cancelled, because no caller is waiting";
 /// Maximum number of characters of a message.
 const MAX_MESSAGE_CHARS: usize = 600;
 
@@ -113,11 +113,11 @@ impl Fault {
             (message, _) => message.to_owned(),
         };
         let what = match kind {
-            FaultKind::Login => "the Flight SQL server refused the login",
+            FaultKind::Login => "the Flight SQL server rejected the login",
             // the server responds, and reports it itself
             FaultKind::Connection if cause.is_none() => "the Flight SQL server is not available",
             FaultKind::Connection => "no connection to the Flight SQL server",
-            _ => "the Flight SQL server failed the query",
+            _ => "the query failed on the Flight SQL server",
         };
         let message = format!("{what}: {}: {said}", status.code());
         Self {
@@ -134,7 +134,7 @@ impl Fault {
                 Ok(fault) => *fault,
                 Err(error) => Self::new(format!("cannot read the result: {error}")),
             },
-            error => Self::new(format!("cannot read the server's answer: {error}")),
+            error => Self::new(format!("cannot read the server's response: {error}")),
         }
     }
 }

@@ -172,14 +172,14 @@ impl QueryEngine for FlightSql {
         if READS.contains(&first.as_str()) && !(may_write && names_a_write(sql)) {
             return match sql::statements(sql) {
                 Ok(all) if all.len() > 1 && is_sure(sql) => Err(Error::input(format!(
-                    "{} statements: one query is possible here",
+                    "expected one query, got {} statements",
                     all.len()
                 ))),
                 _ => Ok(()),
             };
         }
         Err(Error::input(format!(
-            "a query begins with one of {}, and holds none of {} behind WITH, EXPLAIN or a semicolon; this statement begins with {first}",
+            "a query must start with one of {} and must not contain any of {} after WITH, EXPLAIN or a semicolon; this statement starts with {first}",
             READS.join(", "),
             WRITES.join(", ")
         )))
@@ -187,7 +187,7 @@ impl QueryEngine for FlightSql {
 
     fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error> {
         let Some(runtime) = &self.0.runtime else {
-            return Err(Error::engine("the client of the Flight SQL server ended"));
+            return Err(Error::engine("the Flight SQL client has been shut down"));
         };
         let stop = Arc::new(Notify::new());
         let (sender, receiver) = sync_channel(1);

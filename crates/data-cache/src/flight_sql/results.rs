@@ -56,8 +56,7 @@ pub(super) async fn read(
             }
         }
         let found = rows.schema().cloned();
-        let found =
-            found.ok_or_else(|| Fault::new("the server ended a result without a schema"))?;
+        let found = found.ok_or_else(|| Fault::new("the server sent a result without a schema"))?;
         if schema.get_or_insert_with(|| found.clone()) != &found {
             return Err(Fault::new(
                 "the server sent parts of a result with different schemas",
@@ -69,7 +68,9 @@ pub(super) async fn read(
         None => {
             let schema = info.try_decode_schema();
             Arc::new(schema.map_err(|error| {
-                Fault::new(format!("a result without a place has no schema: {error}"))
+                Fault::new(format!(
+                    "a result without endpoints has no valid schema: {error}"
+                ))
             })?)
         }
     };
@@ -86,7 +87,7 @@ async fn open(
 ) -> Result<Streaming<FlightData>, Fault> {
     let ticket = endpoint.ticket.clone();
     let ticket = ticket
-        .ok_or_else(|| Fault::new("the server named a place of the result without a ticket"))?;
+        .ok_or_else(|| Fault::new("the server sent an endpoint of the result without a ticket"))?;
     let mut places = endpoint.location.iter().map(|place| place.uri.as_str());
     let is_here = endpoint.location.is_empty() || places.any(|place| client.address.is_here(place));
     if !is_here && !client.config.ignores_locations {
@@ -95,7 +96,7 @@ async fn open(
             .first()
             .map_or("", |place| place.uri.as_str());
         return Err(Fault::new(format!(
-            "the server offers the result at {first:?}, and the login is for {:?}; FlightSqlConfig::ignore_locations reads it from there",
+            "the server offers the result at {first:?}, but the login is for {:?}; FlightSqlConfig::ignore_locations reads it from the latter",
             client.config.address
         )));
     }
@@ -124,7 +125,7 @@ fn external(fault: Fault) -> FlightError {
 
 fn too_large(limit: usize) -> Fault {
     Fault::new(format!(
-        "the result is larger than {limit} bytes (FlightSqlConfig::max_result_bytes); nothing of it is kept"
+        "the result exceeds the limit of {limit} bytes (FlightSqlConfig::max_result_bytes) and is discarded"
     ))
 }
 

@@ -70,7 +70,7 @@ pub(super) async fn run(
         match select(attempts, Box::pin(stop.notified())).await {
             Either::Left((Ok(done), _)) => done,
             Either::Left((Err(_), _)) => Err(Fault::unavailable(format!(
-                "no complete result of the Flight SQL server within {limit:?} (FlightSqlConfig::deadline)"
+                "no complete result from the Flight SQL server within {limit:?} (FlightSqlConfig::deadline)"
             ))),
             Either::Right(_) => Err(Fault::new(CANCELLED)),
         }
@@ -158,7 +158,7 @@ impl Run {
         let prepared: ActionCreatePreparedStatementResult = any
             .unpack()
             .map_err(|error| malformed(&error))?
-            .ok_or_else(|| malformed(&"it has another type"))?;
+            .ok_or_else(|| malformed(&"unexpected type"))?;
         let handle = prepared.prepared_statement_handle;
         self.held.lock().prepared.push(handle.clone());
         let expected = match prepared.parameter_schema.is_empty() {

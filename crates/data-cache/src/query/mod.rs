@@ -103,7 +103,7 @@ impl<E: QueryEngine> CachedEngine<E> {
 }
 
 /// A query to be awaited, or run with [`Query::blocking`].
-#[must_use = "a query runs when awaited, or by `blocking()`"]
+#[must_use = "a query does not run until it is awaited or `blocking()` is called"]
 pub struct Query<E> {
     target: CachedEngine<E>,
     sql: String,
@@ -464,7 +464,7 @@ fn answered(received: Option<Option<Answer>>) -> Answer {
     match received {
         Some(Some(answer)) => answer,
         Some(None) => Err(Error::engine(format!(
-            "another caller's run of this query did not end within {} s",
+            "another caller's run of this query did not finish within {} s",
             MAX_WAIT.as_secs()
         ))),
         None => Err(lost()),

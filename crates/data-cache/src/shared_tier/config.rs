@@ -157,19 +157,19 @@ impl SharedConfig {
     pub(super) fn seal(&self) -> Result<Seal, Error> {
         match (&self.key, self.is_unauthenticated) {
             (Some(_), true) => Err(Error::input(
-                "shared tier: both a key and unauthenticated; accepted is one of them",
+                "shared tier: both a key and unauthenticated are set; expected one of them",
             )),
             (None, true) => Ok(Seal::Unkeyed),
             (None, false) => Err(Error::input(
-                "shared tier: no key for the seal; set one of at least 16 bytes, or take objects of anybody with \
+                "shared tier: no key for the seal; set one of at least 16 bytes, or accept objects from anyone with \
                  unauthenticated",
             )),
             (Some(key), false) if key.len() < MIN_KEY_BYTES => Err(Error::input(format!(
-                "shared tier: a key of {} bytes; accepted are at least {MIN_KEY_BYTES}",
+                "shared tier: a key of {} bytes is too short; expected at least {MIN_KEY_BYTES}",
                 key.len()
             ))),
             (Some(key), false) => {
-                Seal::keyed(key).ok_or_else(|| Error::input("shared tier: the key is not taken"))
+                Seal::keyed(key).ok_or_else(|| Error::input("shared tier: invalid key"))
             }
         }
     }
@@ -179,12 +179,12 @@ impl SharedConfig {
             .map_err(|problem| Error::input(format!("shared tier: {problem}")))?;
         if self.prefix.trim_matches('/').is_empty() {
             return Err(Error::input(
-                "shared tier: the prefix is empty; accepted is a name, such as data-cache",
+                "shared tier: the prefix is empty; expected a name such as data-cache",
             ));
         }
         if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&self.lease) {
             return Err(Error::input(format!(
-                "shared tier: a lease of {:?}; accepted are 1 to 60 s",
+                "shared tier: the lease must be between 1 and 60 s, got {:?}",
                 self.lease
             )));
         }

@@ -234,7 +234,7 @@ pub(super) fn follow(tier: &Arc<SharedTier>, interval: Duration) {
         }
     });
     if let Err(error) = spawned {
-        tracing::error!(target: "data_cache", %error, effect = "results without a content id are not kept", "shared_epoch_not_followed");
+        tracing::error!(target: "data_cache", %error, effect = "results without a content id are not stored", "shared_epoch_not_followed");
         followed.state.lock().has_read = true;
     }
 }
@@ -294,7 +294,7 @@ impl SharedTier {
             .write_if(NOTE, self.seal_epoch(&first), expected)?;
         match written {
             Some(tag) => {
-                tracing::info!(target: "data_cache", effect = "results without a content id that were shared are out of reach", "shared_epoch_began");
+                tracing::info!(target: "data_cache", effect = "results without a content id that were shared before are no longer served", "shared_epoch_began");
                 self.epochs.see(first, tag, at);
             }
             None => match self.store.read_note(NOTE, None)? {
@@ -324,8 +324,8 @@ impl SharedTier {
         incremented.map_err(|Unavailable| {
             self.epochs.require_invalidation();
             Error::io(
-                "the bucket did not take the invalidation: other machines may serve what it means until it does; \
-                 it is tried again every 2 s, and this machine uses no computed results meanwhile",
+                "the invalidation was not written to the bucket: other machines may serve the invalidated results until it is; \
+                 it is retried every 2 s, and until then this machine neither uses nor stores results without a content id",
             )
         })
     }
@@ -339,7 +339,7 @@ impl SharedTier {
                 Seen::Found(note, tag) => {
                     let Some(found) = self.open_epoch(&note) else {
                         self.refuse_epoch();
-                        return Err(Failure::new("the epoch is not ours"));
+                        return Err(Failure::new("the epoch cannot be verified"));
                     };
                     // an older copy of the bucket: the counts that follow existed before
                     if self.epochs.is_rolled_back(&found) {
@@ -361,7 +361,7 @@ impl SharedTier {
                 return Ok(());
             }
         }
-        Err(Failure::new("the epoch is written by too many"))
+        Err(Failure::new("too many concurrent writers of the epoch"))
     }
 
     fn seal_epoch(&self, epoch: &Epoch) -> Bytes {
@@ -380,7 +380,7 @@ impl SharedTier {
         if !std::mem::replace(&mut state.is_reported, true) {
             tracing::error!(
                 target: "data_cache",
-                effect = "results without a content id are not kept; remove the object epoch if nobody else uses the prefix",
+                effect = "results without a content id are not stored; remove the object epoch if no other cache uses the prefix",
                 "shared_epoch_refused"
             );
         }

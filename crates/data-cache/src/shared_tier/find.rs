@@ -114,7 +114,7 @@ impl SharedTier {
     fn read(&self, lookup: &LookupRequest<'_>, object: &Bytes, attempt: Attempt) -> Option<Offer> {
         let key = lookup.key;
         let Some((head, payload)) = self.seal.open(key, object) else {
-            return self.refuse(key, "its seal is not ours", attempt);
+            return self.refuse(key, "the seal cannot be verified", attempt);
         };
         if !(lookup.is_fresh)(head.created_at, head.ttl_seconds) {
             if attempt == Attempt::First {

@@ -109,7 +109,7 @@ fn renew_until_dropped(tier: &Arc<SharedTier>, held: &Held, mut tag: Tag) {
             Ok(None) => {
                 count(&tier.counters.leases_lost);
                 let name = &*held.name;
-                tracing::debug!(target: "data_cache", name, effect = "another machine computes it too", "shared_lease_lost");
+                tracing::debug!(target: "data_cache", name, effect = "another machine computes the result too", "shared_lease_lost");
                 return;
             }
             // the lease may still be held by this machine: the next beat tries again

@@ -63,13 +63,13 @@ impl S3 {
             let shown = without_secrets(endpoint);
             if !is_url(endpoint) {
                 return Err(Error::input(format!(
-                    "shared tier: endpoint {shown:?} is no URL of a server; accepted is http://HOST:PORT or https://HOST, where it is \
-                     set or in AWS_ENDPOINT_URL"
+                    "shared tier: endpoint {shown:?} is not a valid server URL; expected http://HOST:PORT or https://HOST, in the \
+                     configuration or in AWS_ENDPOINT_URL"
                 )));
             }
             if names_user(endpoint) && !is_unsigned(&builder) {
                 return Err(Error::input(format!(
-                    "shared tier: endpoint {shown:?} names a user, which no signed request has; credentials are set beside it or in \
+                    "shared tier: endpoint {shown:?} contains a user, which signed requests do not support; set credentials in the configuration or in \
                      AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 )));
             }
@@ -86,7 +86,7 @@ impl S3 {
         for (key, name) in &HEADER_SETTINGS {
             let value = builder.get_config_value(key).unwrap_or_default();
             if value.contains(char::is_control) {
-                let why = "has a line break or another control character";
+                let why = "contains a line break or another control character";
                 return Err(Error::input(format!("shared tier: the {name} {why}")));
             }
         }
@@ -95,7 +95,7 @@ impl S3 {
             && !is_url(&format!("https://s3.{region}.amazonaws.com"))
         {
             return Err(Error::input(format!(
-                "shared tier: the region {region:?} can stand in no address of AWS"
+                "shared tier: the region {region:?} is not valid in an AWS host name"
             )));
         }
         let bucket = builder.build().map_err(|error| {
@@ -274,7 +274,7 @@ fn is_unsigned(builder: &AmazonS3Builder) -> bool {
 fn no_tag<T>() -> Result<T, StoreError> {
     Err(StoreError::Generic {
         store: "S3",
-        source: "the answer has no ETag".into(),
+        source: "the response has no ETag".into(),
     })
 }
 

@@ -68,7 +68,7 @@ impl Failure {
     }
 
     pub(super) fn late() -> Self {
-        Self::new("no answer within 2 s")
+        Self::new("no response within 2 s")
     }
 }
 

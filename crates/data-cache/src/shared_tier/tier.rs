@@ -156,7 +156,7 @@ impl SharedTier {
         if count(&self.counters.without_content) == 0 {
             tracing::warn!(
                 target: "data_cache",
-                effect = "its results stay on this machine; accepted is a database opened with open_snapshot",
+                effect = "its results stay on this machine; to share them, open the database with open_snapshot",
                 "engine_without_content_id"
             );
         }
@@ -242,7 +242,7 @@ impl SharedTier {
                 target: "data_cache",
                 operation = operation.name(),
                 error = failure.text,
-                effect = "it is not asked until a probe is answered",
+                effect = "the store is not used until a probe succeeds",
                 "shared_store_failed"
             );
         }

@@ -125,8 +125,8 @@ impl SharedTier {
             if !is_conditional && known.is_conditional.is_none() {
                 tracing::warn!(
                     target: "data_cache",
-                    effect = "it gives no leases, and results without a content id are not shared; accepted is one that heeds \
-                              If-None-Match and If-Match of writes",
+                    effect = "no leases are taken, and results without a content id are not shared; use a store that respects \
+                              If-None-Match and If-Match on writes",
                     "shared_store_without_conditional_writes"
                 );
             }

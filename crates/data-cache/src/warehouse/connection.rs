@@ -54,7 +54,7 @@ pub(super) fn execute(connection: &Connection, batch: &str) -> Result<(), Error>
     }
     done.and_then(|()| {
         Err(Error::engine(
-            "the batch left a transaction open; rolled back",
+            "the batch left a transaction open, which was rolled back",
         ))
     })
 }
@@ -66,7 +66,7 @@ fn refuse_more_than_one(connection: &Connection, sql: &str) -> Result<(), Error>
         return Ok(());
     }
     Err(Error::input(
-        "cannot tell where this statement ends: it holds an open literal, a NUL, a Unicode escape or a space that is not ASCII",
+        "cannot determine where this statement ends: it contains an unterminated literal, a NUL, a Unicode escape or a non-ASCII space",
     ))
 }
 

@@ -108,10 +108,13 @@ impl Warehouse {
         let before = sidecar::fingerprint(path);
         let opened = Self::open_read_only(path)?;
         let problem = |reason: &dyn std::fmt::Display| {
-            Error::io(format!("cannot digest {}: {reason}", path.display()))
+            Error::io(format!(
+                "cannot compute a digest of {}: {reason}",
+                path.display()
+            ))
         };
         let (Some(before), Some(path)) = (before, &opened.0.path) else {
-            return Err(problem(&"it has no time of change"));
+            return Err(problem(&"its modification time cannot be read"));
         };
         let content = Content::of(path, before).map_err(|error| problem(&error))?;
         let content = content.ok_or_else(|| problem(&"it changed meanwhile"))?;
@@ -221,7 +224,7 @@ impl Warehouse {
     pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
         let Effects { scope, defines } = writes::effects_of(batch)?;
         if self.0.is_read_only {
-            return Err(Error::input("the database is opened for reading only"));
+            return Err(Error::input("the database is open read-only"));
         }
         let _one_at_a_time = self.0.writing.lock();
         let scope = match scope {
@@ -437,7 +440,7 @@ impl QueryEngine for Warehouse {
                     move || stopped.stop(),
                     || connection::run(connection, &sql, &params, &paces, slow, &interrupt),
                 )
-                .unwrap_or_else(|| Err(Error::engine("cancelled, since nobody waits")))
+                .unwrap_or_else(|| Err(Error::engine("cancelled, because no caller is waiting")))
         })?
     }
 }

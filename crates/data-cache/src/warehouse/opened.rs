@@ -43,7 +43,7 @@ impl Opened {
             }
             if CLOSED.wait_until(&mut open, deadline).timed_out() {
                 return Err(Error::input(format!(
-                    "{} is open in this process already: clone that Warehouse, or drop it first",
+                    "{} is already open in this process: clone that Warehouse, or drop it first",
                     path.display()
                 )));
             }

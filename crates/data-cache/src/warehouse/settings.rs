@@ -48,7 +48,7 @@ pub(super) fn statement(name: &str, value: &str) -> Result<String, Error> {
     let word = tokens.next();
     if !matches!(word, Some(Ok(Token::Word(word))) if word == name) || !name.is_ascii() {
         return Err(Error::input(format!(
-            "{name:?} is not the name of a setting; accepted is one word, such as TimeZone"
+            "{name:?} is not a valid setting name; expected one word such as TimeZone"
         )));
     }
     Ok(format!("SET {name} = '{}'", value.replace('\'', "''")))

@@ -70,7 +70,7 @@ impl Workers {
         &self,
         work: impl FnOnce(&mut Connection) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let stopped = || Error::engine("no DuckDB connection is left, or the work on it panicked");
+        let stopped = || Error::engine("no DuckDB connection is left, or the task on it panicked");
         let (sender, receiver) = sync_channel(1);
         let job: Job = Box::new(move |connection| {
             let _ = sender.send(work(connection));
@@ -105,7 +105,7 @@ impl Workers {
                 Ok(()) => is_first = false,
                 Err(error) if is_first => return Err(error),
                 Err(error) => {
-                    tracing::error!(target: "data_cache", %error, effect = "the connection is not used any more", "duckdb_connection_retired");
+                    tracing::error!(target: "data_cache", %error, effect = "the connection is no longer used", "duckdb_connection_retired");
                     self.shared.queue.lock().retired[index] = true;
                     self.shared.changed.notify_all();
                 }

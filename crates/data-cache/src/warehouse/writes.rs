@@ -96,8 +96,8 @@ pub(super) fn refuse_writes(statement: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::input(
-        "query takes one statement that reads (SELECT, WITH, FROM, VALUES, TABLE, PIVOT, UNPIVOT, DESCRIBE, SHOW, SUMMARIZE, \
-         and EXPLAIN of one); writes go through execute_batch, settings through Warehouse::set",
+        "query accepts one statement that reads (SELECT, WITH, FROM, VALUES, TABLE, PIVOT, UNPIVOT, DESCRIBE, SHOW, SUMMARIZE, \
+         and EXPLAIN of one); use execute_batch for writes and Warehouse::set for settings",
     ))
 }
 
@@ -150,7 +150,7 @@ fn begins_query(token: &Token<'_>) -> bool {
 /// shows; fails for statements that would affect one connection only.
 pub(super) fn effects_of(batch: &str) -> Result<Effects, Error> {
     let statements = sql::statements(batch)
-        .map_err(|_| Error::input("cannot tell the statements of this batch apart"))?;
+        .map_err(|_| Error::input("cannot determine where the statements of this batch end"))?;
     let mut tables = BTreeSet::new();
     let (mut everything, mut defines) = (false, false);
     for statement in statements {
@@ -183,7 +183,7 @@ pub(super) fn effects_of(batch: &str) -> Result<Effects, Error> {
 
 pub(super) fn connection_only(statement: &str) -> Error {
     Error::input(format!(
-        "{:?} would change one connection only; change settings with Warehouse::set",
+        "{:?} would affect only one connection; change settings with Warehouse::set",
         sql::sanitize(statement)
     ))
 }

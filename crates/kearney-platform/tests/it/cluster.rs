@@ -221,7 +221,7 @@ mod with_server {
         assert_eq!(rotated.status, 200, "{}", rotated.body);
         accept("planted-token-three");
         let refused = served.get(PATHS[4]);
-        is_unavailable(&refused, "refused the login");
+        is_unavailable(&refused, "rejected the login");
         let log = std::fs::read_to_string(home.path("logs/app.log")).unwrap();
         for text in [refused.body, log] {
             assert!(!text.contains("planted-token"), "{text}");
@@ -236,7 +236,7 @@ mod with_server {
             ..Faults::default()
         });
         let served = with_engine(server.address()).serve();
-        is_unavailable(&served.get(SFO), "refused the login");
+        is_unavailable(&served.get(SFO), "rejected the login");
         assert_eq!(server.counts().results, 0);
     }
 }

@@ -324,7 +324,7 @@ async fn a_removal_that_the_disk_refuses_is_no_wrong_request() {
     let answer = post(&router, "/api/cache/invalidate", body).await;
     assert_eq!(answer.status, 500, "{}", answer.body);
     assert!(
-        answer.body.contains("could not be removed"),
+        answer.body.contains("cannot remove entries"),
         "{}",
         answer.body
     );

@@ -117,7 +117,7 @@ mod tests {
         assert!(join("", None, &[KEY]).unwrap().shared_stats().is_none());
         for (variables, told) in [
             (&[][..], "SHOP_SHARED_KEY"),
-            (&[("SHOP_SHARED_KEY", "short")], "accepted are at least 16"),
+            (&[("SHOP_SHARED_KEY", "short")], "expected at least 16"),
         ] {
             let error = join(yaml, None, variables).unwrap_err();
             assert!(format!("{error:?}").contains(told), "{error:?}");

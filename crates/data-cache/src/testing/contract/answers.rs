@@ -35,7 +35,7 @@ const DIGITS: &str = "WITH d(n) AS (VALUES (0), (1), (2), (3), (4), (5), (6), (7
 fn identity(on: &Contract) -> Outcome {
     let first = on.engine.identity();
     if first.is_empty() {
-        return Err("it is empty".to_owned());
+        return Err("the identity is empty".to_owned());
     }
     same("identity", &first, &on.engine.identity())
 }
@@ -53,7 +53,7 @@ fn typed(on: &Contract, columns: &[Typed]) -> Outcome {
         let first = batches.first().ok_or("no batch")?;
         let kind = first.schema().field(0).data_type().clone();
         if !is_right(&kind) {
-            return Err(format!("{sql}: the type is {kind}"));
+            return Err(format!("{sql}: unexpected type {kind}"));
         }
         same(&sql, &super::rows_of(&batches)?, &[*expected])?;
     }
@@ -278,7 +278,7 @@ fn large(on: &Contract) -> Outcome {
     match numbers.into_iter().eq(0..100_000) {
         true => Ok(()),
         false => Err(format!(
-            "{} rows, not each number below 100000 once",
+            "{} rows, expected each number below 100000 once",
             rows.len()
         )),
     }
@@ -345,11 +345,13 @@ fn null_parameter(on: &Contract) -> Outcome {
 
 fn fails(on: &Contract, sql: &str, params: &Params, word: &str) -> Outcome {
     match on.ask(sql, params) {
-        Ok(_) => Err(format!("{sql}: no error")),
+        Ok(_) => Err(format!("{sql}: expected an error")),
         Err(error) if error.to_string().contains(word) && !error.to_string().is_empty() => {
             on.expect("SELECT 1 AS n", &Params::new(), &["1"])
         }
-        Err(error) => Err(format!("{sql}: the error does not name {word:?}: {error}")),
+        Err(error) => Err(format!(
+            "{sql}: the error does not contain {word:?}: {error}"
+        )),
     }
 }
 

@@ -29,7 +29,7 @@ fn state(on: &Contract) -> Outcome {
     let state = state.map_err(|reason| format!("no state: {reason:?}"))?;
     match on.engine.is_current(SQL, &state) {
         true => Ok(()),
-        false => Err("the state is another one a moment later".to_owned()),
+        false => Err("the state is not current a moment later".to_owned()),
     }
 }
 
@@ -51,7 +51,10 @@ fn hits(on: &Contract, yaml: &str) -> Outcome {
     cached.cache().flush(MINUTE);
     let second = ask()?;
     if !matches!(second.status(), Status::Hit(_)) {
-        return Err(format!("the second answer is {:?}", second.status()));
+        return Err(format!(
+            "the second query is not a hit: {:?}",
+            second.status()
+        ));
     }
     let direct = on
         .ask(SQL, &Params::new())
@@ -82,7 +85,7 @@ fn no_error(on: &Contract) -> Outcome {
             .blocking()
             .is_ok()
         {
-            return Err(format!("{sql}: no error"));
+            return Err(format!("{sql}: expected an error"));
         }
     }
     same("entries", &cached.cache().get_stats().entries, &0)

@@ -83,7 +83,7 @@ impl Contract {
             let outcome = catch_unwind(AssertUnwindSafe(|| case(&self)));
             (
                 *name,
-                outcome.unwrap_or_else(|_| Err("it panicked".to_owned())),
+                outcome.unwrap_or_else(|_| Err("panicked".to_owned())),
             )
         });
         Report {
@@ -155,7 +155,7 @@ impl fmt::Display for Report {
             }
         }
         for name in &self.left_out {
-            writeln!(f, "  left out  {name}")?;
+            writeln!(f, "  skipped   {name}")?;
         }
         Ok(())
     }
@@ -177,7 +177,7 @@ fn same<T: fmt::Debug + PartialEq<U>, U: fmt::Debug>(
 ) -> Outcome {
     match found == expected {
         true => Ok(()),
-        false => Err(format!("{what}: {found:?} instead of {expected:?}")),
+        false => Err(format!("{what}: expected {expected:?}, found {found:?}")),
     }
 }
 

@@ -26,7 +26,7 @@ fn before(on: &Contract) -> Outcome {
     let cancel = Cancel::default();
     cancel.cancel();
     match on.engine.run("SELECT 1 AS n", &Params::new(), &cancel) {
-        Ok(_) => Err("it answered".to_owned()),
+        Ok(_) => Err("returned a result although cancelled".to_owned()),
         Err(_) => Ok(()),
     }
 }
@@ -55,17 +55,17 @@ fn while_running(on: &Contract) -> Outcome {
     let begun = Instant::now();
     while !cancel.is_running() && begun.elapsed() < LIMIT {
         if let Ok(ended) = receiver.try_recv() {
-            return Err(format!("it ended before it was cancelled: {ended:?}"));
+            return Err(format!("ended before it was cancelled: {ended:?}"));
         }
         thread::yield_now();
     }
     cancel.cancel();
     let ended = receiver
         .recv_timeout(LIMIT)
-        .map_err(|_| format!("it went on for {} s", LIMIT.as_secs()))?;
+        .map_err(|_| format!("still running {} s after it was cancelled", LIMIT.as_secs()))?;
     let _ = running.join();
     if ended.is_ok() {
-        return Err("it answered".to_owned());
+        return Err("returned a result although cancelled".to_owned());
     }
     on.expect("SELECT 1 AS n", &Params::new(), &["1"])
 }

@@ -280,7 +280,7 @@ fn expired_token_has_the_caller_asked_again() {
     let error = fails(
         &cached,
         "SELECT 3 AS n",
-        &["refused the login", "token expired: Bearer ***"],
+        &["rejected the login", "token expired: Bearer ***"],
     );
     assert!(!error.contains("token-"), "{error}");
     assert_eq!(calls.load(Ordering::Relaxed), 4);
@@ -385,7 +385,7 @@ fn credentials_that_cannot_be_had_are_an_error_of_the_query() {
         (panics, "bearer token panicked"),
         (fails_too, "the vault is sealed"),
         (empty, "bearer token is empty"),
-        (broken, "does not allow"),
+        (broken, "not valid in an HTTP header"),
     ] {
         let (_dir, cached) = cached(open(config));
         fails(&cached, "SELECT 1 AS n", &[words]);
@@ -446,7 +446,7 @@ fn result_over_the_limit_is_an_error_while_it_is_received() {
     fails(
         &cached,
         LARGE,
-        &["larger than 67108864 bytes", "nothing of it is kept"],
+        &["exceeds the limit of 67108864 bytes", "is discarded"],
     );
     let counts = server.wait_until(|counts| counts.running == 0);
     // data in flight: HTTP/2 windows and two batches; the whole result is 116 MB
@@ -458,7 +458,7 @@ fn result_over_the_limit_is_an_error_while_it_is_received() {
     fails(
         &cached,
         "SELECT repeat('x', 1000000) AS s",
-        &["larger than 10000 bytes"],
+        &["exceeds the limit of 10000 bytes"],
     );
     assert!(ask(&cached, "SELECT 1 AS n").is_ok());
 }
@@ -479,7 +479,10 @@ pub(crate) fn receive_too_much(dir: &std::path::Path) {
     assert!(ask(&cached, "SELECT 1 AS n").is_ok());
     let before = peak_memory();
     let error = ask(&cached, LARGE).unwrap_err().to_string();
-    assert!(error.contains("larger than 67108864 bytes"), "{error}");
+    assert!(
+        error.contains("exceeds the limit of 67108864 bytes"),
+        "{error}"
+    );
     println!("grew by {}", peak_memory() - before);
 }
 

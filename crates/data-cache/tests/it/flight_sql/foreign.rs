@@ -236,7 +236,7 @@ fn foreign_server_is_given_a_new_token_when_it_refuses_the_old_one() {
     foreign.set_token("two");
     let refused = asked(&client).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
-    let words = "refused the login";
+    let words = "rejected the login";
     assert!(refused.to_string().contains(words), "{refused}");
     "two".clone_into(&mut token.lock().unwrap());
     asked(&client).unwrap();
@@ -311,7 +311,10 @@ fn foreign_result_over_the_limit_is_an_error_while_it_is_received() {
     let (_dir, cached) = cached(open(foreign.config().max_result_bytes(64 << 20)));
     let error = cached.query(large, Params::new()).ttl(MINUTE).blocking();
     let error = error.map(|found| found.status()).unwrap_err().to_string();
-    assert!(error.contains("larger than 67108864 bytes"), "{error}");
+    assert!(
+        error.contains("exceeds the limit of 67108864 bytes"),
+        "{error}"
+    );
     assert_eq!(cached.cache().get_stats().entries, 0);
     let whole = open(foreign.config()).query(large, &Params::new()).unwrap();
     let rows: usize = whole.iter().map(|batch| batch.num_rows()).sum();

@@ -265,13 +265,13 @@ fn client_can_be_used_and_dropped_on_a_thread_of_another_runtime() {
 #[test]
 fn address_that_is_none_is_refused_with_what_is_accepted() {
     for (address, what) in [
-        ("cluster:32010", "no scheme"),
+        ("cluster:32010", "missing scheme"),
         ("postgres://cluster:32010", "scheme"),
         ("flight-sql://cluster", "port"),
         ("flight-sql://cluster:0", "port"),
         ("flight-sql://:32010", "host"),
         ("flight-sql://cluster:32010/db", "path"),
-        ("flight-sql://me:secret@cluster:32010", "names a user"),
+        ("flight-sql://me:secret@cluster:32010", "contains a user"),
         ("flight-sql://cluster:32010/?token=secret", "path"),
     ] {
         let error = FlightSql::open(FlightSqlConfig::new(address)).unwrap_err();

@@ -482,7 +482,12 @@ fn configured_endpoint_overrides_variables_and_empty_is_unset() {
     }
     let shared = cache.share(&config.computed());
     match place == "refused" {
-        true => assert!(shared.unwrap_err().to_string().contains("is no URL")),
+        true => assert!(
+            shared
+                .unwrap_err()
+                .to_string()
+                .contains("is not a valid server URL")
+        ),
         false => shared.unwrap(),
     }
     if place == "set" {
@@ -506,18 +511,24 @@ fn settings_that_cannot_be_right_are_refused() {
     refused(SharedConfig::s3("").key(KEY), "bucket");
     refused(
         SharedConfig::s3("b").key(KEY).credentials("a\n", "b"),
-        "access key id has a line break",
+        "access key id contains a line break",
     );
-    refused(SharedConfig::s3("b").key(KEY).region("a\n"), "region has");
+    refused(
+        SharedConfig::s3("b").key(KEY).region("a\n"),
+        "region contains",
+    );
     refused(SharedConfig::s3("b").key(KEY).region("eu west"), "eu west");
     for endpoint in ["http://127.0.0.1:port", "http://1.2.3.999"] {
         refused(
             SharedConfig::s3("b").key(KEY).endpoint(endpoint),
-            "is no URL",
+            "is not a valid server URL",
         );
     }
     for bucket in ["a b", "a/b", "b?", "..", "bücket"] {
-        refused(SharedConfig::s3(bucket).key(KEY), "no name of a bucket");
+        refused(
+            SharedConfig::s3(bucket).key(KEY),
+            "is not a valid bucket name",
+        );
     }
     for endpoint in [
         "http://reader:canary@127.0.0.1:port",
@@ -539,12 +550,17 @@ fn settings_that_cannot_be_right_are_refused() {
     let file = "shared: {bucket: a b, key_secret: K}";
     let message = Config::from_yaml("cache.yaml", file).unwrap_err();
     assert!(
-        message.to_string().contains("shared: \"a b\" is no"),
+        message
+            .to_string()
+            .contains("shared: \"a b\" is not a valid"),
         "{message}"
     );
     refused(SharedConfig::s3("b").key(KEY).prefix("/"), "prefix");
     for lease in [Duration::ZERO, Duration::from_secs(61)] {
-        refused(SharedConfig::s3("b").key(KEY).lease(lease), "1 to 60 s");
+        refused(
+            SharedConfig::s3("b").key(KEY).lease(lease),
+            "between 1 and 60 s",
+        );
     }
     refused(
         SharedConfig::s3("b").key(KEY).endpoint("localhost:9000"),
