@@ -28,8 +28,8 @@ impl Answer {
     pub fn describe(&self) -> String {
         match self {
             Self::Http { status, body } => format!("status {status}, {} bytes", body.len()),
-            Self::Refused(why) => format!("no connection: {why}"),
-            Self::Silent(limit) => format!("no answer within {:.0} s", limit.as_secs_f64()),
+            Self::Refused(why) => format!("cannot connect: {why}"),
+            Self::Silent(limit) => format!("no response within {:.0} s", limit.as_secs_f64()),
             Self::Other(why) => why.clone(),
         }
     }
@@ -57,7 +57,7 @@ pub fn post(url: &str, token: Option<&str>, json: &str, limit: Duration) -> Answ
 }
 
 /// Error for a URL whose port is invalid.
-const INVALID_PORT: &str = "there is no such port; accepted is a number from 1 to 65535";
+const INVALID_PORT: &str = "invalid port; expected a number from 1 to 65535";
 
 /// Returns `true` if the URL has an invalid port: the client would send the request, with the token, to port 80
 /// instead.
@@ -132,15 +132,16 @@ pub fn token() -> Result<Option<String>> {
         let token = token.into_string();
         return token
             .map(|token| Some(token.trim().to_owned()))
-            .map_err(|_| Error::new(Kind::Config, "OPS_ADMIN_TOKEN: the value is not UTF-8"));
+            .map_err(|_| Error::new(Kind::Config, "OPS_ADMIN_TOKEN: not valid UTF-8"));
     }
     match std::env::var_os("OPS_ADMIN_TOKEN_FILE").filter(|path| !path.is_empty()) {
         None => Ok(None),
         Some(path) => match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text.trim().to_owned())),
             Err(error) => {
-                let path = Path::new(&path).display().to_string();
-                Err(Error::new(Kind::File, path).because(error))
+                let path = Path::new(&path).display();
+                let attempted = format!("OPS_ADMIN_TOKEN_FILE: cannot read {path}");
+                Err(Error::new(Kind::File, attempted).because(error))
             }
         },
     }

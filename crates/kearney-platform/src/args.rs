@@ -38,7 +38,7 @@ impl Cli {
         if let (Some(since), Some(until)) = read.times()
             && until <= since
         {
-            let why = "--until is not later than --since: there is no time between them\n";
+            let why = "--until must be later than --since\n";
             exit_with_usage_error(&Self::command().error(ErrorKind::ArgumentConflict, why));
         }
         if let (Command::Serve(serve), Some((_, matches))) =
@@ -332,7 +332,7 @@ fn instant(text: &str) -> Result<SystemTime, Refused> {
     parse_instant(text)
         .or_else(|_| parse_instant(&format!("{text}Z")))
         .map_err(|_| {
-            Refused("expected a time ago, as 10m, a day, as 2025-01-15, or an instant, as 2025-01-15T10:30:00Z or 2025-01-15T12:30:00.123+02:00")
+            Refused("expected a duration such as 10m (ago), a day such as 2025-01-15, or a timestamp such as 2025-01-15T10:30:00Z or 2025-01-15T12:30:00.123+02:00")
         })
 }
 
@@ -436,14 +436,13 @@ impl std::fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 fn run_id(text: &str) -> Result<Uuid, Refused> {
-    text.parse().map_err(|_| {
-        Refused("the id of a run, as they are listed: 01a228ee-5139-75ce-8804-9dcd0bff252e")
-    })
+    text.parse()
+        .map_err(|_| Refused("expected a run id such as 01a228ee-5139-75ce-8804-9dcd0bff252e"))
 }
 
 fn status(text: &str) -> Result<Status, Refused> {
     Status::parse(text).ok_or(Refused(
-        "queued, running, success, failed, cancelled, timeout or interrupted",
+        "expected queued, running, success, failed, cancelled, timeout or interrupted",
     ))
 }
 
@@ -458,5 +457,5 @@ fn host(text: &str) -> Result<IpAddr, Refused> {
         Some(address) => address.parse().map(IpAddr::V6),
         None => text.parse(),
     };
-    address.map_err(|_| Refused("an IP address of this machine, or localhost"))
+    address.map_err(|_| Refused("expected an IP address of this machine, or localhost"))
 }

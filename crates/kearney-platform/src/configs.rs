@@ -50,7 +50,7 @@ pub fn open_secrets(dir: Option<&Path>) -> Result<Secrets> {
     secrets::Config::from_env()
         .map(|config| config.catalog_text(configs.secrets.text))
         .and_then(|config| Secrets::new(config.catalog_name(name)))
-        .map_err(|error| Error::new(Kind::Config, "the secrets are not set up").because(error))
+        .map_err(|error| Error::new(Kind::Config, "cannot set up the secrets").because(error))
 }
 
 impl File {

@@ -50,7 +50,7 @@ impl Source {
                 return Err(Error::new(
                     Kind::Config,
                     format!(
-                        "--datasets {dir}: {name} is not there; leave the option out to use the embedded extract"
+                        "--datasets {dir}: {name} is missing; omit the option to use the embedded extract"
                     ),
                 ));
             }
@@ -84,7 +84,7 @@ impl Source {
         match self {
             Self::Files(_) => "vega-datasets 3.2.1",
             Self::Extract => "embedded extract of vega-datasets 3.2.1",
-            Self::Snapshot(_) => "a snapshot, which is only read",
+            Self::Snapshot(_) => "read-only snapshot",
         }
     }
 
@@ -110,7 +110,10 @@ impl Source {
 }
 
 fn not_loaded(snapshot: &Path) -> Error {
-    let message = format!("nothing is loaded from the snapshot {}", snapshot.display());
+    let message = format!(
+        "cannot load tables from the read-only snapshot {}",
+        snapshot.display()
+    );
     Error::new(Kind::Warehouse, message)
 }
 

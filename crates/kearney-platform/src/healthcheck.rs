@@ -16,7 +16,7 @@ const MAX_ANSWER_BYTES: usize = 4096;
 pub fn run(options: &Healthcheck) -> Result<()> {
     let address = SocketAddr::from((reachable(options.host), options.port));
     let answer = ask(address).map_err(|error| {
-        let message = format!("http://{address}/livez does not answer");
+        let message = format!("http://{address}/livez does not respond");
         Error::new(Kind::Service, message).because(error)
     })?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
@@ -24,7 +24,7 @@ pub fn run(options: &Healthcheck) -> Result<()> {
     let message = match (line.strip_prefix("HTTP/1."), body) {
         (Some(rest), "ok\n") if rest.split(' ').nth(1) == Some("200") => return Ok(()),
         (Some(rest), _) if rest.split(' ').nth(1) == Some("200") => {
-            format!("http://{address}/livez: 200, but not the body of this platform")
+            format!("http://{address}/livez: status 200, but the body is not this platform's")
         }
         _ => format!("http://{address}/livez: {line:?}"),
     };
@@ -66,6 +66,6 @@ fn ask(address: SocketAddr) -> io::Result<String> {
 }
 
 fn timed_out() -> io::Error {
-    let message = format!("no whole answer within {} s", WITHIN.as_secs());
+    let message = format!("no complete response within {} s", WITHIN.as_secs());
     io::Error::new(io::ErrorKind::TimedOut, message)
 }

@@ -51,7 +51,8 @@ pub fn print_unless_closed(text: &str) -> Result<bool> {
 /// Writes the result as JSON.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value);
-    let text =
-        text.map_err(|error| Error::new(Kind::File, "cannot be shown as JSON").because(error))?;
+    let text = text.map_err(|error| {
+        Error::new(Kind::File, "cannot serialize the result as JSON").because(error)
+    })?;
     print_result(&format!("{text}\n"))
 }

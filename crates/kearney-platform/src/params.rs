@@ -32,7 +32,11 @@ impl Params {
         let mut found = None;
         while let Some(at) = self.0.iter().position(|(key, _)| key == name) {
             if found.replace(self.0.swap_remove(at).1).is_some() {
-                return Err(Problem::parameter(name, "it was given twice", "one value"));
+                return Err(Problem::parameter(
+                    name,
+                    "parameter given more than once",
+                    "one value",
+                ));
             }
         }
         Ok(found)
@@ -56,18 +60,14 @@ impl Params {
 
     /// Fails if there is any parameter.
     pub fn none(self) -> Result<(), Problem> {
-        self.finish("no parameter")
+        self.finish("no parameters")
     }
 
     /// Fails if a parameter is left.
     pub fn finish(self, known: &str) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
-            Some((name, _)) => Err(Problem::parameter(
-                name,
-                "there is no such parameter here",
-                known,
-            )),
+            Some((name, _)) => Err(Problem::parameter(name, "unknown parameter", known)),
         }
     }
 }
@@ -75,5 +75,5 @@ impl Params {
 /// Returns the problem of a parameter with this text.
 pub fn invalid(name: &str, text: &str, accepts: &str) -> Problem {
     let shown: String = text.chars().take(40).collect();
-    Problem::parameter(name, format!("{shown:?} is not {accepts}"), accepts)
+    Problem::parameter(name, format!("expected {accepts}, got {shown:?}"), accepts)
 }

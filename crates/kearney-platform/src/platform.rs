@@ -100,7 +100,7 @@ impl Platform {
 
     pub fn load_failed(&self, why: &str) {
         *self.loading.lock().unwrap_or_else(PoisonError::into_inner) =
-            format!("the warehouse could not be loaded: {why}");
+            format!("startup failed: {why}");
     }
 
     /// Counts the rows of the tables and registers them.
@@ -132,7 +132,7 @@ impl Platform {
     pub async fn is_registry_key(&self, given: &[u8]) -> Result<bool> {
         let key = self.secrets.get("registry_api_key").await;
         let key = key.map_err(|error| {
-            Error::new(Kind::Secret, "the registry key cannot be resolved").because(error)
+            Error::new(Kind::Secret, "cannot resolve the registry key").because(error)
         })?;
         Ok(key.ct_eq(given))
     }

@@ -41,12 +41,12 @@ pub fn add_data_dir(ops: &Ops, data: &DataDir) {
         (!is_owner()).then(|| {
             Finding::new("data_dir_lost", Severity::Critical)
                 .seen(format!(
-                    "{shown} is not the directory any more that this platform took at its start: somebody removed or replaced it"
+                    "{shown} is no longer the directory that this platform locked at its start: it or its .lock was removed or replaced"
                 ))
                 .means(
-                    "Runs, results and models cannot be written, or are those of another platform. What was loaded is still answered.",
+                    "Runs, results and models cannot be written, or belong to another platform. Data already loaded is still served.",
                 )
-                .action("Give it its name back if it was moved; otherwise restart the platform, which makes a new one.")
+                .action("If the directory was moved, move it back; otherwise restart the platform, which creates a new one.")
         })
     });
 }
@@ -105,8 +105,8 @@ impl Counts {
         (failed >= MIN_FAILED && failed / all.max(1.0) >= MIN_FAILED_SHARE).then(|| {
             Finding::new("provider_failing", Severity::Critical)
                 .seen(format!("{failed:.0} of {all:.0} isochrone requests failed in the last minute"))
-                .means("Isochrones are missing, or come late.")
-                .action("`isochrone_requests_total` names the status: 429 is the plan, 4xx the token, the rest the provider.")
+                .means("Isochrones are missing or late.")
+                .action("Check the status in `isochrone_requests_total`: 429 is the rate limit of the plan, other 4xx the token, the rest the provider.")
                 .runbook("isochrone-provider-failing")
                 .route("GET /api/isochrone")
         })
@@ -124,16 +124,16 @@ impl Counts {
         }
         let finding = Finding::new("runs_failing", Severity::Warning)
             .means("The results of these runs are missing; earlier results are still served.")
-            .action("Fix what the error names, and run the job again. `kearney-platform runs` lists them with their errors.")
+            .action("Fix the cause that the error names, then run the job again. `kearney-platform runs` lists runs with their errors.")
             .runbook("orchestrator-success-low");
         let numbers = format!("{failed:.0} of {all:.0} runs failed in the last 10 minutes");
         let Some(last) = last() else {
             return Some(finding.seen(numbers));
         };
         let phase = last.phase.as_deref().unwrap_or("start");
-        let error = last.error.as_deref().unwrap_or("no reason was kept");
+        let error = last.error.as_deref().unwrap_or("no error recorded");
         let finding = finding.seen(format!(
-            "{numbers}; the last of them was {} {} in phase {phase}: {error}",
+            "{numbers}; the last one was {} {} in phase {phase}: {error}",
             last.job.name(),
             last.run_id
         ));
@@ -161,9 +161,9 @@ impl Queue {
         // never empty meanwhile, and not shorter than a minute ago
         (depth >= MIN_WAITING && least > 0.0 && depth >= before).then(|| {
             Finding::new("queue_growing", Severity::Warning)
-                .seen(format!("{depth:.0} runs wait, {before:.0} did a minute ago"))
-                .means("Runs end later and later; once the queue is full, new runs are refused.")
-                .action("Find the slow phase in the log lines with `run_id` and `phase`, or ask for fewer runs.")
+                .seen(format!("{depth:.0} runs are waiting; a minute ago, {before:.0} were"))
+                .means("Runs finish later and later; once the queue is full, new runs are rejected.")
+                .action("Find the slow phase in the log lines with `run_id` and `phase`, or submit fewer runs.")
                 .runbook("orchestrator-queue-growing")
                 .explained_by("duckdb_slow")
         })

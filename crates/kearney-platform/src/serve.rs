@@ -134,7 +134,7 @@ fn failed_option(options: &Serve, error: &ops_layer::Error) -> String {
         ("serve", _) if is_address => {
             format!("--host {} --port {}", options.host, options.port)
         }
-        _ => "the platform does not start".to_owned(),
+        _ => "cannot start the platform".to_owned(),
     }
 }
 
@@ -220,10 +220,10 @@ impl Loading {
         let failed = |message: &str| {
             Error::new(
                 Kind::Warehouse,
-                format!("the warehouse is not loaded: {message}"),
+                format!("cannot load the warehouse: {message}"),
             )
         };
-        let record = ended.map_err(|error| failed("the run ended early").because(error))?;
+        let record = ended.map_err(|error| failed("the run ended unexpectedly").because(error))?;
         match record.error {
             Some(why) => Err(failed(&why)),
             None => Ok(()),

@@ -18,7 +18,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 /// Listens for SIGTERM and Ctrl-C.
 pub fn signals() -> Result<StopSignal> {
     StopSignal::listen()
-        .map_err(|error| Error::new(Kind::Service, "cannot watch for signals").because(error))
+        .map_err(|error| Error::new(Kind::Service, "cannot install signal handlers").because(error))
 }
 
 /// Starts the operations layer under this name. Without `has_lines` the log goes only to its file.
@@ -48,7 +48,7 @@ pub fn init(
         config = config.log_file(path);
     }
     let ops = ops_layer::init(config)
-        .map_err(|error| Error::new(Kind::Config, "the platform does not start").because(error))?;
+        .map_err(|error| Error::new(Kind::Config, "cannot start the platform").because(error))?;
     ops_layer::metrics::register(domain_metrics::DOMAIN);
     ops_layer::metrics::add_sparkline("orchestrator_queue_depth", || {
         Some(domain_metrics::orchestrator_queue_depth().get())

@@ -60,8 +60,8 @@ fn text(platform: &Platform, configs: &Configs, addresses: &Addresses, ops: &Ops
 
 fn collector() -> &'static str {
     match last_export_ok() {
-        Some(true) => "answers",
-        Some(false) => "does not answer: spans are dropped and counted, nothing else changes",
-        None => "not asked yet: known after the first export, each change is one log line",
+        Some(true) => "responds",
+        Some(false) => "does not respond: spans are dropped and counted; nothing else is affected",
+        None => "not contacted yet: known after the first export; each change is logged once",
     }
 }

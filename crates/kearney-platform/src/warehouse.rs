@@ -54,7 +54,7 @@ pub fn open_current(data_dir: &Path, source: &Source) -> Result<Option<Warehouse
     if let Source::Snapshot(file) = source {
         let opened = Warehouse::open_snapshot(file);
         return opened.map(Some).map_err(|error| {
-            let message = format!("the snapshot {} cannot be opened", file.display());
+            let message = format!("cannot open the snapshot {}", file.display());
             Error::new(Kind::Warehouse, message).because(error)
         });
     }
@@ -114,7 +114,7 @@ impl Load {
         let placed = self.draft.remove_beside();
         let placed = placed.and_then(|()| self.draft.commit());
         placed.map_err(|error| {
-            let message = format!("cannot put {} into place", path.display());
+            let message = format!("cannot move the loaded warehouse to {}", path.display());
             Error::new(Kind::File, message).because(error)
         })?;
         open(&path)
@@ -160,7 +160,7 @@ fn file(data_dir: &Path) -> PathBuf {
 
 fn open(path: &Path) -> Result<Warehouse> {
     Warehouse::open(path).map_err(|error| {
-        let message = "the warehouse cannot be opened; stop the platform and delete its file: the next start loads it again";
+        let message = "cannot open the warehouse; stop the platform and delete its file, and the next start loads it again";
         Error::new(Kind::Warehouse, message).because(error)
     })
 }
@@ -216,7 +216,7 @@ fn count_of(warehouse: &Warehouse, table: &Table) -> Result<u64> {
 
 /// Returns the rows as JSON objects, including `null` values.
 pub fn rows_of(batches: &[RecordBatch]) -> Result<Vec<Value>> {
-    let failed = || Error::new(Kind::Warehouse, "an answer cannot be shown as JSON");
+    let failed = || Error::new(Kind::Warehouse, "cannot convert the result to JSON");
     let mut writer = WriterBuilder::new()
         .with_explicit_nulls(true)
         .build::<_, JsonArray>(Vec::new());

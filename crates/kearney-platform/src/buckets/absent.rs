@@ -30,6 +30,6 @@ pub fn export(
 }
 
 fn refused(url: &str) -> Error {
-    let message = "this build cannot ask a bucket; build it with --features history-s3";
+    let message = "this build does not support S3 buckets; rebuild with --features history-s3";
     Error::new(Kind::Config, format!("{url}: {message}"))
 }

@@ -66,7 +66,7 @@ pub fn only_directories(places: &[PathBuf], command: &str) -> Result<()> {
     match places.iter().find_map(|place| url(place)) {
         Some(url) => Err(Error::new(
             Kind::Config,
-            format!("{url}: {command} takes directories only"),
+            format!("{url}: {command} accepts only local directories"),
         )),
         None => Ok(()),
     }

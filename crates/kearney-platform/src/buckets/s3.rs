@@ -21,7 +21,7 @@ pub fn fetch(urls: &[&str], wanted: &Wanted) -> Result<Vec<Copy>> {
     let copies = s3::fetch(&prefixes, &asked).map_err(failed)?;
     for (prefix, copy) in prefixes.iter().zip(&copies) {
         for skipped in copy.skipped() {
-            print_to_stderr(&format!("left out: {skipped}"));
+            print_to_stderr(&format!("skipped: {skipped}"));
         }
         let (files, bytes) = (copy.files(), copy.bytes());
         print_to_stderr(&format!("{prefix}: copied {files} files, {bytes} bytes"));

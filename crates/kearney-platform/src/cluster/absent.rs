@@ -8,7 +8,8 @@ pub enum Cluster {}
 
 impl Cluster {
     pub async fn open(_address: &str, _ops: &Ops) -> Result<Self> {
-        let message = "--engine: this build cannot ask a Flight SQL server; build it with --features flight-sql";
+        let message =
+            "--engine: this build does not support Flight SQL; rebuild with --features flight-sql";
         Err(Error::new(Kind::Config, message))
     }
 

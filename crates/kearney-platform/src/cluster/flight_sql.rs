@@ -37,7 +37,7 @@ impl Cluster {
         let secrets = ops.secrets().clone();
         // if a source fails now, the first query tries it again
         let login = match secrets.get(TOKEN).optional().await {
-            Ok(None) => format!("without a login, since the secret {TOKEN} is set nowhere"),
+            Ok(None) => format!("without credentials: the secret {TOKEN} is not set"),
             Ok(Some(_)) | Err(_) => {
                 config = config.bearer("kearney-platform", move || {
                     let token = secrets.refresh_after_failure_blocking(TOKEN);
@@ -49,7 +49,7 @@ impl Cluster {
                 format!("with the secret {TOKEN}")
             }
         };
-        let refused = |error| Error::new(Kind::Config, "--engine cannot be used").because(error);
+        let refused = |error| Error::new(Kind::Config, "cannot use --engine").because(error);
         let server = FlightSql::open(config).map_err(refused)?;
         let outcomes = Arc::new(Outcomes::new(address, login));
         let read = outcomes.clone();

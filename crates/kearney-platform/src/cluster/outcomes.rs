@@ -53,15 +53,15 @@ impl Outcomes {
             count => format!("{count} queries in a row"),
         };
         let seen = format!(
-            "{} did not answer {queries}, the last {} s ago ({}): {cause}",
+            "{} failed to answer {queries}, the last {} s ago ({}): {cause}",
             self.address,
             last.elapsed().as_secs(),
             self.login
         );
         let finding = Finding::new("engine_unreachable", Severity::Critical)
             .seen(seen)
-            .means("Flights and airports are answered from the cache, at most 11 minutes old; what it does not hold is 503.")
-            .action("Start the server, mend the way to it, or give the token that it takes. The next query that it answers ends this.")
+            .means("Flights and airports are served from the cache, at most 11 minutes old; requests that it cannot serve return 503.")
+            .action("Start the server, fix the network path to it, or set the token that it accepts. The next query that it answers clears this finding.")
             .runbook("engine-unreachable")
             .route("GET /api/flights/summary");
         Some(finding)
@@ -80,14 +80,14 @@ mod tests {
 
     #[test]
     fn a_server_that_does_not_answer_is_found_until_it_answers() {
-        let login = "without a login".to_owned();
+        let login = "without credentials".to_owned();
         let outcomes = Outcomes::new("flight-sql://cluster:32010", login);
         assert!(outcomes.finding().is_none());
         let gone = CacheError::unavailable("no connection");
         outcomes.record(Some(&gone));
         outcomes.record(Some(&gone));
         let seen = outcomes.finding().map(|finding| finding.seen);
-        let expected = "flight-sql://cluster:32010 did not answer 2 queries in a row, the last 0 s ago (without a login): no connection";
+        let expected = "flight-sql://cluster:32010 failed to answer 2 queries in a row, the last 0 s ago (without credentials): no connection";
         assert_eq!(seen.as_deref(), Some(expected));
         // a rejected statement: the server is reachable
         outcomes.record(Some(&CacheError::engine("no such table")));

@@ -46,14 +46,14 @@ fn shown(reading: &Reading, color: bool) -> String {
         let missing = reading.missing_bytes;
         fact(
             "truncated",
-            &format!("the file lacks {missing} bytes, and their records"),
+            &format!("{missing} bytes and the records in them are missing"),
         );
     }
     if reading.torn > 0 {
         let torn = reading.torn;
         fact(
             "torn",
-            &format!("{torn} records were being written when it died"),
+            &format!("{torn} records were being written when the process died"),
         );
     }
     if let Some(panic) = &reading.panic {
@@ -62,7 +62,7 @@ fn shown(reading: &Reading, color: bool) -> String {
     let (count, older) = (reading.records.len(), reading.left_out);
     let _ = writeln!(
         text,
-        "\n{count} records; {older} older ones are in the file (--last)"
+        "\n{count} records; {older} older records are in the file (--last)"
     );
     for record in &reading.records {
         text.push_str(&line(record, color));
@@ -72,11 +72,11 @@ fn shown(reading: &Reading, color: bool) -> String {
 }
 
 fn show_panic(text: &mut String, panic: &PanicReport) {
-    let thread = panic.thread.as_deref().unwrap_or("without a name");
-    let location = panic.location.as_deref().unwrap_or("an unknown place");
+    let thread = panic.thread.as_deref().unwrap_or("<unnamed>");
+    let location = panic.location.as_deref().unwrap_or("<unknown location>");
     let _ = writeln!(
         text,
-        "\npanic in the thread {}, at {}:\n{}",
+        "\nthread {} panicked at {}:\n{}",
         escaped(thread),
         escaped(location),
         escaped(&panic.message)

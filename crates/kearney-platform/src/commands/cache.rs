@@ -18,7 +18,7 @@ use crate::output::{print_json, print_result};
 const SHOWN: usize = 5;
 
 pub fn run(command: args::Cache) -> Result<()> {
-    let failed = |error| Error::new(Kind::Cache, "the cache could not be changed").because(error);
+    let failed = |error| Error::new(Kind::Cache, "cannot change the cache").because(error);
     match command {
         args::Cache::Stats { json, place } => {
             let found = match &place.admin {
@@ -85,7 +85,7 @@ fn shown(found: &Value) -> String {
     let bytes = found["total_size_bytes"].as_f64().unwrap_or_default();
     let counted = match found.get("hits") {
         Some(hits) => format!("hits: {hits}, misses: {}\n", found["misses"]),
-        None => "hits and misses are counted by the process that serves: --admin ADDRESS, /metrics, or its admin page\n".to_owned(),
+        None => "hits and misses are counted by the serving process: see --admin ADDRESS, /metrics or its admin page\n".to_owned(),
     };
     format!(
         "entries: {}\ntotal_size_mb: {:.2}\ninvalidations (last {SHOWN} of {}):\n{}{}{counted}",
@@ -108,7 +108,7 @@ fn open(place: &CachePlace) -> Result<Cache> {
         .map_err(|error| failed(format!("cannot read {}", path.display())).because(error))?
     {
         return Err(failed(format!(
-            "there is no cache in {}: name the platform's data directory with --data-dir",
+            "no cache in {}; set the platform's data directory with --data-dir",
             path.display()
         )));
     }

@@ -16,7 +16,9 @@ const STATS_BYTES: u64 = 4 << 30;
 const STATS_TIME: Duration = Duration::from_secs(600);
 
 pub fn run(command: &args::History) -> Result<()> {
-    let failed = |error| Error::new(Kind::File, "cannot read the history").because(error);
+    let failed = |attempted: &'static str| {
+        move |error: history::Error| Error::new(Kind::File, attempted).because(error)
+    };
     match command {
         args::History::Stats { verify, json, dirs } => {
             let wanted = Wanted {
@@ -27,12 +29,13 @@ pub fn run(command: &args::History) -> Result<()> {
                 time: STATS_TIME,
             };
             let sources = Sources::gather(&dirs.dirs, &wanted)?;
-            let found = history::inventory(&sources.dirs, *verify).map_err(failed)?;
+            let found = history::inventory(&sources.dirs, *verify)
+                .map_err(failed("cannot read the history"))?;
             if *json {
                 return print_json(&as_json(&found));
             }
             for skipped in &found.skipped {
-                print_to_stderr(&format!("left out: {skipped}"));
+                print_to_stderr(&format!("skipped: {skipped}"));
             }
             print_result(&table(&found))
         }
@@ -40,7 +43,8 @@ pub fn run(command: &args::History) -> Result<()> {
             only_directories(&dirs.dirs, "prune")?;
             let mut text = String::new();
             for dir in &dirs.dirs {
-                let removed = history::prune(dir, *older_than).map_err(failed)?;
+                let removed =
+                    history::prune(dir, *older_than).map_err(failed("cannot prune the history"))?;
                 let (files, bytes) = (removed.files, removed.bytes);
                 // writing to a string does not fail
                 let _ = writeln!(
@@ -62,7 +66,8 @@ pub fn run(command: &args::History) -> Result<()> {
             only_directories(&dirs.dirs, "--dir of export")?;
             let copied = match export(to, &dirs.dirs, since, until)? {
                 Some(copied) => copied,
-                None => history::export(&dirs.dirs, to, since, until).map_err(failed)?,
+                None => history::export(&dirs.dirs, to, since, until)
+                    .map_err(failed("cannot export the history"))?,
             };
             let (files, bytes) = (copied.files, copied.bytes);
             print_result(&format!(

@@ -48,7 +48,7 @@ fn files(options: &args::Logs) -> Result<Vec<PathBuf>> {
     }
     let file = options.log_file.path().map(Path::to_owned);
     let file = file.ok_or_else(|| {
-        let none = "no log file is written (--log-file, KEARNEY_LOG_FILE): name a file, or - for standard input";
+        let none = "no log file is configured (--log-file, KEARNEY_LOG_FILE); pass a file, or - for standard input";
         Error::new(Kind::Config, none)
     })?;
     Ok(vec![file])
@@ -155,7 +155,7 @@ fn print_new_lines(printer: &mut Printer, followed: &mut Followed) -> Result<boo
     let is_gap = std::mem::replace(gaps, tail.gaps()) < *gaps;
     if is_gap {
         print_to_stderr(&format!(
-            "lines of {} may be missing: they were removed, by a rotation or by emptying the file, before they could be read",
+            "lines of {} may be missing: rotation or truncation removed them before they were read",
             file.display()
         ));
     }
@@ -281,13 +281,11 @@ impl Printer {
         let (left_out, cut) = now;
         let left_out = left_out.to_string();
         if !left_out.is_empty() {
-            print_to_stderr(&format!("left out: {left_out}"));
+            print_to_stderr(&format!("skipped: {left_out}"));
         }
         if cut > 0 {
             let mib = MAX_STORED_LINE_BYTES / 1024 / 1024;
-            print_to_stderr(&format!(
-                "cut off: lines longer than {mib} MiB, of which the rest is dropped: {cut}"
-            ));
+            print_to_stderr(&format!("lines truncated to {mib} MiB: {cut}"));
         }
         true
     }

@@ -65,8 +65,8 @@ async fn orchestrate(
     let running = execute(platform, record, signals, None, Progress::terminal());
     let ended = ops_layer::spawn(running).await;
     ops.shutdown(FLUSH_TIMEOUT).await;
-    let record =
-        ended.map_err(|error| Error::new(Kind::Run, "the run ended early").because(error))?;
+    let record = ended
+        .map_err(|error| Error::new(Kind::Run, "the run ended unexpectedly").because(error))?;
     if options.json {
         print_json(&record)?;
     } else {
@@ -79,7 +79,7 @@ async fn orchestrate(
         Status::Timeout => Kind::Timeout,
         _ => Kind::Run,
     };
-    let message = Error::new(kind, format!("run {id} ended as {status}"));
+    let message = Error::new(kind, format!("run {id} ended with status {status}"));
     let message = match kind {
         Kind::Cancelled => message.by_signal(cancel.number()),
         _ => message,

@@ -13,7 +13,7 @@ pub fn run(options: &args::Runs) -> Result<()> {
     let dir = &options.data_dir;
     if !dir.is_dir() {
         let message = format!(
-            "--data-dir {}: there is no such directory; name the platform's own",
+            "--data-dir {}: no such directory; set it to the platform's data directory",
             dir.display()
         );
         return Err(Error::new(Kind::File, message));
@@ -28,7 +28,7 @@ pub fn run(options: &args::Runs) -> Result<()> {
         print_to_stderr(&chain(error));
     }
     if let Some(id) = options.run_id {
-        let missing = || Error::new(Kind::Registry, format!("there is no run {id}"));
+        let missing = || Error::new(Kind::Registry, format!("no such run: {id}"));
         let record = runs.get(id).ok_or_else(missing)?;
         return if options.json {
             print_json(&record)
@@ -42,7 +42,7 @@ pub fn run(options: &args::Runs) -> Result<()> {
         return print_json(&json!({ "runs": page }));
     }
     if page.is_empty() {
-        return print_result("no such run\n");
+        return print_result("no matching runs\n");
     }
     print_result(&page.iter().map(line).collect::<String>())
 }

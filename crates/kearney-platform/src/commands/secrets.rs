@@ -41,7 +41,10 @@ fn source(secrets: &Secrets, name: &str, as_json: bool) -> Result<()> {
         Ok(secret) => print_result(&format!("{name}: {}\n", secret.source())),
         Err(error) if error.kind() == ErrorKind::Missing => {
             print_unresolved(name, &error, as_json)?;
-            Err(Error::new(Kind::Secret, format!("no source has {name}")))
+            Err(Error::new(
+                Kind::Secret,
+                format!("{name} is not set in any source"),
+            ))
         }
         Err(error) => {
             print_unresolved(name, &error, as_json)?;

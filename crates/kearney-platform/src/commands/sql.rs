@@ -47,10 +47,10 @@ pub fn run(options: &args::Sql) -> Result<()> {
             ErrorKind::Statement => Kind::Config,
             _ => Kind::File,
         };
-        Error::new(kind, "cannot answer the statement").because(error)
+        Error::new(kind, "cannot run the statement").because(error)
     })?;
     for skipped in &found.skipped {
-        print_to_stderr(&format!("left out: {skipped}"));
+        print_to_stderr(&format!("skipped: {skipped}"));
     }
     if options.json {
         return print_json(&as_json(&found));
@@ -58,12 +58,12 @@ pub fn run(options: &args::Sql) -> Result<()> {
     print_result(&table(&found))?;
     let (rows, files, seconds) = (found.rows.len(), found.files, found.seconds);
     let more = if found.is_truncated {
-        ", there are more (--limit)"
+        "; more rows are available (--limit)"
     } else {
         ""
     };
     print_to_stderr(&format!(
-        "{rows} rows of {files} files in {seconds:.2} s{more}"
+        "{rows} rows from {files} files in {seconds:.2} s{more}"
     ));
     Ok(())
 }
@@ -84,18 +84,18 @@ fn flush_history(address: &str) -> Result<PathBuf> {
     };
     let reply: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
     let Some(directory) = reply["directory"].as_str().map(PathBuf::from) else {
-        return Err(failed("this is no admin page".to_owned()));
+        return Err(failed("not an admin page".to_owned()));
     };
     if reply["written"] != true {
         return Err(failed(
-            "writing what waits took too long; without --admin its files are asked as they are"
+            "flushing the history timed out; to query the files as they are, use --dir instead of --admin"
                 .to_owned(),
         ));
     }
     if !directory.is_dir() {
         let directory = directory.display();
         return Err(failed(format!(
-            "its history is in {directory}, which is not on this machine: ask its page, or there"
+            "its history is in {directory}, which is not on this machine; use its admin page, or run this command there"
         )));
     }
     Ok(directory)
@@ -108,7 +108,7 @@ fn statement(options: &args::Sql) -> Result<String> {
     let question = named(name).ok_or_else(|| {
         Error::new(
             Kind::Config,
-            format!("there is no question {name}: --list shows them"),
+            format!("unknown query {name}; --list shows the named queries"),
         )
     })?;
     let sql = question.sql(options.argument.as_deref());

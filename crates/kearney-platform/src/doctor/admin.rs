@@ -33,10 +33,10 @@ pub(super) fn ask(options: &Doctor) -> Answers {
         Ok(token) => token,
         Err(error) => {
             let why = chain(&error);
-            answers.note("process", "token of the admin page", why.clone());
+            answers.note("process", "admin page token", why.clone());
             answers.find([Found::new("token_file_unreadable", Severity::Warning)
                 .seen(why)
-                .means("The admin page is asked without a token.")
+                .means("The admin page is queried without a token.")
                 .action("Make the file readable for this user, or correct OPS_ADMIN_TOKEN.")]);
             None
         }
@@ -63,7 +63,7 @@ pub(super) fn ask(options: &Doctor) -> Answers {
             answers.note(
                 "process",
                 "GET /metrics",
-                "not asked: the API's address is not known",
+                "skipped: the API address is unknown",
             );
             answers.blame();
         }
@@ -101,14 +101,14 @@ fn read_state(answers: &mut Answers, answer: &Answer, has_token: bool) {
                 take_state(answers, state);
                 return;
             }
-            _ => wrong_address("the address answers, but it is not an admin page"),
+            _ => wrong_address("the address responds, but not with an admin page"),
         },
         Answer::Http { status: 401, .. } => {
             let seen = match has_token {
                 true => {
-                    "the admin page refuses the token of OPS_ADMIN_TOKEN or OPS_ADMIN_TOKEN_FILE (401)"
+                    "the admin page rejected the token from OPS_ADMIN_TOKEN or OPS_ADMIN_TOKEN_FILE (401)"
                 }
-                false => "the admin page needs a token, and there is none here (401)",
+                false => "the admin page requires a token, and none is set here (401)",
             };
             Found::new("admin_token_refused", Severity::Critical)
                 .seen(seen)
@@ -116,32 +116,32 @@ fn read_state(answers: &mut Answers, answer: &Answer, has_token: bool) {
                 .action("Set OPS_ADMIN_TOKEN to the token that the platform was started with.")
         }
         Answer::Http { status: 429, .. } => Found::new("admin_token_refused", Severity::Critical)
-            .seen("the admin page refuses this address for a minute after wrong tokens (429)")
+            .seen("the admin page rejects this address for a minute after wrong tokens (429)")
             .means("The state of the process cannot be read.")
-            .action("Wait for a minute, then use the right token."),
+            .action("Wait for a minute, then use the correct token."),
         Answer::Http { status: 403, .. } => {
-            wrong_address("the admin page does not answer for this host name (403)")
+            wrong_address("the admin page does not accept this host name (403)")
         }
         Answer::Http { status, .. } => wrong_address(&format!(
-            "status {status}: this is not the address of the admin page"
+            "status {status}: not an admin page"
         )),
         Answer::Refused(why) => Found::new("process_not_running", Severity::Critical)
-            .seen(format!("nobody listens at the admin address: {why}"))
-            .means("The platform does not run, or its admin page is elsewhere or off.")
+            .seen(format!("cannot connect to the admin address: {why}"))
+            .means("The platform is not running, or its admin page is off or at another address.")
             .action(
-                "Start it, or name the address with --admin; the end of the log says why it ended.",
+                "Start it, or set the address with --admin; the end of the log shows why it stopped.",
             ),
         Answer::Silent(limit) => Found::new("process_hung", Severity::Critical)
             .seen(format!(
-                "the admin page took the connection and did not answer within {} s",
+                "the admin page did not respond within {} s",
                 limit.as_secs()
             ))
-            .means("The whole process stands still: stopped, swapping, or out of processor time.")
+            .means("The whole process is stalled: stopped, swapping, or starved of CPU.")
             .action(
-                "`ps -o stat,wchan,time -p PID`: T is stopped (`kill -CONT`), D waits for a disk.",
+                "Run `ps -o stat,wchan,time -p PID`: T is stopped (`kill -CONT PID`), D waits for a disk.",
             )
             .runbook("workers-blocked"),
-        Answer::Other(why) => wrong_address(&format!("no HTTP answer: {why}")),
+        Answer::Other(why) => wrong_address(&format!("no HTTP response: {why}")),
     };
     answers.find([finding]);
 }
@@ -149,8 +149,8 @@ fn read_state(answers: &mut Answers, answer: &Answer, has_token: bool) {
 fn wrong_address(seen: &str) -> Found {
     Found::new("wrong_admin_address", Severity::Critical)
         .seen(seen)
-        .means("The running platform was not asked.")
-        .action("Name its admin address with --admin; the line `listening` of the log has it.")
+        .means("The running platform was not queried.")
+        .action("Set its admin address with --admin; the log line `listening` shows it.")
 }
 
 fn take_state(answers: &mut Answers, state: Value) {
@@ -168,9 +168,9 @@ fn take_state(answers: &mut Answers, state: Value) {
     }
     if let Some(reason) = state.get("not_ready").and_then(Value::as_str) {
         let finding = Found::new("not_ready", Severity::Critical)
-            .seen(format!("/readyz is 503: {reason}"))
-            .means("Load balancers send nothing here.")
-            .action("The reason names the check that fails.");
+            .seen(format!("/readyz returns 503: {reason}"))
+            .means("Load balancers send no requests here.")
+            .action("Fix the failing check that the reason names.");
         answers.find([finding]);
     }
     answers.state = Some(state);
@@ -195,27 +195,27 @@ fn ask_api(answers: &mut Answers, api: &str, is_blamed: bool) {
             return;
         }
         Answer::Http { status: 404, .. } => Found::new("metrics_not_served", Severity::Warning)
-            .seen("/metrics is 404")
-            .means("Prometheus sees this target as down, and no alert fires.")
-            .action("Serve the router with `ops_layer::serve`, or answer the route with `ops_metrics::serve`."),
+            .seen("/metrics returns 404")
+            .means("Prometheus sees this target as down, and alerts on its metrics do not fire.")
+            .action("Serve the router with `ops_layer::serve`, or handle the route with `ops_metrics::serve`."),
         Answer::Http { status, .. } => Found::new("metrics_not_served", Severity::Warning)
-            .seen(format!("/metrics has status {status}, or are not the platform's"))
+            .seen(format!("/metrics returned status {status} without the platform's metrics"))
             .means("Prometheus cannot scrape this target.")
-            .action("503 says that metrics are not installed, or that too many scrapes wait."),
+            .action("Check the status: 503 means that metrics are not installed or that too many scrapes are waiting."),
         _ if is_blamed => return answers.blame(),
         Answer::Refused(why) => Found::new("api_not_listening", Severity::Critical)
-            .seen(format!("nobody listens at the API's address: {why}"))
-            .means("No request is answered.")
-            .action("Compare the address with the line `listening` of the log."),
+            .seen(format!("cannot connect to the API address: {why}"))
+            .means("No requests are served.")
+            .action("Compare the address with the log line `listening`."),
         Answer::Silent(limit) => Found::new("api_not_answering", Severity::Critical)
-            .seen(format!("/metrics was not answered within {} s", limit.as_secs()))
-            .means("No request is answered, while the admin page is.")
-            .action("All workers are blocked (`workers_blocked`), or every connection is taken (`connections_full`).")
+            .seen(format!("/metrics did not respond within {} s", limit.as_secs()))
+            .means("No requests are served, although the admin page responds.")
+            .action("Check whether all workers are blocked (`workers_blocked`) or all connections are in use (`connections_full`).")
             .explained_by(cause_of_silence(&answers.findings)),
         Answer::Other(why) => Found::new("api_not_answering", Severity::Critical)
             .seen(why)
-            .means("No request is answered.")
-            .action("Look at what listens there: `ss -ltnp`."),
+            .means("No requests are served.")
+            .action("Check what listens there: `ss -ltnp`."),
     };
     answers.find([finding.runbook(runbook)]);
 }

@@ -38,15 +38,15 @@ fn look(answers: &mut Answers, path: &Path) {
             }
         }
         Err(error) if is_absent(&error) => {
-            answers.note("black box", tried, "it is not there");
+            answers.note("black box", tried, "no such file");
         }
         Err(error) => {
             let why = crate::error::chain(&error);
             answers.note("black box", tried, why.clone());
             answers.find([Found::new("black_box_unreadable", Severity::Warning)
                 .seen(why)
-                .means("How the last run ended is not known from it, and a start makes no new one in its place.")
-                .action("Move the file away, or name another one with OPS_BLACK_BOX.")
+                .means("How the last run ended is unknown, and a start does not replace the file.")
+                .action("Move the file away, or set another path with OPS_BLACK_BOX.")
                 .runbook(RUNBOOK)]);
         }
     }
@@ -55,7 +55,7 @@ fn look(answers: &mut Answers, path: &Path) {
 fn crashed(service: &str, kind: EndingKind, how: &str, file: &str) -> Found {
     Found::new("last_run_crashed", Severity::Warning)
         .seen(format!("the last run of {service} ended ({kind}): {how}"))
-        .means("Requests in flight were cut off, and what was not written is lost.")
+        .means("Requests in flight were aborted, and unwritten data is lost.")
         .action(format!(
             "Read its last seconds: kearney-platform black-box {file}"
         ))

@@ -29,7 +29,7 @@ pub(super) fn write(
 ) -> io::Result<()> {
     // a device, pipe or link would be replaced rather than written to
     if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
-        let message = "there is something that is not a regular file: name a new file";
+        let message = "exists and is not a regular file; choose another path";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
     }
     let draft = path.with_file_name(format!(
@@ -71,7 +71,7 @@ fn fill(
     let parts: Vec<Part> = vec![
         (
             "findings.txt",
-            "What is wrong, causes first",
+            "Findings, causes first",
             text::render(diagnosis),
         ),
         (
@@ -86,27 +86,27 @@ fn fill(
         ),
         (
             "settings.txt",
-            "Settings and their sources; no secret",
+            "Settings and their sources, without secrets",
             settings::text(options),
         ),
         (
             "secrets.json",
-            "Source and problems of each secret; never a value",
+            "Source and problems of each secret, without values",
             report.map_or_else(|error| chain(&error), |report| json(&report)),
         ),
         (
             "state.json",
-            "The running platform: recent lines and traces, cache, secrets, sparklines",
-            state.map_or_else(|| "it did not answer\n".to_owned(), json),
+            "The running platform: recent log lines and traces, cache, secrets, sparklines",
+            state.map_or_else(|| "not available\n".to_owned(), json),
         ),
         (
             "metrics.txt",
             "All metrics",
-            metrics.unwrap_or("/metrics was not answered\n").to_owned(),
+            metrics.unwrap_or("not available\n").to_owned(),
         ),
         (
             "log.jsonl",
-            "The end of the log file",
+            "End of the log file",
             options.log_file.path().map_or_else(String::new, log),
         ),
         (
@@ -140,7 +140,7 @@ fn versions(metrics: Option<&str>) -> String {
         env!("CARGO_PKG_VERSION"),
         env!("KEARNEY_GIT_SHA"),
         env!("KEARNEY_RUSTC"),
-        running.unwrap_or("it did not answer"),
+        running.unwrap_or("not available"),
         std::env::consts::OS,
         std::env::consts::ARCH,
     )

@@ -34,12 +34,12 @@ pub(super) fn ask(_: &Doctor) -> Answers {
     };
     let handle = tracer.handle();
     let Some(endpoint) = handle.export_health().endpoint else {
-        let why = "tracing is off: OTEL_SDK_DISABLED, or OTEL_TRACES_EXPORTER without otlp";
+        let why = "tracing is off: OTEL_SDK_DISABLED is true, or OTEL_TRACES_EXPORTER does not include otlp";
         answers.note("collector", "the OTEL_* variables", why);
         answers.find([Found::new("traces_off", Severity::Info)
             .seen(why)
-            .means("No trace leaves the platform.")
-            .action("Nothing, if that is intended.")
+            .means("No traces are exported with these settings.")
+            .action("If this is not intended, unset the variable.")
             .runbook("traces-not-appearing")]);
         return answers;
     };
@@ -49,11 +49,11 @@ pub(super) fn ask(_: &Doctor) -> Answers {
     let answer = match (stats.exported, &health.last_failure) {
         (1.., _) => {
             let took = health.last_duration.unwrap_or_default().as_millis();
-            format!("it took the span after {took} ms")
+            format!("accepted the span after {took} ms")
         }
         (_, Some(failure)) => failure.clone(),
-        (_, None) if stats.rejected > 0 => "it took the batch and refused the span".to_owned(),
-        (_, None) => format!("no answer within {} s", LIMIT.as_secs()),
+        (_, None) if stats.rejected > 0 => "accepted the batch but rejected the span".to_owned(),
+        (_, None) => format!("no response within {} s", LIMIT.as_secs()),
     };
     answers.note(
         "collector",
@@ -73,7 +73,7 @@ pub(super) fn ask(_: &Doctor) -> Answers {
         answers.find([Found::new(id, Severity::Warning)
             .seen(answer)
             .means("Traces do not arrive.")
-            .action("Look at the collector's own log.")
+            .action("Check the collector's own log.")
             .runbook("traces-not-appearing")]);
         return answers;
     }

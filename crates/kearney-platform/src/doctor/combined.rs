@@ -37,21 +37,22 @@ pub(super) fn adjusted_findings(answers: &Answers) -> Vec<Found> {
         return findings;
     };
     if is_lock(LOCK_IS_HELD) {
-        "A platform holds the data directory: its admin page is elsewhere or off, or it starts."
+        "A platform holds the data directory: its admin page is off or at another address, or it is still starting."
             .clone_into(&mut finding.means);
-        "Ask again once it is ready, or name the page with --admin; the line `listening` of the log has its address."
+        "Run this command again once it is ready, or set its admin address with --admin; the log line `listening` shows it."
             .clone_into(&mut finding.action);
     } else if is_gone {
-        "The data directory is not there. A platform that served from it when it was moved or removed goes on, and its page is not found."
+        "The data directory does not exist. A platform that was serving from it when it was moved or removed keeps running, but its admin page cannot be found."
             .clone_into(&mut finding.means);
-        "If the directory is the right one, look for the process (`pgrep kearney-platform`), and name its page with --admin; if there is none, start it."
+        "If the directory is correct, look for the process (`pgrep kearney-platform`) and set its admin address with --admin; if there is no process, start it."
             .clone_into(&mut finding.action);
     } else if let Some(lock) = lock {
-        finding.means = format!("No platform runs with this data directory: its lock is {lock}.");
+        finding.means =
+            format!("No platform is running with this data directory: its lock is {lock}.");
         // if there is no lock, the log may belong to another directory
         if let (Some(error), "free") = (&answers.last_error, lock) {
             finding.seen = format!("{}; the last error in its log: {error}", finding.seen);
-            "If the last error is why it ended, fix that first; then start it."
+            "If the last error is why it stopped, fix that first; then start it."
                 .clone_into(&mut finding.action);
         }
     }
@@ -65,7 +66,7 @@ fn another_platform(state: &Value, lock: &str, answers: &Answers) -> Found {
     let page = answers.tried.iter().find(is_page);
     let (tried, answer) = page.map_or(("", ""), |page| (&page.tried, &page.answer));
     let mut seen = format!(
-        "the page is that of {}, started {}; the lock of the data directory is {lock}",
+        "the page belongs to {}, started {}; the lock of the data directory is {lock}",
         text("service").unwrap_or("another service"),
         start_of(state).unwrap_or_else(|| "at an unknown time".to_owned()),
     );
@@ -76,13 +77,13 @@ fn another_platform(state: &Value, lock: &str, answers: &Answers) -> Found {
     let (severity, means, action) = match lock {
         "absent" => (
             Severity::Warning,
-            "No platform has served from this data directory; the page may be that of another one.",
-            "Name the right directory with --data-dir, or the page with --admin.",
+            "No platform has served from this data directory; the page may belong to another one.",
+            "Set the right directory with --data-dir, or the admin address with --admin.",
         ),
         _ => (
             Severity::Critical,
-            "No platform runs with this data directory. What the page says is about another process.",
-            "Start the platform; to ask the other one, name its page with --admin, or its directory with --data-dir.",
+            "No platform is running with this data directory. The page describes another process.",
+            "Start the platform; to examine the other one, set its admin address with --admin or its directory with --data-dir.",
         ),
     };
     Found::new("another_platform_answers", severity)
@@ -112,9 +113,9 @@ fn exports_arrive(state: Option<&Value>) -> bool {
 fn own_settings(finding: &mut Found) {
     finding.severity = Severity::Info;
     "collector_of_this_shell".clone_into(&mut finding.id);
-    "The platform's own exports arrive. This command asked with the OTEL_* variables of this shell, which differ."
+    "The platform's own exports succeed. This command used the OTEL_* variables of this shell, which differ."
         .clone_into(&mut finding.means);
-    "Nothing for the platform. Export its OTEL_* variables here to ask its collector."
+    "To check the platform's collector, export its OTEL_* variables in this shell. The platform itself needs no change."
         .clone_into(&mut finding.action);
 }
 

@@ -19,7 +19,7 @@ pub(super) const LOCK_IS_FREE: &str = "free: no platform serves from it";
 /// Outcome for a named directory without a lock.
 pub(super) const LOCK_IS_ABSENT: &str = "absent: no platform has served from it";
 /// Outcome for a named directory that does not exist.
-pub(super) const DIR_IS_ABSENT: &str = "absent, as its directory is";
+pub(super) const DIR_IS_ABSENT: &str = "absent: the data directory does not exist";
 /// Bytes at the end of the log that are searched for the last error.
 const LOG_TAIL_BYTES: u64 = 64 * 1024;
 
@@ -60,9 +60,9 @@ fn free_space(dir: &Path, findings: &[ops_layer::Finding]) -> String {
         .next();
     match (findings.first(), read) {
         (Some(finding), _) => finding.seen.clone(),
-        (None, Some(Ok(_))) => "enough".to_owned(),
-        (None, Some(Err(why))) => format!("could not be read: {why}"),
-        (None, None) => "could not be read".to_owned(),
+        (None, Some(Ok(_))) => "sufficient".to_owned(),
+        (None, Some(Err(why))) => format!("cannot be read: {why}"),
+        (None, None) => "cannot be read".to_owned(),
     }
 }
 
@@ -80,9 +80,9 @@ fn dir(answers: &mut Answers, dir: &Path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             answers.note("data", tried, "no such directory");
             answers.find([Found::new("data_dir_missing", Severity::Info)
-                .seen(format!("{shown} is not there"))
-                .means("The platform makes it at its first start; an existing one is elsewhere.")
-                .action("Name the right one with --data-dir or KEARNEY_DATA_DIR.")]);
+                .seen(format!("{shown} does not exist"))
+                .means("The platform creates it at its first start; an existing one is elsewhere.")
+                .action("Set the right one with --data-dir or KEARNEY_DATA_DIR.")]);
         }
         Err(error) => {
             answers.note("data", tried, error.to_string());
@@ -90,7 +90,7 @@ fn dir(answers: &mut Answers, dir: &Path) {
                 .seen(format!("{shown}: {error}"))
                 .means("Registry, warehouse and cache cannot be written.")
                 .action(
-                    "Give the directory to this user, or run the doctor as the platform's user.",
+                    "Make the directory writable for this user, or run the doctor as the platform's user.",
                 );
             let finding = match error.kind() {
                 io::ErrorKind::StorageFull => finding.explained_by("disk_full"),
@@ -152,15 +152,15 @@ fn log(answers: &mut Answers, path: &Path) {
             answers.note("data", tried, format!("opened, {bytes} bytes"));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            answers.note("data", tried, "it is not there yet");
+            answers.note("data", tried, "does not exist yet");
         }
         Err(error) => {
             answers.note("data", tried, error.to_string());
             answers.find([Found::new("log_file_not_writable", Severity::Critical)
                 .seen(format!("{}: {error}", path.display()))
-                .means("Lines are on the terminal and the admin page only.")
+                .means("Log lines are on the terminal and the admin page only.")
                 .action(
-                    "Make it writable for this user; a running platform opens it again by itself.",
+                    "Make it writable for this user; a running platform reopens it automatically.",
                 )
                 .runbook("log-lines-missing")]);
         }

@@ -51,7 +51,9 @@ fn examine(options: &Doctor) -> Result<ExitCode> {
     let text = match options.json {
         true => {
             let json = serde_json::to_string_pretty(&diagnosis);
-            let failed = |error| Error::new(Kind::File, "cannot be shown as JSON").because(error);
+            let failed = |error| {
+                Error::new(Kind::File, "cannot serialize the result as JSON").because(error)
+            };
             json.map_err(failed)? + "\n"
         }
         false => text::render(&diagnosis),
@@ -114,12 +116,14 @@ fn run_probes(options: &Doctor, started: Instant) -> Answers {
                 all.last_error = all.last_error.or(answers.last_error);
             }
             None => {
-                all.note(name, format!("probe {name}"), "no answer in time");
+                all.note(name, format!("probe {name}"), "timed out");
                 let seconds = ALL_WITHIN.as_secs();
                 all.find([Found::new("probe_hung", Severity::Warning)
-                    .seen(format!("probe {name} did not end within {seconds} s"))
+                    .seen(format!("probe {name} did not finish within {seconds} s"))
                     .means("Its findings are unknown.")
-                    .action("Look at what it asks; a mount or a network that hangs is the usual reason.")]);
+                    .action(
+                        "Check what it depends on; a hung mount or network is the usual cause.",
+                    )]);
             }
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     let answer = match &failed {
         Some(error) => error.to_string(),
         None => format!(
-            "all required secrets are there ({} requests to AWS)",
+            "all required secrets are available ({} requests to AWS)",
             report.aws_requests
         ),
     };
@@ -69,8 +69,8 @@ fn ask_sts(answers: &mut Answers, secrets: &Secrets) {
     };
     answers.find([Found::new(id, Severity::Warning)
         .seen(chain(&error))
-        .means("Secrets that only AWS has are not available; others are.")
-        .action("Look at the credentials and at the way to AWS: `aws sts get-caller-identity`.")
+        .means("Secrets that only AWS holds are unavailable; others are available.")
+        .action("Check the credentials and the network path to AWS: `aws sts get-caller-identity`.")
         .runbook("secrets-not-loading")]);
 }
 

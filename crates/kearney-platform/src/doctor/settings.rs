@@ -84,7 +84,7 @@ pub(super) fn text(options: &Doctor) -> String {
 
 fn source(variable: &str) -> &'static str {
     match std::env::var_os(variable).filter(|value| !value.is_empty()) {
-        Some(_) => "environment, or the option",
-        None => "default, or the option",
+        Some(_) => "environment or command line",
+        None => "default or command line",
     }
 }

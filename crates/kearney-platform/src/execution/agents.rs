@@ -73,7 +73,7 @@ async fn load(crew: &Crew) -> Result<()> {
         crew.attempt(table.loader, Phase::Ingest, one).await?;
     }
     let load =
-        Arc::into_inner(load).ok_or_else(|| Error::new(Kind::Run, "a loader still works"))?;
+        Arc::into_inner(load).ok_or_else(|| Error::new(Kind::Run, "a loader is still running"))?;
     platform.set_warehouse(crew.blocking(move || load.finish()).await?);
     Ok(())
 }
@@ -127,8 +127,8 @@ pub async fn publish(
 /// Queries through the cache; the engine is interrupted if the run ends meanwhile.
 async fn query(crew: &Crew, sql: &str) -> Result<Vec<Value>> {
     let asked = crew.platform.loaded_warehouse()?.query(sql, params! {});
-    let result = asked
-        .await
-        .map_err(|error| Error::new(Kind::Warehouse, "the warehouse refused").because(error))?;
+    let result = asked.await.map_err(|error| {
+        Error::new(Kind::Warehouse, "the warehouse query failed").because(error)
+    })?;
     rows_of(result.batches())
 }

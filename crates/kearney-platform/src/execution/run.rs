@@ -200,18 +200,18 @@ impl Run {
         let left = RUN_MAX.saturating_sub(self.started.elapsed());
         let cancelled = |why: &str| Err(Error::new(Kind::Cancelled, why));
         if self.signals.cancel.is_raised() {
-            return cancelled("it was cancelled");
+            return cancelled("the run was cancelled");
         }
         if self.signals.stopping.is_raised() {
-            return cancelled("the process stops");
+            return cancelled("the process is shutting down");
         }
         if phase == Phase::Publish {
             return work.await;
         }
         tokio::select! {
             biased;
-            () = self.signals.cancel.wait() => cancelled("it was cancelled"),
-            () = self.signals.stopping.wait() => cancelled("the process stops"),
+            () = self.signals.cancel.wait() => cancelled("the run was cancelled"),
+            () = self.signals.stopping.wait() => cancelled("the process is shutting down"),
             result = work => result,
             () = tokio::time::sleep(left) => {
                 let most = RUN_MAX.as_secs();
@@ -328,7 +328,7 @@ pub async fn blocking<T: Send + 'static>(
 ) -> Result<T> {
     match ops_layer::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(Error::new(Kind::Run, "the work ended early").because(error)),
+        Err(error) => Err(Error::new(Kind::Run, "the task ended unexpectedly").because(error)),
     }
 }
 

@@ -28,7 +28,7 @@ impl DataDir {
             Error::new(Kind::File, format!("--data-dir {path}{why}"))
         };
         if path.exists() && !path.is_dir() {
-            return Err(failed(": it is not a directory"));
+            return Err(failed(": not a directory"));
         }
         super::create_dir(path).map_err(|error| failed("").because(error))?;
         let lock = super::open_lock(&path.join(".lock"));
@@ -42,7 +42,7 @@ impl DataDir {
                 }
                 Err(TryLockError::WouldBlock) => {
                     return Err(failed(
-                        ": another kearney-platform serves from it; stop it, or name another directory",
+                        ": in use by another kearney-platform; stop it or use another directory",
                     ));
                 }
                 Err(TryLockError::Error(error)) => return Err(failed(", .lock").because(error)),

@@ -41,7 +41,7 @@ pub fn create_own_dir(path: &Path) -> io::Result<()> {
 /// Fails if the path is a symbolic link, regardless of its target.
 pub fn refuse_link(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
-        Ok(there) if there.is_symlink() => Err(io::Error::other("it is a symbolic link")),
+        Ok(there) if there.is_symlink() => Err(io::Error::other("is a symbolic link")),
         _ => Ok(()),
     }
 }
@@ -56,7 +56,7 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
 /// has a writer.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     File::open(path)
 }
@@ -183,13 +183,13 @@ impl OpenRegularFile for OpenOptions {
             error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
         };
         let file = self.open(path).map_err(|error| match is_link(&error) {
-            true => io::Error::other("it is a symbolic link"),
+            true => io::Error::other("is a symbolic link"),
             false => error,
         })?;
         if file.metadata()?.is_file() {
             Ok(file)
         } else {
-            Err(io::Error::other("it is no plain file"))
+            Err(io::Error::other("not a regular file"))
         }
     }
 }
@@ -207,7 +207,7 @@ mod tests {
         std::fs::write(&precious, "kept").unwrap();
         symlink(&precious, &link).unwrap();
         for refused in [open_lock(&link).err(), read(&link).err()] {
-            assert_eq!(refused.unwrap().to_string(), "it is a symbolic link");
+            assert_eq!(refused.unwrap().to_string(), "is a symbolic link");
         }
         write(&link, b"new").unwrap();
         assert_eq!(std::fs::read(&precious).unwrap(), b"kept");

@@ -66,7 +66,9 @@ impl FromStr for BaseUrl {
 
 impl fmt::Display for BadBaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a base URL is https://HOST, or http:// for this machine, without credentials and query")
+        f.write_str(
+            "expected https://HOST, or http:// for this machine, without credentials or a query",
+        )
     }
 }
 

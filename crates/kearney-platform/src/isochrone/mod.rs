@@ -69,9 +69,9 @@ impl Isochrones {
                 let geometry = self.mapbox.ask(&question, &token).await?;
                 return Ok(collection(Provider::Mapbox, &question, geometry, None));
             }
-            Err(error) if error.kind() == ErrorKind::Missing => "there is no Mapbox token",
+            Err(error) if error.kind() == ErrorKind::Missing => "the Mapbox token is missing",
             // the source of the secret logs and counts this
-            Err(_) => "the Mapbox token is not available at the moment",
+            Err(_) => "the Mapbox token is currently unavailable",
         };
         let timer =
             domain_metrics::isochrone_request_latency_seconds(Provider::Estimate, question.mode)
@@ -81,7 +81,7 @@ impl Isochrones {
         let (mode, ok) = (question.mode, IsochroneStatus::Ok);
         domain_metrics::isochrone_requests_total(Provider::Estimate, mode, ok).inc();
         let note = format!(
-            "an estimate: a circle of {:.1} km at {} km/h along roads that are {} times as long as the straight line, since {why}",
+            "estimate: a circle with a radius of {:.1} km, at {} km/h on roads {} times as long as the straight line, because {why}",
             estimate::radius_km(&question),
             estimate::speed_km_h(question.mode),
             estimate::DETOUR

@@ -63,7 +63,7 @@ pub struct NoJob;
 
 impl fmt::Display for NoJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a job is load, delays or routes")
+        f.write_str("expected load, delays or routes")
     }
 }
 
@@ -78,7 +78,7 @@ pub struct NotASlug;
 
 impl Client {
     pub const ACCEPTS: &str =
-        "1 to 40 lower-case letters, digits and inner hyphens, such as acme-west";
+        "1 to 40 lowercase letters, digits and inner hyphens, such as acme-west";
 
     pub fn as_str(&self) -> &str {
         &self.0
@@ -114,7 +114,7 @@ impl From<Client> for String {
 
 impl fmt::Display for NotASlug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a client is {}", Client::ACCEPTS)
+        write!(f, "expected a client of {}", Client::ACCEPTS)
     }
 }
 

@@ -116,7 +116,7 @@ impl Queue {
             .position(|waiting| waiting.record.run_id == id);
         if let Some(mut waiting) = at.and_then(|at| state.waiting.remove(at)) {
             publish_depth(&state);
-            let why = "it was cancelled before it began".to_owned();
+            let why = "the run was cancelled before it started".to_owned();
             waiting.record.end(Status::Cancelled, Some(why));
             if let Err(error) = self.runs.save(&waiting.record) {
                 let run_id = id.to_string();
@@ -151,7 +151,7 @@ impl Queue {
             waiting
         };
         for Waiting { record, .. } in waiting {
-            let why = "its process stopped before it began";
+            let why = "the process stopped before the run started";
             self.runs.interrupt(record, why);
         }
     }

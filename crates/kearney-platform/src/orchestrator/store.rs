@@ -15,7 +15,7 @@ pub const RUNS_KEPT: usize = 1000;
 /// Maximum number of runs on a page.
 pub const PAGE_MAX: usize = 100;
 /// Error of a run whose process was killed.
-const ITS_PROCESS_ENDED: &str = "its process ended before the run did";
+const ITS_PROCESS_ENDED: &str = "the process ended before the run finished";
 
 /// Store of runs, one file each in `runs/` of the data directory.
 #[derive(Debug)]
@@ -168,7 +168,10 @@ fn read_one(path: &Path) -> Result<Option<Record>> {
     // a renamed copy would otherwise replace the run with an older state
     let named = path.file_stem().and_then(|stem| stem.to_str());
     if named != Some(record.run_id.to_string().as_str()) {
-        let message = format!("it is of run {}, and named otherwise", record.run_id);
+        let message = format!(
+            "the file holds run {}, which does not match its name",
+            record.run_id
+        );
         return Err(failed(std::io::Error::other(message)));
     }
     Ok(Some(record))

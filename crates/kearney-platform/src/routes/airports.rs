@@ -55,7 +55,7 @@ pub async fn near(
 fn point(params: &mut Params) -> Result<(f64, f64), Problem> {
     let accepts = "latitude,longitude in degrees, such as 37.6,-122.4";
     let Some(text) = params.take("near")? else {
-        return Err(Problem::parameter("near", "it is missing", accepts));
+        return Err(Problem::parameter("near", "missing parameter", accepts));
     };
     let parsed = text
         .split_once(',')

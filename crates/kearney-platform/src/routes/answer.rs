@@ -50,12 +50,12 @@ fn unanswered(error: &CacheError) -> Problem {
         return failed(error);
     }
     ops_layer::log::error!("engine_unavailable", error = chain(error));
-    let detail = format!("the question cannot be answered at the moment: {error}");
+    let detail = format!("the query cannot be answered at the moment: {error}");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER)
 }
 
 fn failed(error: &dyn std::error::Error) -> Problem {
     ops_layer::log::error!("query_failed", error = chain(error));
-    let detail = "the warehouse could not answer";
+    let detail = "the query failed";
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
 }

@@ -62,6 +62,6 @@ pub async fn asset(file: Result<Path<String>, PathRejection>) -> Response {
     let named = |asset: &&Asset| file.as_ref().is_ok_and(|file| asset.name == file.0);
     match ASSETS.iter().find(named) {
         Some(asset) => ([(header::CONTENT_TYPE, asset.kind)], asset.text).into_response(),
-        None => Problem::new(StatusCode::NOT_FOUND, "there is no such asset").into_response(),
+        None => Problem::new(StatusCode::NOT_FOUND, "no such asset").into_response(),
     }
 }

@@ -53,9 +53,9 @@ pub async fn summary(
 }
 
 fn origin(params: &mut Params) -> Result<String, Problem> {
-    let accepts = "an airport's code of 3 letters or digits, such as SFO";
+    let accepts = "an airport code of 3 letters or digits, such as SFO";
     let Some(text) = params.take("origin")? else {
-        return Err(Problem::parameter("origin", "it is missing", accepts));
+        return Err(Problem::parameter("origin", "missing parameter", accepts));
     };
     let origin = text.to_ascii_uppercase();
     if origin.len() == 3 && origin.bytes().all(|b| b.is_ascii_alphanumeric()) {

@@ -55,7 +55,7 @@ fn degrees(params: &mut Params, name: &str, most: f64, accepts: &str) -> Result<
 }
 
 fn mode(params: &mut Params) -> Result<Mode, Problem> {
-    let accepts = "driving (which is the default), walking or cycling";
+    let accepts = "driving (default), walking or cycling";
     match params.take("mode")?.as_deref() {
         None | Some("driving") => Ok(Mode::Driving),
         Some("walking") => Ok(Mode::Walking),
@@ -65,7 +65,7 @@ fn mode(params: &mut Params) -> Result<Mode, Problem> {
 }
 
 fn missing(name: &str, accepts: &str) -> Problem {
-    Problem::parameter(name, "it is missing", accepts)
+    Problem::parameter(name, "missing parameter", accepts)
 }
 
 /// Describes the cause without the provider's response, which may contain the address, and so the token.
@@ -73,31 +73,30 @@ fn problem(failure: &Failure) -> Problem {
     let (status, detail) = match (failure.status, failure.http_status) {
         (IsochroneStatus::NoArea, _) => (
             StatusCode::UNPROCESSABLE_ENTITY,
-            "the provider finds no isochrone there: is the point near a road?",
+            "the provider found no isochrone; the point may be too far from a road",
         ),
-        (IsochroneStatus::ClientError, Some(401 | 403)) => (
-            StatusCode::BAD_GATEWAY,
-            "the provider does not accept the token",
-        ),
+        (IsochroneStatus::ClientError, Some(401 | 403)) => {
+            (StatusCode::BAD_GATEWAY, "the provider rejected the token")
+        }
         (IsochroneStatus::Timeout, _) => (
             StatusCode::GATEWAY_TIMEOUT,
-            "the provider did not answer in time",
+            "the provider did not respond in time",
         ),
         (IsochroneStatus::RateLimited, _) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the provider wants fewer requests",
+            "the provider is rate limiting requests",
         ),
         (IsochroneStatus::CircuitOpen, _) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the provider failed several times, or wants fewer requests, and is left alone for a while",
+            "requests to the provider are paused because it failed repeatedly or asked for a pause",
         ),
         (IsochroneStatus::Busy, _) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the platform asks the provider as many questions as it may",
+            "too many concurrent requests to the provider",
         ),
         _ => (
             StatusCode::BAD_GATEWAY,
-            "the provider failed, or its answer is not usable",
+            "the provider failed or returned an unusable response",
         ),
     };
     let problem = Problem::new(status, detail);

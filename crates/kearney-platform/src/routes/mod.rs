@@ -51,12 +51,12 @@ pub fn router(platform: Arc<Platform>) -> Router {
 
 async fn not_found(uri: http::Uri) -> Problem {
     let path: String = uri.path().chars().take(100).collect();
-    Problem::new(http::StatusCode::NOT_FOUND, format!("there is no {path}"))
+    Problem::new(http::StatusCode::NOT_FOUND, format!("no such path: {path}"))
 }
 
 async fn method_not_allowed(method: http::Method) -> Problem {
     Problem::new(
         http::StatusCode::METHOD_NOT_ALLOWED,
-        format!("{method} is not possible here; see the Allow header"),
+        format!("{method} is not allowed here; see the Allow header"),
     )
 }

@@ -37,7 +37,7 @@ pub async fn start_run(
     params: Params,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    params.finish("none: the job stands in the body")?;
+    params.finish("no parameters: the job is given in the body")?;
     let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
     let request = parse(&body)?;
     if let Some(why) = platform.not_ready() {
@@ -51,10 +51,13 @@ pub async fn start_run(
             waiting,
             retry_after,
         } => {
-            let detail = format!("{waiting} runs wait already");
+            let detail = format!("the queue is full: {waiting} runs are waiting");
             Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(retry_after)
         }
-        Refused::Closed => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the platform stops"),
+        Refused::Closed => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the platform is shutting down",
+        ),
     })?;
     let location = [(header::LOCATION, format!("{PATH}/{}", record.run_id))];
     Ok((StatusCode::ACCEPTED, location, Json(record)).into_response())
@@ -111,11 +114,11 @@ pub async fn cancel_run(
         Cancelled::Ended(record) => Ok(Json(record).into_response()),
         Cancelled::Signaled(record) => Ok((StatusCode::ACCEPTED, Json(record)).into_response()),
         Cancelled::AlreadyEnded(record) => {
-            let detail = format!("the run is over already: {}", record.status.as_str());
+            let detail = format!("the run has already ended: {}", record.status.as_str());
             Err(Problem::new(StatusCode::CONFLICT, detail))
         }
         Cancelled::InitialLoad => {
-            let detail = "the platform starts with this run, which cannot be cancelled";
+            let detail = "the initial load cannot be cancelled: the platform needs it to start";
             Err(Problem::new(StatusCode::CONFLICT, detail))
         }
         Cancelled::Unknown => Err(unknown()),
@@ -130,7 +133,7 @@ fn parse(body: &[u8]) -> Result<Request, Problem> {
         });
     }
     let accepts = format!(
-        r#"{{"job": "load", "delays" or "routes", "client": text (optional)}}; a client is {}"#,
+        r#"{{"job": "load", "delays" or "routes", "client": string (optional)}}; a client consists of {}"#,
         Client::ACCEPTS
     );
     object(body, &accepts)
@@ -142,5 +145,5 @@ fn status_of(text: &str) -> Result<Status, Problem> {
 }
 
 fn unknown() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "there is no such run")
+    Problem::new(StatusCode::NOT_FOUND, "no such run")
 }

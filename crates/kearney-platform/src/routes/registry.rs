@@ -52,7 +52,7 @@ pub async fn add_model(
     if added {
         Ok((StatusCode::CREATED, Json(model)))
     } else {
-        let detail = format!("{} {} is registered already", model.name, model.version);
+        let detail = format!("{} {} is already registered", model.name, model.version);
         Err(Problem::new(StatusCode::CONFLICT, detail))
     }
 }
@@ -61,24 +61,28 @@ async fn authorize(platform: &Platform, headers: &HeaderMap) -> Result<(), Probl
     let denied = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, detail);
     let given = headers
         .get("x-api-key")
-        .ok_or_else(|| denied("the X-API-Key header is missing"))?;
+        .ok_or_else(|| denied("missing X-API-Key header"))?;
     match platform.is_registry_key(given.as_bytes()).await {
         Ok(true) => Ok(()),
-        Ok(false) => Err(denied("the X-API-Key is not the right one")),
+        Ok(false) => Err(denied("invalid X-API-Key")),
         Err(why) => {
             ops_layer::log::error!("registry_key_unavailable", error = chain(&why));
-            let detail = "the registry key is not available at the moment";
+            let detail = "the registry key is currently unavailable";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
         }
     }
 }
 
 fn parse(body: &[u8]) -> Result<Model, Problem> {
-    let accepts = r#"{"name": text, "version": text, "description": text (optional)}, name and version of 1 to 100 characters"#;
+    let accepts = r#"{"name": string, "version": string, "description": string (optional)}, name and version of 1 to 100 characters"#;
     let model: Model = object(body, accepts)?;
     for (field, text) in [("name", &model.name), ("version", &model.version)] {
         if text.trim().is_empty() || text.chars().count() > 100 {
-            return Err(Problem::parameter(field, "wrong length", accepts));
+            return Err(Problem::parameter(
+                field,
+                "must have 1 to 100 characters and not be blank",
+                accepts,
+            ));
         }
     }
     Ok(model)
@@ -92,7 +96,7 @@ pub fn object<T: DeserializeOwned>(body: &[u8], accepts: &str) -> Result<T, Prob
         .first()
         .is_some_and(|first| *first != b'{')
     {
-        return Err(wrong("it is no JSON object".to_owned()));
+        return Err(wrong("not a JSON object".to_owned()));
     }
     serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))
 }
@@ -104,7 +108,7 @@ pub async fn run_blocking<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let failed = |why: String| {
         ops_layer::log::error!("write_failed", what = what, error = why);
-        let detail = format!("{what} could not be written");
+        let detail = format!("cannot write {what}");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     };
     match ops_layer::spawn_blocking(work).await {

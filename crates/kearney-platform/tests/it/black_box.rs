@@ -178,7 +178,7 @@ open(sys.argv[1], "wb").write(bytes(head) + bytes(data))
     assert!(wrote.unwrap().success());
     let shown = text(&run(home, &["black-box", "other.box"]));
     assert!(shown.contains("other, process 4242"), "{shown}");
-    assert!(shown.contains("3 records; 0 older ones"), "{shown}");
+    assert!(shown.contains("3 records; 0 older records"), "{shown}");
     assert!(
         shown.contains("event=fine") || shown.contains("fine"),
         "{shown}"

@@ -87,7 +87,7 @@ fn a_bucket_is_asked_together_with_directories_and_every_line_counts_once() {
         ),
         (
             vec!["history", "prune", "--older-than", "1h", "--dir", bucket],
-            "takes directories only",
+            "accepts only local directories",
         ),
     ] {
         let refused = run(&home, &arguments);

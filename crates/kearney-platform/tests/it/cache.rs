@@ -77,7 +77,7 @@ fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
     let asked = ["cache", "stats", "--admin", "127.0.0.1:9"];
     let why = String::from_utf8(run(&home, &asked).stderr).unwrap();
     assert!(
-        why.contains("GET http://127.0.0.1:9/api/state: no connection"),
+        why.contains("GET http://127.0.0.1:9/api/state: cannot connect"),
         "{why}"
     );
 

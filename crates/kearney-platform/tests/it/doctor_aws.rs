@@ -92,7 +92,7 @@ fn doctor_asks_each_service_and_a_value_of_aws_is_in_nothing_that_it_says() {
     assert!(who.starts_with("arn:aws:sts::123456789012:"), "{who}");
     let secrets = answer("mapbox_token, registry_api_key");
     assert!(
-        secrets.contains("all required secrets are there (2 requests to AWS)"),
+        secrets.contains("all required secrets are available (2 requests to AWS)"),
         "{secrets}"
     );
     let state = served.state().to_string();

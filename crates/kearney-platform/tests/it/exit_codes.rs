@@ -139,7 +139,7 @@ fn a_run_that_a_signal_cancels_ends_with_the_code_of_the_signal() {
         assert_eq!(ended.status.code(), Some(right), "{ended:?}");
         assert_eq!(run["status"], "cancelled");
         let told = String::from_utf8(ended.stderr).unwrap();
-        assert!(told.contains("ended as cancelled"), "{told}");
+        assert!(told.contains("ended with status cancelled"), "{told}");
         // recorded as such
         let listed = self::run(&home, &["runs", "--json"]);
         let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
@@ -235,17 +235,17 @@ fn ctrl_c_on_a_terminal_cancels_the_run_and_says_so() {
     };
     // on a busy machine, the run may fail before Ctrl-C arrives
     let mut ends = (0..5).map(|_| cancelled());
-    let is_in_time = |(shown, _): &(String, i32)| !shown.contains("ended as failed");
+    let is_in_time = |(shown, _): &(String, i32)| !shown.contains("ended with status failed");
     let ended = ends.find(|ended| ended.as_ref().is_none_or(is_in_time));
     let Some((shown, code)) = ended.expect("each run has failed") else {
         return;
     };
     assert_eq!(code, 130, "{shown}");
     assert!(
-        shown.contains("ingest   failed: it was cancelled"),
+        shown.contains("ingest   failed: the run was cancelled"),
         "{shown}"
     );
-    assert!(shown.contains("ended as cancelled"), "{shown}");
+    assert!(shown.contains("ended with status cancelled"), "{shown}");
 }
 
 #[test]
@@ -330,7 +330,9 @@ fn a_copy_beside_the_file_of_a_run_is_not_taken_for_the_run() {
     assert_eq!(text.matches(" success ").count(), 2, "{text}");
     let told = String::from_utf8(listed.stderr).unwrap();
     let id = file.file_stem().unwrap().to_string_lossy();
-    let why = format!("cannot read data/runs/copy.json: it is of run {id}, and named otherwise");
+    let why = format!(
+        "cannot read data/runs/copy.json: the file holds run {id}, which does not match its name"
+    );
     assert!(told.contains(&why), "{told}");
 }
 
@@ -372,7 +374,7 @@ fn an_invalid_port_is_an_error_and_no_other_port_is_used() {
             let output = run(&home, command);
             let told = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
-            let why = "there is no such port; accepted is a number from 1 to 65535";
+            let why = "invalid port; expected a number from 1 to 65535";
             assert!(told.contains(why), "{command:?}: {told}");
         }
     }

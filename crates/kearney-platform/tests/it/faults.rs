@@ -671,7 +671,7 @@ fn doctor_of_a_directory_that_no_platform_used_takes_no_page_for_its_own() {
             seen.ends_with("the lock of the data directory is absent"),
             "{seen}"
         );
-        assert!(action.starts_with("Name the right directory"), "{action}");
+        assert!(action.starts_with("Set the right directory"), "{action}");
         // another platform may use a directory that is not visible here
         assert_eq!(code, 3);
     }

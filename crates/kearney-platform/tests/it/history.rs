@@ -229,12 +229,12 @@ fn the_commands_answer_and_say_what_is_wrong() {
             "disabled by configuration",
         ),
         (&["sql", "SELECT hue FROM logs"], "hue"),
-        (&["sql", "--name", "no"], "there is no question no"),
+        (&["sql", "--name", "no"], "unknown query no"),
         (&["sql", "--name", "trace"], "requires an argument"),
         (&["sql"], "required"),
         (
             &["sql", "--admin", "127.0.0.1:1", "SELECT 1"],
-            "no connection",
+            "cannot connect",
         ),
         (&["history", "stats", "--dir", "nowhere"], "nowhere"),
     ] {

@@ -51,7 +51,10 @@ fn without_a_token_the_answer_is_an_estimate_that_says_so() {
         (&"estimate".into(), &true.into())
     );
     assert!(
-        about["note"].as_str().unwrap().contains("no Mapbox token"),
+        about["note"]
+            .as_str()
+            .unwrap()
+            .contains("the Mapbox token is missing"),
         "{about}"
     );
     assert_eq!(
@@ -220,7 +223,11 @@ fn a_request_beyond_the_limit_is_busy_and_no_failure_of_the_provider() {
     }
     let busy = served.get(AREA);
     assert_eq!(busy.status, 503, "{}", busy.body);
-    assert!(busy.body.contains("as many questions"), "{}", busy.body);
+    assert!(
+        busy.body.contains("too many concurrent requests"),
+        "{}",
+        busy.body
+    );
     assert_eq!(busy.header("retry-after"), "2");
     assert_eq!((calls(&served, "busy"), calls(&served, "timeout")), (1, 0));
 }
@@ -235,7 +242,7 @@ fn a_rejected_token_is_reported_without_its_value() {
     let answer = served.get(AREA);
     assert_eq!(answer.status, 502);
     assert!(
-        answer.body.contains("does not accept the token"),
+        answer.body.contains("rejected the token"),
         "{}",
         answer.body
     );

@@ -199,7 +199,7 @@ fn a_run_that_waits_is_cancelled_also_if_that_cannot_be_written_down() {
     std::fs::rename(home.path("data/runs"), home.path("data/elsewhere")).unwrap();
     let refused = served.post(RUNS, &[KEY], r#"{"job": "load"}"#);
     assert_eq!(refused.status, 500);
-    assert_eq!(refused.json()["detail"], "the run could not be written");
+    assert_eq!(refused.json()["detail"], "cannot write the run");
     let path = format!("{RUNS}/{}", id(&waits));
     assert_eq!(served.get(&path).json()["status"], "queued");
     let cancelled = served.delete(&path, &[KEY]);
@@ -473,7 +473,7 @@ fn the_command_line_runs_a_job_and_its_exit_code_says_how_it_ended() {
     assert_eq!(failed.status.code(), Some(1));
     let told = String::from_utf8(failed.stderr).unwrap();
     assert!(
-        told.contains("ended as failed") && told.contains("flights"),
+        told.contains("ended with status failed") && told.contains("flights"),
         "{told}"
     );
 
@@ -522,7 +522,7 @@ fn killed_in_any_phase_the_run_is_interrupted_and_the_next_one_publishes_whole_r
         drop(lock);
         let run = listed();
         assert_eq!(run["status"], "interrupted", "nobody is");
-        assert_eq!(run["error"], "its process ended before the run did");
+        assert_eq!(run["error"], "the process ended before the run finished");
         check_results(&home);
 
         let served = home.serve();

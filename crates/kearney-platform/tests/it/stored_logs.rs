@@ -263,8 +263,8 @@ fn lines_that_cannot_be_judged_are_told_once() {
     assert_eq!((shown.as_str(), code), (" [         ] two\n", 0));
     assert_eq!(
         told,
-        "kearney-platform: left out: 3 lines that are not JSON\n\
-         kearney-platform: cut off: lines longer than 8 MiB, of which the rest is dropped: 1\n"
+        "kearney-platform: skipped: 3 lines that are not JSON\n\
+         kearney-platform: lines truncated to 8 MiB: 1\n"
     );
     let (shown, told, _) = piped(
         &home,
@@ -272,15 +272,12 @@ fn lines_that_cannot_be_judged_are_told_once() {
         format!("{ONE}trace\n\n").as_bytes(),
     );
     assert_eq!(shown, ONE);
-    assert_eq!(
-        told,
-        "kearney-platform: left out: 1 line that is not JSON\n"
-    );
+    assert_eq!(told, "kearney-platform: skipped: 1 line that is not JSON\n");
     let timeless = b"{\"timestamp\":null,\"event\":\"e\"}\n";
     let (shown, told, code) = piped(&home, &["--since", "2025-01-15", "-"], timeless);
     assert_eq!((shown.as_str(), code), ("", 0));
     assert_eq!(
         told,
-        "kearney-platform: left out: 1 line whose time cannot be read\n"
+        "kearney-platform: skipped: 1 line whose time cannot be read\n"
     );
 }

@@ -59,17 +59,19 @@ pub fn shown(shared: &Value) -> String {
         return String::new();
     }
     let state = match shared["state"].as_str() {
-        Some("answers") => "answers".to_owned(),
-        Some("unreachable") => format!("does not answer{}", ago(&shared["since"])),
-        Some("read_only") => "answers, but takes no writes: results of others are used".to_owned(),
-        Some("without_conditions") => {
-            "answers, but ignores conditions of writes: it gives no leases".to_owned()
+        Some("answers") => "reachable".to_owned(),
+        Some("unreachable") => format!("unreachable{}", ago(&shared["since"])),
+        Some("read_only") => {
+            "reachable, but rejects writes: results of other machines are used".to_owned()
         }
-        other => escaped(other.unwrap_or("not known")).to_string(),
+        Some("without_conditions") => {
+            "reachable, but ignores conditional writes: no leases".to_owned()
+        }
+        other => escaped(other.unwrap_or("unknown")).to_string(),
     };
     let count = |name: &str| shared[name].as_u64().unwrap_or_default();
     format!(
-        "shared bucket: {state}\n  lookups: {} hits, {} misses ({} failed, {} refused, {} expired); not asked: {} unanswered, {} quick, \
+        "shared bucket: {state}\n  lookups: {} hits, {} misses ({} failed, {} refused, {} expired); skipped: {} unreachable, {} quick, \
          {} without content id\n  writes: {} written, {} dropped\n",
         count("hits"),
         count("misses"),
@@ -110,7 +112,7 @@ fn state(admin: &str) -> Result<Value> {
     serde_json::from_str(&body)
         .ok()
         .filter(|state: &Value| state.get("service").is_some())
-        .ok_or_else(|| Error::new(Kind::Service, format!("GET {url}: this is no admin page")))
+        .ok_or_else(|| Error::new(Kind::Service, format!("GET {url}: not an admin page")))
 }
 
 fn body_of(asked: &str, reply: Answer) -> Result<String> {

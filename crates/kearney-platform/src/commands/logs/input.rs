@@ -89,7 +89,11 @@ pub(super) fn open_to_follow(file: &Path) -> io::Result<Tail> {
     };
     // not for a pipe: the bytes read here would be lost
     if std::fs::metadata(name)?.is_file() {
-        refuse_compressed(&start(&mut File::open(name)?)?, file, "does not grow, ")?;
+        refuse_compressed(
+            &start(&mut File::open(name)?)?,
+            file,
+            ", which does not grow",
+        )?;
     }
     Tail::open(name)
 }
@@ -106,6 +110,6 @@ fn refuse_compressed(start: &[u8], file: &Path, why: &str) -> io::Result<()> {
     };
     let file = file.display();
     Err(io::Error::other(format!(
-        "it is compressed, {why}read it with: {tool} {file} | kearney-platform logs -"
+        "compressed file{why}; read it with: {tool} {file} | kearney-platform logs -"
     )))
 }

@@ -30,7 +30,7 @@ fn a_provider_that_refuses_leads_to_the_token() {
         "isochrone_requests_total{provider=\"mapbox\",mode=\"driving\",status=\"http_4xx\"} 1\n"
     );
     assert_eq!(page.step(2, &scene), "mapbox_token: env\n");
-    assert!(page.step(3, &scene).contains("does not accept the token"));
+    assert!(page.step(3, &scene).contains("rejected the token"));
     page.concludes("- `http_4xx`: the token");
 }
 

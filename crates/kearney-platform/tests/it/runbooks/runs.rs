@@ -19,7 +19,7 @@ fn runs_that_fail_lead_to_the_file_that_is_broken() {
     let scene = Scene::of(&home, &served);
     let told = until(" failed ingest ", || page.step(1, &scene));
     assert!(told.contains("cannot load zipcodes"), "{told}");
-    assert_eq!(page.step(2, &scene), "no such run\nno such run\n");
+    assert_eq!(page.step(2, &scene), "no matching runs\nno matching runs\n");
     assert!(page.step(3, &scene).contains("zipcodes_loader"));
     page.concludes(
         "`cannot load <table>`: the file of the table was replaced by one that is broken",

@@ -20,15 +20,15 @@ fn a_bucket_that_does_not_answer_is_found_and_leads_to_its_cause() {
     let scene = Scene::of(home, &served);
     served.get(&summary("SFO"));
     let told = until("1 written", || page.step(1, &scene));
-    assert!(told.contains("shared bucket: answers"), "{told}");
+    assert!(told.contains("shared bucket: reachable"), "{told}");
 
     drop(moto);
     served.get(&summary("JFK"));
-    let told = until("does not answer for ", || page.step(1, &scene));
+    let told = until("unreachable for ", || page.step(1, &scene));
     assert!(told.contains("1 failed"), "{told}");
     let told = page.step(2, &scene);
     assert!(told.contains("shared_store_failed"), "{told}");
     let told = page.step(3, &scene);
     assert_eq!(told, "none\n");
-    page.concludes("start the store, or mend `endpoint`");
+    page.concludes("start the store, or fix `endpoint`");
 }

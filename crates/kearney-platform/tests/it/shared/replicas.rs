@@ -142,7 +142,7 @@ fn replicas_of_one_snapshot_share_results_and_tags_and_say_so() {
     ] {
         let told = told(other.home(), arguments);
         assert!(
-            told.contains("shared bucket: answers\n  lookups: 1 hits, "),
+            told.contains("shared bucket: reachable\n  lookups: 1 hits, "),
             "{told}"
         );
     }
