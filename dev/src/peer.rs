@@ -43,7 +43,9 @@ impl Peer {
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
         let told = answer.trim().parse();
-        told.map_err(|_| format!("the peer answered {answer:?}; what it said is above").into())
+        told.map_err(|_| {
+            format!("unexpected response of the peer: {answer:?}; its output is above").into()
+        })
     }
 }
 

@@ -144,7 +144,7 @@ impl Ratios {
 
     fn miss(&mut self, name: &str, goal: f64, ratio: f64) {
         self.missed.push(format!(
-            "{name}: ratio {ratio:.3} is over {MARGIN} x {goal}"
+            "{name}: ratio {ratio:.3} exceeds {MARGIN} x {goal}"
         ));
     }
 
@@ -164,7 +164,7 @@ impl Ratios {
         println!("{name}: {found} (goal {expected})");
         if found != expected {
             self.missed
-                .push(format!("{name}: {found} instead of {expected}"));
+                .push(format!("{name}: expected {expected}, found {found}"));
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .filter(|package| package.targets_of("bench").next().is_some() && wanted(&package.name))
         .collect();
     if crates.is_empty() {
-        return Err("no such crate has a benches/ folder".to_owned());
+        return Err("none of these crates has a benches/ folder".to_owned());
     }
     for package in &crates {
         let bench = || command::cargo(["bench", "--package", &package.name]);

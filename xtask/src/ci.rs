@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         absent.extend(setup::ensure(&[HAPROXY, OPENBAO, PROTOC, SEAWEEDFS])?);
     }
     if setup::folder_of(LIBDUCKDB).is_none() && std::env::var_os("DUCKDB_LIB_DIR").is_none() {
-        return Err("no libduckdb: ci never compiles the engine; set DUCKDB_LIB_DIR to a folder that holds it".to_owned());
+        return Err("libduckdb is missing, and ci never compiles the engine; set DUCKDB_LIB_DIR to a folder that contains it".to_owned());
     }
     let metadata = Metadata::read()?;
     let features = all_features(&metadata.crates());
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             let built = scope.spawn(|| bench::build_ratios(&metadata, &content));
             each_alone(&metadata, &content, args.full)?;
             let ended = built.join();
-            ended.map_err(|_| "a panic while benchmarks were built".to_owned())?
+            ended.map_err(|_| "panicked while building benchmarks".to_owned())?
         })
     })?;
     steps.take("ratios", || bench::check_ratios(&metadata, &content))?;
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Ok(browser) if args.full => web::look(&binary, &browser, true),
         Ok(browser) => web::measure(&binary, &browser),
         Err(missing) => {
-            absent.push(format!("the pages are not looked at: {missing}"));
+            absent.push(format!("the pages are not checked: {missing}"));
             Ok(())
         }
     })?;
@@ -222,7 +222,7 @@ fn flight_sql_server(protoc: &Path) -> Result<PathBuf> {
 /// Checks that the alert rules parse. Tests of ops-metrics check when they fire.
 fn check_alerts() -> Result<()> {
     let Some(prometheus) = setup::folder_of(PROMETHEUS) else {
-        println!("no promtool: the alert rules are not checked");
+        println!("promtool is missing: the alert rules are not checked");
         return Ok(());
     };
     let mut promtool = command::program(prometheus.join("usr/bin/promtool"));
@@ -250,7 +250,7 @@ fn check_exposition(promtool: PathBuf, exposition: &str) -> Result<()> {
     if is_known(&printed) {
         Ok(())
     } else {
-        Err("promtool says something other than the two known lines".to_owned())
+        Err("promtool printed something other than the two known lines".to_owned())
     }
 }
 
@@ -302,7 +302,7 @@ impl Steps {
         }
         let total = self.started.elapsed().as_secs_f64();
         println!(
-            "ci: {} steps passed in {total:.1} s, {} skipped for lack of a component",
+            "ci: {} steps passed in {total:.1} s, {} skipped because of missing components",
             self.passed.len(),
             absent.len()
         );

@@ -57,7 +57,7 @@ pub(crate) fn run_and_keep(command: &mut Command) -> Result<(Vec<String>, bool)>
         .into_iter()
         .flat_map(|out| BufReader::new(out).lines())
     {
-        let line = line.map_err(|e| format!("cannot read what {} prints: {e}", name(command)))?;
+        let line = line.map_err(|e| format!("cannot read the output of {}: {e}", name(command)))?;
         println!("{line}");
         lines.push(line);
     }

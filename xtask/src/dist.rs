@@ -124,7 +124,7 @@ fn start(folder: &Path) -> Result<()> {
         return Ok(());
     }
     Err(format!(
-        "{PACKAGE} does not look for {ENGINE} beside itself"
+        "{PACKAGE} does not look for {ENGINE} in its own folder"
     ))
 }
 

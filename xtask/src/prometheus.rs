@@ -85,7 +85,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[LIBDUCKDB, DATASETS, PROMETHEUS])?;
     let folder = setup::folder_of(PROMETHEUS)
-        .ok_or("Prometheus is not there; `cargo xtask setup` says why")?;
+        .ok_or("Prometheus is missing; `cargo xtask setup` shows why")?;
     let binary = match &args.binary {
         Some(binary) => binary.clone(),
         None => platform::build(Build::Plain)?,
@@ -118,7 +118,7 @@ pub(crate) fn check(prometheus: &Path, served: &Served, full: bool) -> Result<()
         Ok(())
     } else {
         Err(format!(
-            "Prometheus and the platform disagree in {} things",
+            "{} faults between Prometheus and the platform",
             faults.len()
         ))
     }
@@ -137,7 +137,10 @@ fn served_metrics(exposition: &str) -> Result<Vec<String>> {
         let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
         let Some(named) = table.named(name) else {
-            faults.insert(format!("{name} is served, but not in {}", table::PAGE));
+            faults.insert(format!(
+                "{name} is served, but {} does not document it",
+                table::PAGE
+            ));
             continue;
         };
         // values contain no quotes, so every other piece is a value
@@ -154,7 +157,7 @@ fn served_metrics(exposition: &str) -> Result<Vec<String>> {
             }
         }
     }
-    println!("every served metric was looked for in {}", table::PAGE);
+    println!("checked every served metric against {}", table::PAGE);
     Ok(faults.into_iter().collect())
 }
 
@@ -167,10 +170,7 @@ fn overview(api: &Api) -> Result<Vec<String>> {
             faults.push(format!("{name} has no value"));
         }
     }
-    println!(
-        "the {} metrics of the overview were looked for",
-        OVERVIEW.len()
-    );
+    println!("checked the {} metrics of the overview", OVERVIEW.len());
     Ok(faults)
 }
 
@@ -185,7 +185,7 @@ fn panels(api: &Api) -> Result<Vec<String>> {
     }
     let faults: Vec<String> = asked.iter().filter_map(|query| panel(api, query)).collect();
     println!(
-        "{} queries of the dashboards were asked, {} without an answer",
+        "ran {} queries of the dashboards, {} without a result",
         asked.len(),
         faults.len()
     );
@@ -323,7 +323,7 @@ fn config(served: &Served, scratch: &Path) -> Result<PathBuf> {
     let read: Config =
         serde_yaml::from_str(&text).map_err(|e| format!("{}: {e}", original.display()))?;
     let [ScrapeConfig { job_name }] = read.scrape_configs.as_slice() else {
-        return Err("configs/prometheus.yml has not one job".to_owned());
+        return Err("expected one job in configs/prometheus.yml".to_owned());
     };
     let target = served.api.trim_start_matches("http://");
     let rules = queries::RULE_FILES.map(|file| workspace::root().join(file).display().to_string());
@@ -338,9 +338,7 @@ fn config(served: &Served, scratch: &Path) -> Result<PathBuf> {
     let global = format!("global:\n  evaluation_interval: {SCRAPE}\n{derived}");
     for expected in [target, SCRAPE, &rules, job_name] {
         if !global.contains(expected) {
-            return Err(format!(
-                "configs/prometheus.yml: {expected} could not be put in"
-            ));
+            return Err(format!("configs/prometheus.yml: cannot insert {expected}"));
         }
     }
     let file = scratch.join("prometheus.yml");

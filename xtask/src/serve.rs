@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     });
     if let (true, Some(source)) = (args.demo, &source) {
         return Err(format!(
-            "{source}: the traffic of --demo replaces input files, so it has copies of its own; leave one of them out"
+            "{source} cannot be used with --demo: its traffic replaces input files, so it uses copies of its own"
         ));
     }
     let absent = setup::ensure(&[LIBDUCKDB, DATASETS])?;

@@ -46,8 +46,7 @@ pub(crate) fn duckdb_is_installed() -> bool {
 
 /// Returns a message with what is missing and what to do. DuckDB is compiled only on explicit request.
 pub(crate) fn missing_duckdb_message(absent: &[String]) -> String {
-    let mut text =
-        format!("{LIBDUCKDB} is missing, and the engine is not compiled unless asked for");
+    let mut text = format!("{LIBDUCKDB} is missing, and the engine is compiled only on request");
     for line in absent {
         text += &format!("\n  missing: {line}");
     }
@@ -87,7 +86,7 @@ pub(crate) fn ensure(names: &[&str]) -> Result<Absent> {
         println!("setup: {} {} ...", tool.name, tool.version);
         match fetch(tool, &tools) {
             Ok(()) => println!(
-                "setup: {} {} is there ({:.1} s)",
+                "setup: {} {} is ready ({:.1} s)",
                 tool.name,
                 tool.version,
                 started.elapsed().as_secs_f64()
@@ -135,7 +134,7 @@ fn lock(tools: &Path) -> Result<File> {
     let complain = |e: std::io::Error| format!("cannot lock {}: {e}", path.display());
     let file = File::create(&path).map_err(complain)?;
     if file.try_lock().is_err() {
-        println!("setup: another setup is at work, waiting for it");
+        println!("setup: another setup is running, waiting for it");
         file.lock().map_err(complain)?;
     }
     Ok(file)
@@ -169,7 +168,7 @@ fn fetch(tool: &Tool, tools: &Path) -> Result<()> {
     clear(&fresh)?;
     settled?;
     if !place.join(tool.witness).exists() {
-        return Err(format!("{} is missing in what was fetched", tool.witness));
+        return Err(format!("{} is missing from the download", tool.witness));
     }
     fs::write(place.join(STAMP), stamp_of(tool)).map_err(|e| format!("cannot write the stamp: {e}"))
 }
@@ -183,7 +182,7 @@ fn fetch_npm(
 ) -> Result<()> {
     if arch.is_some_and(|arch| arch != std::env::consts::ARCH) || std::env::consts::OS != "linux" {
         return Err(format!(
-            "{package} is for linux {}",
+            "{package} requires linux {}",
             arch.unwrap_or_default()
         ));
     }

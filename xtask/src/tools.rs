@@ -169,7 +169,7 @@ pub(crate) const TABLE: &[Tool] = &[
             ],
         },
         witness: "usr/sbin/haproxy",
-        when_absent: "no platforms are restarted one after the other behind a load balancer",
+        when_absent: "rolling restarts behind a load balancer are not tested",
     },
     Tool {
         name: GO,
@@ -186,7 +186,7 @@ pub(crate) const TABLE: &[Tool] = &[
             ],
         },
         witness: "usr/lib/go-1.19/bin/go",
-        when_absent: "no line is measured beside zerolog and zap",
+        when_absent: "lines are not compared with zerolog and zap",
     },
     Tool {
         name: PEERS,

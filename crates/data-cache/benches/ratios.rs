@@ -32,7 +32,7 @@ fn main() -> Result<(), Failure> {
     let flights = tools.join("vega-datasets/flights-3m.parquet");
     if !flights.exists() {
         println!(
-            "skipped: {} is not there; `cargo xtask setup` fetches it",
+            "skipped: {} is missing; `cargo xtask setup` fetches it",
             flights.display()
         );
         return Ok(());
@@ -207,7 +207,7 @@ impl Tiers {
         }
         if !python.exists() {
             println!(
-                "{name}: skipped beside Python: {} is not there",
+                "{name}: Python comparison skipped: {} is missing",
                 python.display()
             );
             return Ok(());

@@ -65,7 +65,7 @@ pub(super) fn verify_files(folder: &Path) -> Result<usize> {
     match workspace::files(folder)?.len() {
         found if found == compared + 1 => Ok(compared),
         found => Err(format!(
-            "{} names {compared} files, {found} are there",
+            "{} lists {compared} files, found {found}",
             path.display()
         )),
     }
@@ -75,7 +75,7 @@ fn compare(folder: &Path, list: &str) -> Result<usize> {
     for line in list.lines() {
         let (digest, file) = line.split_once("  ").unwrap_or((line, ""));
         if sha256(&folder.join(file))? != digest {
-            return Err(format!("{file} does not have its checksum"));
+            return Err(format!("{file}: checksum mismatch"));
         }
     }
     Ok(list.lines().count())

@@ -40,7 +40,11 @@ impl Image {
                 }
                 "ENTRYPOINT" | "CMD" => image.words.extend(words(rest)?),
                 "WORKDIR" | "EXPOSE" | "RUN" => {}
-                other => return Err(format!("the trial does not know {other} of the Dockerfile")),
+                other => {
+                    return Err(format!(
+                        "unsupported instruction in the Dockerfile: {other}"
+                    ));
+                }
             }
         }
         Ok(image)
@@ -73,7 +77,9 @@ fn copied(rest: &str) -> Result<(String, String)> {
     let mut paths = rest.split(' ').filter(|word| !word.starts_with("--"));
     match (paths.next(), paths.next(), paths.next()) {
         (Some(from), Some(to), None) => Ok((from.to_owned(), to.to_owned())),
-        _ => Err(format!("COPY with one source and one place, not {rest}")),
+        _ => Err(format!(
+            "expected COPY with one source and one destination, got {rest}"
+        )),
     }
 }
 
@@ -83,7 +89,7 @@ fn variables(rest: &str) -> impl Iterator<Item = (String, String)> {
 }
 
 fn words(list: &str) -> Result<Vec<String>> {
-    serde_json::from_str(list).map_err(|e| format!("{list} of the Dockerfile is no list: {e}"))
+    serde_json::from_str(list).map_err(|e| format!("{list} in the Dockerfile is not a list: {e}"))
 }
 
 #[cfg(test)]

@@ -15,9 +15,7 @@ pub(super) fn collect(metadata: &Metadata, package: &str) -> Result<String> {
     let mut linked: Vec<&Package> = linked.collect();
     linked.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
     if linked.is_empty() {
-        return Err(format!(
-            "cargo tree lists no crate that {package} is built from"
-        ));
+        return Err(format!("cargo tree lists no dependencies of {package}"));
     }
     let mut text = String::from("Crates that this program is built from, and their licenses.\n\n");
     // many crates include the same text

@@ -97,5 +97,5 @@ fn quiet(command: &mut Command) -> Result<()> {
 
 fn pair(text: &str) -> Result<(&str, &str)> {
     text.split_once('=')
-        .ok_or_else(|| format!("NAME=VALUE, not {text}"))
+        .ok_or_else(|| format!("expected NAME=VALUE, got {text}"))
 }

@@ -25,7 +25,7 @@ pub(super) fn run(archive: &Path, name: &str) -> Result<()> {
     check_unit()?;
     check_manifest()?;
     if !rustix::process::geteuid().is_root() {
-        println!("trial: skipped, a root folder of its own needs root");
+        println!("trial: skipped, a separate root folder requires root privileges");
         return Ok(());
     }
     let scratch = Scratch::new("trial")?;
@@ -42,13 +42,15 @@ fn unpack(archive: &Path, name: &str, image: &Image, scratch: &Path) -> Result<S
     archive::unpack(archive, scratch)?;
     let copied = image.copies.iter();
     let mut places = copied.filter(|(from, _)| from == "/dist/kearney-platform");
-    let (_, place) = places.next().ok_or("the image copies no platform")?;
+    let (_, place) = places
+        .next()
+        .ok_or("the image does not copy the platform")?;
     let root = scratch.join("root");
     let folder = root.join(place.trim_start_matches('/'));
     make(folder.parent().unwrap_or(&root))?;
     fs::rename(scratch.join(name), &folder).map_err(|e| failed(&folder, &e))?;
     let count = archive::verify_files(&folder)?;
-    println!("trial: the archive and its {count} files have the checksums that they name");
+    println!("trial: the checksums of the archive and its {count} files match");
     for folder in ["proc", "dev", "tmp", "lib64", LIBRARIES] {
         make(&root.join(folder))?;
     }
@@ -135,7 +137,7 @@ fn serve(image: &Image, place: &str, scratch: Scratch) -> Result<()> {
         println!("trial: GET {path} 200, {} bytes", body.len());
     }
     served.stop()?;
-    println!("trial: after SIGTERM it ended with 0");
+    println!("trial: exited with 0 after SIGTERM");
     Ok(())
 }
 
@@ -182,7 +184,7 @@ fn check_unit() -> Result<()> {
 fn check_manifest() -> Result<()> {
     setup::ensure(&[MANIFESTS])?;
     let Some(folder) = setup::folder_of(MANIFESTS) else {
-        println!("trial: the manifest is not checked: kubernetes-validate is not there");
+        println!("trial: the manifest is not checked: kubernetes-validate is missing");
         return Ok(());
     };
     let manifest = workspace::root().join("configs/kubernetes.yaml");
@@ -196,7 +198,7 @@ fn check_manifest() -> Result<()> {
 fn ids(user: &str) -> Result<(u32, u32)> {
     let ids = user.split_once(':');
     ids.and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)))
-        .ok_or_else(|| format!("USER of the image is uid:gid, not {user}"))
+        .ok_or_else(|| format!("expected uid:gid as USER of the image, got {user}"))
 }
 
 fn expect<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<()> {

@@ -75,7 +75,7 @@ pub(crate) fn check() -> Result<()> {
 /// exceeds its limit; without valgrind nothing is counted.
 pub(crate) fn check_tested(features: &str) -> Result<()> {
     let Some(valgrind) = setup::folder_of(VALGRIND) else {
-        println!("no valgrind: the instructions of a request are not counted");
+        println!("valgrind is missing: the instructions of a request are not counted");
         return Ok(());
     };
     let mut cargo = command::cargo(["test", "--workspace", "--features", features]);
@@ -180,7 +180,7 @@ fn executable(cargo: &mut Command) -> Result<PathBuf> {
     });
     messages
         .next()
-        .ok_or_else(|| format!("{} names no program", command::shown(cargo)))
+        .ok_or_else(|| format!("{} built no program", command::shown(cargo)))
 }
 
 /// Returns instructions (0 without valgrind) and allocations per request.
@@ -203,7 +203,7 @@ fn count(
         (short.join(), long)
     });
     let (short, short_allocations) =
-        short.map_err(|_| format!("a panic while {row} was counted"))??;
+        short.map_err(|_| format!("panicked while counting {row}"))??;
     let (long, allocations) = long?;
     let requests = runs[1] - runs[0];
     Ok((
@@ -250,7 +250,7 @@ fn run_once(
         values.next().and_then(|value| value.trim().parse().ok())
     };
     let allocations = number(&printed, "allocations ")
-        .ok_or_else(|| format!("{} counted nothing: {printed}", command::shown(&serve)))?;
+        .ok_or_else(|| format!("{} printed no counts: {printed}", command::shown(&serve)))?;
     if valgrind.is_none() {
         return Ok((0, allocations));
     }

@@ -34,7 +34,7 @@ pub(super) fn ticks_of(process: u32, fields: usize) -> Result<u64> {
     let path = format!("/proc/{process}/stat");
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
     let ticks = ticks(&text, fields);
-    ticks.ok_or_else(|| format!("{path} has no processor time: {text:?}"))
+    ticks.ok_or_else(|| format!("{path} contains no processor time: {text:?}"))
 }
 
 /// Returns the sum of `fields` fields starting with the 14th: user and system time, then those of ended children. The

@@ -63,7 +63,7 @@ impl Connection {
     /// Sends a request. Any response other than a 200 with a length is an error.
     fn ask(&mut self) -> std::io::Result<()> {
         self.stream.get_mut().write_all(self.request.as_bytes())?;
-        let wrong = |line: &str| std::io::Error::other(format!("unexpected answer: {line:?}"));
+        let wrong = |line: &str| std::io::Error::other(format!("unexpected response: {line:?}"));
         let (mut line, mut length) = (String::new(), None);
         self.stream.read_line(&mut line)?;
         if !line.starts_with("HTTP/1.1 200") {

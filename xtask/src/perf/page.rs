@@ -25,7 +25,7 @@ pub(super) fn html(run: &Results, earlier: &[Results]) -> Result<String, String>
     let _ = match failed.is_empty() {
         true => write!(
             page,
-            "<p class=good>No threshold failed. Goals that are missed: {}.</p>",
+            "<p class=good>No threshold failed. Missed goals: {}.</p>",
             run.missed().count()
         ),
         false => write!(
@@ -117,7 +117,7 @@ fn over_time(part: &Part) -> Result<String, String> {
 fn trend(run: &Results, earlier: &[Results]) -> Result<String, String> {
     let runs: Vec<&Results> = earlier.iter().chain([run]).collect();
     let mut page = format!(
-        "<p>{} runs, oldest first; those with another machine are among them.</p>",
+        "<p>{} runs, oldest first; including those on other machines.</p>",
         runs.len()
     );
     for (part, what) in [

@@ -38,7 +38,7 @@ pub(crate) struct Args {
 /// Prints costs and their goals. Fails if one is missed.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[LIBDUCKDB, DATASETS, PYTHON])?;
-    let python = setup::folder_of(PYTHON).ok_or("k6 is not there; `cargo xtask setup` says why")?;
+    let python = setup::folder_of(PYTHON).ok_or("k6 is missing; `cargo xtask setup` shows why")?;
     // log lines are rendered, and discarded here
     let served = Served::prepared(&platform::build(Build::Release)?, |program| {
         program.stdout(Stdio::null());
@@ -279,7 +279,7 @@ fn busy(served: &Served, lasts: Duration) -> Result<(f64, f64)> {
     let lasted = since.elapsed().as_secs_f64();
     let answered = measure::requests(served)? - requests;
     if answered < 1.0 {
-        return Err("no request was answered: does k6 run?".to_owned());
+        return Err("no request was served: is k6 running?".to_owned());
     }
     Ok((answered / lasted, used / answered))
 }

@@ -149,7 +149,7 @@ fn machine() -> String {
 pub(super) fn folder() -> Result<PathBuf> {
     let folder = workspace::target_dir().join("perf");
     let made = fs::create_dir_all(folder.join("runs"));
-    made.map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+    made.map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
     Ok(folder)
 }
 
@@ -166,7 +166,7 @@ pub(super) fn earlier(folder: &Path) -> Vec<Results> {
         let text = fs::read_to_string(&path).unwrap_or_default();
         match serde_json::from_str::<Results>(&text) {
             Ok(run) => runs.push(run),
-            Err(error) => println!("{}: left out: {error}", path.display()),
+            Err(error) => println!("{}: skipped: {error}", path.display()),
         }
     }
     runs.sort_by_key(|run| run.at);

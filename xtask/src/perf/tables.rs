@@ -83,9 +83,7 @@ fn split(text: &str) -> Option<(&str, &str, &str)> {
 pub(crate) fn findings(document: &str) -> Vec<String> {
     let found = match (document.contains(BEGIN.trim_end()), split(document)) {
         (false, _) => return Vec::new(),
-        (true, None) => {
-            "its line at the beginning or at the end is not as it was written".to_owned()
-        }
+        (true, None) => "has a changed line at its beginning or end".to_owned(),
         (true, Some((_, tables, _))) if document.contains(&format!("{tables}{}", end(tables))) => {
             return Vec::new();
         }

@@ -37,7 +37,7 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0");
         let listener = listener.map_err(|e| format!("cannot start a collector: {e}"))?;
         let address = listener.local_addr();
-        let address = address.map_err(|e| format!("a collector's address: {e}"))?;
+        let address = address.map_err(|e| format!("cannot read the collector's address: {e}"))?;
         let state = Arc::new(State {
             is_up: AtomicBool::new(true),
             spans: AtomicU64::new(0),

@@ -24,7 +24,7 @@ const STATES: [&str; 3] = [
 pub(crate) fn check() -> Result<()> {
     setup::ensure(&[LIBDUCKDB, DATASETS, PROMETHEUS])?;
     let folder = setup::folder_of(PROMETHEUS)
-        .ok_or("Prometheus is not there; `cargo xtask setup` says why")?;
+        .ok_or("Prometheus is missing; `cargo xtask setup` shows why")?;
     let served = Served::traced(&platform::build(Build::Plain)?, &super::collector::start()?)?;
     let faults = watch(&folder, &served)?;
     served.stop()?;
@@ -34,7 +34,7 @@ pub(crate) fn check() -> Result<()> {
     match faults.len() {
         0 => Ok(()),
         count => Err(format!(
-            "after the demo {count} things have nothing to show"
+            "{count} metrics or panels have no data after the demo"
         )),
     }
 }
@@ -98,7 +98,7 @@ fn panels(server: &Prometheus, began: u64) -> Result<Vec<String>> {
             let place = format!("{}, {}", file_name(&file), query.name);
             println!("  {place}: {series} {points}");
             if points == 0 && !EMPTY.contains(&query.name.as_str()) {
-                faults.push(format!("{place} draws nothing: {}", query.text));
+                faults.push(format!("{place} has no data: {}", query.text));
             }
         }
     }

@@ -45,19 +45,22 @@ pub(super) fn check(
     let mut faults = Vec::new();
     match ask(&names)? {
         None => println!(
-            "{} alerts stay silent over {MINUTES} minutes like this run, {left_out} were left out",
+            "{} alerts do not fire over {MINUTES} minutes like this run, {left_out} were skipped",
             names.len()
         ),
-        Some(printed) => faults.push(format!("a healthy run raises an alert: {printed}")),
+        Some(printed) => faults.push(format!("a healthy run fires an alert: {printed}")),
     }
     let (load, cores) = load_average();
     let machine = format!("on a machine of {cores} cores with a load of {load}");
     match ask(&speed)? {
-        None => println!("{} about speed stay silent too, {machine}", speed.len()),
+        None => println!(
+            "{} alerts about speed do not fire either, {machine}",
+            speed.len()
+        ),
         Some(printed) if load <= cores * LOAD_MAX => {
             faults.push(format!("a healthy run is slow, {machine}: {printed}"));
         }
-        Some(_) => println!("some of {} about speed are raised, {machine}", speed.len()),
+        Some(_) => println!("some of {} alerts about speed fire, {machine}", speed.len()),
     }
     Ok(faults)
 }

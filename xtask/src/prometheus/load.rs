@@ -46,7 +46,7 @@ impl Load {
         });
         self.conclude()?;
         if self.refused.load(Ordering::Relaxed) == 0 {
-            return Err("no scrape was refused, though many asked at once".to_owned());
+            return Err("no scrape was rejected, although many were concurrent".to_owned());
         }
         Ok(())
     }
@@ -71,9 +71,9 @@ impl Load {
             self.asked.load(Ordering::Relaxed),
             self.refused.load(Ordering::Relaxed),
         );
-        println!("{asked} requests were sent, of which {refused} were answered with 503");
+        println!("{asked} requests were sent, {refused} of them got 503");
         if self.failed.load(Ordering::Relaxed) {
-            return Err("the load got answers that it should not get".to_owned());
+            return Err("the load received unexpected responses".to_owned());
         }
         Ok(())
     }

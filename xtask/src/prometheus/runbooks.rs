@@ -38,7 +38,7 @@ pub(super) fn run(prometheus: &Path, api: &Api, served: &Served) -> Result<Vec<S
         }
     }
     println!(
-        "{ran} commands of the runbooks were run, {skipped} need {} and were not",
+        "ran {ran} commands of the runbooks, skipped {skipped} that need {}",
         FOREIGN.join(" or ")
     );
     Ok(faults)
@@ -100,10 +100,10 @@ fn attempt(
             stderr.trim()
         ))
     } else if output.stdout.is_empty() {
-        Some(format!("{name}: `{script}` said nothing"))
+        Some(format!("{name}: `{script}` printed nothing"))
     } else if lines(&output.stdout) > LINES_MAX {
         let lines = lines(&output.stdout);
-        Some(format!("{name}: `{script}` said {lines} lines"))
+        Some(format!("{name}: `{script}` printed {lines} lines"))
     } else {
         None
     })

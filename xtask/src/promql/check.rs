@@ -54,7 +54,7 @@ pub(crate) fn faults(query: &str, table: &Table, place: Place) -> Vec<String> {
         }
     });
     if !asks {
-        faults.push("asks for no metric".to_owned());
+        faults.push("contains no metric".to_owned());
     }
     faults
 }
@@ -114,16 +114,16 @@ fn of_selector(
     place: Place,
 ) -> Vec<String> {
     let Some(name) = &selector.name else {
-        return vec![format!("{selector} has no metric's name")];
+        return vec![format!("{selector} has no metric name")];
     };
     let Some(named) = table.named(name) else {
-        return vec![format!("there is no metric {name}")];
+        return vec![format!("unknown metric {name}")];
     };
     let mut faults = Vec::new();
     let histogram = named.metric.kind == Kind::Histogram;
     if histogram && named.part.is_none() {
         faults.push(format!(
-            "{name} is a histogram: ask for _bucket, _sum or _count"
+            "{name} is a histogram: use _bucket, _sum or _count"
         ));
     }
     let counts = named.metric.kind == Kind::Counter || named.part.is_some();
@@ -186,7 +186,12 @@ fn of_aggregate(aggregate: &AggregateExpr, table: &Table) -> Vec<String> {
     };
     let missing = labels.labels.iter().filter(|label| !has(label));
     missing
-        .map(|label| format!("groups by {label}, which {} has not", names.join(", ")))
+        .map(|label| {
+            format!(
+                "groups by {label}, which {} does not have",
+                names.join(", ")
+            )
+        })
         .collect()
 }
 
@@ -233,15 +238,15 @@ mod tests {
         for (query, fault) in [
             (
                 "sum(rate(request_total[5m]))",
-                "there is no metric request_total",
+                "unknown metric request_total",
             ),
             (
                 "sum by (le) (rate(latency_seconds[5m]))",
-                "latency_seconds is a histogram: ask for _bucket, _sum or _count",
+                "latency_seconds is a histogram: use _bucket, _sum or _count",
             ),
             (
                 "sum by (verb) (rate(requests_total[5m]))",
-                "groups by verb, which requests_total has not",
+                "groups by verb, which requests_total does not have",
             ),
             (
                 r#"sum(rate(requests_total{code="500"}[5m]))"#,
@@ -256,7 +261,7 @@ mod tests {
                 "requests_total is cumulative: use it inside rate or increase",
             ),
             ("rate(depth[5m])", "depth is a gauge: rate is for counters"),
-            ("vector(1)", "asks for no metric"),
+            ("vector(1)", "contains no metric"),
         ] {
             assert!(told(query).contains(fault), "{query}: {}", told(query));
         }
@@ -293,7 +298,7 @@ mod tests {
         );
         assert_eq!(
             found(r#"slo:a:bad_ratio_2h{job=~".+"}"#),
-            "there is no metric slo:a:bad_ratio_2h"
+            "unknown metric slo:a:bad_ratio_2h"
         );
     }
 

@@ -76,7 +76,7 @@ fn publication_order<'a>(crates: &[&'a Package]) -> Result<Vec<&'a Package>> {
         let next = *crates
             .iter()
             .find(ready)
-            .ok_or("the crates depend on each other in a circle")?;
+            .ok_or("the crates have a cyclic dependency")?;
         done.insert(next.name.as_str());
         order.push(next);
     }

@@ -112,7 +112,7 @@ fn without_runbook(
                 findings.push(Finding::new(
                     file,
                     number,
-                    format!("{alert}: there is no docs/runbooks/{name}"),
+                    format!("{alert}: missing docs/runbooks/{name}"),
                 ));
             }
             Some(_) => {}
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(
             messages,
             [
-                "alerts.yml:6: Lost: there is no docs/runbooks/lost.md",
+                "alerts.yml:6: Lost: missing docs/runbooks/lost.md",
                 "alerts.yml:9: Bare has no runbook_url"
             ]
         );

@@ -36,7 +36,7 @@ pub(super) fn check(root: &Path) -> Vec<Finding> {
         };
         let mut problems = of_frame(&dashboard);
         if !uids.insert(dashboard["uid"].to_string()) {
-            problems.push("its uid is another dashboard's".to_owned());
+            problems.push("its uid is used by another dashboard".to_owned());
         }
         problems.extend(queries::panels(&dashboard).flat_map(of_panel));
         problems.extend(of_places(&dashboard));
@@ -72,7 +72,7 @@ fn of_frame(dashboard: &Value) -> Vec<String> {
     let uid = dashboard["uid"].as_str().unwrap_or_default();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if uid.is_empty() || !uid.chars().all(plain) {
-        problems.push(format!("uid {uid:?} is not of a-z, 0-9 and -"));
+        problems.push(format!("uid {uid:?} must consist of a-z, 0-9 and -"));
     }
     for (key, expected) in [
         ("editable", Value::from(false)),
@@ -131,7 +131,7 @@ fn of_places(dashboard: &Value) -> Vec<String> {
     for panel in queries::panels(dashboard) {
         let title = panel["title"].as_str().unwrap_or_default();
         if !ids.insert(panel["id"].as_u64()) {
-            problems.push(format!("{title}: its id is another panel's"));
+            problems.push(format!("{title}: its id is used by another panel"));
         }
         let [x, y, w, h] =
             ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap_or(0));
@@ -140,7 +140,7 @@ fn of_places(dashboard: &Value) -> Vec<String> {
         }
         let cells = (x..x + w).flat_map(|column| (y..y + h).map(move |line| (column, line)));
         if cells.filter(|cell| !taken.insert(*cell)).count() > 0 {
-            problems.push(format!("{title}: lies on another panel"));
+            problems.push(format!("{title}: overlaps another panel"));
         }
     }
     problems
@@ -165,7 +165,11 @@ mod tests {
     fn each_mutation_of_a_sound_dashboard_is_found() {
         assert_eq!(told(&sound()), <[String; 0]>::default());
         let mutations: [(&str, Value, &str); 8] = [
-            ("/uid", "Kearney Cache".into(), "is not of a-z, 0-9 and -"),
+            (
+                "/uid",
+                "Kearney Cache".into(),
+                "must consist of a-z, 0-9 and -",
+            ),
             (
                 "/editable",
                 true.into(),
@@ -187,8 +191,8 @@ mod tests {
                 "abc".into(),
                 "its data source is not $datasource",
             ),
-            ("/panels/1/gridPos/x", 0.into(), "lies on another panel"),
-            ("/panels/1/id", 1.into(), "its id is another panel's"),
+            ("/panels/1/gridPos/x", 0.into(), "overlaps another panel"),
+            ("/panels/1/id", 1.into(), "its id is used by another panel"),
         ];
         for (at, value, expected) in mutations {
             let mut mutated = sound();

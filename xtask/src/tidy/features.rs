@@ -26,7 +26,7 @@ fn drifted(package: &Package) -> Vec<Finding> {
         return vec![Finding::new(
             readme,
             1,
-            "neither here nor in lib.rs is a feature table",
+            "no feature table here or in lib.rs",
         )];
     }
     tables
@@ -44,7 +44,7 @@ fn compare(package: &Package, file: &Path, rows: &BTreeMap<&str, usize>) -> Vec<
     let unknown = rows
         .iter()
         .filter(|(name, _)| **name != "default" && !features.contains_key(**name))
-        .map(|(name, line)| Finding::new(file, *line, format!("there is no feature `{name}`")));
+        .map(|(name, line)| Finding::new(file, *line, format!("unknown feature `{name}`")));
     missing.chain(unknown).collect()
 }
 
@@ -115,7 +115,7 @@ mod tests {
         std::fs::write(scratch.path().join("README.md"), table).unwrap();
         let expected = [
             (1, "the feature table lacks `metrics`"),
-            (6, "there is no feature `gone`"),
+            (6, "unknown feature `gone`"),
         ];
         assert_eq!(
             told(&log),

@@ -89,7 +89,7 @@ pub(crate) fn run() -> Result<()> {
     if drifted == 0 {
         Ok(())
     } else {
-        Err(format!("tidy found {drifted} things"))
+        Err(format!("tidy found {drifted} problems"))
     }
 }
 

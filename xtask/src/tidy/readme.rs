@@ -23,7 +23,7 @@ fn compare(readme: &Path, lines: &[(usize, String)], names: &[&str]) -> Vec<Find
         .collect();
     let unknown = rows.iter().filter(|(name, _)| !names.contains(name));
     let mut findings: Vec<_> = unknown
-        .map(|(name, line)| Finding::new(readme, *line, format!("there is no crate {name}")))
+        .map(|(name, line)| Finding::new(readme, *line, format!("unknown crate {name}")))
         .collect();
     let missing = names.iter().filter(|name| !rows.contains_key(*name));
     findings.extend(
@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "README.md:8: there is no crate gone",
+                "README.md:8: unknown crate gone",
                 "README.md:1: the crate table lacks ops-trace"
             ]
         );

@@ -56,7 +56,7 @@ fn faults(text: &str, alerts: &[String], panels: &[String]) -> Vec<String> {
     };
     for name in line.split('`').skip(1).step_by(2) {
         if !alerts.iter().any(|alert| alert == name) {
-            problems.push(format!("there is no alert {name}"));
+            problems.push(format!("unknown alert {name}"));
         }
     }
     let named = panels
@@ -78,7 +78,7 @@ mod tests {
         assert!(faults("Alert: `Slow`.\nSee panel Latency.", &alerts, &panels).is_empty());
         assert_eq!(
             faults("Alert: `Fast`.\nSee panel Speed.", &alerts, &panels),
-            ["there is no alert Fast", "names no panel of a dashboard"]
+            ["unknown alert Fast", "names no panel of a dashboard"]
         );
         assert!(faults("No alert.", &alerts, &panels).is_empty());
     }

@@ -64,7 +64,7 @@ fn logic_in_introduction(file: &Path, lines: &[(usize, String)]) -> Option<Findi
                 return Some(Finding::new(
                     file,
                     *number,
-                    format!("lib.rs introduces, and holds no logic: `{}`", line.trim()),
+                    format!("lib.rs must not contain logic: `{}`", line.trim()),
                 ));
             }
             exempt = false;

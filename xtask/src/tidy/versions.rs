@@ -48,7 +48,7 @@ fn repeated(metadata: &Metadata, name: &str) -> Option<Finding> {
     Some(Finding::new(
         lock,
         line,
-        format!("{name} is there as {listed}: its state or types would not meet"),
+        format!("several versions of {name}: {listed}; their state and types would be separate"),
     ))
 }
 

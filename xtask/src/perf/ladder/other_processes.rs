@@ -36,7 +36,7 @@ impl OtherProcesses {
 
 fn read(path: &str, ticks: impl Fn(&str) -> Option<u64>) -> Result<u64> {
     let text = fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
-    ticks(&text).ok_or_else(|| format!("{path} has no processor time"))
+    ticks(&text).ok_or_else(|| format!("{path} contains no processor time"))
 }
 
 /// Returns the ticks in which these cores were busy: all fields of a line except the fourth and fifth, which are idle.

@@ -142,11 +142,11 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(wrk: &'a Path, seconds: u64) -> Result<Self> {
-        let allowed =
-            sched_getaffinity(None).map_err(|e| format!("the cores of this process: {e}"))?;
+        let allowed = sched_getaffinity(None)
+            .map_err(|e| format!("cannot read the cores of this process: {e}"))?;
         let mut allowed = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
         let cores = allowed.next().zip(allowed.next_back());
-        let cores = cores.ok_or("the load needs a core beside that of the server")?;
+        let cores = cores.ok_or("the load needs a separate core from the server")?;
         // before the collector starts its threads, which inherit the core of this one
         pin(cores.1)?;
         Ok(Self {
@@ -220,7 +220,7 @@ impl<'a> Bench<'a> {
             }
             is_address
         });
-        server.address = address.ok_or_else(|| format!("{row} does not serve"))?;
+        server.address = address.ok_or_else(|| format!("{row}: the server did not start"))?;
         let row = row.to_owned();
         std::thread::spawn(move || {
             for line in lines.map_while(|line| line.ok()) {
