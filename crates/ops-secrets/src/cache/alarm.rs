@@ -69,7 +69,9 @@ impl Alarm {
 
 fn set(at: Instant, waker: &Arc<Mutex<Option<Waker>>>) -> io::Result<()> {
     let Some(mut alarms) = ALARMS.try_lock_for(LOCK) else {
-        return Err(io::Error::other("the list of alarms is locked"));
+        return Err(io::Error::other(
+            "timed out waiting for the lock on the alarm list",
+        ));
     };
     if alarms.process != process::id() {
         thread::Builder::new()

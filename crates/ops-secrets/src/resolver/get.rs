@@ -17,7 +17,7 @@ use crate::resolver::{Found, Request, Resolver, Step, not_found};
 use crate::{Secret, SecretBytes, SecretError, SecretSource};
 
 /// Request for one secret: set options, then `.await` it or call [`blocking`](Get::blocking).
-#[must_use = "nothing is asked before `.await` or `.blocking()`"]
+#[must_use = "requests do nothing unless awaited or `.blocking()` is called"]
 pub struct Get<'a> {
     secrets: Result<&'a Secrets, SecretError>,
     name: &'a str,
@@ -192,7 +192,7 @@ impl<'a> Get<'a> {
             Ok(found) if !self.binary && found.is_binary() => {
                 let name = self.name;
                 let message = format!(
-                    "the secret `{name}` is malformed: it is binary, not text; `bytes()` returns it"
+                    "the secret `{name}` is malformed: the value is binary, not text; use `bytes()`"
                 );
                 Err(SecretError::new(ErrorKind::Malformed, message, Vec::new()))
             }

@@ -29,7 +29,7 @@ impl Secrets {
             let message = format!("cannot get the caller identity from AWS: {detail}");
             SecretError::new(kind, message, Vec::new())
         };
-        let late = || refused(ErrorKind::Transient, "no answer within the deadline");
+        let late = || refused(ErrorKind::Transient, "no response within the deadline");
         let until = Instant::now() + resolver.config.deadline_duration();
         let (send, answered) = oneshot::channel();
         let asking = async move {

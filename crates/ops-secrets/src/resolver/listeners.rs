@@ -116,7 +116,7 @@ impl Listeners {
         }
         let text = std::str::from_utf8(text).map_err(|_| "not UTF-8")?;
         if text.contains('\0') {
-            return Err("a NUL character in it");
+            return Err("contains a NUL character");
         }
         Ok(Secret::new(text, source))
     }
@@ -136,7 +136,7 @@ impl Listeners {
             return false;
         }
         let Some(mut reported) = self.reported.try_lock_for(self.patience) else {
-            self.failed("other callers timed out waiting for it");
+            self.failed("timed out waiting for a listener call of another caller");
             return false;
         };
         let (mut events, mut retired, mut now_in_use) = (Vec::new(), Vec::new(), Vec::new());
@@ -220,7 +220,7 @@ impl Listeners {
         let done = caught(|| listener(resolved));
         IN_LISTENER.set(before);
         if done.is_none() {
-            self.failed("it panicked");
+            self.failed("the listener panicked");
         }
     }
 
@@ -239,7 +239,7 @@ pub(crate) fn one_by_one(listener: impl Fn(&Resolved) + Send + Sync + 'static) -
         }
         if panicked {
             // the caller counts and logs it once; the panic hook has already run
-            std::panic::resume_unwind(Box::new("a listener of on_resolved panicked"));
+            std::panic::resume_unwind(Box::new("an on_resolved listener panicked"));
         }
     })
 }

@@ -69,7 +69,7 @@ impl Resolver {
         {
             tried.push(Attempt {
                 source: SecretSource::AwsSsm,
-                outcome: format!("{}: not asked, {}", aws.path, self.aws.reason),
+                outcome: format!("{}: not queried, {}", aws.path, self.aws.reason),
             });
         }
         tried.extend(self.not_asked(place));
@@ -90,7 +90,7 @@ impl Resolver {
             Some(_) => {
                 tried.push(Attempt {
                     source: SecretSource::Default,
-                    outcome: "ignored: a required secret takes no default in production".into(),
+                    outcome: "ignored: required secrets do not use defaults in production".into(),
                 });
                 Err(failed(request.name, ErrorKind::Missing, tried))
             }
@@ -102,12 +102,12 @@ impl Resolver {
     /// Returns why no remote source was queried although there is one: often that is what needs to be fixed.
     fn not_asked(&self, place: Place<'_>) -> Option<Attempt> {
         let why = match place.tracked {
-            None => "it is not in the catalog",
-            Some(tracked) if !tracked.is_remote => "the catalog has no aws_path for it",
+            None => "not in the catalog",
+            Some(tracked) if !tracked.is_remote => "no usable aws_path in the catalog",
             Some(_) => return None,
         };
         let source = self.chain.first()?;
-        let outcome = format!("{}: not asked, {why}", place.name);
+        let outcome = format!("{}: not queried, {why}", place.name);
         Some(Attempt { source, outcome })
     }
 
@@ -184,7 +184,7 @@ impl Resolver {
 /// Returns the outcome for a variable without a value.
 fn unset(variable: &str, is_there: bool) -> String {
     match is_there {
-        true => format!("{variable} is empty, which counts as not set"),
+        true => format!("{variable} is empty, which counts as unset"),
         false => format!("{variable} is not set"),
     }
 }

@@ -177,7 +177,7 @@ impl Resolver {
     fn identify<'a>(&'a self, request: &Request<'a>) -> Result<Place<'a>, SecretError> {
         if request.ttl.is_some_and(|ttl| ttl > MAX_TTL) {
             return Err(SecretError::config(format!(
-                "the time to live is longer than {} seconds",
+                "the time to live exceeds the limit of {} seconds",
                 MAX_TTL.as_secs()
             )));
         }
@@ -405,12 +405,12 @@ fn failed(name: &str, kind: ErrorKind, tried: Vec<Attempt>) -> SecretError {
         ErrorKind::Missing => "is required and missing",
         ErrorKind::Unavailable => "could not be fetched: the source is not reachable",
         ErrorKind::Unauthenticated => "could not be fetched: the credentials were refused",
-        ErrorKind::AccessDenied => "is denied or does not exist",
-        ErrorKind::Throttled => "could not be fetched: the source throttles requests",
+        ErrorKind::AccessDenied => "does not exist or access to it is denied",
+        ErrorKind::Throttled => "could not be fetched: the source is throttling requests",
         ErrorKind::Transient => "could not be fetched: temporary failure",
         ErrorKind::Decrypt => "could not be decrypted",
         ErrorKind::Malformed => "is malformed",
-        ErrorKind::Config => "is configured wrongly",
+        ErrorKind::Config => "is misconfigured",
     };
     SecretError::new(kind, format!("the secret `{name}` {what}"), tried)
 }

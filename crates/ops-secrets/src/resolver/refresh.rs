@@ -92,7 +92,7 @@ impl Resolver {
     /// Ends a lookup that its waiter gave up, because the thread that runs it does not respond.
     pub(super) fn give_up(&self, tracked: &Arc<Tracked>, flight: &Arc<Flight>) -> LookupResult {
         self.runtime.discard(flight.thread());
-        let outcome = format!("no answer within {:?}", self.config.deadline_duration());
+        let outcome = format!("no response within {:?}", self.config.deadline_duration());
         let mut events = Vec::new();
         let answer = Answer::abandoned(self.chain.first_for(&tracked.target), outcome);
         let outcome = self.complete(tracked, flight, answer, &mut events);
@@ -228,7 +228,7 @@ impl LookupBatch {
         for (tracked, flight) in self.lookups.drain(..) {
             let abandoned = || {
                 let source = self.resolver.chain.first_for(&tracked.target);
-                Answer::abandoned(source, "the lookup was abandoned".into())
+                Answer::abandoned(source, "the lookup was aborted".into())
             };
             let answer = answers.next().unwrap_or_else(abandoned);
             let outcome = self

@@ -115,9 +115,9 @@ impl Secrets {
                 .unwrap_or_default(),
         };
         let asked = if resolver.aws.open {
-            "asked"
+            "queried"
         } else {
-            "not asked"
+            "not queried"
         };
         let sources = resolver.chain.sources();
         let sources: Vec<_> = sources
@@ -195,7 +195,7 @@ impl Resolver {
             }
         }
         if tracked.has_plain_default() {
-            problems.push("the catalog has a default for it in plain text".into());
+            problems.push("the catalog contains a plain-text default for it".into());
         }
         (found, problems)
     }
@@ -295,7 +295,7 @@ impl fmt::Display for SecretReport {
             notes.insert(0, format!("{}: {detail}", kind.as_str()));
         }
         if self.not_asked_yet {
-            notes.insert(0, "not asked for yet".into());
+            notes.insert(0, "not queried yet".into());
         }
         let note = notes.join("; ");
         let line = format!(

@@ -202,8 +202,8 @@ impl Resolver {
 fn typed<T: DeserializeOwned>(name: &str, secret: &Secret) -> Result<T, SecretError> {
     serde_json::from_str(secret.expose()).map_err(|error| {
         let what = match error.is_data() {
-            true => "JSON with a field that is missing or of another type",
-            false => "not JSON",
+            true => "the JSON does not match the expected type",
+            false => "invalid JSON",
         };
         let (line, column) = (error.line(), error.column());
         let message =

@@ -45,7 +45,7 @@ pub(crate) struct Entry {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "`secrets:` and the secrets below it")]
+#[serde(deny_unknown_fields, expecting = "a mapping with the key `secrets`")]
 struct File {
     #[serde(default)]
     secrets: Listed,
@@ -85,17 +85,16 @@ impl Catalog {
     #[cfg(feature = "yaml")]
     pub(crate) fn parse(text: &str, origin: &str) -> Result<Self, SecretError> {
         if text.len() > MAX_CATALOG_BYTES {
-            let size = text.len();
             return Err(SecretError::config(format!(
-                "{origin}: {size} bytes; at most {MAX_CATALOG_BYTES} are read"
+                "{origin}: exceeds the limit of {MAX_CATALOG_BYTES} bytes"
             )));
         }
         let marks = Marks::read(text);
         if let Some((line, word)) = &marks.unquoted_default {
             let what = if word.contains(|letter: char| letter.is_ascii_digit()) {
-                "a number or a day"
+                "a number or a date".to_owned()
             } else {
-                word
+                format!("`{word}`")
             };
             return Err(SecretError::config(format!(
                 "{origin}: line {line}: default: put {what} in quotes to use it as text"
@@ -135,7 +134,7 @@ impl Catalog {
         if let Some(other) = other {
             let (name, known) = (&entry.name, &other.name);
             return Err(SecretError::config(format!(
-                "`{name}` is there already, as `{known}`: names and env_vars are unique"
+                "`{name}` conflicts with `{known}`: names and env_vars must be unique"
             )));
         }
         self.entries.push(entry);
@@ -146,7 +145,7 @@ impl Catalog {
     fn build(listed: Vec<(String, Raw)>) -> Result<Self, (String, String)> {
         if listed.len() > MAX_CATALOG_ENTRIES {
             let count = listed.len();
-            let problem = format!("{count} entries; at most {MAX_CATALOG_ENTRIES} are read");
+            let problem = format!("{count} entries exceed the limit of {MAX_CATALOG_ENTRIES}");
             return Err((String::new(), problem));
         }
         let (mut entries, mut names) = (Vec::new(), HashSet::new());
@@ -154,14 +153,14 @@ impl Catalog {
         for (name, raw) in listed {
             let about = |problem| (name.clone(), problem);
             if !names.insert(name.clone()) {
-                return Err(about(format!("the secret `{name}` is there twice")));
+                return Err(about(format!("duplicate secret `{name}`")));
             }
             let entry = Entry::build(&name, raw).map_err(about)?;
             for key in [&entry.name, &entry.env_var] {
                 let before = owners.insert(key.clone(), name.clone());
                 if let Some(before) = before.filter(|before| *before != name) {
                     return Err(about(format!(
-                        "`{key}` names both `{before}` and `{name}`: names and env_vars are unique"
+                        "`{key}` names both `{before}` and `{name}`: names and env_vars must be unique"
                     )));
                 }
             }
@@ -215,14 +214,14 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     }
     if name.len() > MAX_NAME_BYTES {
         return Err(format!(
-            "the secret name has {} bytes; at most {MAX_NAME_BYTES} are accepted",
+            "the secret name has {} bytes; expected at most {MAX_NAME_BYTES}",
             name.len()
         ));
     }
     match name.bytes().position(|byte| !accepted(byte)) {
         None => Ok(()),
         Some(at) => Err(format!(
-            "the secret name has an unexpected byte at {at}; accepted are letters, digits and _.-"
+            "the secret name has an unexpected byte at {at}; expected letters, digits and _.-"
         )),
     }
 }
@@ -271,7 +270,7 @@ impl<'de> Deserialize<'de> for Text {
         impl Visitor<'_> for Quoted {
             type Value = Text;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string in quotes")
+                f.write_str("a quoted string")
             }
             fn visit_str<E>(self, text: &str) -> Result<Text, E> {
                 Ok(Text(text.to_owned()))
@@ -279,12 +278,12 @@ impl<'de> Deserialize<'de> for Text {
             // the message does not repeat the value
             fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Text, E> {
                 Err(E::custom(
-                    "default: a boolean; put it in quotes to use it as text",
+                    "default: put a boolean in quotes to use it as text",
                 ))
             }
             fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Text, E> {
                 Err(E::custom(
-                    "default: a number; put it in quotes to use it as text",
+                    "default: put a number in quotes to use it as text",
                 ))
             }
             fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Text, E> {

@@ -385,7 +385,7 @@ impl Config {
         let known = cfg!(any(feature = "aws", feature = "testing")) || self.aws_agent.is_some();
         if self.aws == AwsMode::On && !known {
             return Err(SecretError::config(
-                "AWS is switched on, and this program is built without the features `ssm` and `secretsmanager`",
+                "AWS is enabled, but this program is built without the features `ssm` and `secretsmanager`",
             ));
         }
         if let Some(address) = &self.aws_agent {
@@ -418,7 +418,7 @@ use crate::source::aws::agent::check as check_agent;
 #[cfg(not(feature = "aws-agent"))]
 fn check_agent(_: &str) -> Result<(), SecretError> {
     Err(SecretError::config(
-        "aws_agent is set, and this program is built without the feature `aws-agent`",
+        "aws_agent is set, but this program is built without the feature `aws-agent`",
     ))
 }
 

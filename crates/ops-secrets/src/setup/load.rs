@@ -26,7 +26,7 @@ pub(crate) fn catalog(config: &Config) -> Result<(Catalog, String), SecretError>
     match read(path) {
         Ok(text) => parse(&text, origin),
         Err(error) if error.kind() == io::ErrorKind::NotFound && config.catalog.is_none() => {
-            Ok((Catalog::default(), "nowhere".into()))
+            Ok((Catalog::default(), "none".into()))
         }
         Err(error) => Err(SecretError::config(format!(
             "cannot read the catalog {origin}: {error}"
@@ -53,7 +53,7 @@ fn parse(text: &str, origin: String) -> Result<(Catalog, String), SecretError> {
 #[cfg(not(feature = "yaml"))]
 fn parse(_: &str, origin: String) -> Result<(Catalog, String), SecretError> {
     Err(SecretError::config(format!(
-        "{origin}: reading a catalog needs the feature `yaml`"
+        "{origin}: reading a catalog requires the feature `yaml`"
     )))
 }
 

@@ -67,14 +67,14 @@ impl BreakerSource {
         until: Instant,
     ) -> Option<HashMap<String, FetchResult>> {
         if let Some((kind, why)) = self.breaker.refuses(clock.now()) {
-            let refused = FetchError::unreachable(kind, format!("{why}, a moment ago"));
+            let refused = FetchError::unreachable(kind, format!("{why}; not retried yet"));
             let answer = |name: &String| (name.clone(), Err(refused.clone()));
             return Some(names.iter().map(answer).collect());
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
         let fetched = tokio::time::timeout_at((until + GRACE).into(), self.fetch(names, until));
         let Ok(fetched) = fetched.await else {
-            *self.last.lock() = Health::Unhealthy("no answer within the deadline".to_owned());
+            *self.last.lock() = Health::Unhealthy("no response within the deadline".to_owned());
             return None;
         };
         self.learn(names, &fetched, clock);

@@ -178,7 +178,10 @@ impl SourceChain {
     ) {
         let origin = self.stages[place].source.origin;
         let error = match found {
-            None => FetchError::failed(ErrorKind::Transient, "no answer for this name"),
+            None => FetchError::failed(
+                ErrorKind::Transient,
+                "the source returned no result for this name",
+            ),
             Some(Err(error)) => error.clone(),
             Some(Ok(value)) => match json_field(value, target.field_at(origin)) {
                 Ok(value) => {
@@ -199,7 +202,7 @@ impl SourceChain {
             answer.failed_stage = place;
         }
         let outcome = match error {
-            FetchError::Absent => "not there".to_owned(),
+            FetchError::Absent => "not found".to_owned(),
             FetchError::Failed { kind, detail } => {
                 answer.result = Err(refusal(kind, false));
                 detail
@@ -274,7 +277,7 @@ impl Answer {
             reported: false,
             at: self.tried.len(),
         });
-        self.note(source, name, format!("no answer within {deadline:?}"));
+        self.note(source, name, format!("no response within {deadline:?}"));
     }
 
     fn note(&mut self, source: SecretSource, name: &str, outcome: String) {

@@ -43,5 +43,5 @@ where
 
 /// Creates the failure of a name without a result.
 pub(crate) fn late() -> FetchError {
-    FetchError::failed(ErrorKind::Transient, "no answer within the deadline")
+    FetchError::failed(ErrorKind::Transient, "no response within the deadline")
 }

@@ -160,9 +160,7 @@ impl SecretFiles {
             |path: &&PathBuf| matches!(self.load(path), Ok(Some(text)) if text.is_empty());
         if let Some(path) = names.paths.iter().find(is_empty) {
             let path = path.display();
-            return Some(format!(
-                "{path}: the file is empty, which counts as not there"
-            ));
+            return Some(format!("{path}: the file is empty, which counts as absent"));
         }
         let name = names.paths.first()?.file_name()?.to_string_lossy();
         Some(format!("{}: no file {name}", mounted.display()))

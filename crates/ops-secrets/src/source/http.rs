@@ -127,7 +127,7 @@ pub(crate) async fn exchange(
 ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), FetchError> {
     let agent = client.agent();
     let sent = tokio::task::spawn_blocking(move || blocking(&agent, request, body, until)).await;
-    let given_up = |_| FetchError::failed(Kind::Transient, "the request was given up");
+    let given_up = |_| FetchError::failed(Kind::Transient, "the request was aborted");
     sent.map_err(given_up)?
 }
 
@@ -161,11 +161,11 @@ fn network(error: &ureq::Error) -> FetchError {
     use ureq::Error;
     match error {
         Error::Timeout(Timeout::Connect) => {
-            FetchError::unreachable(Kind::Unavailable, "no connection in time")
+            FetchError::unreachable(Kind::Unavailable, "connection timed out")
         }
-        Error::Timeout(_) => FetchError::failed(Kind::Transient, "no answer within the deadline"),
+        Error::Timeout(_) => FetchError::failed(Kind::Transient, "no response within the deadline"),
         Error::BodyExceedsLimit(_) => {
-            FetchError::failed(Kind::Malformed, "an answer of more than 4 MiB")
+            FetchError::failed(Kind::Malformed, "the response exceeds the limit of 4 MiB")
         }
         // a server was reached: the next connection may work
         Error::Io(error)

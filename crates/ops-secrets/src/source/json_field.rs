@@ -25,7 +25,7 @@ pub(crate) fn json_field(
         let mut keys = field.split('.');
         keys.try_fold(json, step)
     });
-    scalar(found.ok_or("the JSON has no such member")?.get())
+    scalar(found.ok_or("the JSON has no such field")?.get())
 }
 
 fn step<'a>(at: &'a RawValue, key: &str) -> Option<&'a RawValue> {
@@ -38,8 +38,8 @@ fn scalar(json: &str) -> Result<SourceValue, &'static str> {
     match json.as_bytes().first() {
         Some(b'"') => serde_json::from_str::<String>(json)
             .map(SourceValue::new)
-            .map_err(|_| "the JSON member is not text"),
+            .map_err(|_| "the JSON field is not a valid string"),
         Some(b't' | b'f' | b'-' | b'0'..=b'9') => Ok(SourceValue::new(json)),
-        _ => Err("the JSON member is not a scalar"),
+        _ => Err("the JSON field is not a string, number or boolean"),
     }
 }

@@ -59,7 +59,7 @@ impl AwsPath {
     /// Parses `[ssm:|sm:]path[?version][#json.key]` or `arn:…[?version][#json.key]`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (place, field) = match text.split_once('#') {
-            Some((_, "")) => return Err("nothing follows the `#`".into()),
+            Some((_, "")) => return Err("expected a field name after `#`".into()),
             Some((place, field)) => (place, Some(field.to_owned())),
             None => (text, None),
         };
@@ -76,7 +76,7 @@ impl AwsPath {
             Some(("sm", path)) => (AwsService::SecretsManager, path),
             Some(_) => {
                 return Err(
-                    "unknown prefix: accepted are `ssm:` and `sm:`, and ARNs; a version is written `?version=3`".into(),
+                    "unknown prefix: expected `ssm:`, `sm:` or an ARN; append a version as `?version=3`".into(),
                 );
             }
             None => (AwsService::Both, place),
@@ -84,7 +84,7 @@ impl AwsPath {
         if !path.starts_with("arn:") {
             check_path(service, path)?;
         } else if service_of_arn(path)? != service {
-            return Err("the ARN is one of the other service than its prefix names".into());
+            return Err("the ARN belongs to a different service than its prefix".into());
         }
         let path = match version {
             None => path.to_owned(),
@@ -109,12 +109,12 @@ fn is_of_a_name(byte: u8) -> bool {
 fn check_path(service: AwsService, path: &str) -> Result<(), String> {
     if path.trim_matches('/').is_empty() || !path.bytes().all(is_of_a_name) {
         return Err(format!(
-            "expected a path like /service/stage/name, of at most {MAX_PATH_BYTES} letters, digits and /_+=.@-!, or an ARN; a version is written behind it, as in `?version=3`"
+            "expected a path such as /service/stage/name, of at most {MAX_PATH_BYTES} letters, digits and /_+=.@-!, or an ARN; append a version as `?version=3`"
         ));
     }
     if service == AwsService::Ssm && !possible_at_ssm(path) {
         return Err(
-            "Parameter Store accepts letters, digits and /_.- only; a name that contains a `/` must start with one"
+            "Parameter Store accepts only letters, digits and /_.-; a name that contains a `/` must start with one"
                 .into(),
         );
     }
@@ -126,7 +126,7 @@ fn service_of_arn(arn: &str) -> Result<AwsService, String> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let [_, partition, service, region, account, resource] = parts[..] else {
         return Err(
-            "an ARN has six parts, as in arn:aws:ssm:us-east-1:123456789012:parameter/name".into(),
+            "expected an ARN with six parts, as in arn:aws:ssm:us-east-1:123456789012:parameter/name".into(),
         );
     };
     let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
@@ -157,10 +157,10 @@ fn check_version(service: AwsService, version: &str) -> Result<(), String> {
         (AwsService::Ssm, "label") if is_word && !is_number => Ok(()),
         (AwsService::SecretsManager, "stage" | "version") if is_word => Ok(()),
         (AwsService::Ssm, _) => {
-            Err("expected `?version=` and a number, or `?label=` and a label".into())
+            Err("expected `?version=` with a number, or `?label=` with a label".into())
         }
         (AwsService::SecretsManager, _) => {
-            Err("expected `?stage=` and a stage such as AWSPREVIOUS, or `?version=` and the id of a version".into())
+            Err("expected `?stage=` with a stage such as AWSPREVIOUS, or `?version=` with a version id".into())
         }
     }
 }

@@ -63,14 +63,14 @@ impl Stamp {
         } else if self.len > max {
             too_large(max)
         } else if self.mode & 0o002 != 0 {
-            "writable by everybody: chmod 600".into()
+            "writable by all users: chmod 600".into()
         } else if self.mode & 0o020 != 0 {
             let mode = self.mode & 0o7777;
             format!("mode {mode:04o}: writable by its group: chmod 600")
         } else if !self.has_trusted_owner() {
             let (owner, mode) = (self.owner, self.mode & 0o7777);
             format!(
-                "mode {mode:04o}: owned by user {owner}, who is neither root nor this process's user"
+                "mode {mode:04o}: owned by user {owner}; expected root or the user of this process"
             )
         } else {
             return Ok(());
@@ -140,7 +140,7 @@ fn is_temporary(_: &io::Error) -> bool {
 }
 
 fn too_large(max: u64) -> String {
-    format!("larger than {max} bytes")
+    format!("exceeds the limit of {max} bytes")
 }
 
 /// Opens a file without waiting for the other end of a pipe.

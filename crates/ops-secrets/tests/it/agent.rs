@@ -189,9 +189,9 @@ fn what_is_absent_goes_on_to_the_default_and_what_is_refused_is_an_error_of_its_
         ("denied", ErrorKind::AccessDenied, "not authorized"),
         ("slow", ErrorKind::Throttled, "Rate exceeded"),
         ("broken", ErrorKind::Transient, "HTTP 500"),
-        ("foreign", ErrorKind::Malformed, "JSON of a secret"),
+        ("foreign", ErrorKind::Malformed, "cannot parse the response"),
         ("empty", ErrorKind::Malformed, "neither text nor bytes"),
-        ("both", ErrorKind::Config, "write `sm:`"),
+        ("both", ErrorKind::Config, "with `sm:`"),
         ("starting", ErrorKind::Unavailable, "not ready"),
     ] {
         let error = secrets.get(name).or("local").blocking().unwrap_err();

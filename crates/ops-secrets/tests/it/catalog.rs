@@ -26,7 +26,7 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
     let rows = [
         ("secrets: {a: {requried: true}}", "requried"),
         ("secretz: {}", "secretz"),
-        ("secrets: {a: {}, a: {}}", "twice"),
+        ("secrets: {a: {}, a: {}}", "duplicate secret `a`"),
         (
             "secrets: {a: {env_var: X}, b: {env_var: X}}",
             "`X` names both `a` and `b`",
@@ -52,33 +52,33 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
         ("secrets: {a: {required: maybe}}", "boolean"),
         (
             "secrets: {a: {aws_path: 'arn:aws:x'}}",
-            "an ARN has six parts",
+            "an ARN with six parts",
         ),
         (
             "secrets: {a: {aws_path: 'ssm:arn:aws:x'}}",
-            "an ARN has six parts",
+            "an ARN with six parts",
         ),
         (
             "secrets: {a: {aws_path: 'sm:arn:aws:ssm:eu-west-1:123456789012:parameter/a'}}",
-            "other service",
+            "different service",
         ),
         ("secrets: {a: {aws_path: '/a b'}}", "expected a path"),
-        ("secrets: {a: {aws_path: '/a#'}}", "nothing follows"),
+        ("secrets: {a: {aws_path: '/a#'}}", "a field name after `#`"),
         ("secrets: {'a/b': {}}", "unexpected byte"),
         ("secrets: {a: {default: no}}", "line 1"),
         ("secrets: {a: {default: 0123, required: true}}", "line 1"),
         (
             "secrets:\n  a: {description: &day 2025-01-15}\n  b: {default: *day}\n",
-            "line 2: default: put a number or a day in quotes",
+            "line 2: default: put a number or a date in quotes",
         ),
         ("secrets:\n  a:\n    requried: true\n", "line 3"),
         (
             "secrets:\n  a: {}\n  b: {}\n  a: {}\n",
-            "line 4: the secret `a` is there twice",
+            "line 4: duplicate secret `a`",
         ),
         ("secrets:\n  a: {env_var: X}\n  b: {env_var: X}\n", "line 3"),
         ("secrets:\n  ok: {}\n  a/b: {}\n", "line 3"),
-        ("secrets: {a: {aws_path: '/a:3'}}", "a version is"),
+        ("secrets: {a: {aws_path: '/a:3'}}", "append a version"),
         ("secrets: {a: {aws_path: 'ssm:a/b'}}", "must start with one"),
         (
             "secrets: {a: {aws_path: 'ssm:/a+b'}}",
@@ -98,7 +98,7 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
         ),
         ("secrets: {a: {path: \"\"}}", "path: expected"),
         ("secrets: [a]", "mapping"),
-        ("- a", "expected `secrets:` and the secrets below it"),
+        ("- a", "expected a mapping with the key `secrets`"),
         ("\t- {", "catalog"),
     ];
     for (yaml, expected) in rows {
@@ -175,12 +175,15 @@ fn long_names_and_too_many_of_them_are_refused() {
     ))
     .to_string();
     assert!(
-        told.contains("10000 bytes; at most 256") && told.len() < 200,
+        told.contains("10000 bytes; expected at most 256") && told.len() < 200,
         "{told}"
     );
     let lines: String = (0..10_001).map(|n| format!("  s{n}: {{}}\n")).collect();
     let told = refused(&format!("secrets:\n{lines}")).to_string();
-    assert!(told.contains("10001 entries; at most 10000"), "{told}");
+    assert!(
+        told.contains("10001 entries exceed the limit of 10000"),
+        "{told}"
+    );
 }
 
 #[test]

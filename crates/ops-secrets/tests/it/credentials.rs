@@ -128,7 +128,9 @@ fn an_invalid_region_is_named_in_the_error() {
         let error = error(with(&variables).aws(AwsMode::On));
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(
-            error.to_string().contains("AWS_REGION is no region"),
+            error
+                .to_string()
+                .contains("AWS_REGION is not a valid region"),
             "{error}"
         );
         let told = Secrets::new(with(&keys).region(region))
@@ -291,7 +293,7 @@ fn credentials_that_are_late_are_told_as_late_and_named_ones_are_not_passed_over
         assert!(
             error
                 .to_string()
-                .contains("AWS_PROFILE=role: no credentials in time"),
+                .contains("AWS_PROFILE=role: loading credentials timed out"),
             "{error}"
         );
     }

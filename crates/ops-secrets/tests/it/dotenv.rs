@@ -125,7 +125,7 @@ fn a_reference_that_is_not_replaced_is_reported_with_its_line() {
             (2, Some("A"))
         );
         assert!(
-            diagnostics[0].problem.contains("taken as text"),
+            diagnostics[0].problem.contains("kept as literal text"),
             "{diagnostics:?}"
         );
     }
@@ -134,7 +134,7 @@ fn a_reference_that_is_not_replaced_is_reported_with_its_line() {
     assert!(
         secrets.report().dotenv.diagnostics[0]
             .problem
-            .contains("nested too deeply")
+            .contains("nested more than 16 levels")
     );
 }
 
@@ -224,7 +224,7 @@ fn a_quote_that_is_never_closed_costs_neither_the_next_quoted_line_nor_its_value
     assert_eq!(error.kind(), ErrorKind::Malformed);
     let told = error.to_string();
     assert!(
-        told.contains("line 1: A: the quote is never closed") && !told.contains("planted"),
+        told.contains("line 1: A: the opening quote is not closed") && !told.contains("planted"),
         "{told}"
     );
 }
@@ -339,7 +339,7 @@ fn a_reference_to_nothing_is_reported_unless_it_says_so() {
     assert!(
         diagnostics
             .iter()
-            .all(|told| told.problem.contains("is not set, or empty"))
+            .all(|told| told.problem.contains("is unset or empty"))
     );
     let meant = "A=x${GONE:-}${GONE:+y}${HOST}\nB='${GONE}'\nC=$GONE\nD=\\${GONE:-}\n";
     let (_folder, secrets) = file(meant);
@@ -363,7 +363,7 @@ fn a_file_in_utf_16_is_refused_as_one() {
         let told = error.to_string();
         let path = folder.path().join(".env");
         assert!(
-            told.contains(&format!("{}: it is UTF-16", path.display())),
+            told.contains(&format!("{}: the file is UTF-16", path.display())),
             "{told}"
         );
         assert!(
@@ -461,7 +461,7 @@ fn a_line_that_refers_to_a_refused_one_is_refused_too() {
         let error = secrets.get("A").or("never").blocking().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Malformed, "{reference}: {error}");
         assert!(error.to_string().contains("line 2"), "{error}");
-        assert!(error.to_string().contains("is refused"), "{error}");
+        assert!(error.to_string().contains("was refused"), "{error}");
     }
     // the environment's value is used, whatever the file contains
     let (_folder, secrets) = file("HOST=\"open\nA=${HOST}\n");

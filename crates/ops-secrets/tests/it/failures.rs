@@ -40,7 +40,7 @@ fn a_report_tells_which_source_failed_and_how_long_ago() {
         .catalog_text("secrets: {a: {}}")
         .source(Store(Arc::clone(&denies)));
     let secrets = Secrets::new(config.clock(&clock)).unwrap();
-    assert!(secrets.report().to_string().contains("not asked for yet"));
+    assert!(secrets.report().to_string().contains("not queried yet"));
     secrets.get("a").blocking().unwrap();
     assert_eq!(secrets.report().secrets[0].last_error_source, None);
     denies.store(true, Ordering::Relaxed);
@@ -124,7 +124,7 @@ fn a_source_that_answered_for_none_of_its_names_is_not_healthy() {
     let down = |why: &str| Health::Unhealthy(why.to_owned());
     assert_eq!(health(), Health::Unknown);
     ask("late").unwrap_err();
-    assert_eq!(health(), down("no answer within the deadline"));
+    assert_eq!(health(), down("no response within the deadline"));
     ask("a").unwrap();
     assert_eq!(health(), Health::Healthy, "it has none");
     let of_the_source = [
@@ -174,12 +174,12 @@ fn the_error_shows_why_no_store_was_queried_for_a_name() {
         missing.to_string()
     };
     let of = |name: &str| told(&bench.secrets, name);
-    assert!(of("thero").contains("aws_ssm (thero: not asked, it is not in the catalog)"));
-    assert!(of("here").contains("aws_ssm (here: not asked, the catalog has no aws_path for it)"));
-    assert!(of("there").contains("aws_ssm (/there: not there)"));
+    assert!(of("thero").contains("aws_ssm (thero: not queried, not in the catalog)"));
+    assert!(of("here").contains("aws_ssm (here: not queried, no usable aws_path in the catalog)"));
+    assert!(of("there").contains("aws_ssm (/there: not found)"));
     let nowhere = Secrets::new(config().catalog_text(catalog)).unwrap();
     assert!(
-        !told(&nowhere, "thero").contains("not asked"),
+        !told(&nowhere, "thero").contains("not queried"),
         "no store is there"
     );
 }

@@ -73,7 +73,7 @@ fn a_name_that_no_catalog_has_is_looked_for_in_the_folder_and_its_error_says_so(
     assert_eq!(sources, expected);
     write(&folder.path().join("EMPTY"), "", 0o400);
     let empty = tried(&secrets(config()), "EMPTY");
-    assert!(empty[1].1.contains("counts as not there"), "{empty:?}");
+    assert!(empty[1].1.contains("counts as absent"), "{empty:?}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn fifty_names_without_any_hint_at_aws_send_no_packet_and_take_under_fifty_milli
             assert_eq!(secret.source(), SecretSource::Default);
         }
         let took = start.elapsed();
-        assert!(secrets.report().aws.contains("not asked"));
+        assert!(secrets.report().aws.contains("not queried"));
         took
     });
     assert_eq!(
@@ -122,7 +122,7 @@ fn hints_enable_aws_and_their_absence_or_off_disables_it() {
             .unwrap()
             .report()
             .aws
-            .starts_with("asked")
+            .starts_with("queried")
     };
     for (name, value) in open {
         assert!(asked(name, value, AwsMode::Auto), "{name}");
@@ -139,7 +139,7 @@ fn hints_enable_aws_and_their_absence_or_off_disables_it() {
             .unwrap()
             .report()
             .aws
-            .starts_with("asked")
+            .starts_with("queried")
     };
     assert!(ec2(&[]));
     assert!(!ec2(&[("AWS_EC2_METADATA_DISABLED", "true")]));

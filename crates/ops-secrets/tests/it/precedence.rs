@@ -176,10 +176,12 @@ fn a_secret_is_reported_as_a_call_would_find_it() {
     use SecretSource::{AwsSsm, Default, Missing};
     assert_eq!(found(&report(&bench)), [Missing, Default, Missing]);
     assert!(
-        report(&bench)[0].problems[0].contains("a required secret takes no default in production")
+        report(&bench)[0].problems[0]
+            .contains("required secrets do not use defaults in production")
     );
     assert!(
-        report(&bench)[1].not_asked_yet && report(&bench)[1].problems[0].contains("plain text")
+        report(&bench)[1].not_asked_yet
+            && report(&bench)[1].problems[0].contains("plain-text default")
     );
     bench.ssm.fail("/b", ErrorKind::AccessDenied);
     bench.secrets.get("api_key").blocking().unwrap_err();
@@ -392,7 +394,7 @@ fn an_empty_variable_is_reported_as_empty() {
         .blocking()
         .unwrap_err()
         .to_string();
-    let empty = "MAPBOX_ACCESS_TOKEN is empty, which counts as not set";
+    let empty = "MAPBOX_ACCESS_TOKEN is empty, which counts as unset";
     assert_eq!(told.matches(empty).count(), 2, "{told}");
 }
 

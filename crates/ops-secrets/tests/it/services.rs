@@ -175,7 +175,10 @@ async fn a_service_that_hangs_does_not_cost_the_answers_of_the_other(moto: &str)
     assert_eq!(secrets.get("p1").await.unwrap().expose(), "parameter-1");
     let error = secrets.get("s1").or("never").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient);
-    assert!(error.to_string().contains("bulk/s1: no answer"), "{error}");
+    assert!(
+        error.to_string().contains("bulk/s1: no response"),
+        "{error}"
+    );
     proxy.release();
 }
 
@@ -219,7 +222,9 @@ async fn an_error_at_parameter_store_is_not_passed_on_to_secrets_manager(moto: &
     let error = secrets.get("registry_api_key").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AccessDenied);
     assert!(
-        error.to_string().contains("denied or does not exist"),
+        error
+            .to_string()
+            .contains("does not exist or access to it is denied"),
         "{error}"
     );
     assert_eq!(proxy.seen(), ["GetParameter"]);

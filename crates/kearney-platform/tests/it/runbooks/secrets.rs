@@ -14,7 +14,7 @@ fn a_secret_that_is_missing_leads_to_each_source() {
     assert!(told.starts_with("MAPBOX_ACCESS_TOKEN: missing\n"), "{told}");
     let told = page.step(2, &scene);
     assert!(
-        told.contains("not asked: no AWS configuration found"),
+        told.contains("not queried: no AWS configuration found"),
         "{told}"
     );
     assert_eq!(page.step(3, &scene), "none\n");
@@ -23,7 +23,7 @@ fn a_secret_that_is_missing_leads_to_each_source() {
     let told = page.step(5, &Scene::of(&home, &served));
     let missing = r#"{"name":"mapbox_token","source":"missing"}"#;
     assert!(told.contains(missing), "{told}");
-    page.concludes("| `not asked: no AWS configuration found` | give credentials");
+    page.concludes("| `not queried: no AWS configuration found` | give credentials");
     page.concludes("| `missing` | set the variable (`export NAME=value`)");
     scene.set("MAPBOX_ACCESS_TOKEN", TOKEN);
     assert_eq!(page.step(1, &scene), "MAPBOX_ACCESS_TOKEN: env\n");

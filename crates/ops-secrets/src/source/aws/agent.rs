@@ -100,7 +100,7 @@ pub(crate) fn check(address: &str) -> Result<(), SecretError> {
         return Ok(());
     }
     Err(SecretError::config(format!(
-        "aws_agent: {address:?}; expected http:// with a host of this machine and a port, as in http://localhost:2773"
+        "aws_agent: {address:?}: expected http:// with a loopback host and a port, as in http://localhost:2773"
     )))
 }
 
@@ -155,7 +155,7 @@ impl Endpoint {
         let unusable = |_| {
             FetchError::failed(
                 ErrorKind::Config,
-                "the token of the agent cannot be sent as a header",
+                "the agent token is not a valid header value",
             )
         };
         let request = request.body(()).map_err(unusable)?;
@@ -211,7 +211,7 @@ impl Service {
     fn value(self, body: &[u8]) -> FetchResult {
         // omits serde's reason, which may quote the value
         let unreadable = || {
-            let detail = "an answer that is not the JSON of a secret";
+            let detail = "cannot parse the response as a secret";
             FetchError::failed(ErrorKind::Malformed, detail)
         };
         if self == Self::ParameterStore {
@@ -254,7 +254,7 @@ impl Service {
         }
         let status = status.as_u16();
         if self == Self::ParameterStore && status == 404 && code.is_empty() {
-            let detail = "this agent serves no parameters: write `sm:` before the name of a secret of Secrets Manager";
+            let detail = "this agent does not serve parameters: prefix the name of a Secrets Manager secret with `sm:`";
             return FetchError::failed(ErrorKind::Config, detail);
         }
         let detail = format!("HTTP {status}: {}", shortened(message.trim()));

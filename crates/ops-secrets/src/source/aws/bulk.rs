@@ -257,7 +257,7 @@ impl Work {
     fn finish(mut self, names: &[String]) -> Vec<FetchResult> {
         let left = self.stopped.unwrap_or_else(|| match self.throttled {
             true => FetchError::failed(ErrorKind::Throttled, "throttled until the deadline"),
-            false => FetchError::failed(ErrorKind::Transient, "no answer within the deadline"),
+            false => FetchError::failed(ErrorKind::Transient, "no response within the deadline"),
         });
         let answer = |name: &String| {
             self.answers

@@ -38,7 +38,7 @@ impl Refused {
     }
 
     pub(crate) fn late() -> Self {
-        let detail = "no answer within the deadline";
+        let detail = "no response within the deadline";
         Self::without_retry(FetchError::failed(ErrorKind::Transient, detail))
     }
 
@@ -92,7 +92,7 @@ where
     match error {
         // hyper's own errors occur on established connections: this one broke, and the service is reachable
         SdkError::DispatchFailure(_) if cause::<hyper::Error>(error).is_some() => {
-            once("the connection broke off")
+            once("the connection was lost")
         }
         SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
             let error = FetchError::unreachable(no_connection(settings), NO_CONNECTION);
@@ -102,20 +102,20 @@ where
             }
         }
         SdkError::DispatchFailure(failure) if failure.is_user() => {
-            let detail = format!("the request could not be made: {}", chain(error));
+            let detail = format!("cannot send the request: {}", chain(error));
             Refused::without_retry(FetchError::failed(ErrorKind::Config, detail))
         }
         SdkError::ConstructionFailure(_) => {
-            let detail = format!("the request could not be made: {}", chain(error));
+            let detail = format!("cannot send the request: {}", chain(error));
             Refused::without_retry(FetchError::failed(ErrorKind::Config, detail))
         }
-        SdkError::TimeoutError(_) => once("no answer in time"),
+        SdkError::TimeoutError(_) => once("request timed out"),
         // nothing was sent; the SDK uses the same class for responses it could not handle
         SdkError::DispatchFailure(_) if is_without_endpoint(error) => {
-            let detail = format!("the request could not be made: {}", chain(error));
+            let detail = format!("cannot send the request: {}", chain(error));
             Refused::without_retry(FetchError::failed(ErrorKind::Config, detail))
         }
-        _ => once("the answer could not be read"),
+        _ => once("cannot read the response"),
     }
 }
 
@@ -145,7 +145,7 @@ fn from_code(code: &str, message: &str, status: u16, absent: fn(&str, &str) -> b
     let kind = kind_of(code, message, status);
     let mut detail = format!("{}, HTTP {status}", shortened(code));
     if is_clock_skew(code, message) {
-        detail += ": the clocks of this machine and of AWS differ";
+        detail += ": clock skew between this machine and AWS";
     }
     if !message.is_empty() {
         detail += &format!(": {}", shortened(message));
@@ -210,10 +210,10 @@ fn is_without_endpoint(error: &(dyn Error + 'static)) -> bool {
 fn late_credentials(settings: &AwsSettings) -> FetchError {
     match settings.named_credentials() {
         Some(named) => {
-            let detail = format!("{named}: no credentials in time");
+            let detail = format!("{named}: loading credentials timed out");
             FetchError::unreachable(ErrorKind::Transient, detail)
         }
-        None => FetchError::unreachable(ErrorKind::Unavailable, "no credentials in time"),
+        None => FetchError::unreachable(ErrorKind::Unavailable, "loading credentials timed out"),
     }
 }
 
@@ -234,7 +234,7 @@ fn credentials_failure(settings: &AwsSettings, error: &CredentialsError) -> Fetc
             FetchError::unreachable(temporary.unwrap_or(ErrorKind::Config), detail)
         }
         None if matches!(error, CredentialsError::CredentialsNotLoaded(_)) => {
-            FetchError::unreachable(ErrorKind::Unavailable, "no credentials")
+            FetchError::unreachable(ErrorKind::Unavailable, "no credentials found")
         }
         None => {
             let kind = temporary.unwrap_or(ErrorKind::Config);

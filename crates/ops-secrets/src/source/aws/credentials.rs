@@ -79,7 +79,7 @@ impl AwsSettings {
             None => text("SECRET_ACCESS_KEY")?,
         };
         let half = |set: &str, unset: &str| {
-            let detail = format!("{set} is set and {unset} is not");
+            let detail = format!("{set} is set, but {unset} is not");
             Err(FetchError::unreachable(ErrorKind::Config, detail))
         };
         match (key, secret) {
@@ -109,14 +109,14 @@ impl AwsSettings {
     fn given_chain(&self, region: &Region) -> Result<CredentialsProviderChain, FetchError> {
         if let Some(name) = CONTAINER.iter().find(|name| self.environment.has(name)) {
             let detail = format!(
-                "{name} is in the given environment: the SDK reads it from the process alone"
+                "{name} is set in the given environment, but the SDK reads it only from the process environment"
             );
             return Err(FetchError::unreachable(ErrorKind::Config, detail));
         }
         let mut chain = CredentialsProviderChain::first_try("Profile", self.profile(region));
         if let Some(token) = self.environment.path("AWS_WEB_IDENTITY_TOKEN_FILE") {
             let Some(role_arn) = self.environment.text("AWS_ROLE_ARN") else {
-                let detail = "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not";
+                let detail = "AWS_WEB_IDENTITY_TOKEN_FILE is set, but AWS_ROLE_ARN is not";
                 return Err(FetchError::unreachable(ErrorKind::Config, detail));
             };
             let session = self.environment.text("AWS_ROLE_SESSION_NAME");

@@ -83,10 +83,10 @@ impl AwsDetection {
         let hint = hint
             .or(named_credentials)
             .or_else(|| shared_file(environment))
-            .or_else(|| ec2.then(|| "an EC2 machine".into()));
+            .or_else(|| ec2.then(|| "running on EC2".into()));
         let (open, reason) = match (mode, hint) {
-            (AwsMode::Off, _) => (false, "AWS is switched off".into()),
-            (AwsMode::On, _) => (true, "AWS is switched on".into()),
+            (AwsMode::Off, _) => (false, "AWS is disabled".into()),
+            (AwsMode::On, _) => (true, "AWS is enabled".into()),
             (AwsMode::Auto, Some(hint)) => (true, hint),
             (AwsMode::Auto, None) => (false, "no AWS configuration found".into()),
         };

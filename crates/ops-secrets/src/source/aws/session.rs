@@ -233,7 +233,7 @@ impl AwsSettings {
                 false => Err(FetchError::unreachable(
                     ErrorKind::Config,
                     format!(
-                        "{place} is no region: expected letters, digits and `-`, as in us-east-1"
+                        "{place} is not a valid region: expected letters, digits and `-`, as in us-east-1"
                     ),
                 )),
             };
@@ -255,7 +255,7 @@ impl AwsSettings {
             }
             false => None,
         };
-        let no_region = "no region: set AWS_REGION, or `region` in the profile";
+        let no_region = "no region configured: set AWS_REGION, or `region` in the profile";
         from_metadata.ok_or_else(|| FetchError::unreachable(ErrorKind::Unavailable, no_region))
     }
 
@@ -275,7 +275,7 @@ impl AwsSettings {
             Ok(builder) => builder.build(),
             Err(error) => {
                 caught(
-                    || tracing::warn!(target: "ops_secrets", %error, effect = "not a URL; the default endpoint is used", "metadata_endpoint_invalid"),
+                    || tracing::warn!(target: "ops_secrets", %error, effect = "not a valid URL: the default endpoint is used", "metadata_endpoint_invalid"),
                 );
                 builder().build()
             }

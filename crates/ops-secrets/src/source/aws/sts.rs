@@ -35,7 +35,7 @@ impl Sts {
             self.session.learn(round, &[Err(error.clone())]);
             error
         })?;
-        let nobody = || FetchError::failed(ErrorKind::Malformed, "the answer has no ARN");
+        let nobody = || FetchError::failed(ErrorKind::Malformed, "the response has no ARN");
         answer.arn.map(SourceValue::new).ok_or_else(nobody)
     }
 }

@@ -90,7 +90,7 @@ impl DotEnv {
         }
         let (stamp, content) = match trusted_file::read(&self.place, MAX_DOTENV_BYTES) {
             Ok(file) if is_utf_16(&file.bytes) => {
-                let problem = "it is UTF-16: save it as UTF-8".to_owned();
+                let problem = "the file is UTF-16: save it as UTF-8".to_owned();
                 (file.stamp, Err(Unread::refused(problem)))
             }
             Ok(file) => {

@@ -17,19 +17,19 @@ pub struct Diagnostic {
     pub problem: &'static str,
 }
 
-const UNCLOSED: &str = "the quote is never closed";
+const UNCLOSED: &str = "the opening quote is not closed";
 
 /// Reason to refuse a line whose value would contain bytes that are not text.
-const NOT_UTF8: &str = "a variable of the environment that it refers to is not UTF-8";
+const NOT_UTF8: &str = "refers to an environment variable that is not UTF-8";
 
 /// Reason to refuse a line whose value would contain a refused value.
-const REFUSED: &str = "a key above that it refers to is refused";
+const REFUSED: &str = "refers to a key above that was refused";
 
 /// Note about a value that may lack a part.
-const UNSET: &str = "a variable that it refers to is not set, or empty: nothing stands in its place; ${NAME:-} says that this is meant";
+const UNSET: &str = "refers to a variable that is unset or empty: replaced by nothing; write ${NAME:-} if this is intended";
 
 /// Reason to refuse a line whose references would make the values too large.
-const TOO_LONG: &str = "with what it refers to, all values have more than 4 MiB";
+const TOO_LONG: &str = "with references expanded, all values together exceed the limit of 4 MiB";
 const MAX_VALUES_BYTES: usize = 4 << 20;
 
 /// Maximum nesting of references inside the defaults of references.
@@ -88,14 +88,14 @@ impl Parsed {
             return 1;
         }
         let Some(equals) = start.iter().position(|byte| *byte == b'=') else {
-            self.add_diagnostic(number, None, "there is no `=`");
+            self.add_diagnostic(number, None, "missing `=`");
             return 1;
         };
         let Some(key) = key_of(&start[..equals]) else {
             self.add_diagnostic(
                 number,
                 None,
-                "the key is empty, has blanks in it or is not UTF-8",
+                "the key is empty, contains a blank or NUL, or is not UTF-8",
             );
             return 1;
         };
@@ -175,7 +175,7 @@ impl Parsed {
             return self.refuse(key, line, "the value is not UTF-8");
         };
         if text.contains('\0') {
-            return self.refuse(key, line, "the value has a NUL character in it");
+            return self.refuse(key, line, "the value contains a NUL character");
         }
         let value = match style {
             Style::Literal => Zeroizing::new(text.to_owned()),
@@ -197,16 +197,12 @@ impl Parsed {
             self.add_diagnostic(
                 line,
                 None,
-                "the key cannot be an environment variable: use letters, digits and `_`",
+                "the key is not a valid variable name: use letters, digits and `_`, and do not start with a digit",
             );
         }
         self.bytes += value.len();
         if self.values.insert(key.to_owned(), value).is_some() {
-            self.add_diagnostic(
-                line,
-                Some(key),
-                "the key was set before; the last one counts",
-            );
+            self.add_diagnostic(line, Some(key), "duplicate key: the last value is used");
         }
         self.refused.remove(key);
     }
@@ -235,7 +231,9 @@ impl Parsed {
             {
                 match reference::parse(rest) {
                     Ok(_) if depth == MAX_NESTING => {
-                        problem.get_or_insert("references are nested too deeply: taken as text");
+                        problem.get_or_insert(
+                            "references are nested more than 16 levels deep: kept as literal text",
+                        );
                     }
                     Ok((found, length)) => {
                         let set = self.variable(found.name, variables, problem);

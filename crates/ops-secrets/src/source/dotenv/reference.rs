@@ -3,8 +3,8 @@
 /// Maximum length of a reference; a longer one is taken as text.
 const MAX_BYTES: usize = 4096;
 
-const UNCLOSED: &str = "a `${` is not closed by `}`: taken as text";
-const UNKNOWN: &str = "only ${NAME}, ${NAME:-default}, ${NAME-default}, ${NAME:+word} and ${NAME+word} are replaced: taken as text";
+const UNCLOSED: &str = "`${` without a closing `}` within 4096 bytes: kept as literal text";
+const UNKNOWN: &str = "unsupported reference, kept as literal text; expected ${NAME}, ${NAME:-default}, ${NAME-default}, ${NAME:+word} or ${NAME+word}";
 
 /// One reference. An empty variable counts as unset, so `:-` and `-` are the same, and so are `:+` and `+`.
 #[derive(Debug, PartialEq)]

@@ -77,12 +77,11 @@ impl Client {
         let (scheme, host) = address.split_once("://").unwrap_or_default();
         let known = matches!(scheme, "http" | "https");
         if !known || host.contains('@') || !accepts_paths(&address) {
-            let message =
-                "the address of the vault: expected http:// or https://, a host and a port";
+            let message = "vault address: expected http:// or https:// with a host, as in https://vault.internal:8200, without user, query or fragment";
             return Err(SecretError::config(message));
         }
         if scheme == "https" && !cfg!(feature = "vault-tls") {
-            let message = "the address of the vault: https needs the feature `vault-tls`";
+            let message = "vault address: https requires the feature `vault-tls`";
             return Err(SecretError::config(message));
         }
         Ok(Self {
@@ -96,7 +95,7 @@ impl Client {
     #[cfg(not(feature = "vault-tls"))]
     pub(super) fn trust(&mut self, path: &Path) -> Result<(), SecretError> {
         let message = format!(
-            "{}: certificates need the feature `vault-tls`",
+            "{}: CA certificates require the feature `vault-tls`",
             path.display()
         );
         Err(SecretError::config(message))
@@ -116,7 +115,7 @@ impl Client {
             }
         }
         if certificates.is_empty() {
-            return Err(wrong("no certificate in it".to_owned()));
+            return Err(wrong("no certificate found".to_owned()));
         }
         let roots = RootCerts::new_with_certs(&certificates);
         let tls = TlsConfig::builder().root_certs(roots).build();
@@ -189,7 +188,7 @@ impl Client {
         let unusable = |_| {
             FetchError::failed(
                 ErrorKind::Config,
-                "the path, token or namespace cannot be sent",
+                "the path, token or namespace is not valid in a request",
             )
         };
         let request = request.body(()).map_err(unusable)?;
@@ -213,7 +212,7 @@ impl Answer {
         let unreadable = || {
             FetchError::failed(
                 ErrorKind::Transient,
-                "an answer that is not the JSON of a secret",
+                "cannot parse the response as a secret",
             )
         };
         let read: Read<'_> = serde_json::from_slice(&self.body).map_err(|_| unreadable())?;
@@ -225,7 +224,7 @@ impl Answer {
 
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, FetchError> {
         self.accepted()?;
-        let unreadable = |_| FetchError::failed(ErrorKind::Transient, "an answer that is not JSON");
+        let unreadable = |_| FetchError::failed(ErrorKind::Transient, "cannot parse the response");
         serde_json::from_slice(&self.body).map_err(unreadable)
     }
 
@@ -241,14 +240,14 @@ impl Answer {
             401 | 403 => Err(FetchError::failed(ErrorKind::AccessDenied, message())),
             404 if !self.is_from_server() => Err(FetchError::failed(
                 ErrorKind::Transient,
-                "http status 404, and not by the server itself: is its address right?",
+                "http status 404, but not from a Vault or OpenBao server: check the address",
             )),
             429 => Err(FetchError::failed(ErrorKind::Throttled, message())),
             // sealed, or not the active node of its cluster
             472 | 473 | 503 => Err(FetchError::unreachable(ErrorKind::Unavailable, message())),
             300..400 => {
                 let what = message();
-                let detail = format!("{what}: a redirect, which is not followed");
+                let detail = format!("{what}: redirects are not followed");
                 Err(FetchError::failed(ErrorKind::Transient, detail))
             }
             _ => Err(FetchError::failed(ErrorKind::Transient, message())),

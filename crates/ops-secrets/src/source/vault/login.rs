@@ -75,7 +75,7 @@ impl Login {
         let (path, body) = match self {
             Self::None => {
                 return Err(unauthenticated(
-                    "no token and no login are configured".to_owned(),
+                    "no token or login method is configured".to_owned(),
                 ));
             }
             Self::Token(token) => return looked_up(client, token.clone(), until).await,
@@ -215,7 +215,7 @@ fn file(path: &Path) -> Result<Zeroizing<String>, FetchError> {
             }
         })?;
     match std::str::from_utf8(&read.bytes).map(str::trim) {
-        Ok("") => Err(problem("no token in it")),
+        Ok("") => Err(problem("the file contains no token")),
         Ok(token) => Ok(Zeroizing::new(token.to_owned())),
         Err(_) => Err(problem("not UTF-8")),
     }

@@ -100,7 +100,7 @@ impl Session {
             return Ok(None);
         }
         if !has_other && !self.login.makes_tokens() {
-            let what = "the token is expired or unknown, or may neither read the secret nor look itself up";
+            let what = "the token is expired or unknown, or is not allowed to read the secret or to look itself up";
             return Err(unauthenticated(refusal(what, answer)));
         }
         match self.log_in(until).await {
@@ -132,7 +132,7 @@ impl Session {
     }
 
     async fn held(&self, until: Instant) -> Result<Held<'_>, FetchError> {
-        let late = |_| FetchError::failed(ErrorKind::Transient, "no login within the deadline");
+        let late = |_| FetchError::failed(ErrorKind::Transient, "timed out waiting for a login");
         let held = tokio::time::timeout_at(until.into(), self.token.lock());
         held.await.map_err(late)
     }
