@@ -14,7 +14,7 @@ use crate::{Handle, Span, SpanKind, SpanStart, Value, global};
 const MAX_SUMMARY_BYTES: usize = 200;
 
 /// Builder of the span of a query by the semantic conventions for databases, from [`query_span`].
-#[must_use = "no span is made until `start` is called"]
+#[must_use = "no span is created until `start` is called"]
 #[derive(Debug)]
 pub struct QuerySpan {
     handle: Option<Handle>,

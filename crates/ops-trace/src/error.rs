@@ -86,10 +86,7 @@ impl fmt::Display for Error {
                 hint,
             } => {
                 let said_by = variable.map_or(String::new(), |name| format!("{name}: "));
-                write!(
-                    f,
-                    "{said_by}cannot send spans to endpoint `{endpoint}`: {hint}"
-                )
+                write!(f, "{said_by}invalid endpoint `{endpoint}`: {hint}")
             }
             Self::EmptyServiceName => f.write_str(
                 "the service name is empty: pass one to Config::new or set OTEL_SERVICE_NAME",
@@ -99,12 +96,12 @@ impl fmt::Display for Error {
             }
             Self::InvalidNetwork { network } => write!(
                 f,
-                "cannot trust peers of `{network}`: it is neither an address nor a network such as 10.0.0.0/8"
+                "invalid trusted network `{network}`: expected an address or a network such as 10.0.0.0/8"
             ),
             Self::AlreadyInitialized => {
-                f.write_str("a tracer is already installed in this process; it stays active")
+                f.write_str("a tracer is already installed in this process; it remains active")
             }
-            Self::Exporter { .. } => f.write_str("the span exporter could not be built"),
+            Self::Exporter { .. } => f.write_str("cannot build the span exporter"),
         }
     }
 }

@@ -178,7 +178,7 @@ impl Handle {
 }
 
 /// Span of running work. It ends on drop; if a panic unwinds through it, it ends as failed.
-#[must_use = "a span that is dropped at once measures nothing"]
+#[must_use = "a span that is dropped immediately measures nothing"]
 #[derive(Debug)]
 pub struct Span {
     /// `None` if tracing is off.
@@ -328,7 +328,7 @@ impl Drop for Span {
 /// let entered = ops_trace::span!("a").enter();
 /// std::thread::spawn(move || drop(entered));
 /// ```
-#[must_use = "the span is current only while this lives"]
+#[must_use = "the span is current only until the guard is dropped"]
 #[derive(Debug)]
 pub struct Entered {
     _guard: Option<ContextGuard>,

@@ -10,7 +10,7 @@ const DROP_BUDGET: Duration = Duration::from_secs(2);
 ///
 /// It derefs to its [`Handle`]. On drop it shuts down with a
 /// budget of 2 s, without blocking a thread of an async runtime.
-#[must_use = "dropping it ends tracing"]
+#[must_use = "dropping the tracer shuts down tracing"]
 pub struct Tracer {
     handle: Handle,
     stopped: bool,

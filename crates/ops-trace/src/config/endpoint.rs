@@ -4,7 +4,7 @@ pub(crate) const DEFAULT: &str = "http://localhost:4318";
 /// Path of traces. Endpoints of traces are accepted for other signals too; their path replaces it.
 const TRACES_PATH: &str = "/v1/traces";
 const ACCEPTED: &str =
-    "accepted is http://host:4318 or https://host/path, without user, password, query or fragment";
+    "expected http://host:4318 or https://host/path, without user, password, query or fragment";
 
 /// Returns the URL that a signal is posted to: the endpoint with
 /// the path of the signal appended, unless it is there already.
@@ -35,7 +35,7 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
     };
     if !endpoint.contains("://") {
         return Err(invalid(
-            "the scheme is missing; write http://localhost:4318 rather than localhost:4318",
+            "missing scheme; use http://localhost:4318 instead of localhost:4318",
         ));
     }
     if !endpoint.is_ascii() {
@@ -47,7 +47,7 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
         Some("https") if cfg!(feature = "tls") => {}
         Some("https") => {
             return Err(invalid(
-                "https needs the feature `tls` of ops-trace, or of ops-layer",
+                "https requires the feature `tls` of ops-trace or ops-layer",
             ));
         }
         _ => return Err(invalid(ACCEPTED)),

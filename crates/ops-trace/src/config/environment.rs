@@ -56,8 +56,8 @@ impl Environment {
         if is_text(&value) {
             return Some(value);
         }
-        let used = "as if it were not set";
-        warn(warnings, variable, value, "text in UTF-8", used);
+        let used = "treated as unset";
+        warn(warnings, variable, value, "UTF-8 text", used);
         None
     }
 

@@ -42,7 +42,7 @@ pub(super) fn headers(
 
 fn header(name: &str, value: String) -> Result<(HeaderName, HeaderValue), Refused> {
     let Ok(name) = HeaderName::try_from(name) else {
-        let reason = "its key is not the name of a header";
+        let reason = "the key is not a valid header name";
         return Err(Refused { name: None, reason });
     };
     let refused = |reason| Refused {
@@ -50,13 +50,13 @@ fn header(name: &str, value: String) -> Result<(HeaderName, HeaderValue), Refuse
         reason,
     };
     if OWN.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
-        return Err(refused("the exporter sets it, or the connection does"));
+        return Err(refused("set by the exporter or the connection"));
     }
     match HeaderValue::try_from(value) {
         Ok(mut value) => {
             value.set_sensitive(true);
             Ok((name, value))
         }
-        Err(_) => Err(refused("its value has a control character")),
+        Err(_) => Err(refused("the value contains a control character")),
     }
 }

@@ -83,7 +83,7 @@ pub(super) fn url(
         },
     };
     if endpoint::is_grpc_port(&url) {
-        let accepted = "the http port, which is 4318 by default; 4317 is the one for gRPC";
+        let accepted = "the HTTP port, 4318 by default; 4317 is the port for gRPC";
         warn(warnings, from, url.clone(), accepted, &url);
     }
     Ok((url, is_default))
@@ -112,7 +112,7 @@ fn gzip(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> bool
     let accepted = if cfg!(feature = "gzip") {
         "gzip, none"
     } else {
-        "none; gzip with the feature `gzip`"
+        "none, or gzip with the feature `gzip`"
     };
     for (name, value) in refused {
         let used = if is_gzip { "gzip" } else { "none" };

@@ -34,7 +34,7 @@ pub(super) fn pairs<T>(
         warnings.push(Warning {
             variable,
             value: "***".to_owned(),
-            accepted: format!("key=value,key=value; not {}", refused.join("; ")),
+            accepted: format!("key=value,key=value; ignored: {}", refused.join("; ")),
             used: format!("{} of {} pairs", pairs.len(), pairs.len() + refused.len()),
         });
     }
@@ -50,12 +50,12 @@ pub(super) struct Refused {
 
 fn parse(item: &str) -> Result<(&str, String), Refused> {
     let unnamed = |reason| Refused { name: None, reason };
-    let (key, value) = item.split_once('=').ok_or(unnamed("it has no `=`"))?;
+    let (key, value) = item.split_once('=').ok_or(unnamed("missing `=`"))?;
     let (key, value) = (key.trim(), value.trim());
     if key.is_empty() {
-        return Err(unnamed("its key is empty"));
+        return Err(unnamed("the key is empty"));
     }
-    let value = decoded(value).ok_or(unnamed("its value is not UTF-8"))?;
+    let value = decoded(value).ok_or(unnamed("the value is not UTF-8"))?;
     Ok((key, value))
 }
 

@@ -108,7 +108,7 @@ impl Resolved {
 fn check_config_file(env: &Environment, warnings: &mut Vec<Warning>) {
     for variable in ["OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"] {
         if let Some(value) = env.get(variable) {
-            let accepted = "nothing: such a file is not read";
+            let accepted = "unset: configuration files of OpenTelemetry are not supported";
             let used = "the other variables";
             warn(warnings, variable, value, accepted, used);
         }
@@ -209,7 +209,7 @@ fn limits(env: &Environment, warnings: &mut Vec<Warning>) -> Limits {
 fn hosts(hosts: Vec<String>, warnings: &mut Vec<Warning>) -> Hosts {
     let (hosts, refused) = Hosts::parse(hosts);
     for host in refused {
-        let (setting, used) = ("propagate_to", "the entry is left out");
+        let (setting, used) = ("propagate_to", "the entry is ignored");
         warn(warnings, setting, host, Hosts::ACCEPTED, used);
     }
     hosts

@@ -61,7 +61,7 @@ fn of_environment(env: &Environment, warnings: &mut Vec<Warning>) -> BTreeMap<St
         Some(key) => Ok((key, value)),
         None => Err(Refused {
             name: None,
-            reason: "its key is not UTF-8",
+            reason: "the key is not UTF-8",
         }),
     };
     pairs(env, "OTEL_RESOURCE_ATTRIBUTES", warnings, read)

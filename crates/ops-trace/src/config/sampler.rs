@@ -55,7 +55,7 @@ fn of_environment(
         Some("parentbased_always_off") => (SamplerKind::ParentBased, 0.0),
         Some(other) => {
             let accepted =
-                "always_on, always_off, traceidratio, each also with parentbased_ before it";
+                "always_on, always_off, traceidratio, or one of them with the prefix parentbased_";
             let used = if below == 1.0 {
                 "parentbased_always_on".to_owned()
             } else {
@@ -66,7 +66,8 @@ fn of_environment(
         }
     };
     if let Some(value) = env.get(ARGUMENT) {
-        let accepted = "a ratio, with OTEL_TRACES_SAMPLER=parentbased_traceidratio or traceidratio";
+        let accepted =
+            "a ratio, only with OTEL_TRACES_SAMPLER=parentbased_traceidratio or traceidratio";
         let used = set.unwrap_or(fixed).to_string();
         warn(warnings, ARGUMENT, value, accepted, &used);
     }
@@ -147,7 +148,7 @@ pub(crate) fn keep(config: &Config, warnings: &mut Vec<Warning>) -> Keep {
         }
     };
     if unknown {
-        let accepted = "any of errors, slow; or none";
+        let accepted = "none, or any of errors, slow";
         let (list, used) = (list.unwrap_or_default(), keep.words());
         warn(warnings, variable, list, accepted, used);
     }

@@ -171,7 +171,7 @@ fn wanted(
         }
     };
     if on && !is_built {
-        let accepted = format!("none; otlp with the feature `{feature}` of ops-trace");
+        let accepted = format!("none, or otlp with the feature `{feature}` of ops-trace");
         warn(warnings, source, value, &accepted, "none");
     }
     on && is_built

@@ -18,7 +18,7 @@ pub(crate) fn of_spans(env: &Environment, warnings: &mut Vec<Warning>) -> Foreig
     let default = Targets::new().with_default(LevelFilter::INFO);
     let targets = match env.get(variable) {
         Some(value) => targets_of(&value).unwrap_or_else(|| {
-            let accepted = "targets and levels (trace, debug, info, warn, error, off), such as info,sqlx=debug,h2=off; a target that looks like a level is written with one, such as warp=trace";
+            let accepted = "targets and levels (trace, debug, info, warn, error, off), such as info,sqlx=debug,h2=off; a target that looks like a level needs a level, such as warp=trace";
             warn(warnings, variable, value, accepted, "info");
             default
         }),

@@ -213,14 +213,14 @@ impl Client {
         };
         let detail = match (kind, of_tls) {
             (_, Some(hint)) => format!("{error}{hint}"),
-            (FailureKind::Timeout, _) => format!("no answer within {timeout:.1?}"),
+            (FailureKind::Timeout, _) => format!("no response within {timeout:.1?}"),
             (FailureKind::Refused, _) => {
-                let question = match error {
-                    _ if self.is_proxied => "does the proxy of HTTPS_PROXY listen there?",
-                    error if is_unknown_host(error) => "is the host of the endpoint right?",
-                    _ => "does a collector listen there?",
+                let hint = match error {
+                    _ if self.is_proxied => "check that the proxy in HTTPS_PROXY is reachable",
+                    error if is_unknown_host(error) => "check the host of the endpoint",
+                    _ => "check that a collector is listening there",
                 };
-                format!("no connection ({error}): {question}")
+                format!("cannot connect ({error}): {hint}")
             }
             _ => format!("{error}"),
         };
@@ -261,7 +261,9 @@ fn is_unknown_host(error: &ureq::Error) -> bool {
 fn not_otlp(answer: String) -> Failure {
     Failure {
         kind: FailureKind::Other,
-        detail: format!("the answer is not OTLP ({answer}): is the endpoint a collector's?"),
+        detail: format!(
+            "the response is not OTLP ({answer}): check that the endpoint is a collector"
+        ),
         hint: "",
         refusal: None,
         status: None,
@@ -274,8 +276,8 @@ fn not_otlp(answer: String) -> Failure {
 fn refused(answer: Response<Body>) -> Failure {
     let status = answer.status().as_u16();
     let hint = match status {
-        401 | 403 => ": are the credentials in OTEL_EXPORTER_OTLP_HEADERS right?",
-        404 | 405 => ": is the path of the endpoint right?",
+        401 | 403 => ": check the credentials in OTEL_EXPORTER_OTLP_HEADERS",
+        404 | 405 => ": check the path of the endpoint",
         300..=399 => ": redirects are not followed",
         _ => "",
     };

@@ -106,7 +106,7 @@ impl Metrics {
         match SourceCall::start(&self.source, batch) {
             Ok(call) => self.call = Some(call),
             Err(error) => {
-                let cause = format!("no thread for the source of the metrics: {error}");
+                let cause = format!("cannot start the thread for the metrics source: {error}");
                 self.delivery.fail(cause);
             }
         }
@@ -122,7 +122,7 @@ impl Metrics {
         self.call = None;
         match outcome {
             SourceOutcome::Panicked => {
-                let cause = "the source of the metrics panicked".to_owned();
+                let cause = "the metrics source panicked".to_owned();
                 self.delivery.fail(cause);
             }
             SourceOutcome::Metrics(metrics) => {
@@ -146,7 +146,7 @@ impl Metrics {
     }
 
     fn fail_late(&mut self) {
-        let cause = "the source of the metrics has not returned".to_owned();
+        let cause = "the metrics source has not returned".to_owned();
         self.delivery.fail(cause);
     }
 }

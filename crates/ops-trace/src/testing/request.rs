@@ -38,7 +38,7 @@ impl Head {
     pub(super) fn body(&self, stream: &mut impl Read) -> io::Result<Vec<u8>> {
         let length = self.header("content-length").and_then(|l| l.parse().ok());
         let length = length.filter(|length| *length <= MAX_BODY_BYTES);
-        let length = length.ok_or_else(|| io::Error::other("no usable content-length"))?;
+        let length = length.ok_or_else(|| io::Error::other("missing or invalid content-length"))?;
         let mut body = vec![0; length];
         stream.read_exact(&mut body)?;
         match self.header("content-encoding") {
@@ -57,5 +57,5 @@ fn unzipped(body: &[u8]) -> io::Result<Vec<u8>> {
 
 #[cfg(not(feature = "gzip"))]
 fn unzipped(_: &[u8]) -> io::Result<Vec<u8>> {
-    Err(io::Error::other("gzip needs the feature `gzip`"))
+    Err(io::Error::other("gzip requires the feature `gzip`"))
 }

@@ -175,7 +175,10 @@ fn an_answer_that_is_not_otlp_is_a_failure_that_says_so_and_is_not_sent_again() 
             .filter(|line| line.contains("trace_export_failing"))
             .collect();
         assert_eq!(failing.len(), 1, "{lines:#?}");
-        assert!(failing[0].contains("the answer is not OTLP"), "{lines:#?}");
+        assert!(
+            failing[0].contains("the response is not OTLP"),
+            "{lines:#?}"
+        );
         assert!(failing[0].contains(cause), "{lines:#?}");
     }
 }
@@ -267,16 +270,16 @@ fn the_cause_of_a_refusal_has_the_collectors_message() {
         ),
         (
             raw(404, text, " \r\n"),
-            "http status 404: is the path of the endpoint right?",
+            "http status 404: check the path of the endpoint",
         ),
         (
             raw(404, text, "no route"),
-            "http status 404 (no route): is the path of the endpoint right?",
+            "http status 404 (no route): check the path of the endpoint",
         ),
         // the body may repeat a part of the wrong credential
         (
             raw(401, text, "no such key: k3y-of-"),
-            "http status 401: are the credentials in OTEL_EXPORTER_OTLP_HEADERS right?",
+            "http status 401: check the credentials in OTEL_EXPORTER_OTLP_HEADERS",
         ),
         (raw(400, protobuf, "<html>"), "http status 400"),
         (

@@ -18,24 +18,28 @@ fn batch(tracer: &Tracer) {
 #[test]
 fn each_failure_has_its_kind_opens_the_circuit_and_is_one_line() {
     let table: [(Option<Answer>, Kind, &str); 10] = [
-        (None, |f| f.refused, "does a collector listen there?"),
-        (Some(Answer::Hang), |f| f.timeout, "no answer within"),
+        (
+            None,
+            |f| f.refused,
+            "check that a collector is listening there",
+        ),
+        (Some(Answer::Hang), |f| f.timeout, "no response within"),
         (
             Some(Answer::AcceptAfter(SOON)),
             |f| f.timeout,
-            "no answer within",
+            "no response within",
         ),
         (Some(Answer::Status(503)), |f| f.http_5xx, "http status 503"),
         (Some(Answer::Status(500)), |f| f.http_5xx, "http status 500"),
         (
             Some(Answer::Status(404)),
             |f| f.http_4xx,
-            "is the path of the endpoint right?",
+            "check the path of the endpoint",
         ),
         (
             Some(Answer::Status(401)),
             |f| f.http_4xx,
-            "are the credentials",
+            "check the credentials",
         ),
         (
             Some(Answer::StatusRetryAfter(429, 30)),
@@ -137,11 +141,11 @@ fn a_host_that_is_not_found_is_a_refusal_that_says_so() {
     assert_eq!(health.last_kind, Some("refused"));
     let cause = health.last_failure.unwrap();
     assert!(
-        cause.starts_with("no connection (io: failed to lookup address"),
+        cause.starts_with("cannot connect (io: failed to lookup address"),
         "{cause}"
     );
     assert!(
-        cause.ends_with("): is the host of the endpoint right?"),
+        cause.ends_with("): check the host of the endpoint"),
         "{cause}"
     );
 }

@@ -543,7 +543,7 @@ fn the_start_is_logged_as_one_line_with_the_endpoint() {
     );
     let grpc = Config::new("env").endpoint("http://127.0.0.1:4317");
     let (_tracer, lines) = lines_of(|| Tracer::new(grpc.environment([("", ""); 0])).unwrap());
-    assert!(lines[0].contains("4317 is the one for gRPC"), "{lines:#?}");
+    assert!(lines[0].contains("4317 is the port for gRPC"), "{lines:#?}");
     assert!(lines[0].contains(" variable=endpoint "), "{lines:#?}");
     for variable in [
         "OTEL_EXPORTER_OTLP_ENDPOINT",

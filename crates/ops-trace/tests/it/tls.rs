@@ -231,22 +231,22 @@ fn the_cause_of_a_failed_handshake_says_where_to_look() {
         (
             open.url(),
             &[][..],
-            "is the collector's CA in OTEL_EXPORTER_OTLP_CERTIFICATE?",
+            "check that OTEL_EXPORTER_OTLP_CERTIFICATE contains the collector's CA",
         ),
         (
             closed.url(),
             &[trust],
-            "is the client certificate that it wants in OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE?",
+            "set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE to a certificate that the collector accepts",
         ),
         (
             plain,
             &[trust],
-            "does the collector speak TLS on that port?",
+            "check that the collector uses TLS on that port",
         ),
         (
             open.url(),
             &proxied,
-            "does the proxy of HTTPS_PROXY listen there?",
+            "check that the proxy in HTTPS_PROXY is reachable",
         ),
     ] {
         let cause = failure(&url, variables);
@@ -350,8 +350,8 @@ fn an_error_in_a_file_is_logged_without_a_part_of_a_key() {
     let part = key.lines().nth(1).unwrap();
     let numbers = format!("{:?}", &part.as_bytes()[..16]);
     let numbers = numbers.trim_matches(['[', ']']);
-    let line_breaks = "are its line breaks as they were?";
-    let encrypted = "it is encrypted: accepted is one without a passphrase";
+    let line_breaks = "check the line breaks";
+    let encrypted = "the key is encrypted; expected a key without a passphrase";
     for (text, says) in [
         (key.replace('\n', "\\n"), line_breaks),
         (key.trim().replace('\n', "\\n"), line_breaks),
@@ -362,9 +362,12 @@ fn an_error_in_a_file_is_logged_without_a_part_of_a_key() {
             key.replacen('\n', "\nProc-Type: 4,ENCRYPTED\n\n", 1),
             encrypted,
         ),
-        (key.replacen(part, &format!("!{part}"), 1), "not base64"),
-        (format!("\"{key}\""), "it contains no private key"),
-        (String::new(), "it contains no private key"),
+        (
+            key.replacen(part, &format!("!{part}"), 1),
+            "not valid base64",
+        ),
+        (format!("\"{key}\""), "no private key found"),
+        (String::new(), "no private key found"),
     ] {
         let file = files.put("client.key", &text);
         let (chain, private) = (

@@ -67,7 +67,7 @@ pub(super) fn rows() -> Vec<Row> {
             "the proxy on the way to the collector away",
             answers(
                 "refused",
-                "no connection (io: Connection refused (os error 111)): does the proxy of HTTPS_PROXY listen there?",
+                "cannot connect (io: Connection refused (os error 111)): check that the proxy in HTTPS_PROXY is reachable",
             ),
             1,
             vec!["collector_unreachable"],
@@ -77,8 +77,8 @@ pub(super) fn rows() -> Vec<Row> {
             "a collector that wants a certificate",
             answers(
                 "other",
-                "io: received fatal alert: CertificateRequired: is the client certificate that it wants in \
-                 OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE?",
+                "io: received fatal alert: CertificateRequired: set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE to a \
+                 certificate that the collector accepts",
             ),
             1,
             vec!["collector_certificate"],

@@ -50,8 +50,8 @@ fn roots(
         match certificates(&path).and_then(checked_roots) {
             Ok(more) => roots.extend(more),
             Err(cause) => {
-                let accepted = format!("a PEM file of CA certificates; {cause}");
-                warn(warnings, variable, path, &accepted, "the file is left out");
+                let accepted = format!("a PEM file with CA certificates; {cause}");
+                warn(warnings, variable, path, &accepted, "the file is ignored");
             }
         }
     }
@@ -64,7 +64,7 @@ fn checked_roots(
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(certificates.iter().cloned());
     if added == 0 {
-        return Err("it has no certificate of version 3".to_owned());
+        return Err("no valid certificate found; expected X.509 version 3".to_owned());
     }
     Ok(certificates)
 }
@@ -96,7 +96,7 @@ fn client(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> Op
     let certificates = match certificates(&chain) {
         Ok(certificates) => certificates,
         Err(cause) => {
-            let accepted = format!("a PEM file of certificates; {cause}");
+            let accepted = format!("a PEM file with certificates; {cause}");
             failed(chain_variable, &chain, accepted);
             return None;
         }
@@ -107,7 +107,7 @@ fn client(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> Op
             Some(ClientCert::new_with_certs(&chain, private_key))
         }
         Err(cause) => {
-            let accepted = format!("a PEM file of the certificate's key; {cause}");
+            let accepted = format!("a PEM file with the private key of the certificate; {cause}");
             failed(key_variable, &key, accepted);
             None
         }
@@ -122,8 +122,8 @@ fn private_key(
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
         let is_encrypted = pem.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED);
         match is_encrypted {
-            true => "it is encrypted: accepted is one without a passphrase".to_owned(),
-            false => cause(&error, "it contains no private key"),
+            true => "the key is encrypted; expected a key without a passphrase".to_owned(),
+            false => cause(&error, "no private key found"),
         }
     })?;
     // the same provider that the client uses
@@ -136,13 +136,13 @@ fn private_key(
         .with_client_auth_cert(chain.to_vec(), key)
         .map_err(|error| error.to_string())?;
     // the same key was parsed above
-    PrivateKey::from_pem(&pem).map_err(|_| "it cannot be read".to_owned())
+    PrivateKey::from_pem(&pem).map_err(|_| "cannot parse the file".to_owned())
 }
 
 fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = read(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let nothing = "it contains no certificate";
+    let nothing = "no certificate found";
     match certificates {
         Ok(certificates) if certificates.is_empty() => Err(nothing.to_owned()),
         Ok(certificates) => Ok(certificates),
@@ -156,10 +156,10 @@ fn cause(error: &pem::Error, nothing: &str) -> String {
     let text = match error {
         pem::Error::NoItemsFound => nothing,
         pem::Error::IllegalSectionStart { .. } | pem::Error::MissingSectionEnd { .. } => {
-            "a section has no line `-----BEGIN ..-----` or `-----END ..-----` of its own; are its line breaks as they were?"
+            "`-----BEGIN ..-----` or `-----END ..-----` is missing or not on a line of its own; check the line breaks"
         }
-        pem::Error::Base64Decode(_) => "a section is not base64",
-        _ => "it cannot be read",
+        pem::Error::Base64Decode(_) => "a section is not valid base64",
+        _ => "cannot parse the file",
     };
     text.to_owned()
 }
@@ -168,7 +168,7 @@ fn cause(error: &pem::Error, nothing: &str) -> String {
 fn read(path: &str) -> Result<Vec<u8>, String> {
     let text = |error: std::io::Error| error.to_string();
     if !std::fs::metadata(Path::new(path)).map_err(text)?.is_file() {
-        return Err("it is not a file".to_owned());
+        return Err("not a regular file".to_owned());
     }
     let file = std::fs::File::open(path).map_err(text)?;
     let mut bytes = Vec::new();

@@ -8,7 +8,7 @@ pub(crate) fn hint(error: &io::Error) -> &'static str {
     let error = error.get_ref().and_then(|error| error.downcast_ref());
     match error {
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            ": is the collector's CA in OTEL_EXPORTER_OTLP_CERTIFICATE?"
+            ": check that OTEL_EXPORTER_OTLP_CERTIFICATE contains the collector's CA"
         }
         // the collector refused the client
         Some(Error::AlertReceived(
@@ -20,8 +20,10 @@ pub(crate) fn hint(error: &io::Error) -> &'static str {
             | Alert::CertificateUnknown
             | Alert::UnknownCA
             | Alert::AccessDenied,
-        )) => ": is the client certificate that it wants in OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE?",
-        Some(Error::InvalidMessage(_)) => ": does the collector speak TLS on that port?",
+        )) => {
+            ": set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE to a certificate that the collector accepts"
+        }
+        Some(Error::InvalidMessage(_)) => ": check that the collector uses TLS on that port",
         _ => "",
     }
 }

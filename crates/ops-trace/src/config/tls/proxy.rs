@@ -30,7 +30,7 @@ pub(crate) fn proxy(
             warnings,
             variable,
             without_secrets(&value),
-            "http://host:port or https://host:port, with user:password@ before the host if need be",
+            "http://host:port or https://host:port, optionally with user:password@ before the host",
             "no proxy",
         );
     }
