@@ -11,7 +11,7 @@ use crate::pipeline::{FLUSH_BUDGET, GLOBAL, Pipeline, PipelineRef};
 use crate::{Config, Error, LateLines, Level, LevelRule, Logger, Stats, bridge};
 
 /// Guard of the logging configuration; flushes when it is dropped.
-#[must_use = "lines are flushed when this is dropped"]
+#[must_use = "lines are flushed when the guard is dropped"]
 #[derive(Debug)]
 pub struct LogGuard(());
 
@@ -51,7 +51,7 @@ pub fn init(config: Config) -> Result<LogGuard, Error> {
     if let Some(value) = &config.unknown_env
         && config.main.is_some()
     {
-        let accepted = "development, production; or name the format with OPS_LOG_FORMAT";
+        let accepted = "development, production; or set the format with OPS_LOG_FORMAT";
         crate::log!(
             Level::Warning,
             log,
@@ -85,7 +85,7 @@ fn warn_of_subscriber() {
         crate::log!(
             Level::Warning,
             "tracing_events_elsewhere",
-            hint = "the program installed a subscriber of its own: add ops_log::tracing_layer() to it, or leave it out"
+            hint = "the program installed its own subscriber: add ops_log::tracing_layer() to it, or remove it"
         );
     }
 }
@@ -102,7 +102,7 @@ fn warn_of_caps() {
             "slog_level_capped",
             asked = asked.as_str(),
             compiled = compiled.as_str(),
-            hint = "a dependency enables a max_level_* feature of slog: slog's macros below `compiled` are compiled out"
+            hint = "a dependency enables a max_level_* feature of slog: levels below `compiled` are compiled out of slog's macros"
         );
     }
 }

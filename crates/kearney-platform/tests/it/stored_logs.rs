@@ -278,6 +278,6 @@ fn lines_that_cannot_be_judged_are_told_once() {
     assert_eq!((shown.as_str(), code), ("", 0));
     assert_eq!(
         told,
-        "kearney-platform: skipped: 1 line whose time cannot be read\n"
+        "kearney-platform: skipped: 1 line without a valid time\n"
     );
 }

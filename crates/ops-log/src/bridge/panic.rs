@@ -66,7 +66,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let panic = Panic {
         message: info
             .payload_as_str()
-            .unwrap_or("a value that is no text")
+            .unwrap_or("non-string panic payload")
             .to_owned(),
         location: info.location().map(ToString::to_string),
         thread: std::thread::current().name().map(str::to_owned),

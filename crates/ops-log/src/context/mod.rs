@@ -138,7 +138,7 @@ fn replace(mut context: Context) {
 /// Guard that makes a context the current one of the thread;
 /// dropping it restores the previous one and keeps the bound fields.
 #[derive(Debug)]
-#[must_use = "the context is left again when this is dropped"]
+#[must_use = "the context is left when the guard is dropped"]
 pub struct Scope<'a> {
     context: &'a mut Context,
 }
@@ -164,7 +164,7 @@ fn swap(context: &mut Context) {
 /// Guard that binds fields until it is dropped, then restores the previous
 /// values of these keys; returned by [`context_scope!`](crate::context_scope).
 #[derive(Debug)]
-#[must_use = "the fields are unbound again when this is dropped"]
+#[must_use = "the fields are unbound when the guard is dropped"]
 pub struct ContextScope {
     before: Vec<(Cow<'static, str>, Option<Value>)>,
     not_send: PhantomData<*const ()>,

@@ -309,9 +309,9 @@ impl fmt::Display for ParseFilterError {
             Reason::NotText => f.write_str("; it is not UTF-8"),
             Reason::AlmostLevel(level) => write!(
                 f,
-                "; did you mean {level}? A target of that name is written {directive}=trace"
+                "; did you mean {level}? For a target of that name, write {directive}=trace"
             ),
-            Reason::Digit => write!(f, "; a target of that name is written {directive}=trace"),
+            Reason::Digit => write!(f, "; for a target of that name, write {directive}=trace"),
             Reason::Span => f.write_str("; filters by span or field are not supported"),
             Reason::Regex => f.write_str("; filters by message are not supported"),
         }

@@ -139,7 +139,7 @@ impl fmt::Display for ParseLateLinesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown late lines {:?}: expected a filter, and from which duration on a request is slow, as in debug > 500ms, \
+            "invalid late lines {:?}: expected a filter and the duration from which a request is slow, as in debug > 500ms, \
              info,my_crate=debug > 2s or debug > never, or off",
             self.text
         )?;

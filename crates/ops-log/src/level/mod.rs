@@ -89,7 +89,7 @@ impl fmt::Display for ParseLevelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown log level {:?}: expected trace, debug, info, warning (warn), error or critical (crit, fatal), in any case",
+            "unknown log level {:?}: expected trace, debug, info, warning (warn), error or critical (crit, fatal), case-insensitive",
             self.text
         )
     }

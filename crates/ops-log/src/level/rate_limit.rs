@@ -73,7 +73,7 @@ impl fmt::Display for ParseRateLimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown rate limit {:?}: expected lines a second and a burst, both from 1, as in 10/s x 50, or off",
+            "invalid rate limit {:?}: expected lines per second and a burst, both at least 1, as in 10/s x 50, or off",
             self.text
         )
     }

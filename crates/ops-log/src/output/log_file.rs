@@ -130,7 +130,7 @@ impl LogFile {
         let file = open(&self.path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(io::Error::other("is no regular file any more"));
+            return Err(io::Error::other("no longer a regular file"));
         }
         self.identity = identity(&metadata);
         self.takes_whole_lines = stream::is_on_local_disk(&file);
@@ -152,7 +152,9 @@ impl LogFile {
                 if *self.len.get_mut() < most {
                     return Ok(self.identity != before);
                 }
-                io::Error::other("another process holds its lock and does not rotate it")
+                io::Error::other(
+                    "another process holds the lock on the file and does not rotate it",
+                )
             }
             Err(TryLockError::Error(error)) => error,
             Ok(()) => match self.rename_all() {

@@ -135,7 +135,7 @@ impl fmt::Display for ParseRotationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown rotation {:?}: expected a size and a number of files from 1 to {MAX_FILES}, as in 64MiB x 4 (units B, KiB, MiB, GiB), or off",
+            "invalid rotation {:?}: expected a size and a number of files from 1 to {MAX_FILES}, as in 64MiB x 4 (units B, KiB, MiB, GiB), or off",
             self.text
         )
     }

@@ -127,7 +127,7 @@ impl fmt::Display for ParseInstantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "no instant: {:?}; expected 2025-01-15T10:30:00Z, with any offset and precision as in 2025-01-15T12:30:00.123+02:00, or a day, 2025-01-15",
+            "invalid time {:?}: expected 2025-01-15T10:30:00Z, with any offset and precision as in 2025-01-15T12:30:00.123+02:00, or a date, 2025-01-15",
             self.text
         )
     }

@@ -33,7 +33,7 @@ pub enum Taken<'a> {
 }
 
 /// Numbers of lines that a [`Sieve`] left out because it could not evaluate them. `Display` is a text
-/// such as `2 lines that are not JSON, 1 line whose time cannot be read`; empty if there are none.
+/// such as `2 lines that are not JSON, 1 line without a valid time`; empty if there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeftOut {
@@ -113,13 +113,13 @@ impl fmt::Display for LeftOut {
             (self.not_json, "that is not JSON", "that are not JSON"),
             (
                 self.without_instant,
-                "whose time cannot be read",
-                "whose time cannot be read",
+                "without a valid time",
+                "without a valid time",
             ),
             (
                 self.without_level,
-                "whose level is not known",
-                "whose level is not known",
+                "without a known level",
+                "without a known level",
             ),
         ];
         let mut between = "";

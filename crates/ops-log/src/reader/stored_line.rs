@@ -253,7 +253,7 @@ impl fmt::Debug for StoredLine {
 
 impl fmt::Display for ParseLineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a line of JSON")
+        f.write_str("not a JSON object")
     }
 }
 

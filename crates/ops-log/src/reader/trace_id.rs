@@ -60,7 +60,7 @@ impl fmt::Display for ParseTraceIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "no trace id: {:?}; expected 32 hexadecimal digits, not all of them 0, or a whole traceparent",
+            "invalid trace id {:?}: expected 32 hexadecimal digits, not all 0, or a whole traceparent",
             self.text
         )
     }

@@ -78,7 +78,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for InOrder<T> {
             type Value = InOrder<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map")
+                f.write_str("a mapping")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InOrder<T>, A::Error> {
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for OneRateLimit {
 
 /// Value of a field.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a text, a number, true or false")]
+#[serde(untagged, expecting = "expected a string, a number or a boolean")]
 enum Scalar {
     Bool(bool),
     Int(i64),
@@ -139,7 +139,7 @@ impl<T: FromStr<Err: Display>> Visitor<'_> for Parsed<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text")
+        f.write_str("a string")
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {

@@ -129,20 +129,20 @@ impl fmt::Display for Error {
             Self::LateLines { variable, source } => write!(f, "{variable}: {source}"),
             Self::JsonKeys { key } => write!(
                 f,
-                "json_form: two keys of a line are {key:?}: timestamp, level, event and logger need names of their own"
+                "json_form: duplicate key {key:?}: timestamp, level, event and logger must have different names"
             ),
             Self::Sampling { ratio } => write!(
                 f,
-                "sample_traces: {ratio} is no share of traces: expected a number from 0 to 1"
+                "sample_traces: invalid ratio {ratio}: expected a number from 0 to 1"
             ),
             Self::Filter(source) => source.fmt(f),
             Self::Environment(source) => source.fmt(f),
             Self::Revert(_) => {
-                f.write_str("cannot start the thread that reverts changes of the log level")
+                f.write_str("cannot start the thread that reverts log level changes")
             }
             Self::TooManyChanges => write!(
                 f,
-                "at most {MAX_LEVEL_CHANGES} targets can have a changed level at a time: wait until one of them reverts, \
+                "at most {MAX_LEVEL_CHANGES} targets can have a temporary level at a time: wait until one of them reverts, \
                  or change one target that covers several"
             ),
         }

@@ -173,7 +173,7 @@ fn a_file_that_is_wrong_is_refused_with_what_is_accepted() {
         ),
         (
             "fields: {a: [1]}",
-            "expected a text, a number, true or false",
+            "expected a string, a number or a boolean",
         ),
         ("recent_lines: -1", "recent_lines"),
         ("filter: 'db=loud'", "loud"),
@@ -248,7 +248,7 @@ fn a_word_that_switches_something_on_or_off_is_no_target() {
 fn a_rotation_of_the_environment_is_checked() {
     let (ok, _, err) = run(&[("OPS_LOG_ROTATION", "64")]);
     assert!(
-        !ok && err.contains("OPS_LOG_ROTATION: unknown rotation \"64\": expected a size"),
+        !ok && err.contains("OPS_LOG_ROTATION: invalid rotation \"64\": expected a size"),
         "{err}"
     );
     let (ok, _, err) = run(&[("OPS_LOG_ROTATION", "1MiB x 2")]);

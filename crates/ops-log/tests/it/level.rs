@@ -376,7 +376,7 @@ fn a_directive_that_is_a_slip_of_the_pen_is_refused_with_the_level_that_was_mean
         ("info,db=debug/a,b", "\"/a,b\""),
         (
             "none",
-            "did you mean off? A target of that name is written none=trace",
+            "did you mean off? For a target of that name, write none=trace",
         ),
         ("ALL", "did you mean trace?"),
         ("verbose", "did you mean debug?"),
@@ -384,9 +384,9 @@ fn a_directive_that_is_a_slip_of_the_pen_is_refused_with_the_level_that_was_mean
         ("*", "expected a level"),
         ("!hyper", "expected a level"),
         ("my_crate>debug", "expected a level"),
-        ("warp", "A target of that name is written warp=trace"),
+        ("warp", "For a target of that name, write warp=trace"),
         ("db=5", "expected a level"),
-        ("2fa", "a target of that name is written 2fa=trace"),
+        ("2fa", "for a target of that name, write 2fa=trace"),
         // unexpanded variables
         ("$LEVEL", "expected a level"),
         ("${LEVEL:-info}", "expected a level"),

@@ -69,7 +69,7 @@ fn a_line_of_another_program_moves_no_cursor() {
 fn what_is_no_object_is_an_error_that_says_where() {
     for text in ["", "half a line", "{\"event\":\"cut", "[1]", "{} {}"] {
         let error = StoredLine::parse(text).unwrap_err();
-        assert_eq!(error.to_string(), "not a line of JSON");
+        assert_eq!(error.to_string(), "not a JSON object");
         assert!(std::error::Error::source(&error).is_some());
     }
 }

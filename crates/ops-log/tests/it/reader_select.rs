@@ -163,10 +163,7 @@ fn a_line_whose_time_cannot_be_read_is_left_out_by_time_and_counted() {
                 .take(&written_at("\"2025-01-15T10:30:00Z\""))
                 .is_some()
         );
-        assert_eq!(
-            sieve.left_out().to_string(),
-            "8 lines whose time cannot be read"
-        );
+        assert_eq!(sieve.left_out().to_string(), "8 lines without a valid time");
     }
     // shown as written
     let shown = |timestamp| {
@@ -203,7 +200,7 @@ fn lines_that_cannot_be_judged_are_counted_once_and_others_are_not() {
     assert_eq!(taken.count(), 1);
     assert_eq!(
         sieve.left_out().to_string(),
-        "1 line that is not JSON, 2 lines whose level is not known"
+        "1 line that is not JSON, 2 lines without a known level"
     );
     let mut all = Sieve::new(Selection::new());
     assert!(lines.iter().all(|line| all.take(line).is_some()));

@@ -183,7 +183,7 @@ impl fmt::Display for ParseJsonFormError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown form of JSON lines {:?}: expected json, ecs, gcp or datadog",
+            "unknown JSON form {:?}: expected json, ecs, gcp or datadog",
             self.0
         )
     }
