@@ -135,7 +135,7 @@ impl Config {
         let wrong = |(_, bounds): &(&String, &Vec<f64>)| !are_bounds(bounds);
         match self.buckets_of.iter().find(wrong) {
             Some((metric, bounds)) => Err(Error::Limit(format!(
-                "buckets of {metric} are {bounds:?}; accepted: 1 to 40 finite, ascending numbers above 0"
+                "buckets of {metric} are {bounds:?}; expected 1 to 40 finite, ascending numbers above 0"
             ))),
             None => Ok(()),
         }
@@ -144,9 +144,9 @@ impl Config {
     fn check_buckets(&self) -> Result<(), Error> {
         for (metric, bounds) in &self.buckets_of {
             let why = match registry::find(metric) {
-                None => format!("there is no metric {metric}; is its catalog registered?"),
+                None => format!("unknown metric {metric}; check that its catalog is registered"),
                 Some(family) if family.definition().kind != Kind::Histogram => {
-                    format!("{metric} is no histogram, and has no buckets")
+                    format!("{metric} is not a histogram and has no buckets")
                 }
                 Some(family) if !family.is_empty() && family.buckets() != bounds.as_slice() => {
                     format!("{metric} was used before its buckets were configured")
@@ -161,7 +161,7 @@ impl Config {
     fn check(&self) -> Result<(), Error> {
         self.check_buckets()?;
         let zero = |key: &str| {
-            let why = format!("{key} is 0, which would refuse everything; accepted: 1 and more");
+            let why = format!("{key} is 0, which would refuse everything; expected at least 1");
             Err(Error::Limit(why))
         };
         if self.label_values_max == Some(0) {
@@ -175,7 +175,7 @@ impl Config {
                 return zero(&format!("label_values_max_of.{metric}.{label}"));
             }
             let Some(family) = registry::find(metric) else {
-                let why = format!("there is no metric {metric}; is its catalog registered?");
+                let why = format!("unknown metric {metric}; check that its catalog is registered");
                 return Err(Error::Limit(why));
             };
             let labels = family.definition().labels.iter().map(|label| label.name);

@@ -52,14 +52,14 @@ impl fmt::Display for Error {
         match self {
             Self::NotInstalled => f.write_str("metrics are not installed: call ops_metrics::init first"),
             Self::AlreadyInitialized => f.write_str(
-                "metrics are already initialized in this process; the first configuration stays",
+                "metrics are already initialized in this process; the first configuration remains in effect",
             ),
             Self::RecorderTaken => f.write_str(
-                "cannot install metrics: another recorder of the `metrics` facade is installed already",
+                "cannot install metrics: another recorder of the `metrics` facade is already installed",
             ),
-            Self::Limit(why) => write!(f, "cannot apply the limits of metrics: {why}"),
+            Self::Limit(why) => write!(f, "invalid configuration of metrics: {why}"),
             #[cfg(feature = "rules")]
-            Self::Slo(why) => write!(f, "cannot make rules of an objective: {why}"),
+            Self::Slo(why) => write!(f, "cannot generate rules: {why}"),
             Self::Thread(_) => f.write_str("cannot start the thread that feeds the sparklines"),
         }
     }

@@ -276,7 +276,7 @@ fn warn_of_unknown_route(path: &str) {
         target: "ops_metrics",
         path,
         route = UNMATCHED,
-        cure = "add the layer by Router::layer, and wrap what nest_service or fallback_service mount: \
+        cure = "add the layer with Router::layer, and wrap services mounted by nest_service or fallback_service: \
                 ops_http::route(\"/static/{*rest}\").layer(service)",
         "route_unknown"
     );

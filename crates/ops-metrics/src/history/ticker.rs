@@ -69,7 +69,7 @@ fn call_hooks(user_thread: &mut Option<UserCodeThread<()>>) {
         tracing::warn!(
             target: "ops_metrics",
             limit_ms = WAIT_MAX.as_millis(),
-            hint = "a hook of before_tick has not returned: until it has, no hook is called",
+            hint = "a before_tick hook has not returned: no hook is called until it does",
             "before_tick_hangs"
         );
     }
@@ -82,7 +82,7 @@ fn read_sources(user_thread: &mut Option<UserCodeThread<Vec<Option<f64>>>>) -> V
         tracing::warn!(
             target: "ops_metrics",
             limit_ms = WAIT_MAX.as_millis(),
-            hint = "a source of add_sparkline has not returned: until it has, no source is read",
+            hint = "an add_sparkline source has not returned: no source is read until it does",
             "sparkline_source_hangs"
         );
     }

@@ -146,7 +146,7 @@ fn alert(objective: &Objective, burn: &'static Burn) -> Alert {
         ),
         burn,
         summary: format!(
-            "{}: the error budget of 30 days is gone in {}",
+            "{}: the 30-day error budget will be exhausted in {}",
             objective.text, burn.exhausted_in
         ),
         description: [

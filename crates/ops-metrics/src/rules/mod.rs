@@ -58,7 +58,7 @@ pub fn rules(
     let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
     if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(fits) {
         let why = format!(
-            "{name:?} is no name of files and of a dashboard; accepted: a-z, 0-9 and -, at most {NAME_MAX} of them"
+            "{name:?} is not a valid name for files and a dashboard; expected 1 to {NAME_MAX} characters of a-z, 0-9 and -"
         );
         return Err(Error::Slo(why));
     }
@@ -72,7 +72,10 @@ pub fn rules(
             .into_iter()
             .any(|known| known.snake == objective.snake)
         {
-            return Err(Error::Slo(format!("{} is there twice", objective.name)));
+            return Err(Error::Slo(format!(
+                "duplicate objective {}",
+                objective.name
+            )));
         }
     }
     Ok(Rules {

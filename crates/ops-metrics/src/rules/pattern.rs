@@ -29,7 +29,7 @@ impl Pattern {
                 Ok(Self { alternatives: all })
             }
             _ => Err(Error::Slo(format!(
-                "{text:?} is no pattern of label values; accepted: values separated by |, with . for a character, .* and .+ for text"
+                "{text:?} is not a valid pattern of label values; expected values separated by |, with . for a character, .* and .+ for text"
             ))),
         }
     }

@@ -87,18 +87,21 @@ impl Slo {
     pub const fn check(self) -> Self {
         assert!(
             self.percent >= 50.0 && self.percent <= 99.999,
-            "an objective is 50.0 to 99.999 percent"
+            "an objective must be between 50.0 and 99.999 percent"
         );
         assert!(
             self.fails.is_empty() == self.within.is_some(),
-            "an objective has either `fails` with patterns of labels, or `within` seconds"
+            "an objective must have either `fails` with label patterns or `within` with seconds"
         );
         let mut at = 0;
         let name = self.name.as_bytes();
         while at < name.len() {
             let fits =
                 name[at].is_ascii_uppercase() || (at > 0 && name[at].is_ascii_alphanumeric());
-            assert!(fits, "the name of an objective is [A-Z][A-Za-z0-9]*");
+            assert!(
+                fits,
+                "the name of an objective must match [A-Z][A-Za-z0-9]*"
+            );
             at += 1;
         }
         let mut at = 0;
@@ -106,13 +109,13 @@ impl Slo {
             let name = self.annotations[at].0;
             assert!(
                 !is_same(name, "summary") && !is_same(name, "description"),
-                "alerts have a summary and a description of their own: an annotation has another name"
+                "an annotation must not be named summary or description: alerts already have these"
             );
             let mut before = 0;
             while before < at {
                 assert!(
                     !is_same(name, self.annotations[before].0),
-                    "an annotation of an objective is there twice"
+                    "an objective must not have an annotation twice"
                 );
                 before += 1;
             }
@@ -206,13 +209,13 @@ impl Objective {
         let bad = match slo.within {
             Some(_) if definition.kind != Kind::Histogram => {
                 return wrong(format!(
-                    "{} is no histogram, which `within` needs",
+                    "{} is not a histogram, which `within` requires",
                     definition.name
                 ));
             }
             Some(seconds) if !family.buckets().contains(&seconds) => {
                 return wrong(format!(
-                    "{} has no bucket that ends at {seconds}; accepted: {:?}",
+                    "{} has no bucket that ends at {seconds}; expected one of {:?}",
                     definition.name,
                     family.buckets()
                 ));
@@ -226,13 +229,13 @@ impl Objective {
                     .find(|one| !counts(one))
                 {
                     return wrong(format!(
-                        "{} is no counter and no histogram, of which `fails` needs one",
+                        "{} is neither a counter nor a histogram, which `fails` requires",
                         other.definition().name
                     ));
                 }
                 if also.is_some_and(|also| std::ptr::eq(also, family)) {
                     return wrong(format!(
-                        "{} is there again after `and`; accepted: a metric of failures that it does not count",
+                        "{} is repeated after `and`; expected another metric, of failures that it does not count",
                         definition.name
                     ));
                 }
@@ -242,7 +245,7 @@ impl Objective {
                     numbered.find(|(at, label)| labels.iter().take(*at).any(|one| one == *label))
                 {
                     return wrong(format!(
-                        "`fails` has the label {label} twice; accepted: one pattern, with | between values"
+                        "`fails` has the label {label} twice; expected one pattern, with | between values"
                     ));
                 }
                 Bad::Failed(patterns(slo, family, slo.fails)?, also)

@@ -39,7 +39,10 @@ pub const CONTENT_TYPE_OPEN_METRICS: &str =
 pub async fn serve(request: &request::Parts) -> Response<ScrapeBody> {
     let head = request.method == Method::HEAD;
     if !head && request.method != Method::GET {
-        let refused = plain(StatusCode::METHOD_NOT_ALLOWED, "accepted: GET, HEAD\n");
+        let refused = plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method not allowed: use GET or HEAD\n",
+        );
         return with(refused, ALLOW, "GET, HEAD");
     }
     if !recorder::is_installed() {
@@ -98,12 +101,15 @@ fn refusal(failure: ScrapeFailure) -> Option<Response<ScrapeBody>> {
     let failed = |text| Some(plain(StatusCode::INTERNAL_SERVER_ERROR, text));
     match failure {
         ScrapeFailure::Busy => {
-            let busy = plain(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes wait\n");
+            let busy = plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many scrapes are waiting\n",
+            );
             Some(with(busy, RETRY_AFTER, "1"))
         }
         ScrapeFailure::Hook | ScrapeFailure::Timeout => None,
-        ScrapeFailure::Panic => failed("rendering the metrics panicked\n"),
-        ScrapeFailure::Thread => failed("there is no thread to render the metrics\n"),
+        ScrapeFailure::Panic => failed("publishing metrics panicked\n"),
+        ScrapeFailure::Thread => failed("cannot start a thread to publish metrics\n"),
     }
 }
 

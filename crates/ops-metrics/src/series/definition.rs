@@ -77,15 +77,18 @@ impl MetricDefinition {
     #[doc(hidden)]
     #[must_use]
     pub const fn check(self) -> Self {
-        assert!(is_name(self.name), "a metric's name is [a-z][a-z0-9_]*");
+        assert!(
+            is_name(self.name),
+            "a metric name must match [a-z][a-z0-9_]*"
+        );
         let total = ends_with(self.name, "_total");
         match self.kind {
-            Kind::Counter | Kind::Seconds => assert!(total, "a counter's name ends with _total"),
+            Kind::Counter | Kind::Seconds => assert!(total, "a counter name must end with _total"),
             Kind::Histogram => {
-                assert!(!total, "a histogram's name does not end with _total");
+                assert!(!total, "a histogram name must not end with _total");
                 assert!(
                     are_bounds(self.buckets),
-                    "buckets are 1 to 40 finite, ascending numbers above 0"
+                    "buckets must be 1 to 40 finite, ascending numbers above 0"
                 );
             }
             Kind::Gauge => {}
@@ -93,7 +96,7 @@ impl MetricDefinition {
         let mut index = 0;
         while index < self.labels.len() {
             let label = self.labels[index].name;
-            assert!(is_name(label), "a label's name is [a-z][a-z0-9_]*");
+            assert!(is_name(label), "a label name must match [a-z][a-z0-9_]*");
             assert!(
                 !is_same(label, "le") && !is_same(label, "quantile"),
                 "a label cannot be named le or quantile: Prometheus reserves these names"
@@ -102,7 +105,7 @@ impl MetricDefinition {
             while before < index {
                 assert!(
                     !is_same(label, self.labels[before].name),
-                    "a metric has each label once"
+                    "a metric must not have a label twice"
                 );
                 before += 1;
             }

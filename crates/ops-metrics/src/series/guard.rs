@@ -169,8 +169,8 @@ impl Warning {
         let (reason, limit) = match self.reason {
             OverflowReason::Empty => ("value is empty", None),
             OverflowReason::TooLong(bytes) => ("value has more bytes than the limit", Some(bytes)),
-            OverflowReason::Values(max) => ("label has as many values as the limit", Some(max)),
-            OverflowReason::Series(max) => ("metric has as many series as the limit", Some(max)),
+            OverflowReason::Values(max) => ("label has reached the limit of values", Some(max)),
+            OverflowReason::Series(max) => ("metric has reached the limit of series", Some(max)),
         };
         tracing::warn!(target: "ops_metrics", metric, label, ?value, reason, limit, "label_overflow");
     }

@@ -217,7 +217,7 @@ impl Histogram {
 /// Timer that observes the time since [`Histogram::start_timer`]
 /// when dropped: after success, error, panic or cancellation.
 #[derive(Debug)]
-#[must_use = "a timer that is dropped at once measures nothing"]
+#[must_use = "a timer that is dropped immediately measures nothing"]
 pub struct Timer {
     histogram: &'static Histogram,
     start: Instant,

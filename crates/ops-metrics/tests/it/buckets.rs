@@ -64,6 +64,6 @@ fn buckets_that_make_no_sense_are_refused_with_what_is_accepted() {
             "{error}"
         );
     }
-    assert!(refused("no_such_seconds", &[1.0]).contains("no metric no_such_seconds"));
-    assert!(refused("bucket_tests_total", &[1.0]).contains("no histogram"));
+    assert!(refused("no_such_seconds", &[1.0]).contains("unknown metric no_such_seconds"));
+    assert!(refused("bucket_tests_total", &[1.0]).contains("not a histogram"));
 }

@@ -188,7 +188,7 @@ fn limits_that_make_no_sense_are_refused_with_what_is_accepted() {
         (of_route, "label_values_max_of.http_requests_total.route"),
     ] {
         let zero = told(config);
-        let why = format!(": {key} is 0, which would refuse everything; accepted: 1 and more");
+        let why = format!(": {key} is 0, which would refuse everything; expected at least 1");
         assert!(zero.ends_with(&why), "{zero}");
     }
     let label = told(Config::new().label_values_max_of("http_requests_total", "path", 5));
@@ -200,7 +200,7 @@ fn limits_that_make_no_sense_are_refused_with_what_is_accepted() {
     );
     let metric = told(Config::new().label_values_max_of("http_total", "route", 5));
     assert!(
-        metric.ends_with("there is no metric http_total; is its catalog registered?"),
+        metric.ends_with("unknown metric http_total; check that its catalog is registered"),
         "{metric}"
     );
 }
@@ -258,7 +258,7 @@ fn the_reason_that_is_logged_for_a_refused_value_is_the_real_one() {
     let reasons = [
         "reason=\"value is empty\"",
         "reason=\"value has more bytes than the limit\" limit=256",
-        "reason=\"label has as many values as the limit\" limit=2",
+        "reason=\"label has reached the limit of values\" limit=2",
     ];
     assert_eq!(warnings.len(), reasons.len(), "{warnings:?}");
     for (warning, reason) in warnings.iter().zip(reasons) {
@@ -269,7 +269,7 @@ fn the_reason_that_is_logged_for_a_refused_value_is_the_real_one() {
         let registry = Registry::with(&config).unwrap();
         registry.run(|| ["a", "b"].iter().for_each(|value| count(value, "200")));
     });
-    let reason = "reason=\"metric has as many series as the limit\" limit=1";
+    let reason = "reason=\"metric has reached the limit of series\" limit=1";
     assert!(full[0].contains(reason), "{full:?}");
 }
 

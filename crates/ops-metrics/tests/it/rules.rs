@@ -144,7 +144,7 @@ fn the_text_of_an_objective_is_no_template() {
     let Some(promtool) = promtool() else { return };
     let (directory, tests) = written(&made);
     let text = std::fs::read_to_string(directory.path().join(&tests[0])).unwrap();
-    let expanded = r#"{{name}} of shop and shop are {{{ "sent" }}} {{: the error budget"#;
+    let expanded = r#"{{name}} of shop and shop are {{{ "sent" }}} {{: the 30-day error budget"#;
     assert!(text.contains(expanded), "{text}");
     if let Err(told) = tested(&promtool, directory.path(), &tests[..1]) {
         panic!("{told}");
@@ -225,13 +225,13 @@ fn what_cannot_be_found_is_refused_with_what_is_accepted() {
         "shop_jobs_total has no label status; its labels are: queue, outcome",
         r#"its values are: ["done", "failed", "lost", "skipped"]"#,
         "matches every value of outcome",
-        "accepted: values separated by |",
-        "no bucket that ends at 0.25; accepted: [0.1, 1.0, 10.0, 60.0]",
-        "shop_jobs_waiting is no histogram",
-        "shop_jobs_waiting is no counter and no histogram",
+        "expected values separated by |",
+        "no bucket that ends at 0.25; expected one of [0.1, 1.0, 10.0, 60.0]",
+        "shop_jobs_waiting is not a histogram",
+        "shop_jobs_waiting is neither a counter nor a histogram",
         "shop_sent_bytes_total has no label queue",
-        "the label outcome twice; accepted: one pattern",
-        "shop_jobs_total is there again after `and`",
+        "the label outcome twice; expected one pattern",
+        "shop_jobs_total is repeated after `and`",
     ]) {
         let error = rules("a", &[], std::slice::from_ref(slo))
             .unwrap_err()
@@ -244,11 +244,11 @@ fn what_cannot_be_found_is_refused_with_what_is_accepted() {
             .unwrap_err()
             .to_string()
     };
-    assert!(error("a", &twice).contains("JobsSucceed is there twice"));
-    assert!(error("../a", &[]).contains("accepted: a-z, 0-9 and -"));
+    assert!(error("a", &twice).contains("duplicate objective JobsSucceed"));
+    assert!(error("../a", &[]).contains("characters of a-z, 0-9 and -"));
     // Grafana accepts no longer uid
     assert!(rules(&"a".repeat(40), &[], &[]).is_ok());
-    assert!(error(&"a".repeat(41), &[]).contains("at most 40"));
+    assert!(error(&"a".repeat(41), &[]).contains("expected 1 to 40"));
 }
 
 #[test]
@@ -259,11 +259,14 @@ fn an_annotation_that_an_alert_would_have_twice_is_refused() {
         std::panic::catch_unwind(|| slo.annotations(annotations).check().name())
             .map_err(|panic| *panic.downcast::<&str>().unwrap())
     };
-    let own = "alerts have a summary and a description of their own";
+    let own = "must not be named summary or description";
     for (annotations, refused) in [
         (&[("summary", "a")], own),
         (&[("a", "a"), ("description", "b")], own),
-        (&[("a", "a"), ("b", "b"), ("a", "c")], "is there twice"),
+        (
+            &[("a", "a"), ("b", "b"), ("a", "c")],
+            "must not have an annotation twice",
+        ),
     ] as [(&'static [_], _); 3]
     {
         let why = check(annotations).unwrap_err();

@@ -175,7 +175,7 @@ fn metrics_that_are_not_there(home: &Home, faulty: Faulty) {
     page.concludes("- 404: the router has no route that calls `ops_metrics::serve`");
     let statuses = crowd(&page, &scene);
     assert!(statuses.contains("503"), "{statuses}");
-    page.concludes("- 503 and `too many scrapes wait`: fewer scrapers");
+    page.concludes("- 503 and `too many scrapes are waiting`: fewer scrapers");
     drop(faulty);
     assert_eq!(page.step(1, &scene), "000\n");
     assert_eq!(page.step(2, &scene), "no answer\n");
