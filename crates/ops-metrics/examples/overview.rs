@@ -88,7 +88,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = listener.local_addr()?;
     writeln!(
         std::io::stdout(),
-        "http://{address}/metrics; Ctrl-C stops it"
+        "http://{address}/metrics; press Ctrl-C to stop"
     )?;
     axum::serve(listener, app()).await?;
     Ok(())

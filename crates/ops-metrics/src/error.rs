@@ -57,7 +57,7 @@ impl fmt::Display for Error {
             Self::RecorderTaken => f.write_str(
                 "cannot install metrics: another recorder of the `metrics` facade is already installed",
             ),
-            Self::Limit(why) => write!(f, "invalid configuration of metrics: {why}"),
+            Self::Limit(why) => write!(f, "invalid metrics configuration: {why}"),
             #[cfg(feature = "rules")]
             Self::Slo(why) => write!(f, "cannot generate rules: {why}"),
             Self::Thread(_) => f.write_str("cannot start the thread that feeds the sparklines"),

@@ -11,7 +11,7 @@ fn main() -> Result<(), SecretError> {
     let token = get_secret("MAPBOX_ACCESS_TOKEN").optional_blocking()?;
     match &token {
         Some(token) => println!("token: {token} (from {})", token.source()),
-        None => println!("no token: put MAPBOX_ACCESS_TOKEN=pk.ey... into .env"),
+        None => println!("no token found: add MAPBOX_ACCESS_TOKEN=pk.ey... to .env"),
     }
 
     let runtime = tokio::runtime::Builder::new_current_thread().build();

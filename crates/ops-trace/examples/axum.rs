@@ -24,7 +24,10 @@ async fn user(Path(id): Path<u64>) -> String {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tracer = ops_trace::init(Config::new("axum-example"))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-    println!("http://{}/users/7; enter stops it", listener.local_addr()?);
+    println!(
+        "http://{}/users/7; press Enter to stop",
+        listener.local_addr()?
+    );
     // connect info provides the peers' addresses, by which trace context is trusted
     let service = app().into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service)

@@ -129,7 +129,7 @@ impl fmt::Display for Error {
             Self::LateLines { variable, source } => write!(f, "{variable}: {source}"),
             Self::JsonKeys { key } => write!(
                 f,
-                "json_form: duplicate key {key:?}: timestamp, level, event and logger must have different names"
+                "json_form: duplicate key {key:?}: timestamp, level, event and logger must have unique names"
             ),
             Self::Sampling { ratio } => write!(
                 f,

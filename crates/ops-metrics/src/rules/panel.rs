@@ -64,7 +64,7 @@ pub(super) fn of_objective(objective: &Objective) -> Vec<Panel> {
         Panel {
             title: format!("{}: burn rate", objective.name),
             description: format!(
-                "{text}. Speed at which the error budget of {allowed} is spent, as a multiple of the allowed speed."
+                "{text}. Rate at which the error budget of {allowed} is spent, as a multiple of the allowed rate."
             ),
             unit: "none",
             targets: [hour, six_hours, day, three_days]

@@ -235,7 +235,7 @@ impl Objective {
                 }
                 if also.is_some_and(|also| std::ptr::eq(also, family)) {
                     return wrong(format!(
-                        "{} is repeated after `and`; expected another metric, of failures that it does not count",
+                        "{} is repeated after `and`; expected another metric that counts other failures",
                         definition.name
                     ));
                 }

@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                     connection.password.source()
                 );
             }
-            Err(error) => println!("no connection: {error}"),
+            Err(error) => println!("cannot get a connection: {error}"),
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -41,8 +41,8 @@ pub(crate) enum LoginError {
 impl std::fmt::Display for LoginError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Secret(error) => write!(f, "no password: {error}"),
-            Self::Server(error) => write!(f, "no login: {error}"),
+            Self::Secret(error) => write!(f, "cannot get the password: {error}"),
+            Self::Server(error) => write!(f, "login failed: {error}"),
         }
     }
 }
@@ -98,7 +98,9 @@ impl Manager for Logins {
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<LoginError> {
         connection.used += 1;
         if connection.client.is_closed() || connection.used >= self.queries {
-            return Err(RecycleError::message("its time is over"));
+            return Err(RecycleError::message(
+                "the connection is closed or has reached its query limit",
+            ));
         }
         Ok(())
     }

@@ -108,7 +108,7 @@ impl Resolved {
 fn check_config_file(env: &Environment, warnings: &mut Vec<Warning>) {
     for variable in ["OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"] {
         if let Some(value) = env.get(variable) {
-            let accepted = "unset: configuration files of OpenTelemetry are not supported";
+            let accepted = "unset: OpenTelemetry configuration files are not supported";
             let used = "the other variables";
             warn(warnings, variable, value, accepted, used);
         }

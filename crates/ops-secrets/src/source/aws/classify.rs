@@ -13,7 +13,7 @@ use crate::source::aws::settings::AwsSettings;
 use crate::source::{FetchError, shortened};
 
 /// Detail of a request that reached no server.
-const NO_CONNECTION: &str = "no connection";
+const NO_CONNECTION: &str = "cannot connect";
 
 /// Failure of one request, and whether to repeat it.
 #[derive(Clone, Debug)]
