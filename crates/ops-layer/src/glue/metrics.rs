@@ -220,7 +220,7 @@ const COUNTERS: [(&str, &str); 26] = [
     ("log_events_total", "Log lines by level"),
     (
         "log_late_lines_total",
-        "Log lines that were held for a request: written because it failed or was slow, dropped, or cut",
+        "Log lines that were held back for a request, by outcome: written because it failed or was slow, dropped, or truncated",
     ),
     (
         "log_lines_dropped_total",
