@@ -76,13 +76,13 @@ impl Bucket {
             let shown = without_secrets(endpoint);
             if !is_url(endpoint) {
                 return Err(wrong(format!(
-                    "invalid endpoint {shown:?}; expected http://HOST:PORT or https://HOST, in the configuration or in \
+                    "endpoint {shown:?} is not a valid server URL; expected http://HOST:PORT or https://HOST, in the configuration or in \
                      AWS_ENDPOINT_URL"
                 )));
             }
             if names_user(endpoint) && !is_unsigned(&builder) {
                 return Err(wrong(format!(
-                    "endpoint {shown:?} contains a user, which signed requests do not allow; set credentials separately or in AWS_ACCESS_KEY_ID and \
+                    "endpoint {shown:?} contains a user, which signed requests do not support; set credentials separately or in AWS_ACCESS_KEY_ID and \
                      AWS_SECRET_ACCESS_KEY"
                 )));
             }
@@ -108,7 +108,9 @@ impl Bucket {
         if let (None, Some(region)) = (endpoint, region)
             && !is_url(&format!("https://s3.{region}.amazonaws.com"))
         {
-            return Err(wrong(format!("invalid AWS region {region:?}")));
+            return Err(wrong(format!(
+                "the region {region:?} is not valid in an AWS host name"
+            )));
         }
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         Ok(Self {

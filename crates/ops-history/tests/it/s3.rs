@@ -293,7 +293,7 @@ fn settings_override_variables_and_empty_variables_count_as_unset() {
     let refused = shop.credentials("test", "test").fetch(&Wanted::default());
     let told = refused.unwrap_err().to_string();
     assert_eq!(
-        told.contains("invalid endpoint"),
+        told.contains("is not a valid server URL"),
         place == "refused",
         "{told}"
     );
