@@ -1,13 +1,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use http::{request, response};
+use http::{Version, request, response};
 use http_body::{Body, Frame};
 
 use crate::call::Call;
 use crate::client::Failure;
 use crate::cut_off::in_cut_off;
-use crate::length::{BodyLength, is_interim};
+use crate::length::BodyLength;
 use crate::route::RouteSlot;
 use crate::{Ending, Observe, Outcome, Route};
 
@@ -16,6 +16,8 @@ pub(crate) struct RequestGuard<O: Observe> {
     observer: O,
     scope: Option<O::Scope>,
     started: Instant,
+    /// Version of the request.
+    version: Version,
     /// Set while code of the request runs, and left set if that code panics: unwinding skips the line that clears it.
     panicked: bool,
     length: BodyLength,
@@ -46,6 +48,7 @@ impl<O: Observe> RequestGuard<O> {
             observer,
             scope: Some(scope),
             started,
+            version: request.version,
             panicked: false,
             length: BodyLength::Unknown,
             has_ended: false,
@@ -71,6 +74,7 @@ impl<O: Observe> RequestGuard<O> {
             observer,
             scope: Some(scope),
             started,
+            version: request.version,
             panicked: false,
             length: BodyLength::Unknown,
             has_ended: false,
@@ -106,8 +110,11 @@ impl<O: Observe> RequestGuard<O> {
 
     /// Records the head of the response.
     pub(crate) fn record_head(&mut self, parts: &mut response::Parts, body: &impl Body) {
-        let is_received = self.failure.is_some();
-        self.length = BodyLength::of(&self.outcome.method, parts, body, is_received);
+        let method = &self.outcome.method;
+        self.length = match self.failure {
+            Some(_) => BodyLength::received(method, parts, body),
+            None => BodyLength::served(self.version, method, parts, body),
+        };
         self.has_ended = body.is_end_stream();
         self.outcome.streamed = self.length.is_streamed() && !self.has_ended;
         self.outcome.time_to_headers = Some(self.started.elapsed());
@@ -123,11 +130,7 @@ impl<O: Observe> RequestGuard<O> {
         if let Some(call) = self.call.as_mut() {
             call.head(parts);
         }
-        if is_interim(parts.status) && !is_received {
-            self.outcome.time_to_headers = None;
-        } else {
-            self.outcome.sent_status = Some(parts.status.as_u16());
-        }
+        self.outcome.sent_status = Some(parts.status.as_u16());
     }
 
     /// Counts a frame that the server takes; `is_last` if no further frame follows.
@@ -162,6 +165,9 @@ impl<O: Observe> RequestGuard<O> {
             Ending::Aborted if self.failure.is_none() && in_cut_off() => Ending::CutOff,
             ending => ending,
         };
+        if ending.is_of_server() && self.length.is_unsent(self.outcome.body_bytes) {
+            (self.outcome.sent_status, self.outcome.time_to_headers) = (None, None);
+        }
         self.outcome.ending = ending;
         self.outcome.failure = self.failure.as_ref().and_then(|kind| kind.get().copied());
         self.outcome.elapsed = self.started.elapsed();

@@ -12,39 +12,79 @@ use crate::Ending;
 pub(crate) enum BodyLength {
     /// No content follows this head (RFC 9110, section 6.4.1).
     NoContent,
-    /// Exactly this many bytes follow.
+    /// Exactly this many bytes follow; a server leaves out the rest of a longer body.
     Known(u64),
+    /// Exactly this many bytes follow; a client refuses a longer body, which the server sends (RFC 9113, section 8.1.1).
+    Checked(u64),
+    /// Exactly this many bytes follow a head with a transfer coding. A router that adds the length makes
+    /// it a head that no server sends: then the body is dropped before its first byte.
+    Coded(u64),
     /// Only the end of the body shows its length.
     Unknown,
     /// The reader ends it (`text/event-stream`, `multipart/x-mixed-replace`).
     Endless,
     /// The handler made a head that no server sends.
+    Unsendable,
+    /// The head is sent with an invalid length, or with another one than the body has.
     Invalid,
 }
 
 impl BodyLength {
-    /// Returns the length of a served response, or with `is_received` of one that a client received and checked.
-    pub(crate) fn of(
+    /// Returns the length of a response that is served to a request of this version.
+    pub(crate) fn served(
+        version: Version,
         method: &Method,
         head: &response::Parts,
         body: &impl Body,
-        is_received: bool,
     ) -> Self {
-        if !is_received && is_interim(head.status) {
-            return Self::Invalid;
+        if is_interim(head.status, version) {
+            return Self::Unsendable;
         }
         if has_no_content(method, head.status) {
             return Self::NoContent;
         }
-        // the body's exact size comes first, because the server writes that
-        if let Some(length) = body.size_hint().exact() {
-            return Self::Known(length);
+        let is_http1 = version < Version::HTTP_2;
+        let known = if is_http1 { Self::Known } else { Self::Checked };
+        let exact = body.size_hint().exact();
+        // HTTP/1.0 has no transfer codings, and HTTP/2 removes the header
+        let is_coded = version == Version::HTTP_11
+            && !body.is_end_stream()
+            && head.headers.contains_key(TRANSFER_ENCODING);
+        let Some(declared) = head.headers.get(CONTENT_LENGTH) else {
+            return match exact {
+                Some(length) if is_coded => Self::Coded(length),
+                Some(length) => known(length),
+                None => Self::without_length(head),
+            };
+        };
+        if is_coded {
+            return Self::Unsendable;
         }
-        match length_header(head).map(parse_length) {
-            Some(Some(length)) => return Self::Known(length),
-            Some(None) if !is_received && !body.is_end_stream() => return Self::Invalid,
-            _ => {}
+        match (exact, parse_length(declared)) {
+            (Some(exact), Some(declared)) if exact == declared => known(exact),
+            // the server declares the length of an empty body
+            (Some(0), _) if is_http1 && body.is_end_stream() => Self::Known(0),
+            (Some(_), _) => Self::Invalid,
+            (None, Some(length)) if is_declared_once(head, declared) => known(length),
+            (None, _) if body.is_end_stream() => Self::without_length(head),
+            (None, _) if is_http1 => Self::Unsendable,
+            (None, _) => Self::Invalid,
         }
+    }
+
+    /// Returns the length of a response that a client received and checked.
+    pub(crate) fn received(method: &Method, head: &response::Parts, body: &impl Body) -> Self {
+        if has_no_content(method, head.status) {
+            return Self::NoContent;
+        }
+        let declared = || length_header(head).and_then(parse_length);
+        match body.size_hint().exact().or_else(declared) {
+            Some(length) => Self::Known(length),
+            None => Self::without_length(head),
+        }
+    }
+
+    fn without_length(head: &response::Parts) -> Self {
         match head.headers.get(CONTENT_TYPE) {
             Some(kind) if is_endless(kind) => Self::Endless,
             _ => Self::Unknown,
@@ -55,24 +95,38 @@ impl BodyLength {
         matches!(self, Self::Unknown | Self::Endless)
     }
 
+    /// Returns `true` if the server did not send the head of a response of which it took `sent` bytes.
+    pub(crate) fn is_unsent(self, sent: u64) -> bool {
+        match self {
+            Self::Unsendable => true,
+            Self::Coded(_) => sent == 0,
+            _ => false,
+        }
+    }
+
     /// Returns the ending of a body that is dropped after `sent` bytes; `ended` if no further frame follows.
     pub(crate) fn ending(self, sent: u64, ended: bool) -> Ending {
         match self {
             Self::NoContent | Self::Endless => Ending::Complete,
-            Self::Invalid => Ending::Failed,
-            Self::Known(length) if sent >= length => Ending::Complete,
+            Self::Unsendable | Self::Invalid => Ending::Failed,
+            Self::Checked(length) if sent > length => Ending::Failed,
+            Self::Known(length) | Self::Checked(length) | Self::Coded(length) if sent >= length => {
+                Ending::Complete
+            }
             // the body is shorter than declared: the client did nothing wrong
-            Self::Known(_) if ended => Ending::Failed,
+            Self::Known(_) | Self::Checked(_) | Self::Coded(_) if ended => Ending::Failed,
             Self::Unknown if ended => Ending::Complete,
-            Self::Known(_) | Self::Unknown => Ending::Aborted,
+            _ if self.is_unsent(sent) => Ending::Failed,
+            Self::Known(_) | Self::Checked(_) | Self::Coded(_) | Self::Unknown => Ending::Aborted,
         }
     }
 }
 
-/// Returns `true` for heads that another one follows. A handler cannot respond with them: servers send 500, or reset the
-/// stream.
-pub(crate) fn is_interim(status: StatusCode) -> bool {
-    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+/// Returns `true` for heads that another one follows, and for a switch of protocols, which HTTP/2 does not have. A
+/// handler cannot respond with them: servers send 500, or reset the stream.
+fn is_interim(status: StatusCode, version: Version) -> bool {
+    let is_switch = status == StatusCode::SWITCHING_PROTOCOLS && version < Version::HTTP_2;
+    status.is_informational() && !is_switch
 }
 
 fn has_no_content(method: &Method, status: StatusCode) -> bool {
@@ -80,6 +134,12 @@ fn has_no_content(method: &Method, status: StatusCode) -> bool {
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || *method == Method::HEAD
         || *method == Method::CONNECT && status.is_success()
+}
+
+/// Returns `false` if the head also declares another length.
+fn is_declared_once(head: &response::Parts, length: &HeaderValue) -> bool {
+    let mut all = head.headers.get_all(CONTENT_LENGTH).iter();
+    all.all(|value| value == length)
 }
 
 /// Returns the `Content-Length` in the head, unless the framing overrides it (RFC 9112, section 6.3).

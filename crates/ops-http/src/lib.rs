@@ -44,10 +44,14 @@
 //! - A response is [`Ending::Complete`] once the server was handed as many bytes as the exact size
 //!   of the body, or else its `Content-Length`, declares (RFC 9112, section 6.2): servers drop
 //!   such a body without polling for its end. A body of unknown length is complete once it ended,
-//!   also with trailers. A body that ends before its declared length is [`Ending::Failed`], and so
-//!   is one of unknown size with an invalid `Content-Length`, which the server does not send.
+//!   also with trailers. A body that ends before its declared length is [`Ending::Failed`]. So is a
+//!   response whose `Content-Length` is invalid or not the exact size of its body, except that HTTP/1 servers correct the
+//!   length of an empty body; over HTTP/2, where the client checks it, also a body that is longer than declared.
 //! - A response without content (HEAD, 101, 204, 304, 2xx to CONNECT) is complete, although no server polls its body.
-//!   Another 1xx status cannot be sent as a response: the handler failed, and the server sends 500 or resets the stream.
+//!   Another 1xx status, or 101 over HTTP/2, cannot be sent as a response: the handler failed, and the server sends 500
+//!   or resets the stream.
+//! - HTTP/1.1 servers close the connection instead of sending a head with `Transfer-Encoding` and a length, which axum
+//!   adds to a body of known size, or with an invalid `Content-Length` for a body of unknown size: the handler failed.
 //! - If the reader closes a `text/event-stream` or `multipart/x-mixed-replace`
 //!   of unknown length, the response is [`Ending::Complete`].
 //! - A request body that breaks off is left to the handler. A client that closed

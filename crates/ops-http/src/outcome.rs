@@ -121,7 +121,7 @@ pub enum Ending {
     CutOff,
     /// Handler or body panicked.
     Panicked,
-    /// Service or body returned an error, the body ended before its declared length, or the head cannot be sent.
+    /// Service or body returned an error, the body has another length than declared, or the head cannot be sent.
     Failed,
 }
 

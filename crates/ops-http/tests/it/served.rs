@@ -162,6 +162,22 @@ async fn a_client_that_leaves_before_the_head_is_aborted() {
     }
 }
 
+/// Responds with these headers, and with four bytes: of a known length, unless the headers declare one.
+fn framed(headers: &'static [(&'static str, &'static str)]) -> axum::routing::MethodRouter {
+    get(move || async move {
+        let mut response = Response::builder();
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        let declares = headers.iter().any(|(name, _)| *name == "content-length");
+        let body = match declares {
+            true => Body::new(Script::new(chunks(1, 4))),
+            false => Body::from("four"),
+        };
+        response.body(body).unwrap()
+    })
+}
+
 #[tokio::test]
 async fn a_head_that_cannot_be_sent_is_a_failure_of_the_handler() {
     let stream = || async {
@@ -175,13 +191,28 @@ async fn a_head_that_cannot_be_sent_is_a_failure_of_the_handler() {
     let app = Router::new()
         .route("/stream", get(stream))
         .route("/interim", get(|| async { StatusCode::PROCESSING }))
+        .route("/switch", get(|| async { StatusCode::SWITCHING_PROTOCOLS }))
+        .route(
+            "/two-lengths",
+            framed(&[("content-length", "4"), ("content-length", "5")]),
+        )
+        .route("/chunked", framed(&[("transfer-encoding", "chunked")]))
+        .route(
+            "/both",
+            framed(&[("content-length", "4"), ("transfer-encoding", "chunked")]),
+        )
         .layer(ObserveLayer::new(record.clone()));
     let server = Server::start(app).await;
     let table = [
         (true, "/stream", 200, "body_error"),
-        (false, "/stream", 200, "body_error"),
+        (false, "/stream", 500, "service_error"),
         (true, "/interim", 500, "service_error"),
         (false, "/interim", 500, "service_error"),
+        (true, "/switch", 500, "service_error"),
+        (true, "/two-lengths", 200, "body_error"),
+        (false, "/two-lengths", 500, "service_error"),
+        (false, "/chunked", 500, "service_error"),
+        (false, "/both", 500, "service_error"),
     ];
     for (http2, path, status, error_type) in table {
         let mut client = server.connect(http2).await;
@@ -197,6 +228,44 @@ async fn a_head_that_cannot_be_sent_is_a_failure_of_the_handler() {
         assert_eq!(outcome.status, status, "{case}");
         assert_eq!(outcome.error_type(), Some(error_type), "{case}");
     }
+}
+
+#[tokio::test]
+async fn http2_sends_the_length_beside_a_transfer_coding_and_what_is_longer_is_refused() {
+    let record = Record::new();
+    let long = || async {
+        let response = Response::builder().header("content-length", "3");
+        response.body(Body::new(Script::new(chunks(1, 4)))).unwrap()
+    };
+    let app = Router::new()
+        .route("/chunked", framed(&[("transfer-encoding", "chunked")]))
+        .route(
+            "/both",
+            framed(&[("transfer-encoding", "chunked"), ("content-length", "4")]),
+        )
+        .route("/long", get(long))
+        .layer(ObserveLayer::new(record.clone()));
+    let server = Server::start(app).await;
+    let mut client = server.connect(true).await;
+    for path in ["/chunked", "/both"] {
+        let response = client.send(Request::get(path)).await.unwrap();
+        assert_eq!(response.headers()["content-length"], "4");
+        let body = response.into_body().collect().await.unwrap();
+        assert_eq!(body.to_bytes().len(), 4);
+        let outcome = record.next().await;
+        assert_eq!(outcome.ending, Ending::Complete, "{path}");
+        assert!(!outcome.streamed, "{path}");
+    }
+    let response = client.send(Request::get("/long")).await.unwrap();
+    assert!(response.into_body().collect().await.is_err());
+    let outcome = record.next().await;
+    assert_eq!((outcome.ending, outcome.status), (Ending::Failed, 200));
+    // an HTTP/1 server leaves out what is too much
+    let mut client = server.connect(false).await;
+    let response = client.send(Request::get("/long")).await.unwrap();
+    let body = response.into_body().collect().await.unwrap();
+    assert_eq!(body.to_bytes().len(), 3);
+    assert_eq!(record.next().await.ending, Ending::Complete);
 }
 
 /// A client that closed the connection cannot be distinguished from one that closed only its sending
