@@ -80,10 +80,13 @@ impl Outcome {
 
     /// Returns the path of a request that was served (status below 400) although its route is unknown:
     /// an inner service responded without naming its route. Wrap it in [`route`](crate::route).
+    ///
+    /// `None` for OPTIONS: a layer such as that of CORS responds to it for any path.
     pub fn served_without_route(&self) -> Option<&str> {
         let served = self.ending == Ending::Complete
             && self.status < 400
             && self.route.is_none()
+            && self.method != Method::OPTIONS
             && self.grpc.is_none();
         self.target
             .as_ref()

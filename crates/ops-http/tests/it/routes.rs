@@ -57,6 +57,28 @@ async fn a_nested_service_has_the_route_that_its_layer_names() {
     assert_eq!(template(&outcome), Some("/{*page}"));
 }
 
+#[tokio::test]
+async fn a_preflight_that_a_layer_answers_was_served_by_no_nameless_service() {
+    let cors = axum::middleware::from_fn(|request: Request, next: axum::middleware::Next| async {
+        match *request.method() {
+            http::Method::OPTIONS => Response::new(Body::empty()),
+            _ => next.run(request).await,
+        }
+    });
+    let record = Record::new();
+    let router = Router::new().fallback(|| async { "the page" }).layer(cors);
+    let app = router.layer(ObserveLayer::new(record.clone()));
+    for (method, served) in [("OPTIONS", None), ("GET", Some("/missing"))] {
+        let request = Request::builder().method(method).uri("/missing");
+        let request = request.body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        response.into_body().collect().await.unwrap();
+        let outcome = record.next().await;
+        assert_eq!(outcome.status, 200);
+        assert_eq!(outcome.served_without_route(), served, "{method}");
+    }
+}
+
 /// Observer that looks up the route before any handler sees the request.
 #[derive(Clone, Default)]
 struct RouteAtStart(Arc<Mutex<Vec<Option<Route>>>>);
