@@ -47,7 +47,8 @@
 //!   `other` in every label. A value has at most [`LABEL_VALUE_BYTES_MAX`] bytes. The limits apply to the `metrics`
 //!   facade too, which accepts 1000 metrics.
 //! - Counters and histograms of the catalog are atomics: no increment is lost, and `_count` equals `+Inf`.
-//! - Non-finite and negative observations are refused and counted in `ops_metrics_rejected_total{metric,reason}`.
+//! - Non-finite and negative observations, and numbers above `i64::MAX` for counters (negative ones that were cast), are
+//!   refused and counted in `ops_metrics_rejected_total{metric,reason}`.
 //! - Counting in an existing series allocates nothing and takes no lock. With 3 labels that are `&'static str`, enums,
 //!   methods or statuses it reads no text: 15 ns, where the `metrics` macro takes 270 ns (`benches/ratios.rs`).
 //! - `/metrics` is OpenMetrics 1.0 for clients that ask for it, such as Prometheus, otherwise

@@ -70,7 +70,7 @@ pub(crate) enum Value {
 }
 
 /// Values for lookups of the wrong type, which only hand-written code can make.
-static SPARE_COUNTER: Counter = Counter::new();
+static SPARE_COUNTER: Counter = Counter::new(&SPARE_REJECTED);
 static SPARE_SECONDS: Seconds = Seconds::new();
 static SPARE_REJECTED: Rejected = Rejected::new();
 static SPARE_GAUGE: Gauge = Gauge::new(&SPARE_REJECTED);
@@ -317,7 +317,7 @@ impl Family {
     fn make(&self, state: &State, labels: &[&str]) -> &'static Series {
         let (rejected, buckets) = (state.rejected, state.buckets);
         let value = match self.definition.kind {
-            Kind::Counter => Value::Counter(Counter::new()),
+            Kind::Counter => Value::Counter(Counter::new(rejected)),
             Kind::Seconds => Value::Seconds(Seconds::new()),
             Kind::Gauge => Value::Gauge(Gauge::new(rejected)),
             Kind::Histogram => Value::Histogram(Histogram::new(rejected, buckets)),

@@ -5,13 +5,29 @@ use crate::series::distribution::{FINE_BUCKETS, FineCounts};
 use crate::series::exemplar::{self, Exemplar, Exemplars, TraceId};
 use crate::series::rejected::Rejected;
 
+/// Maximum number that a counter accepts at once; a larger one is a negative number that was cast.
+const COUNT_MAX: u64 = u64::MAX >> 1;
+
 /// A total that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+#[derive(Debug)]
+pub struct Counter {
+    rejected: &'static Rejected,
+    total: AtomicU64,
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        static REJECTED: Rejected = Rejected::new();
+        Self::new(&REJECTED)
+    }
+}
 
 impl Counter {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(0))
+    pub(crate) const fn new(rejected: &'static Rejected) -> Self {
+        Self {
+            rejected,
+            total: AtomicU64::new(0),
+        }
     }
 
     /// Adds one.
@@ -20,20 +36,27 @@ impl Counter {
         self.add(1);
     }
 
-    /// Adds `n`.
+    /// Adds `n`. A number above `i64::MAX`, such as a negative one that was cast, is refused and counted.
     #[inline]
     pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+        if n > COUNT_MAX {
+            return self.rejected.negative();
+        }
+        self.total.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// Raises the total to `n`, for totals that are counted elsewhere; a lower `n` changes nothing.
+    /// Raises the total to `n`, for totals that are counted elsewhere; a lower `n`
+    /// changes nothing. A number above `i64::MAX` is refused and counted.
     pub fn absolute(&self, n: u64) {
-        self.0.fetch_max(n, Ordering::Relaxed);
+        if n > COUNT_MAX {
+            return self.rejected.negative();
+        }
+        self.total.fetch_max(n, Ordering::Relaxed);
     }
 
     /// Returns the total.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.total.load(Ordering::Relaxed)
     }
 }
 

@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, HashSet};
 use http::Method;
 use ops_metrics::Config;
 use ops_metrics::catalog::{
-    cache_size_bytes, duckdb_query_seconds, http_request_latency, http_requests_total,
-    process_cpu_seconds_total,
+    cache_misses_total, cache_size_bytes, duckdb_query_seconds, http_request_latency,
+    http_requests_total, process_cpu_seconds_total,
 };
 use ops_metrics::testing::Registry;
 use proptest::prelude::*;
@@ -105,6 +105,30 @@ fn what_cannot_be_added_up_is_refused_and_counted() {
         registry.value(r#"cache_size_bytes{cache_type="query"}"#),
         Some(7.0)
     );
+}
+
+#[test]
+fn a_negative_number_that_was_cast_lowers_no_counter_and_is_counted() {
+    let registry = Registry::new();
+    let minus_one = u64::MAX;
+    registry.run(|| {
+        let misses = cache_misses_total("query");
+        misses.add(minus_one);
+        assert_eq!(misses.get(), 0);
+        misses.add(5);
+        misses.add(minus_one);
+        misses.absolute(minus_one);
+        assert_eq!(misses.get(), 5);
+        metrics::counter!("jobs_total").increment(2);
+        metrics::counter!("jobs_total").increment(minus_one);
+        metrics::counter!("jobs_total").absolute(minus_one);
+    });
+    assert_eq!(registry.value("jobs_total"), Some(2.0));
+    for (metric, count) in [("cache_misses_total", 3.0), ("jobs_total", 2.0)] {
+        let refused =
+            format!(r#"ops_metrics_rejected_total{{metric="{metric}",reason="negative"}}"#);
+        assert_eq!(registry.value(&refused), Some(count), "{metric}");
+    }
 }
 
 #[test]
