@@ -224,8 +224,10 @@ impl Client {
             }
             _ => format!("{error}"),
         };
-        let retry = match kind {
-            FailureKind::Timeout => Retry::Never,
+        let retry = match (kind, error) {
+            (FailureKind::Timeout, _) => Retry::Never,
+            // a response came, so that the collector may have the batch
+            (_, E::Protocol(_) | E::LargeResponseHeader(..)) => Retry::Never,
             _ if of_tls.is_some() => Retry::Never,
             _ => Retry::Soon,
         };

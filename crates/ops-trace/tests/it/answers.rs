@@ -198,6 +198,26 @@ fn a_success_that_breaks_off_is_not_sent_again() {
 }
 
 #[test]
+fn a_batch_whose_response_cannot_be_read_is_not_sent_again() {
+    let large = format!("x-large: {}\r\n", "x".repeat(200_000));
+    let many = "x-many: 1\r\n".repeat(500);
+    for (headers, cause) in [
+        (large.as_str(), "header is too big"),
+        (many.as_str(), "too many headers"),
+        ("content-length: 5\r\n", "content-length"),
+    ] {
+        let collector = Collector::start().unwrap();
+        collector.answer(raw(200, headers, ""));
+        let tracer = patient(&collector.endpoint());
+        one_batch(&tracer);
+        assert_eq!(collector.requests(), 1, "{cause}");
+        assert_eq!(tracer.stats().failures.other, 1, "{cause}");
+        let failure = tracer.export_health().last_failure.unwrap();
+        assert!(failure.contains(cause), "{failure}");
+    }
+}
+
+#[test]
 fn an_empty_success_is_one_whatever_its_type() {
     for headers in [
         "",
