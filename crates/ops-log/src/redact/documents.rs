@@ -19,6 +19,24 @@ const MAX_DEPTH: u32 = 6;
 /// Maximum length of a field name or key that is checked in a text, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
+/// Words of SQL after which names of columns may follow. In small letters, some may be words of a sentence.
+const COLUMNS_FOLLOW: [&str; 10] = [
+    "UNIQUE", "unique", "KEY", "INDEX", "CONFLICT", "conflict", "ON", "BY", "BTREE", "btree",
+];
+/// Words of SQL after which such a word, or the name of a table with its columns may follow.
+const TABLE_FOLLOWS: [&str; 10] = [
+    "PRIMARY",
+    "primary",
+    "FOREIGN",
+    "foreign",
+    "INTO",
+    "into",
+    "REFERENCES",
+    "references",
+    "ON",
+    "TABLE",
+];
+
 /// Returns `true` if a text starts like a JSON document, has one in quotes, or has a denied field in `Debug` form.
 #[inline]
 pub(crate) fn may_have_denied(text: &[u8], deny: &DenyList) -> bool {
@@ -81,10 +99,19 @@ fn is_denied_pair(before: &[u8], deny: &DenyList) -> bool {
         Some([before @ .., b'(']) => {
             // not arguments of a call, fields of a tuple struct or columns of a table: `"users" ("password", "name")`
             let is_of_name = !last_name(before).is_empty() || before.ends_with(b"\" ");
-            !is_of_name && deny.has(name)
+            !is_of_name && deny.has(name) && !are_columns(before)
         }
         _ => false,
     }
+}
+
+/// Returns `true` if names of columns follow, as in SQL: `UNIQUE (`, `INSERT INTO users (`.
+fn are_columns(before: &[u8]) -> bool {
+    let is_one = |word: &[u8], words: &[&str]| words.iter().any(|known| known.as_bytes() == word);
+    let before = without_blanks(before);
+    let last = last_name(before);
+    let next = last_name(without_blanks(&before[..before.len() - last.len()]));
+    is_one(last, &COLUMNS_FOLLOW) || is_one(next, &TABLE_FOLLOWS)
 }
 
 /// Returns `true` if a pair ends here, or the text was cut.
