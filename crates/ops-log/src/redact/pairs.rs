@@ -95,12 +95,17 @@ impl List<'_> {
             }
             let (value, behind) = self.value(mark + 1, is_whole, closing);
             let goes_on = self.text[behind..].starts_with(';');
+            let is_plain = !self.text[..value.start].ends_with(['"', '\'', '{']);
+            if is_first && is_plain && at + before.len() < mark && !self.has_more(behind) {
+                // a statement: `let token = next();`
+                return behind;
+            }
             if url::is_denied(name, deny) {
                 // a single pair is not a list
                 found.extend(
                     Some(value).filter(|value| !value.is_empty() && (goes_on || !is_first)),
                 );
-            } else if self.text[..value.start].ends_with(['"', '\'', '{']) {
+            } else if !is_plain {
                 // the value is a list itself
                 let own = found.len();
                 in_lists(&self.text[value.clone()], deny, found);
@@ -113,6 +118,11 @@ impl List<'_> {
             }
             (at, is_first) = (behind + 1, false);
         }
+    }
+
+    /// Returns `true` if another pair may follow.
+    fn has_more(&self, from: usize) -> bool {
+        self.text[from.min(self.end)..self.end].contains('=')
     }
 
     fn is_quoted(&self) -> bool {

@@ -68,6 +68,13 @@ fn a_list_is_read_wherever_it_stands_and_whatever_is_in_its_values() {
             r#"Server=db;Password="my""hunter2 was cut"#,
             r#"Server=db;Password="[REDACTED]"#,
         ),
+        // not a statement
+        (
+            "Password = hunter2; Server = db",
+            "Password = [REDACTED]; Server = db",
+        ),
+        ("SET password = 'hunter2';", "SET password = '[REDACTED]';"),
+        ("Password=hunter2;", "Password=[REDACTED];"),
         // not a comparison
         (
             "Server=db;Uid=app;Password==hunter2;Encrypt=True",
@@ -99,6 +106,11 @@ fn what_looks_like_a_list_beside_a_path_is_left_alone() {
         "x=1; token == 2; y",
         "<p>text/html; charset=utf-8</p> token=none",
         "`a/b`; token=none",
+        // statements
+        "let token = next();",
+        "        self.client_token = input;\n        self",
+        "type Token = [u8; 32];",
+        "SET token = $1; SELECT 1",
     ] {
         assert_eq!(redacted(harmless), None, "{harmless}");
     }
