@@ -53,17 +53,22 @@ impl<'a> Decoded<'a> {
 
     /// Decodes one level; `None` if there is none.
     pub(super) fn next(&self) -> Option<Decoded<'static>> {
+        self.decoded(self.mark)
+    }
+
+    /// Decodes one level of the encoding with this mark; `None` if there is none.
+    pub(super) fn decoded(&self, mark: u8) -> Option<Decoded<'static>> {
         let len = self.bytes.len();
         let (mut bytes, mut ends) = (Vec::with_capacity(len), Vec::with_capacity(len));
         let mut at = 0;
         while at < len {
-            let plain = memchr::memchr(self.mark, &self.bytes[at..]);
-            let mark = plain.map_or(len, |plain| at + plain);
-            bytes.extend_from_slice(&self.bytes[at..mark]);
-            ends.extend_from_slice(&self.ends[at..mark]);
-            at = mark;
+            let plain = memchr::memchr(mark, &self.bytes[at..]);
+            let plain = plain.map_or(len, |plain| at + plain);
+            bytes.extend_from_slice(&self.bytes[at..plain]);
+            ends.extend_from_slice(&self.ends[at..plain]);
+            at = plain;
             if at < len {
-                let (byte, len) = code(&self.bytes[at..]).unwrap_or((self.mark, 1));
+                let (byte, len) = code(&self.bytes[at..]).unwrap_or((mark, 1));
                 at += len;
                 bytes.push(byte);
                 ends.push(self.ends[at - 1]);
@@ -72,7 +77,7 @@ impl<'a> Decoded<'a> {
         (bytes.len() < self.bytes.len()).then_some(Decoded {
             bytes: Cow::Owned(bytes),
             ends,
-            mark: self.mark,
+            mark,
         })
     }
 

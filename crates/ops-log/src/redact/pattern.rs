@@ -260,19 +260,27 @@ fn encoded_in(
     if is_too_short(escaped_at(value, part, 0, escaped), part) {
         return Err(Cut);
     }
-    for (mark, levels) in [(b'%', PERCENT_LEVELS), (b'&', ENTITY_LEVELS)] {
-        let mut decoded = Decoded::new(part, mark);
-        for _ in 0..levels {
-            decoded = decoded.and_then(|text| text.next());
-            let Some(text) = &decoded else {
-                break;
+    // HTML may be encoded in a URL, or in JSON that writes `&` as a number
+    let mut texts: Vec<Decoded<'_>> = Vec::new();
+    for (mark, levels) in [(b'%', PERCENT_LEVELS), (b'\\', 1), (b'&', ENTITY_LEVELS)] {
+        for index in 0..=texts.len() {
+            let mut decoded = match index.checked_sub(1) {
+                None => Decoded::new(part, mark).and_then(|text| text.next()),
+                Some(before) => texts[before].decoded(mark),
             };
-            let found = escaped_at(value, &text.bytes, 0, escaped);
-            if is_too_short(found, &text.bytes) {
-                return Err(Cut);
-            }
-            if let Ok(end) = found {
-                return Ok(Some(text.ends[end - 1]));
+            for _ in 0..levels {
+                let Some(text) = decoded else {
+                    break;
+                };
+                let found = escaped_at(value, &text.bytes, 0, escaped);
+                if is_too_short(found, &text.bytes) {
+                    return Err(Cut);
+                }
+                if let Ok(end) = found {
+                    return Ok(Some(text.ends[end - 1]));
+                }
+                decoded = text.decoded(mark);
+                texts.push(text);
             }
         }
     }
@@ -344,6 +352,9 @@ fn forms(c: char) -> Vec<Vec<u8>> {
     for (name, _) in ENTITIES.iter().filter(|(_, means)| *means == c) {
         forms.push(format!("&{name};").into_bytes());
         forms.push(format!("&amp;{name};").into_bytes());
+        // the start of an entity that is itself encoded is enough
+        forms.push([b"%26", &name.as_bytes()[..2]].concat());
+        forms.push([b"\\u0026", &name.as_bytes()[..2]].concat());
     }
     if c == ' ' {
         forms.push(b"+".to_vec());

@@ -222,6 +222,28 @@ fn each_form_that_escaping_gives_a_value_is_found() {
 }
 
 #[test]
+fn a_value_is_found_in_html_that_is_encoded_in_a_url_or_in_json() {
+    for secret in ["html-of-a<b>&\"c'd", "<&\"'html-of-signs"] {
+        redact(secret);
+        let html = secret
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
+        let html = html.replace('"', "&quot;").replace('\'', "&#39;");
+        let url = html
+            .replace('&', "%26")
+            .replace(';', "%3B")
+            .replace('#', "%23");
+        let json = html.replace('&', "\\u0026");
+        for form in [url.clone(), url.replace("%3B", "%3b"), json] {
+            let scrubbed = redacted(&format!("got {form}."));
+            assert_eq!(scrubbed.as_deref(), Some("got [REDACTED]."), "{form}");
+        }
+        unredact(secret);
+    }
+}
+
+#[test]
 fn a_value_is_found_where_each_sign_of_it_is_percent_encoded() {
     let encoded = |text: &str, mark: &str, is_upper: bool| -> String {
         let code = |c: char| match (c.is_ascii_alphanumeric(), is_upper) {
