@@ -27,6 +27,8 @@ struct Bucket {
     tokens: f64,
     at: SystemTime,
     suppressed: u64,
+    /// Time after which it is full again, however many lines were taken.
+    refilled_after: Duration,
 }
 
 /// Decision about a line.
@@ -96,9 +98,9 @@ impl Limiter {
         let mut buckets = self.buckets.lock();
         if buckets.len() >= MAX_LIMITED_EVENTS && !buckets.contains_key(&key) {
             // a full bucket has no state to keep
-            let refilled = Duration::from_secs(u64::from(limit.burst / limit.per_second) + 1);
             buckets.retain(|_, bucket| {
-                bucket.suppressed > 0 || at.duration_since(bucket.at).unwrap_or_default() < refilled
+                let passed = at.duration_since(bucket.at).unwrap_or_default();
+                bucket.suppressed > 0 || passed < bucket.refilled_after
             });
             if buckets.len() >= MAX_LIMITED_EVENTS {
                 return Verdict::Write(0);
@@ -108,6 +110,7 @@ impl Limiter {
             tokens: burst,
             at,
             suppressed: 0,
+            refilled_after: Duration::from_secs(u64::from(limit.burst / limit.per_second) + 1),
         });
         // setting the clock back does not add tokens
         let passed = at.duration_since(bucket.at).unwrap_or_default();

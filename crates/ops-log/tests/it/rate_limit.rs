@@ -163,6 +163,29 @@ fn memory_is_bounded_and_what_finds_no_room_is_written() {
 }
 
 #[test]
+fn no_room_is_made_of_the_bucket_of_a_slower_limit() {
+    let (pipeline, written, hand) = limited(|config| {
+        config
+            .rate_limit(RateLimit::new(1_000, 1_000))
+            .target_rate_limit("db", RateLimit::new(1, 60))
+    });
+    let db = pipeline.logger("db");
+    for _ in 0..60 {
+        info!(db, "asked");
+    }
+    for number in 0..MAX_LIMITED_EVENTS {
+        info!(pipeline.logger(&format!("l{number}")), "busy");
+    }
+    hand.forward(3_000);
+    info!(pipeline.logger("late"), "busy");
+    let before = written.lines().len();
+    for _ in 0..60 {
+        info!(db, "asked");
+    }
+    assert_eq!(written.lines().len(), before + 3);
+}
+
+#[test]
 fn a_limit_is_text_too() {
     for text in ["10/s x 50", "1/s x 1", "off"] {
         assert_eq!(text.parse::<RateLimit>().unwrap().to_string(), text);
