@@ -60,8 +60,28 @@ pub(crate) fn may_have_denied_within(json: &[u8], deny: &DenyList) -> bool {
 
 /// Returns `true` if the `Debug` output of a value with a denied name may follow.
 fn may_be_denied(before: &[u8], deny: &DenyList) -> bool {
-    let before = without_openings(without_slashes(before));
-    is_denied_field(before, deny) || is_denied_pair(before, deny)
+    let before = without_slashes(before);
+    let opened = without_openings(before);
+    is_denied_field(opened, deny)
+        || is_denied_pair(opened, deny)
+        || is_denied_variable(opened, deny)
+        || denied_map(before, deny).is_some()
+}
+
+/// Returns the position of the map or set that starts before its first string, if it is the value of a denied field of
+/// a struct: `Request { cookies: {`. Within a JSON text it may be a schema: `"password": {"type": "string"}`.
+fn denied_map(before: &[u8], deny: &DenyList) -> Option<usize> {
+    let before = without_blanks(before).strip_suffix(b"{")?;
+    let field = without_openings(before);
+    let is_key = without_blanks(field).ends_with(b"\":");
+    (!is_key && is_denied_field(field, deny)).then_some(before.len())
+}
+
+/// Returns `true` if the value of a denied environment variable follows, as in `Debug` output of commands: `TOKEN=`.
+fn is_denied_variable(before: &[u8], deny: &DenyList) -> bool {
+    let name = before.strip_suffix(b"=").map(last_name);
+    let is_part = |byte: &u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+    name.is_some_and(|name| name.iter().all(is_part) && deny.has(name))
 }
 
 /// Returns `true` if the value of a denied field of a struct or a denied key of a map follows, as
@@ -310,14 +330,19 @@ impl DenyScope {
             return Some(Denied::Value(value));
         }
         let (before, behind) = (&text[..quoted.start], &text[quoted.end..]);
-        let before = without_openings(without_slashes(before));
+        let before = without_slashes(before);
+        if let Some(map) = denied_map(before, deny) {
+            return hidden_to(text, map).map(|end| Denied::Value(map..end));
+        }
+        let before = without_openings(before);
         let is_next = field.is_some_and(|end| is_within_list(&text[end..quoted.start]))
             && value_behind(text, quoted.end).is_none();
         if is_next || is_denied_field(before, deny) {
             return Some(Denied::Text { is_of_field: true });
         }
         let is_pair = is_denied_pair(before, deny) && is_end_of_pair(behind);
-        is_pair.then_some(Denied::Text { is_of_field: false })
+        let is_one = is_pair || is_denied_variable(before, deny);
+        is_one.then_some(Denied::Text { is_of_field: false })
     }
 }
 
@@ -331,7 +356,7 @@ fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range
 
 /// Returns a quoted string without denied content, if it has documents, or the start of a cut one.
 fn within(token: &[u8], deny: &DenyList, depth: u32) -> Option<String> {
-    memchr::memchr3(b'{', b'[', b':', token).or_else(|| memchr::memchr(b'(', token))?;
+    memchr::memchr3(b'{', b'[', b':', token).or_else(|| memchr::memchr2(b'(', b'=', token))?;
     let text = unescaped(token);
     if !may_have_denied(text.as_bytes(), deny) {
         return None;

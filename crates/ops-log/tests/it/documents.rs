@@ -404,6 +404,54 @@ fn bytes_lists_and_pairs_are_hidden_in_what_debug_shows() {
     }
 }
 
+#[test]
+fn maps_of_denied_fields_and_variables_of_commands_are_hidden_in_what_debug_shows() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "shown by `Debug`")]
+    struct Jar {
+        cookies: BTreeMap<&'static str, &'static str>,
+        api_keys: Option<std::collections::BTreeSet<&'static str>>,
+        sizes: BTreeMap<&'static str, u8>,
+    }
+    let jar = Jar {
+        cookies: [("sid", "hunter2"), ("theme", "hunter2\"}")].into(),
+        api_keys: Some(["hunter2"].into()),
+        sizes: [("a", 1)].into(),
+    };
+    let mut command = std::process::Command::new("psql");
+    command
+        .env("PGPASSWORD", "hunter2\" x")
+        .env("PGUSER", "ada");
+    let expected =
+        r#"Jar { cookies: "[REDACTED]", api_keys: Some("[REDACTED]"), sizes: {"a": 1} }"#;
+    for (text, expected) in [
+        (format!("{jar:?}"), expected),
+        (
+            format!("{command:?}"),
+            r#"PGPASSWORD="[REDACTED]" PGUSER="ada" "psql""#,
+        ),
+    ] {
+        assert_eq!(redacted(&text).as_deref(), Some(expected));
+        let (pipeline, written) = json();
+        logged(&pipeline, &text);
+        logged(&pipeline, &format!("{text:#?}"));
+        info!(
+            pipeline.root(),
+            "within",
+            list = slog::Serde(vec![text.clone()])
+        );
+        for line in written.lines() {
+            assert!(!line.contains("hunter2"), "{line}");
+            assert!(line.contains("[REDACTED]"), "{line}");
+        }
+    }
+    let pretty = redacted(&format!("{jar:#?}")).unwrap();
+    assert!(
+        !pretty.contains("hunter2") && pretty.contains("sizes"),
+        "{pretty}"
+    );
+}
+
 #[derive(Debug)]
 #[expect(dead_code, reason = "shown by `Debug`")]
 struct Keys {
