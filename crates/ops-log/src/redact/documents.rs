@@ -66,6 +66,14 @@ fn may_be_denied(before: &[u8], deny: &DenyList) -> bool {
         || is_denied_pair(opened, deny)
         || is_denied_variable(opened, deny)
         || denied_map(before, deny).is_some()
+        || is_value_of_pair(opened)
+}
+
+/// Returns `true` if the value of a JSON object with `name` and `value` follows.
+fn is_value_of_pair(before: &[u8]) -> bool {
+    let key = without_blanks(before).strip_suffix(b":");
+    let name = key.and_then(|key| without_blanks(key).strip_suffix(b"\""));
+    name.is_some_and(|name| last_name(without_slashes(name)).eq_ignore_ascii_case(b"value"))
 }
 
 /// Returns the position of the map or set that starts before its first string, if it is the value of a denied field of
@@ -270,12 +278,21 @@ fn rewritten(text: &str, scope: DenyScope, deny: &DenyList, depth: u32) -> Optio
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
     // end of the last string of a denied field
     let mut field = None;
+    // for each open object, `true` if it is a pair whose name is denied
+    let mut pairs = Vec::new();
     while at < json.len() {
         let end = at + token_len(&json[at..]);
         let token = &json[at..end];
+        match token[0] {
+            b'{' => pairs.push(false),
+            b'}' => drop(pairs.pop()),
+            _ => {}
+        }
         let replaced = match token[0] {
             b'"' => {
-                let denied = scope.denied_at(json, at..end, field, deny);
+                let denied = scope
+                    .denied_at(json, at..end, field, deny)
+                    .or_else(|| scope.denied_pair_at(json, at..end, pairs.last_mut(), deny));
                 field = None;
                 match denied {
                     Some(Denied::Value(value)) => Some((value.start, value.end)),
@@ -344,12 +361,59 @@ impl DenyScope {
         let is_one = is_pair || is_denied_variable(before, deny);
         is_one.then_some(Denied::Text { is_of_field: false })
     }
+
+    /// Checks a string of a document, which may be in a pair: `["token", "x"]` within a list, or an object with `name`
+    /// or `key` and then `value`. `is_denied` is set once the name of the object around the string is denied.
+    fn denied_pair_at(
+        self,
+        json: &[u8],
+        quoted: Range<usize>,
+        is_denied: Option<&mut bool>,
+        deny: &DenyList,
+    ) -> Option<Denied> {
+        if matches!(self, Self::Hidden) {
+            return None;
+        }
+        let is_word = |words: &[&str]| {
+            let text = json
+                .get(quoted.start + 1..quoted.end - 1)
+                .unwrap_or_default();
+            words
+                .iter()
+                .any(|word| text.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        let value = match value_behind(json, quoted.end) {
+            Some(name) if is_word(&["name", "key"]) => {
+                let name = name..name + token_len(&json[name..]);
+                *is_denied? |= text_at(json, name).is_some_and(|name| deny.has(name.as_bytes()));
+                return None;
+            }
+            Some(value) => (*is_denied? && is_word(&["value"])).then_some(value)?,
+            None if matches!(self, Self::Document) => second_of_list(json, quoted, deny)?,
+            None => return None,
+        };
+        hidden_to(json, value).map(|end| Denied::Value(value..end))
+    }
+}
+
+/// Returns the position of the second value of a list within a list, if the first one is a denied key.
+fn second_of_list(json: &[u8], first: Range<usize>, deny: &DenyList) -> Option<usize> {
+    let before = json[..first.start].trim_ascii_end().strip_suffix(b"[")?;
+    let comma = first.end + blanks(json, first.end);
+    let is_first =
+        json.get(comma) == Some(&b',') && matches!(before.trim_ascii_end(), [.., b'[' | b',']);
+    let is_denied = is_first && deny.has(text_at(json, first)?.as_bytes());
+    is_denied.then(|| comma + 1 + blanks(json, comma + 1))
+}
+
+fn text_at(json: &[u8], token: Range<usize>) -> Option<Cow<'_, str>> {
+    serde_json::from_slice(json.get(token)?).ok()
 }
 
 /// Returns the range of the value after a string that is a denied key.
 fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range<usize>> {
     let value = value_behind(json, key.end)?;
-    let key: Cow<'_, str> = serde_json::from_slice(&json[key]).ok()?;
+    let key = text_at(json, key)?;
     deny.has(key.as_bytes())
         .then(|| hidden_to(json, value).map(|end| value..end))?
 }

@@ -452,6 +452,41 @@ fn maps_of_denied_fields_and_variables_of_commands_are_hidden_in_what_debug_show
     );
 }
 
+#[test]
+fn pairs_in_documents_are_hidden_like_those_in_values() {
+    for (text, expected) in [
+        (
+            r#"{"env":[{"name":"A","value":"b"},{"Name":"DB_PASSWORD","Kind":{"value":"x"},"Value":"hunter2"}]}"#,
+            r#"{"env":[{"name":"A","value":"b"},{"Name":"DB_PASSWORD","Kind":{"value":"x"},"Value":"[REDACTED]"}]}"#,
+        ),
+        (
+            r#"refused (400): [{"key": "token", "value": "hunter2"}, {"key": "a", "value": "b"}]"#,
+            r#"refused (400): [{"key": "token", "value": "[REDACTED]"}, {"key": "a", "value": "b"}]"#,
+        ),
+        (
+            r#"{"headers":[["accept","*/*"],["x-api-key","hunter2"]]}"#,
+            r#"{"headers":[["accept","*/*"],["x-api-key","[REDACTED]"]]}"#,
+        ),
+    ] {
+        assert_eq!(redacted(text).as_deref(), Some(expected));
+        let (pipeline, written) = json();
+        logged(&pipeline, text);
+        info!(pipeline.root(), "within", list = slog::Serde(vec![text]));
+        for line in written.lines() {
+            assert!(!line.contains("hunter2"), "{line}");
+            assert!(line.contains("[REDACTED]"), "{line}");
+        }
+    }
+    for harmless in [
+        r#"{"name":"password","type":"string","nested":{"value":"x"}}"#,
+        r#"{"name":"DB_PASSWORD","valueFrom":{"secretKeyRef":{"name":"db","key":"x"}}}"#,
+        r#"{"kinds":["token","session"],"names":[["a","token"],["b","c"]]}"#,
+        r#"{"value":"x","name":"token"}"#,
+    ] {
+        assert_eq!(redacted(harmless), None, "{harmless}");
+    }
+}
+
 #[derive(Debug)]
 #[expect(dead_code, reason = "shown by `Debug`")]
 struct Keys {
