@@ -190,7 +190,7 @@ fn without_cell(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// Returns the text without white space at its end, which may be escaped.
-fn without_blanks(mut text: &[u8]) -> &[u8] {
+pub(super) fn without_blanks(mut text: &[u8]) -> &[u8] {
     loop {
         text = text.trim_ascii_end();
         match text {
@@ -200,7 +200,7 @@ fn without_blanks(mut text: &[u8]) -> &[u8] {
     }
 }
 
-fn last_name(text: &[u8]) -> &[u8] {
+pub(super) fn last_name(text: &[u8]) -> &[u8] {
     let is_part =
         |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte) || !byte.is_ascii();
     let len = text
@@ -212,7 +212,7 @@ fn last_name(text: &[u8]) -> &[u8] {
     &text[text.len() - len..]
 }
 
-fn without_slashes(text: &[u8]) -> &[u8] {
+pub(super) fn without_slashes(text: &[u8]) -> &[u8] {
     let slashes = text.iter().rev().take_while(|byte| **byte == b'\\');
     &text[..text.len() - slashes.count()]
 }

@@ -4,6 +4,7 @@ mod base64;
 pub(crate) mod deny;
 pub(crate) mod documents;
 mod encoding;
+mod others;
 mod pairs;
 mod parts;
 mod pattern;
@@ -70,8 +71,8 @@ pub(crate) fn outdate() {
 }
 
 /// Returns the text as a field of a line would contain it: without registered
-/// values, credentials in URLs, connection strings and cookies, and values under
-/// denied keys in JSON and `Debug` output. `None` if there is nothing to redact.
+/// values, credentials in URLs, connection strings, cookies, headers and form bodies, and
+/// values under denied keys in JSON and `Debug` output. `None` if there is nothing to redact.
 pub fn redacted(text: &str) -> Option<String> {
     if !scrub::may_be_needed_in(text) {
         return None;

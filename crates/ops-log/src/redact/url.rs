@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::redact::deny::DenyList;
 use crate::redact::encoding::{Decoded, PERCENT_LEVELS};
+use crate::redact::others;
 use crate::redact::pairs;
 use crate::redact::words;
 
@@ -33,6 +34,7 @@ pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
 fn credentials_within(text: &str, deny: &DenyList, levels: usize) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     words::in_lists(text, deny, &mut found);
+    others::find(text, deny, &mut found);
     // most texts contain no URL, as one check shows
     let has_paths = memchr::memchr(b';', text.as_bytes()).is_some();
     if !has_paths && memchr::memchr3(b':', b'?', b'#', text.as_bytes()).is_none() {
@@ -284,6 +286,6 @@ impl Quotes {
     }
 }
 
-fn is_end_of_word(c: char) -> bool {
+pub(super) fn is_end_of_word(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '\\' | '`')
 }

@@ -12,6 +12,7 @@ mod json_form;
 mod late_lines;
 mod level;
 mod line;
+mod others;
 mod output;
 mod pairs;
 mod property;
