@@ -22,6 +22,10 @@ const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
 const BODY_WAIT: Duration = Duration::from_secs(2);
 /// Maximum bytes of a collector's header in a log line.
 const MAX_HEADER_BYTES: usize = 100;
+/// Share of the time of an attempt after which a host that is not resolved, or a connection that is not made, fails it.
+const STEP_SHARE: f32 = 0.75;
+/// Start of what the standard library says about a host that is not resolved.
+const LOOKUP_FAILED: &str = "failed to lookup address information";
 const RETRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -141,6 +145,9 @@ impl Client {
             .agent
             .configure_request(request)
             .timeout_global(Some(timeout))
+            // shorter, so that the error names the step that took the time
+            .timeout_resolve(Some(timeout.mul_f32(STEP_SHARE)))
+            .timeout_connect(Some(timeout.mul_f32(STEP_SHARE)))
             .timeout_recv_body(Some(BODY_WAIT))
             .build();
         let answer = self.agent.run(request);
@@ -192,20 +199,7 @@ impl Client {
 
     fn network(&self, error: &ureq::Error, timeout: Duration) -> Failure {
         use ureq::Error as E;
-        let kind = match error {
-            E::Timeout(_) => FailureKind::Timeout,
-            E::ConnectionFailed => FailureKind::Refused,
-            _ if is_unknown_host(error) => FailureKind::Refused,
-            E::Io(io) => match io.kind() {
-                ErrorKind::TimedOut | ErrorKind::WouldBlock => FailureKind::Timeout,
-                ErrorKind::ConnectionRefused
-                | ErrorKind::HostUnreachable
-                | ErrorKind::NetworkUnreachable
-                | ErrorKind::AddrNotAvailable => FailureKind::Refused,
-                _ => FailureKind::Other,
-            },
-            _ => FailureKind::Other,
-        };
+        let kind = kind_of(error);
         // an invalid certificate stays invalid: a retry does not help
         let of_tls = match error {
             E::Io(io) if io.kind() == ErrorKind::InvalidData => Some(tls::hint(io)),
@@ -213,6 +207,10 @@ impl Client {
         };
         let detail = match (kind, of_tls) {
             (_, Some(hint)) => format!("{error}{hint}"),
+            _ if matches!(error, E::Timeout(ureq::Timeout::Resolve)) => {
+                let within = timeout.mul_f32(STEP_SHARE);
+                format!("{LOOKUP_FAILED}: no response from the resolver within {within:.1?}")
+            }
             (FailureKind::Timeout, _) => format!("no response within {timeout:.1?}"),
             (FailureKind::Refused, _) => {
                 let hint = match error {
@@ -225,7 +223,7 @@ impl Client {
             _ => format!("{error}"),
         };
         let retry = match (kind, error) {
-            (FailureKind::Timeout, _) => Retry::Never,
+            (FailureKind::Timeout, _) | (_, E::Timeout(_)) => Retry::Never,
             // a response came, so that the collector may have the batch
             (_, E::Protocol(_) | E::LargeResponseHeader(..)) => Retry::Never,
             _ if of_tls.is_some() => Retry::Never,
@@ -243,10 +241,29 @@ impl Client {
     }
 }
 
+fn kind_of(error: &ureq::Error) -> FailureKind {
+    use ureq::Error as E;
+    match error {
+        // the collector was not asked
+        E::Timeout(ureq::Timeout::Resolve) => FailureKind::Other,
+        E::Timeout(ureq::Timeout::Connect) | E::ConnectionFailed => FailureKind::Refused,
+        E::Timeout(_) => FailureKind::Timeout,
+        _ if is_unknown_host(error) => FailureKind::Refused,
+        E::Io(io) => match io.kind() {
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => FailureKind::Timeout,
+            ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::AddrNotAvailable => FailureKind::Refused,
+            _ => FailureKind::Other,
+        },
+        _ => FailureKind::Other,
+    }
+}
+
 /// Reports whether the host is unknown; the standard library has no
 /// error kind for that. A temporary failure of the resolver is not.
 fn is_unknown_host(error: &ureq::Error) -> bool {
-    const LOOKUP_FAILED: &str = "failed to lookup address information";
     /// Texts of glibc and musl for a temporary failure.
     const FOR_A_MOMENT: [&str; 2] = ["Temporary failure", "Try again"];
     match error {
@@ -339,6 +356,16 @@ pub(crate) fn jitter() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_resolver_or_a_network_that_does_not_answer_is_no_collector_that_hangs() {
+        use ureq::Timeout::{Connect, Global, RecvResponse, Resolve};
+        let kind = |step| kind_of(&ureq::Error::Timeout(step));
+        assert_eq!(kind(Resolve), FailureKind::Other);
+        assert_eq!(kind(Connect), FailureKind::Refused);
+        assert_eq!(kind(RecvResponse), FailureKind::Timeout);
+        assert_eq!(kind(Global), FailureKind::Timeout);
+    }
 
     #[test]
     fn a_resolver_that_does_not_answer_for_a_moment_makes_no_host_unknown() {

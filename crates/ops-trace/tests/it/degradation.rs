@@ -150,6 +150,30 @@ fn a_host_that_is_not_found_is_a_refusal_that_says_so() {
     );
 }
 
+#[tokio::test]
+async fn a_network_that_loses_what_is_sent_is_no_collector_that_hangs() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    // the kernel answers no further connection until one of these is accepted
+    let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100));
+    let waiting: Vec<_> = std::iter::repeat_with(connect)
+        .map_while(Result::ok)
+        .collect();
+    let config = config(&format!("http://{address}")).export_timeout(Duration::from_secs(2));
+    let tracer = Tracer::new(config).unwrap();
+    batch(&tracer);
+    let health = tracer.export_health();
+    assert_eq!(health.last_kind, Some("refused"), "{health:?}");
+    let cause = health.last_failure.unwrap();
+    assert_eq!(
+        cause,
+        "no connection (timeout: connect): does a collector listen there?"
+    );
+    drop((waiting, listener));
+}
+
 #[test]
 fn an_outage_is_one_line_when_it_begins_and_one_when_it_ends() {
     lines_about("nothing yet");
