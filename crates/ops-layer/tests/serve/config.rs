@@ -56,6 +56,10 @@ fn an_unknown_key_is_refused_with_file_line_and_the_keys_that_are_known() {
         reason.contains("loud") && reason.contains("line 1"),
         "{reason}"
     );
+    let (_file, start) = with("log: {}\ntrace:\n  sampling_ratio: -1\n");
+    let reason = start.refused();
+    let told = "trace: sampling ratio -1 is not a number from 0 to 1 at line 3";
+    assert!(reason.contains(told), "{reason}");
     let (_file, start) = with("log: {}\ntrace: {}\n\nlog:\n  level: debug\n");
     let reason = start.refused();
     assert!(reason.contains("line 4: duplicate field `log`"), "{reason}");

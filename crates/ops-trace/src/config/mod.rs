@@ -53,7 +53,7 @@ pub struct Config {
     /// Settings with a lower precedence than the environment.
     #[serde(skip)]
     pub(crate) below_env: BelowEnv,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "ratio")]
     pub(crate) sampling_ratio: Option<f64>,
     #[serde(default)]
     pub(crate) queue_spans: Option<usize>,
@@ -365,6 +365,17 @@ impl Config {
 
 fn root() -> PathBuf {
     PathBuf::from("/")
+}
+
+/// Checks it here, where the line of the file is known.
+fn ratio<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let ratio: Option<f64> = Option::deserialize(deserializer)?;
+    match ratio.filter(|ratio| !(0.0..=1.0).contains(ratio)) {
+        None => Ok(ratio),
+        Some(ratio) => Err(serde::de::Error::custom(crate::Error::InvalidRatio {
+            ratio,
+        })),
+    }
 }
 
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
