@@ -418,7 +418,7 @@ use crate::source::aws::agent::check as check_agent;
 #[cfg(not(feature = "aws-agent"))]
 fn check_agent(_: &str) -> Result<(), SecretError> {
     Err(SecretError::config(
-        "aws_agent is set, but this program is built without the feature `aws-agent`",
+        "aws_agent (`Config::aws_agent`, `OPS_SECRETS_AWS_AGENT`) is set, but this program is built without the feature `aws-agent`",
     ))
 }
 

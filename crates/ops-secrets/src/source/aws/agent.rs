@@ -100,7 +100,7 @@ pub(crate) fn check(address: &str) -> Result<(), SecretError> {
         return Ok(());
     }
     Err(SecretError::config(format!(
-        "aws_agent: {address:?}; expected http:// with a loopback host and a port, as in http://localhost:2773"
+        "aws_agent: {address:?}; expected http:// with a loopback host and a port, as in http://localhost:2773 (`Config::aws_agent`, `OPS_SECRETS_AWS_AGENT`)"
     )))
 }
 
