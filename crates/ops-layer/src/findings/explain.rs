@@ -170,6 +170,8 @@ fn explains(cause: &Finding, of: &Finding) -> bool {
             says("(os error 28)") || says(&StorageFull.to_string())
         }
         (id, _) if of.without_queries && OF_QUERIES.contains(&id) => false,
+        // requests that wait do not panic
+        ("workers_blocked" | "connections_full", _) => of.explained_by != Some("panics"),
         // a failure on one route is not the cause of failures on others
         ("provider_failing", _) => {
             cause.route.is_none() || of.route.is_none() || cause.route == of.route

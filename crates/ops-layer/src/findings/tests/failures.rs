@@ -1,5 +1,7 @@
 //! Failed requests and their reasons: panics, limits of the service.
 
+use std::time::Duration;
+
 use super::{collector, found, healthy, ids};
 use crate::findings::snapshot::Snapshot;
 use crate::findings::state::State;
@@ -58,6 +60,21 @@ fn what_a_limit_answered_on_other_routes_is_not_told_of_one() {
     assert_eq!(told(24), (false, false));
     // every failed request may be one of them
     assert_eq!(told(36), (true, true));
+}
+
+#[test]
+fn requests_that_wait_are_not_what_panics() {
+    for (panics, right) in [(600.0, "panics"), (1.0, "workers_blocked")] {
+        let findings = found(1, |snapshot| {
+            snapshot.heartbeat.longest = Duration::from_millis(2_100);
+            let metrics = snapshot.metrics.as_mut().unwrap();
+            (metrics.server_errors, metrics.panics) = (600.0, panics);
+        });
+        assert_eq!(findings[0].id, right, "{findings:#?}");
+        let mut findings = findings.iter();
+        let failing = findings.find(|finding| finding.id == "requests_failing");
+        assert_eq!(failing.unwrap().explained_by, Some(right), "{failing:?}");
+    }
 }
 
 #[test]
