@@ -73,6 +73,7 @@ pub fn init(config: Config) -> Result<Ops, Error> {
         return Err(error);
     }
     let claim = Claim;
+    crate::stop::watch_early();
     let started = start_once(config);
     let is_late = started.as_ref().is_err_and(leaves_parts);
     if is_late {

@@ -1,5 +1,6 @@
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -113,8 +114,29 @@ impl StopSignal {
     }
 }
 
+/// Signals of process 1 since [`watch_early`], for the first that listens.
+static EARLY: Mutex<Option<(Runtime, Signals)>> = Mutex::new(None);
+/// Something listens or listened.
+static LISTENED: AtomicBool = AtomicBool::new(false);
+
+/// Keeps signals that arrive before a service or job listens, if this is process 1, as in a container: the
+/// kernel drops signals that process 1 does not watch, where they would end any other process.
+pub(crate) fn watch_early() {
+    if std::process::id() != 1 || LISTENED.load(Ordering::Relaxed) {
+        return;
+    }
+    // without them it starts as before
+    *EARLY.lock().unwrap_or_else(PoisonError::into_inner) = new_signals().ok();
+}
+
 /// Returns the signals, and the runtime that receives them.
 fn watch_signals() -> io::Result<(Runtime, Signals)> {
+    LISTENED.store(true, Ordering::Relaxed);
+    let early = EARLY.lock().unwrap_or_else(PoisonError::into_inner).take();
+    early.map_or_else(new_signals, Ok)
+}
+
+fn new_signals() -> io::Result<(Runtime, Signals)> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build()?;
     let signals = {

@@ -315,6 +315,10 @@ fn service() {
             std::process::exit(1);
         }
     };
+    if std::env::var_os("TERMINATED_EARLY").is_some() {
+        let this = rustix::process::getpid();
+        rustix::process::kill_process(this, rustix::process::Signal::TERM).unwrap();
+    }
     if role == "twice" {
         let second = ops_layer::init(Config::new("second").log_file("second.log"));
         ops_layer::log::info!("still_logging");

@@ -1,5 +1,6 @@
 use std::io::Write;
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::Instant;
 
 use rustix::process::Signal;
@@ -28,6 +29,20 @@ fn a_signal_ends_with_0_and_a_second_one_at_once_with_128_and_its_number() {
         service.signal(second);
         assert_eq!(service.ended().0.code(), Some(code));
     }
+}
+
+#[test]
+fn process_1_ends_on_a_signal_that_came_before_it_served() {
+    let namespace = ["unshare", "-Urpf", "--kill-child"];
+    let mut attempt = Command::new(namespace[0]);
+    let attempt = attempt.args(&namespace[1..]).arg("true").status();
+    if !attempt.is_ok_and(|status| status.success()) {
+        return; // this machine allows no namespace
+    }
+    let before = [["timeout", "-s", "KILL", "30"].as_slice(), &namespace].concat();
+    let service = Start::through(&before, "serve").env("TERMINATED_EARLY", "1");
+    let (status, lines) = service.output();
+    assert_eq!(status.code(), Some(0), "{lines}");
 }
 
 #[test]
