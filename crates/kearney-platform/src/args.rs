@@ -2,12 +2,15 @@
 
 mod cache;
 
+use std::ffi::OsString;
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-use clap::builder::RangedU64ValueParser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ops_layer::log::reader::{TraceId, parse_instant};
@@ -32,7 +35,7 @@ impl Cli {
     /// Parses the command line of this process. Empty variables count as unset.
     pub fn of_process() -> Self {
         let matches = without_empty_variables(Self::command()).try_get_matches();
-        let matches = matches.unwrap_or_else(|error| exit_with_usage_error(&error));
+        let matches = matches.unwrap_or_else(|error| exit_with_usage_error(&with_variable(error)));
         let mut read =
             Self::from_arg_matches(&matches).unwrap_or_else(|error| exit_with_usage_error(&error));
         if let (Some(since), Some(until)) = read.times()
@@ -58,6 +61,44 @@ impl Cli {
             _ => (None, None),
         }
     }
+}
+
+/// Names the variable that a refused value comes from, beside its option, which was not given.
+fn with_variable(mut error: clap::Error) -> clap::Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let context = (
+        text(ContextKind::InvalidArg),
+        text(ContextKind::InvalidValue),
+    );
+    let (Some(option), Some(value)) = context else {
+        return error;
+    };
+    let (name, _) = option.split_once(' ').unwrap_or((option, ""));
+    let is_given = |given: &OsString| {
+        let behind = given.to_str().and_then(|given| given.strip_prefix(name));
+        behind.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    if std::env::args_os().skip(1).any(|given| is_given(&given)) {
+        return error;
+    }
+    let mut command = Cli::command();
+    command.build();
+    let mut options = command
+        .get_subcommands()
+        .flat_map(clap::Command::get_arguments);
+    let variable = options.find_map(|arg| {
+        let variable = arg.get_env().filter(|_| arg.to_string() == option)?;
+        let set = std::env::var_os(variable)?;
+        (set.to_string_lossy() == value).then(|| variable.to_string_lossy())
+    });
+    if let Some(variable) = variable {
+        let both = format!("{variable} ({option})");
+        error.insert(ContextKind::InvalidArg, ContextValue::String(both));
+    }
+    error
 }
 
 /// Variables for which `off` (in any case) and white space count as unset; white space around a value is ignored.
@@ -236,7 +277,7 @@ pub struct Sql {
     #[arg(long)]
     pub list: bool,
     /// Maximum number of rows
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = whole(0..=usize::MAX))]
     pub limit: usize,
     /// Time after which the statement is stopped, such as 30s or 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
@@ -251,7 +292,7 @@ pub struct Sql {
     #[arg(long, value_parser = instant, allow_hyphen_values = true)]
     pub until: Option<SystemTime>,
     /// Maximum bytes of the files copied from all buckets together
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30, value_parser = whole(0..=u64::MAX))]
     pub s3_bytes: u64,
     /// Directory of a history, which may be in use, or s3://BUCKET/PREFIX; can be given more than once, for several replicas
     #[arg(
@@ -342,7 +383,7 @@ pub struct Healthcheck {
     #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
     /// Port of the API
-    #[arg(long, env = "PORT", default_value_t = 8000)]
+    #[arg(long, env = "PORT", default_value_t = 8000, value_parser = whole(0..=u16::MAX))]
     pub port: u16,
 }
 
@@ -352,13 +393,13 @@ pub struct Serve {
     #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
     /// Port of the API; 0 selects a free one
-    #[arg(long, env = "PORT", default_value_t = 8000)]
+    #[arg(long, env = "PORT", default_value_t = 8000, value_parser = whole(0..=u16::MAX))]
     pub port: u16,
     /// Port of the admin page, on loopback; 0 selects a free one [default: OPS_ADMIN_ADDR, else 8001 or a free one]
-    #[arg(long, env = "KEARNEY_ADMIN_PORT")]
+    #[arg(long, env = "KEARNEY_ADMIN_PORT", value_parser = whole(0..=u16::MAX))]
     pub admin_port: Option<u16>,
     /// Seconds to keep serving after SIGTERM while not ready, so that load balancers can react; at most 20
-    #[arg(long, env = "OPS_GRACE_SECONDS", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=20))]
+    #[arg(long, env = "OPS_GRACE_SECONDS", value_name = "SECONDS", default_value_t = 0, value_parser = whole(0..=20_u64))]
     pub grace_seconds: u64,
     /// Flight SQL server that serves flights and airports instead of the warehouse: flight-sql://HOST:PORT or flight-sql+tls://HOST:PORT; its token is the secret KEARNEY_ENGINE_TOKEN
     #[arg(long, env = "KEARNEY_ENGINE", value_name = "URL")]
@@ -413,7 +454,7 @@ pub struct Runs {
     #[arg(long, value_parser = status)]
     pub status: Option<Status>,
     /// Maximum number of runs to list, at least 1
-    #[arg(long, default_value_t = 10, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, default_value_t = 10, value_parser = whole(1..=usize::MAX))]
     pub limit: usize,
     /// Prints JSON instead of lines
     #[arg(long)]
@@ -434,6 +475,19 @@ impl std::fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// Parses whole numbers of a range, and says which ones are accepted.
+fn whole<T>(accepted: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + Display + Clone,
+{
+    move |text| {
+        let number = text.parse().ok();
+        let number = number.filter(|number| accepted.contains(number));
+        let (least, most) = (accepted.start(), accepted.end());
+        number.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
+    }
+}
 
 fn run_id(text: &str) -> Result<Uuid, Refused> {
     text.parse()

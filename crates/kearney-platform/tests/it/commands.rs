@@ -353,16 +353,58 @@ fn a_variable_that_is_at_fault_is_named_and_no_option_is() {
 }
 
 #[test]
-fn options_come_from_the_environment_too_and_the_log_file_can_be_off() {
+fn a_number_that_is_refused_is_told_with_its_variable_and_what_is_accepted() {
     let home = Home::new();
-    let mut program = home.program(&["serve"]);
-    program.env("PORT", "80000").stderr(Stdio::piped());
-    let output = program.output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("--port") && told.contains("80000"), "{told}");
+    let told = |arguments: &[&str], variable: &str, value: &str| {
+        let mut program = home.program(arguments);
+        program.env(variable, value).stderr(Stdio::piped());
+        let output = program.output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        told.lines().next().unwrap().to_owned()
+    };
+    let port = "expected a whole number from 0 to 65535";
+    for (command, variable, value, option, accepted) in [
+        ("serve", "PORT", "80000", "--port <PORT>", port),
+        ("serve", "PORT", "http", "--port <PORT>", port),
+        ("healthcheck", "PORT", "http", "--port <PORT>", port),
+        (
+            "serve",
+            "KEARNEY_ADMIN_PORT",
+            "-1",
+            "--admin-port <ADMIN_PORT>",
+            port,
+        ),
+        (
+            "serve",
+            "OPS_GRACE_SECONDS",
+            "1.5",
+            "--grace-seconds <SECONDS>",
+            "expected a whole number from 0 to 20",
+        ),
+        (
+            "serve",
+            "HOST",
+            "example.com",
+            "--host <HOST>",
+            "an IP address of this machine, or localhost",
+        ),
+    ] {
+        assert_eq!(
+            told(&[command], variable, value),
+            format!("error: invalid value '{value}' for '{variable} ({option})': {accepted}")
+        );
+    }
+    // the variable is not at fault
+    assert_eq!(
+        told(&["serve", "--port", "http"], "PORT", "http"),
+        format!("error: invalid value 'http' for '--port <PORT>': {port}")
+    );
+}
 
-    let mut home = home;
+#[test]
+fn options_come_from_the_environment_too_and_the_log_file_can_be_off() {
+    let mut home = Home::new();
     home.set("KEARNEY_LOG_FILE", "NONE");
     home.set("KEARNEY_DATA_DIR", "elsewhere");
     let served = home.serve();
