@@ -1,23 +1,12 @@
-//! A process whose ticker hooks and sparkline sources hang: separate from the others, which would wait for them.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod lines;
+//! Ticker hooks and sparkline sources that hang.
 
 use std::sync::{LazyLock, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use lines::Lines;
+use crate::LINES;
 
 /// Timeout for events that happen within seconds or never.
 const SOON: Duration = Duration::from_secs(60);
-
-/// Log of the process; the first access also installs the metrics.
-static LINES: LazyLock<Lines> = LazyLock::new(|| {
-    let lines = Lines::default();
-    tracing::subscriber::set_global_default(lines.clone()).unwrap();
-    ops_metrics::init(ops_metrics::Config::new()).unwrap();
-    lines
-});
 
 /// Returns how often this event was logged, with the limit.
 fn told(event: &str) -> usize {

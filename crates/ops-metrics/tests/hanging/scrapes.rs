@@ -1,14 +1,13 @@
-//! A process whose hooks hang, or are slow: separate from the others, which would wait for them.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod lines;
+//! Hooks before a scrape that hang, or are slow.
 
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
-use lines::Lines;
+
+use crate::LINES;
+use crate::lines::Lines;
 
 /// Number of threads that render, many more than the scrapes that may wait at the same time.
 const RENDERS: usize = 64;
@@ -122,9 +121,7 @@ async fn recovered(gate: &Gate, mut before: Failures) -> Failures {
 
 #[tokio::test]
 async fn a_hook_that_hangs_or_is_slow_costs_nothing_but_what_it_publishes() {
-    let lines = Lines::default();
-    tracing::subscriber::set_global_default(lines.clone()).unwrap();
-    ops_metrics::init(ops_metrics::Config::new()).unwrap();
+    let lines = &*LINES;
     let gates: [Gate; 3] = std::array::from_fn(|_| Gate::default());
     for gate in gates.clone() {
         ops_metrics::before_scrape(move || gate.pass());
@@ -151,14 +148,14 @@ async fn a_hook_that_hangs_or_is_slow_costs_nothing_but_what_it_publishes() {
     assert!(next.sum() >= failures.sum() + 2, "{failures:?} {next:?}");
     assert_eq!(gate.calls(), 1, "as long as it hangs");
     // each scrape that timed out may have abandoned a run
-    let told = count(&lines, "before_scrape_hangs");
+    let told = count(lines, "before_scrape_hangs");
     assert!((1..=next.timeout).contains(&told), "{told} {next:?}");
     let failures = recovered(gate, next).await;
     assert!(gate.calls() > 1);
     let started = Instant::now();
-    while count(&lines, "before_scrape_slow") == 0 {
+    while count(lines, "before_scrape_slow") == 0 {
         assert!(started.elapsed() < SOON, "the first run took long");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 
     // a hook that returns too late every time is called every time
