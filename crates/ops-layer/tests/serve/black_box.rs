@@ -82,7 +82,7 @@ fn killed_under_load_the_next_start_shows_the_last_seconds_and_names_no_wrong_en
             let asked = Instant::now();
             while answered.load(Ordering::Relaxed) < 20 {
                 assert!(asked.elapsed() < PATIENCE, "it does not answer");
-                std::thread::yield_now();
+                std::thread::park_timeout(Duration::from_millis(5));
             }
             service.signal(Signal::KILL);
             service.ended();
@@ -196,7 +196,7 @@ fn a_second_signal_is_an_exit_before_the_shutdown_was_complete() {
     assert_eq!(get(service.api, "/readyz").status, 200);
     service.signal(Signal::TERM);
     while get(service.api, "/readyz").status == 200 {
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
     service.signal(Signal::TERM);
     assert_eq!(service.ended().0.code(), Some(143));
@@ -297,7 +297,7 @@ fn a_second_service_that_is_refused_ends_nothing_of_the_one_that_serves() {
     let asked = Instant::now();
     while !service.log().contains("refused_beside") {
         assert!(asked.elapsed() < PATIENCE, "{}", service.log());
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
     assert!(service.log().contains("cannot listen"), "{}", service.log());
     assert_eq!(get(service.api, "/hello").status, 200);

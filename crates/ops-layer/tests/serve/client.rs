@@ -126,6 +126,6 @@ pub(crate) fn until(mut ask: impl FnMut() -> Answer, wanted: impl Fn(&Answer) ->
             return answer;
         }
         assert!(asked.elapsed() < PATIENCE, "{answer:?}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }

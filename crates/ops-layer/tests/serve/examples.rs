@@ -78,7 +78,7 @@ impl Rotel {
             if rotel.child.try_wait().unwrap().is_some() {
                 return None;
             }
-            std::thread::yield_now();
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
         }
         Some(rotel)
     }

@@ -214,7 +214,7 @@ impl Process {
                 "it does not stop: {}",
                 self.log()
             );
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(1));
         }
     }
 

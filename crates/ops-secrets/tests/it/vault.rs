@@ -73,7 +73,7 @@ impl OpenBao {
             if matches!(mount, Some((200, _))) {
                 return Some(server);
             }
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(5));
         }
         panic!("the server does not answer");
     }
@@ -171,7 +171,7 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 

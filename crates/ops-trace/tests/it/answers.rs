@@ -81,7 +81,7 @@ fn the_next_attempt_is_made_when_the_collector_asked_for_it() {
     while tracer.stats().exported == 0 {
         assert!(asked.elapsed() < SOON);
         one_batch(&tracer);
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
     let waited = asked.elapsed();
     assert!(waited >= Duration::from_secs(4), "{waited:?}");

@@ -58,7 +58,7 @@ fn shut_down_once_exported(tracer: Tracer) {
     let started = Instant::now();
     while tracer.metric_stats().unwrap().exported == 0 {
         assert!(started.elapsed() < SOON);
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
     tracer.shutdown_blocking(SOON);
 }
@@ -209,7 +209,7 @@ fn a_hanging_source_delays_neither_lines_nor_the_shutdown() {
     };
     while !is_late() {
         assert!(started.elapsed() < SOON);
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
     write(lines.clone(), r#"{"event":"meanwhile"}"#);
     assert!(collector.wait_for_logs(1, SOON));
@@ -245,7 +245,7 @@ fn wait_for_a_call(calls: &AtomicU64) {
     let started = Instant::now();
     while calls.load(Relaxed) == 0 {
         assert!(started.elapsed() < SOON);
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 
@@ -348,7 +348,7 @@ fn last_metrics_after_some_that_took_long() -> (Vec<f64>, Option<String>) {
     let started = Instant::now();
     while calls.load(Relaxed) == 0 {
         assert!(started.elapsed() < SOON);
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
     // longer than half of the budget
     collector.answer(Answer::AcceptAfter(Duration::from_millis(3200)));
@@ -358,7 +358,7 @@ fn last_metrics_after_some_that_took_long() -> (Vec<f64>, Option<String>) {
         // lines are refused once the shutdown has begun
         while handle.log_stats().unwrap().dropped_shutdown == 0 {
             write(lines.clone(), r#"{"event":"x"}"#);
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(1));
         }
         release.send(()).unwrap();
         assert!(collector.wait_for_requests(1, SOON));
@@ -391,7 +391,7 @@ fn a_source_that_fails_again_and_again_is_no_outage_of_the_collector() {
             break stats;
         }
         assert!(started.elapsed() < SOON, "{stats:?}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     };
     assert_eq!(
         (stats.export_failures, stats.dropped_circuit_open),

@@ -50,7 +50,7 @@ impl Rotel {
                     return None;
                 }
                 assert!(since.elapsed() < SOON, "it does not listen");
-                std::thread::yield_now();
+                std::thread::park_timeout(Duration::from_millis(5));
             }
             Some(rotel)
         });
@@ -239,7 +239,7 @@ fn rotel_gets_lines_with_their_trace_and_metrics_with_their_labels() {
     let started = Instant::now();
     while tracer.metric_stats().unwrap().exported == 0 {
         assert!(started.elapsed() < SOON, "{:?}", tracer.metric_stats());
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
     let id = ops_trace::span!(tracer: tracer, "work").in_scope(|_| {
         let line = br#"{"timestamp":"2025-01-15T10:30:00.123Z","level":"error","logger":"shop","event":"not_paid","amount":3}"#;

@@ -286,7 +286,7 @@ fn an_outage_of_one_signal_is_its_own_and_one_line_when_it_begins_and_ends() {
     while tracer.log_stats().unwrap().dropped_circuit_open == 0 {
         assert!(started.elapsed() < SOON);
         write(lines.clone(), r#"{"event":"x"}"#);
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
     drop(span!(tracer: tracer, "a"));
     tracer.flush();
@@ -295,7 +295,7 @@ fn an_outage_of_one_signal_is_its_own_and_one_line_when_it_begins_and_ends() {
     while tracer.log_stats().unwrap().exported == 0 {
         assert!(started.elapsed() < SOON);
         write(lines.clone(), r#"{"event":"x"}"#);
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
     let stats = tracer.log_stats().unwrap();
     balanced(&stats);
@@ -303,7 +303,7 @@ fn an_outage_of_one_signal_is_its_own_and_one_line_when_it_begins_and_ends() {
     // an export is counted before it is logged
     while lines_about(&url).len() < 2 {
         assert!(started.elapsed() < SOON, "{:#?}", lines_about(&url));
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
     let told = lines_about(&url);
     assert_eq!(told.len(), 2, "{told:#?}");
@@ -388,7 +388,7 @@ fn a_message_for_accepted_lines_is_logged_once() {
         let started = Instant::now();
         while tracer.log_stats().unwrap().exported == before {
             assert!(started.elapsed() < SOON);
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(1));
         }
     }
     tracer.shutdown_blocking(SOON);
@@ -430,7 +430,7 @@ fn lines_have_variables_of_their_own() {
     let started = Instant::now();
     while tracer.log_stats().unwrap().exported == 0 {
         assert!(started.elapsed() < SOON);
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 

@@ -230,6 +230,7 @@ fn server_that_is_back_at_its_address_is_asked_again() {
         assert_eq!(found.status(), Status::Miss);
         cached.cache().clear().unwrap();
         assert!(begun.elapsed() < MINUTE);
+        std::thread::park_timeout(Duration::from_millis(5));
     }
     let error = ask(&cached, "SELECT 2 AS n").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");

@@ -248,7 +248,7 @@ fn bound(wanted: SocketAddr) -> TcpIncoming {
             Ok(incoming) => return incoming,
             Err(error) => assert!(begun.elapsed() < LIMIT, "{wanted}: {error}"),
         }
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 

@@ -73,7 +73,7 @@ fn span_of(service: &Process, port: u16, method: &str, code: Code) -> String {
             return told(span);
         }
         assert!(asked.elapsed() < crate::client::PATIENCE, "{trace}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 

@@ -64,7 +64,7 @@ fn lines(service: &Process, path: &str, count: usize) -> Vec<Value> {
             return found;
         }
         assert!(asked.elapsed() < PATIENCE, "{found:?} of {log}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 
@@ -79,7 +79,7 @@ fn span(service: &Process, line: &Value) -> Value {
             return trace["waterfall"][0].clone();
         }
         assert!(asked.elapsed() < PATIENCE, "{answer:?}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 
