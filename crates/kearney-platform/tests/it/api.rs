@@ -119,7 +119,7 @@ fn a_stable_endpoint_has_cache_headers_and_returns_304() {
 #[test]
 fn the_start_block_lists_the_addresses() {
     let home = Home::new();
-    let served = home.serve();
+    let served = home.serve_and_load();
     let block = served.block.join("\n");
     for part in [
         "/metrics",

@@ -12,6 +12,8 @@ use crate::served::Home;
 const SUMMARY: &str = "/api/flights/summary?origin=SFO";
 /// An invalidation by another process takes effect within one second; the rest is for a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_secs(60);
+/// Time between two looks at what another process does.
+const BETWEEN: Duration = Duration::from_millis(20);
 
 fn run(home: &Home, arguments: &[&str]) -> Output {
     let mut program = home.program(arguments);
@@ -31,18 +33,20 @@ fn told(home: &Home, arguments: &[&str]) -> String {
 #[test]
 fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
     let home = Home::new();
-    let served = home.serve();
+    let served = home.serve_and_load();
     assert_eq!(served.get(SUMMARY).header("x-cache"), "miss");
     assert_eq!(served.get(SUMMARY).header("x-cache"), "hit");
     let deadline = Instant::now() + NOTICED_WITHIN;
     // three entries are from the profile of the first load; files are written after the response
     while !told(&home, &["cache", "stats"]).contains("entries: 4\n") {
         assert!(Instant::now() < deadline);
+        std::thread::park_timeout(BETWEEN);
     }
     assert!(told(&home, &["cache", "invalidate", "*nothing*"]).contains("removed 0 "));
     assert!(told(&home, &["cache", "invalidate", "table:flights"]).contains("removed 2 "));
     while served.get(SUMMARY).header("x-cache") != "miss" {
         assert!(Instant::now() < deadline);
+        std::thread::park_timeout(BETWEEN);
     }
     told(&home, &["cache", "clear"]);
     let stats = told(&home, &["cache", "stats"]);
@@ -140,23 +144,27 @@ fn the_page_has_the_hit_ratio_without_a_scrape_and_follows_other_processes() {
     // 19 of 20 are hits, regardless of how they are distributed over seconds
     while !ratios().iter().any(|ratio| *ratio >= 0.5) {
         assert!(Instant::now() < deadline, "{:?}", ratios());
+        std::thread::park_timeout(BETWEEN);
     }
     let cache = || served.state()["cache"].clone();
     let is_kept = || cache()["top"].to_string().contains("mean_delay_minutes");
     while !is_kept() {
         assert!(Instant::now() < deadline, "{}", cache());
+        std::thread::park_timeout(BETWEEN);
     }
     let before = cache()["evicted_invalidated"].as_u64();
     // the file is written after the response
     let written = || format!("entries: {}\n", cache()["entries"]);
     while !told(&home, &["cache", "stats"]).contains(&written()) {
         assert!(Instant::now() < deadline, "{}", cache());
+        std::thread::park_timeout(BETWEEN);
     }
     let removed = told(&home, &["cache", "invalidate", "*mean_delay_minutes*"]);
     assert!(removed.contains("removed 1 "), "{removed}");
     let deadline = Instant::now() + NOTICED_WITHIN;
     while is_kept() || cache()["evicted_invalidated"].as_u64() != before.map(|count| count + 1) {
         assert!(Instant::now() < deadline, "{}", cache());
+        std::thread::park_timeout(BETWEEN);
     }
 }
 

@@ -91,7 +91,7 @@ mod with_server {
                 begun.elapsed() < Duration::from_secs(30),
                 "it still listens"
             );
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(5));
         }
         address
     }

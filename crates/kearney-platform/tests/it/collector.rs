@@ -76,7 +76,7 @@ impl Rotel {
                 return None;
             }
             assert!(started.elapsed() < SOON, "rotel does not listen");
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(5));
         }
         Some(rotel)
     }
@@ -166,7 +166,7 @@ fn parse(lines: &[String]) -> Vec<Printed> {
 fn a_collector_gets_the_platforms_spans_with_resource_names_parents_and_attributes() {
     let Some(tool) = tool() else { return };
     let rotel = Rotel::start(tool);
-    let served = Home::with_collector(rotel.endpoint.clone()).serve();
+    let served = Home::with_collector(rotel.endpoint.clone()).serve_and_load();
     // loopback is trusted: the trace continues here
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let path = "/api/flights/summary?origin=SFO";

@@ -599,11 +599,11 @@ fn a_second_signal_ends_it_at_once_with_128_and_its_number() {
     let served = home.serve();
     // a service that was never ready has no grace period
     while served.get("/readyz").status != 200 {
-        std::thread::yield_now();
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
     }
     served.terminate();
     while served.get("/readyz").status == 200 {
-        std::thread::yield_now();
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
     }
     assert_eq!(served.stop().code(), Some(143));
 }
@@ -665,14 +665,14 @@ fn starts_despite_a_held_lock() -> bool {
         if program.try_wait().unwrap().is_some() {
             return false;
         }
-        std::thread::yield_now();
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
     }
     lock.unlock().unwrap();
     while !home.path("data/addresses.json").exists() {
         if program.try_wait().unwrap().is_some() {
             return false;
         }
-        std::thread::yield_now();
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
     }
     program.kill().unwrap();
     program.wait().unwrap();

@@ -65,7 +65,7 @@ fn kill_after(home: &Home, agent: &str) {
         {
             break;
         }
-        std::thread::yield_now();
+        std::thread::park_timeout(std::time::Duration::from_millis(1));
     }
     program.kill().unwrap();
     program.wait().unwrap();

@@ -473,7 +473,7 @@ fn a_healthy_platform_under_load_has_no_findings_and_no_canary_anywhere() {
         format!("MAPBOX_ACCESS_TOKEN={CANARY}-dotenv\n"),
     )
     .unwrap();
-    let served = home.serve();
+    let served = home.serve_and_load();
     let started = Instant::now();
     let seconds = std::env::var("OPS_TEST_HEALTHY_SECONDS").ok();
     let seconds = seconds.and_then(|text| text.parse().ok());

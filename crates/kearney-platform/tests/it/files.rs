@@ -134,7 +134,7 @@ fn a_data_directory_that_was_moved_is_found_and_the_next_one_keeps_its_addresses
 #[test]
 fn what_the_platform_creates_is_for_its_user_alone() {
     let home = Home::new();
-    let served = home.serve();
+    let served = home.serve_and_load();
     assert_eq!(served.get("/api/flights/summary?origin=SFO").status, 200);
     assert_eq!(
         served.post("/api/orchestrator/runs", &[KEY], "").status,

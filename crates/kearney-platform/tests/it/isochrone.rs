@@ -126,12 +126,12 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
     let asked = Instant::now();
     while mapbox.asked().is_empty() {
         assert!(asked.elapsed() < SOON);
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
     drop(leaver);
     while calls(&served, "cancelled") == 0 {
         assert!(asked.elapsed() < SOON);
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
     // a request does not hang with its provider, which never responds
     let slow = served.get(AREA);
@@ -219,7 +219,7 @@ fn a_request_beyond_the_limit_is_busy_and_no_failure_of_the_provider() {
     while asked < clients.len() {
         asked += mapbox.asked().len();
         assert!(started.elapsed() < SOON);
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
     let busy = served.get(AREA);
     assert_eq!(busy.status, 503, "{}", busy.body);

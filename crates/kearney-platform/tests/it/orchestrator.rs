@@ -33,7 +33,7 @@ fn ended(served: &Served, id: &str) -> Value {
             return run;
         }
         assert!(asked.elapsed() < SOON, "{run}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 
@@ -99,7 +99,7 @@ fn a_run_is_a_resource_with_states_and_what_it_published_is_registered() {
 #[test]
 fn runs_are_paged_newest_first_and_outlive_a_restart() {
     let home = Home::new();
-    let served = home.serve();
+    let served = home.serve_and_load();
     for _ in 0..3 {
         let run = ask(&served, r#"{"job": "routes"}"#);
         ended(&served, id(&run));
@@ -628,7 +628,7 @@ fn wait_for_line(home: &Home, wanted: impl Fn(&Value) -> bool) {
     };
     while !is_there() {
         assert!(asked.elapsed() < SOON, "the line does not come");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 

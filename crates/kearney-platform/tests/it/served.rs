@@ -1,7 +1,9 @@
-use std::io::{BufRead, BufReader};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 /// Timeout, longer than the exporter's interval of a second, on a busy machine.
@@ -118,8 +120,24 @@ impl Home {
         self.ready(program.spawn().unwrap())
     }
 
-    /// Starts `serve`, and waits until it is ready.
+    /// Starts `serve`, and waits until it is ready. The first start in a folder finds the warehouse of the extract
+    /// loaded, which saves half a second of processor time.
     pub(crate) fn serve(&self) -> Served {
+        let data = self.path("data");
+        let has_own = |(name, _): &(&str, _)| ["KEARNEY_SNAPSHOT", "KEARNEY_ENGINE"].contains(name);
+        let reads_extract = self.datasets.is_none() && !self.variables.iter().any(has_own);
+        if reads_extract && !data.exists() {
+            DirBuilder::new().mode(0o700).create(&data).unwrap();
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600);
+            let mut file = options.open(data.join("warehouse.duckdb")).unwrap();
+            file.write_all(warehouse()).unwrap();
+        }
+        self.ready(self.launch())
+    }
+
+    /// Starts `serve`, which loads the warehouse if the folder has none, and waits until it is ready.
+    pub(crate) fn serve_and_load(&self) -> Served {
         self.ready(self.launch())
     }
 
@@ -173,6 +191,17 @@ impl Home {
             .map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}")))
             .collect()
     }
+}
+
+/// Returns the file of a warehouse with the embedded extract, which the first call loads.
+pub(crate) fn warehouse() -> &'static [u8] {
+    static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let home = Home::new();
+        let loaded = home.program(&["orchestrate", "--job", "load"]).status();
+        assert!(loaded.unwrap().success());
+        std::fs::read(home.path("data/warehouse.duckdb")).unwrap()
+    });
+    &FILE
 }
 
 /// Reads the lines up to the end of the start block.
@@ -265,7 +294,7 @@ impl Served {
                 return found.clone();
             }
             assert!(asked.elapsed() < SHOWN_WITHIN, "{id} is not in {state}");
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(5));
         }
     }
 

@@ -46,7 +46,7 @@ const CATALOG: [(&str, &str, &[&str]); 16] = [
 
 #[test]
 fn right_after_the_start_every_metric_of_the_catalog_is_there_with_its_type_and_labels() {
-    let served = Home::new().serve();
+    let served = Home::new().serve_and_load();
     let exposition = served.get("/metrics").body;
     for (name, kind, labels) in CATALOG {
         assert!(
