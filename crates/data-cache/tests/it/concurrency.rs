@@ -339,7 +339,7 @@ fn a_reader_never_sees_less_than_what_was_written_before_it_asked() {
         AtomicUsize::new(0),
     );
     let begin = Instant::now();
-    let lasts = Duration::from_secs(if crate::batches::is_full() { 60 } else { 3 });
+    let lasts = Duration::from_secs(if crate::batches::is_full() { 60 } else { 2 });
     // longer on a busy machine, until there are enough hits
     let is_over = || {
         let few = hits.load(Ordering::SeqCst) <= FEW_HITS;

@@ -135,7 +135,7 @@ fn what_is_read_of_a_forged_stream_is_valid_and_what_arrow_reads() {
     let honest = fs::read(&forger.data).unwrap();
     let mut random = Random(0x1bc5);
     let (mut read, mut refused, mut stricter, mut kinder) = (0, 0, 0, 0);
-    for round in 0..if is_full() { 100_000 } else { 2_000 } {
+    for round in 0..if is_full() { 100_000 } else { 1_000 } {
         let mut forged = honest.clone();
         for _ in 0..=random.below(3) {
             let at = random.below(forged.len());
@@ -160,7 +160,7 @@ fn what_is_read_of_a_forged_stream_is_valid_and_what_arrow_reads() {
     println!(
         "{read} read alike, {refused} refused, {stricter} more by us alone, {kinder} by arrow alone"
     );
-    assert!(read > 200 && refused > 200 && (stricter + kinder) * 50 < read);
+    assert!(read > 100 && refused > 100 && (stricter + kinder) * 50 < read);
 }
 
 #[test]

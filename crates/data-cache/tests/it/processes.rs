@@ -141,7 +141,7 @@ pub(crate) fn mix(dir: &Path, seed: u64) {
     let config = format!("query_cache: {{max_size_mb: {MAX_MB}, memory_mb: 1}}");
     let config = Config::from_yaml("c", &config).unwrap();
     let cache = Cache::open_with(dir, &config).unwrap();
-    let seconds = if is_full() { 60 } else { 6 };
+    let seconds = if is_full() { 60 } else { 3 };
     let end = Instant::now() + Duration::from_secs(seconds);
     let (is_over, hits) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {

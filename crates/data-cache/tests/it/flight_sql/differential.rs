@@ -70,7 +70,7 @@ fn query(random: &mut Random) -> (String, Params) {
 
 #[test]
 fn random_queries_through_a_cache_answer_like_the_server_alone() {
-    let count = if is_full() { 10_000 } else { 400 };
+    let count = if is_full() { 10_000 } else { 200 };
     let server = Server::start(SETUP);
     let version = Arc::new(AtomicU64::new(0));
     let seen = version.clone();
