@@ -124,7 +124,12 @@ fn note_passed(content: &str, check: &Command) -> Result<()> {
 /// Returns the file with the content with which a check passed.
 fn stamp_of(check: &Command) -> PathBuf {
     let name = sha256(command::shown(check).as_bytes());
-    workspace::target_dir().join("xtask/passed").join(name)
+    folder().join(name)
+}
+
+/// Returns the folder with notes of checks that passed.
+pub(crate) fn folder() -> PathBuf {
+    workspace::target_dir().join("xtask/passed")
 }
 
 /// Returns the digest of names and contents of files. A removed file that git still tracks has no content.

@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use ops_metrics::{CATALOG, Family};
 
+use crate::cases::tested_with;
 use crate::promtool::promtool;
 
 fn workspace() -> PathBuf {
@@ -13,23 +13,11 @@ fn workspace() -> PathBuf {
 fn alerts_fire_when_they_should_and_stay_quiet_otherwise() {
     let Some(promtool) = promtool() else { return };
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let output = Command::new(promtool)
-        .args(["test", "rules"])
-        .args(
-            [
-                "alerts.yml",
-                "alerts_of_objectives.yml",
-                "alerts_of_days.yml",
-            ]
-            .map(|file| cases.join(file)),
-        )
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    let files = ["alerts", "alerts_of_objectives", "alerts_of_days"];
+    let files = files.map(|name| format!("{name}.yml"));
+    if let Err(told) = tested_with(&promtool, &cases, &workspace().join("configs"), &files) {
+        panic!("{told}");
+    }
 }
 
 #[test]

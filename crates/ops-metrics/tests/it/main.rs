@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 mod buckets;
 #[cfg(feature = "grpc")]
 mod calls;
+mod cases;
 mod cgroup;
 mod configs;
 mod dependencies;

@@ -8,8 +8,8 @@ use ops_metrics::catalog::{
 };
 use ops_metrics::{Rules, rules};
 
+use crate::cases::tested;
 use crate::promtool::promtool;
-use crate::rules::tested;
 
 ops_metrics::slo! {
     /// Objectives of the API.

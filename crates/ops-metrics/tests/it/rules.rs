@@ -1,11 +1,11 @@
 //! The files that `rules` generates: promtool accepts them, and
 //! their test cases pass, and fail for changed rules and queries.
 
-use std::path::Path;
 use std::process::Command;
 
 use ops_metrics::{CATALOG, Family, Rules, Slo, rules};
 
+use crate::cases::tested;
 use crate::promtool::promtool;
 
 ops_metrics::define! {
@@ -43,22 +43,6 @@ ops_metrics::slo! {
 
 fn shop() -> Rules {
     rules("shop", SHOP, OBJECTIVES).unwrap()
-}
-
-/// Runs the test cases; fails with promtool's output if it reports an error.
-pub(crate) fn tested(promtool: &Path, directory: &Path, files: &[String]) -> Result<(), String> {
-    let output = Command::new(promtool)
-        .current_dir(directory)
-        .args(["test", "rules"])
-        .args(files)
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(told)
-    }
 }
 
 /// Writes the files of rules into a new directory, and returns it with the names of the test cases.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_yaml::{Mapping, Value};
 
 use super::change::Kind;
-use crate::rules::tested;
+use crate::cases::tested;
 
 /// A rule or query with one change, or unchanged.
 pub(super) struct Mutant {
