@@ -67,11 +67,12 @@ impl Definitions {
                     database_name = 'temp' AND NOT internal, database_name, schema_name FROM duckdb_functions() \
                     WHERE function_type IN ('macro', 'table_macro') \
                     UNION ALL SELECT 'sequence', sequence_name, '', temporary, '', '' FROM duckdb_sequences() \
-                    UNION ALL SELECT 'type', type_name, logical_type, database_name = 'temp' AND NOT internal, '', '' \
-                    FROM duckdb_types()";
+                    UNION ALL SELECT 'type', type_name, logical_type, database_name = 'temp' AND NOT internal, \
+                    if(internal OR logical_type = 'ENUM', '', database_name), schema_name FROM duckdb_types()";
         let mut statement = connection.prepare(objects)?;
         let mut rows = statement.query([])?;
         let mut tables = Vec::new();
+        let mut types = Vec::new();
         while let Some(row) = rows.next()? {
             let (kind, name, text): (String, String, String) =
                 (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -84,6 +85,10 @@ impl Definitions {
             if kind == "table" {
                 tables.push((name.clone(), text.to_lowercase()));
             }
+            if kind == "type" {
+                let parts: [String; 3] = [row.get(4)?, row.get(5)?, row.get(1)?];
+                types.extend((!parts[0].is_empty()).then_some(parts));
+            }
             let placed = match kind.as_str() {
                 "table" | "view" => Some(Kind::View),
                 "table_macro" => Some(Kind::TableMacro),
@@ -95,6 +100,12 @@ impl Definitions {
                 found.places.extend([of(database), of(schema)]);
             }
             found.add(&kind, name, text);
+        }
+        for parts in types {
+            if contains_zoned_time(connection, &parts) {
+                let [_, _, name] = parts;
+                found.zoned_times.insert(name.to_lowercase());
+            }
         }
         tables.retain(|(_, text)| {
             found
@@ -189,6 +200,16 @@ impl Definitions {
     pub(super) fn computed(&self, name: &str) -> &[String] {
         self.computed.get(name).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Returns `true` unless the definition of a user's type is known to contain no TIMETZ, also inside lists and structs.
+fn contains_zoned_time(connection: &Connection, parts: &[String; 3]) -> bool {
+    let quoted = parts
+        .each_ref()
+        .map(|part| format!("\"{}\"", part.replace('"', "\"\"")));
+    let sql = format!("SELECT lower(typeof(NULL::{}))", quoted.join("."));
+    let definition = connection.query_row(&sql, [], |row| row.get::<_, String>(0));
+    definition.map_or(true, |text| text.contains(ZONED_TIME))
 }
 
 /// Returns the select of a `CREATE VIEW` statement as written

@@ -430,6 +430,31 @@ fn results_from_tables_with_timetz_are_not_stored() {
 }
 
 #[test]
+fn results_with_timetz_inside_of_a_named_type_are_not_stored() {
+    let warehouse = open(
+        "CREATE SCHEMA s; CREATE TYPE span AS STRUCT(opens TIMETZ, closes TIMETZ); CREATE TYPE s.\"Days\" AS MAP(VARCHAR, span[]); \
+         CREATE TYPE pair AS STRUCT(a INT, b VARCHAR); CREATE TYPE color AS ENUM ('time with time zone', 'red'); \
+         CREATE TABLE shops (s VARCHAR, z AS ((row(s, s)::span)::VARCHAR)); INSERT INTO shops VALUES ('12:00'); \
+         CREATE MACRO spanned(x) AS row(x, x)::span",
+    );
+    for sql in [
+        "SELECT (row('12:00', '13:00')::span)::VARCHAR",
+        "SELECT (MAP {'mon': [row('12:00', '13:00')]}::s.\"days\")::VARCHAR",
+        "SELECT z FROM shops",
+        "SELECT spanned('12:00')",
+    ] {
+        for _ in 0..2 {
+            let expected = Status::Bypass(Bypass::Nondeterministic);
+            assert_eq!(status(&warehouse, sql), expected, "{sql}");
+        }
+    }
+    for sql in ["SELECT row(1, 'x')::pair", "SELECT 'red'::color"] {
+        assert_eq!(status(&warehouse, sql), Status::Miss, "{sql}");
+        assert!(matches!(status(&warehouse, sql), Status::Hit(_)), "{sql}");
+    }
+}
+
+#[test]
 fn a_volatile_function_is_found_beside_a_table_macro_of_its_name() {
     let warehouse = open(
         "CREATE MACRO today() AS TABLE SELECT 1 AS x; CREATE MACRO dice() AS TABLE SELECT 1 AS x; \
