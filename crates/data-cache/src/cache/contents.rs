@@ -169,11 +169,20 @@ impl Inner {
     }
 
     fn write_journal(&self, disk: &Disk, exclusive: &Exclusive) {
-        let entries = self.index.all().into_iter();
-        let listed = entries
-            .filter(|(_, entry)| entry.bytes > 0)
-            .map(|(key, entry)| (key, entry.to_listed()));
-        if let Err(error) = disk.write_journal(listed, exclusive) {
+        let mut entries = Vec::new();
+        for (key, entry) in self.index.all() {
+            if entry.bytes > 0 {
+                entries.push((key, entry.to_listed()));
+                continue;
+            }
+            // a result that is only in memory may hide the file of another process
+            match disk.metadata(&key) {
+                Ok(found) => entries.push((key, Indexed::of(&found, Usage::at(0)).to_listed())),
+                Err(NoMetadata::Absent | NoMetadata::Damaged) => {}
+                Err(NoMetadata::Denied | NoMetadata::Unknown(_)) => return,
+            }
+        }
+        if let Err(error) = disk.write_journal(entries.into_iter(), exclusive) {
             tracing::debug!(target: "data_cache", %error, "journal_not_written");
         }
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use data_cache::arrow::array::Int64Array;
-use data_cache::testing::look_at_other_processes_now;
-use data_cache::{Cache, Config, Params, params};
+use data_cache::testing::{Step, look_at_other_processes_now, on_step};
+use data_cache::{Cache, Config, Params, Skip, Stored, params};
 
 use crate::batches::{Random, is_full, number, numbers};
 use crate::child::Process;
@@ -54,6 +54,30 @@ fn what_another_process_removed_is_not_served_after_an_invalidation_that_did_not
     assert_eq!(other.invalidate("select n*").unwrap(), 0);
     assert!(other.flush(Duration::from_secs(30)));
     assert!(other.get(SQL, &none).is_none());
+}
+
+#[test]
+fn a_file_behind_a_result_that_is_only_in_memory_is_found_by_an_invalidation_of_a_third_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = two_on(dir.path());
+    let none = Params::new();
+    on_step(&one, |step| match step {
+        Step::DataWritten => Err(std::io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
+    });
+    let in_memory = one.set(SQL, &[numbers(&[1])], &none, None).unwrap();
+    assert_eq!(in_memory, Stored::Skipped(Skip::NoSpace));
+    other.set(SQL, &[numbers(&[2])], &none, None).unwrap();
+    for cache in [&one, &other] {
+        assert!(cache.flush(Duration::from_secs(30)));
+    }
+    // the first process lists the directory, and writes the journal that the third one reads
+    let _ = std::fs::remove_file(dir.path().join("journal"));
+    assert_eq!(one.invalidate("SELECT n FROM u").unwrap(), 0);
+    assert!(one.get(SQL, &none).is_some());
+    let third = Cache::open(dir.path()).unwrap();
+    assert_eq!(third.invalidate(SQL).unwrap(), 1);
+    assert!(third.get(SQL, &none).is_none());
 }
 
 #[test]
