@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::store::Skip;
 use crate::disk::Which;
 use crate::key::{BuildKeyHasher, Key};
 
@@ -36,6 +37,8 @@ pub(super) struct DiskHealth {
     blocked: Mutex<HashMap<Key, Unremoved, BuildKeyHasher>>,
     /// Time before which no file is written, in milliseconds since 1970.
     paused_until: AtomicU64,
+    /// `true` if writes were paused last because the disk was full.
+    is_full: AtomicBool,
     /// Time from which the directory may be listed for statistics again, in milliseconds since the cache was opened.
     listing_due: AtomicU64,
     /// Bytes stored since the directory was last swept.
@@ -86,13 +89,25 @@ impl DiskHealth {
     /// Returns `true` while writes are paused. A clock that was set back
     /// ends the pause, which would otherwise last until the clock caught up.
     pub(super) fn is_paused(&self, now_millis: u64) -> bool {
-        let until = self.paused_until.load(Ordering::Relaxed);
+        let until = self.paused_until.load(Ordering::Acquire);
         now_millis < until && until - now_millis <= PAUSE_MILLIS
     }
 
-    pub(super) fn pause(&self, now_millis: u64) {
+    /// Pauses writes after this failure.
+    pub(super) fn pause(&self, now_millis: u64, failure: Skip) {
+        self.is_full
+            .store(failure == Skip::NoSpace, Ordering::Relaxed);
         let until = now_millis + PAUSE_MILLIS;
-        self.paused_until.store(until, Ordering::Relaxed);
+        self.paused_until.store(until, Ordering::Release);
+    }
+
+    /// Returns the failure after which writes are paused; `None` if they are not.
+    pub(super) fn paused_by(&self, now_millis: u64) -> Option<Skip> {
+        let is_full = || self.is_full.load(Ordering::Relaxed);
+        self.is_paused(now_millis).then(|| match is_full() {
+            true => Skip::NoSpace,
+            false => Skip::Io,
+        })
     }
 
     /// Returns `true` at most once in [`LISTING_MILLIS`].

@@ -56,9 +56,9 @@ pub enum Skip {
     Invalidated,
     /// Its file would exceed a quarter of `max_size_mb`, or, if no file is written, it is too large for memory.
     TooLarge,
-    /// The disk is full, or writes are paused for 30 s after it was full or failed.
+    /// The disk is full, or was less than 30 s ago: writes are paused that long.
     NoSpace,
-    /// The file cannot be written.
+    /// The file cannot be written, or a write failed less than 30 s ago so that further ones are paused.
     Io,
     /// No codec can encode it.
     NoCodec,
@@ -435,8 +435,8 @@ impl Inner {
         request: &StoreRequest<'_>,
         metadata: &mut Metadata,
     ) -> Result<(), Skip> {
-        if self.disk_health.is_paused(self.now_millis()) {
-            return Err(Skip::NoSpace);
+        if let Some(failure) = self.disk_health.paused_by(self.now_millis()) {
+            return Err(failure);
         }
         let encoded = encode(request.batches, self.config.codec).map_err(|error| {
             tracing::warn!(target: "data_cache", error, label = %shown_label(request.label), "result_not_encoded");
@@ -551,19 +551,20 @@ impl Inner {
     }
 
     fn disk_failed(&self, error: &io::Error) -> Skip {
-        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        let full = matches!(
-            error.kind(),
-            StorageFull | QuotaExceeded | ReadOnlyFilesystem
-        );
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull, TimedOut};
+        let skip = match error.kind() {
+            StorageFull | QuotaExceeded => Skip::NoSpace,
+            _ => Skip::Io,
+        };
+        let lasts = matches!(error.kind(), ReadOnlyFilesystem | TimedOut);
         // 5 is EIO
-        if full || error.kind() == io::ErrorKind::TimedOut || error.raw_os_error() == Some(5) {
-            self.disk_health.pause(self.now_millis());
+        if skip == Skip::NoSpace || lasts || error.raw_os_error() == Some(5) {
+            self.disk_health.pause(self.now_millis(), skip);
             tracing::warn!(target: "data_cache", %error, pause_ms = PAUSE_MILLIS, "cache_writes_paused");
         } else {
             tracing::warn!(target: "data_cache", %error, "cache_write_failed");
         }
-        if full { Skip::NoSpace } else { Skip::Io }
+        skip
     }
 }
 

@@ -412,6 +412,30 @@ fn a_full_disk_costs_the_entry_and_nothing_else() {
 }
 
 #[test]
+fn a_pause_of_writes_has_the_reason_of_the_failure_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let clock = ManualClock::install(&cache, 1_000_000);
+    // EIO, ENOSPC, EROFS, EDQUOT
+    for (code, expected) in [
+        (5, Skip::Io),
+        (28, Skip::NoSpace),
+        (30, Skip::Io),
+        (122, Skip::NoSpace),
+    ] {
+        on_step(&cache, move |step| match step {
+            Step::DataWritten => Err(io::Error::from_raw_os_error(code)),
+            _ => Ok(()),
+        });
+        assert_eq!(set(&cache, 1), Stored::Skipped(expected), "{code}");
+        on_step(&cache, |_| Ok(()));
+        assert_eq!(set(&cache, 2), Stored::Skipped(expected), "{code}, paused");
+        clock.advance(30);
+        assert!(matches!(set(&cache, 3), Stored::Kept { .. }), "{code}");
+    }
+}
+
+#[test]
 fn a_slow_write_does_not_replace_a_newer_result() {
     race_a_slow_write(0);
 }
