@@ -203,8 +203,9 @@ fn prepare(parts: &mut response::Parts, info: &RequestInfo) {
     if headers.contains_key(CACHE_CONTROL) {
         return;
     }
-    // a cache adds the headers of a 304 to the response that it serves to everyone (RFC 9111 section 3.2)
-    if is_error || (headers.contains_key(SET_COOKIE) && is_stored) {
+    // without `Cache-Control`, a cache may store a 301 or 308 too (RFC 9110 section 15.1), and it adds
+    // the headers of a 304 to the response that it serves to everyone (RFC 9111 section 3.2)
+    if is_error || headers.contains_key(SET_COOKIE) {
         headers.insert(CACHE_CONTROL, no_store);
     } else if let (Some(rule), true) = (info.rule, is_stored)
         && let Some(control) = control(rule, info.is_personal, parts.status, headers)

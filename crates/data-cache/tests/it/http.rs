@@ -292,7 +292,7 @@ async fn a_304_from_the_handler_gets_cache_control() {
 #[tokio::test]
 async fn responses_that_set_a_cookie_are_not_public() {
     for path in [PALETTE, "/static/app.js", "/api/other"] {
-        for status in [200, 206, 304] {
+        for status in [200, 203, 206, 301, 302, 304, 308] {
             let headers = [("set-cookie", "sid=1"), ("content-type", "text/javascript")];
             let mut answer = ok(&headers);
             *answer.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -301,6 +301,10 @@ async fn responses_that_set_a_cookie_are_not_public() {
             assert_eq!(control, "no-store", "{path} {status}");
         }
     }
+    let mut redirect = ok(&[("location", "/login")]);
+    *redirect.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    let answer = send(get(PALETTE), redirect).await;
+    assert!(!answer.headers().contains_key("cache-control"));
 }
 
 #[tokio::test]
