@@ -43,7 +43,8 @@ pub struct QueryCache {
     /// Maximum size of the files in MiB; entries that save least time for their size are evicted first. 0: no files.
     pub max_size_mb: u64,
     /// Memory limit in MiB for results. Half of it, at most 8 MiB, is reserved for encoding and reading; the index of
-    /// all entries, including those in files, takes some 400 bytes per entry, at most half. 0: no results in memory.
+    /// all entries, including those in files, takes some 400 bytes per entry, at most half. 0: no results in memory;
+    /// buffers for reading files of 1 MiB and more stay allocated, up to 64 MiB.
     pub memory_mb: u64,
     /// Format of the files.
     pub codec: Codec,
