@@ -13,7 +13,9 @@ use super::shown_pattern::shown_pattern;
 use crate::disk::{Disk, Exclusive, LOCK_LIMIT, NoMetadata, Order, Which};
 use crate::error::Error;
 use crate::failpoint::Step;
+use crate::index::Indexed;
 use crate::key::{BuildKeyHasher, Key};
+use crate::memory::Usage;
 use crate::pattern::Pattern;
 use crate::sql;
 use crate::stats::Invalidation;
@@ -215,7 +217,7 @@ impl Inner {
                 None => self.remove_in_batches(disk, victims, count).err(),
             };
         }
-        self.drop_from_memory(victims, count);
+        self.drop_from_memory(victims, |generation, _, _| generation < count);
         if target.is_all() {
             self.memory.clear(|entry| entry.generation < count);
         }
@@ -259,15 +261,23 @@ impl Inner {
         failed
     }
 
-    /// Removes entries computed before this count from memory and index; returns the number removed from the index.
-    fn drop_from_memory(&self, keys: &[Key], count: u64) -> u64 {
+    /// Removes the entries that are still meant from memory and index; returns the number removed from the index. One that
+    /// replaced them meanwhile stays: without it, a later invalidation would not find its file.
+    fn drop_from_memory(
+        &self,
+        keys: &[Key],
+        is_meant: impl Fn(u64, &str, &[String]) -> bool,
+    ) -> u64 {
         let mut dropped = 0;
         // a thread that read a file before its removal has taken it into memory by now, or is refused from here on
         self.generations.purge();
-        self.memory
-            .remove_all(keys, |entry| entry.generation < count);
+        self.memory.remove_all(keys, |entry| {
+            is_meant(entry.generation, &entry.label, &entry.tables)
+        });
         for key in keys {
-            let was_there = self.index.remove_if(key, |entry| entry.generation < count);
+            let was_there = self.index.remove_if(key, |entry| {
+                is_meant(entry.generation, &entry.label, &entry.tables)
+            });
             dropped += u64::from(was_there);
         }
         // a lookup that started earlier, and checks the orders after these are dropped, must look again
@@ -330,7 +340,8 @@ impl Inner {
                 }
             }
         }
-        let dropped = self.drop_from_memory(&victims, last);
+        self.list_replaced(disk, &victims, &refuses);
+        let dropped = self.drop_from_memory(&victims, refuses);
         // calls of this process count their own removals
         if !pending.iter().any(|p| p.is_own.load(Ordering::Relaxed)) {
             self.counters
@@ -340,6 +351,29 @@ impl Inner {
         self.pending
             .retain(|p| p.order.count > done || p.order.count > last);
         last
+    }
+
+    /// Lists the files that replaced refused entries of the index: without them, a later invalidation would miss these.
+    fn list_replaced(
+        &self,
+        disk: &Disk,
+        keys: &[Key],
+        refuses: &impl Fn(u64, &str, &[String]) -> bool,
+    ) {
+        for key in keys.iter().filter(|key| disk.may_hold(key)) {
+            let Ok(found) = disk.metadata(key) else {
+                continue;
+            };
+            let mut slot = self.index.slot(key);
+            let is_refused = |entry: &Indexed| {
+                entry.bytes > 0 && refuses(entry.generation, &entry.label, &entry.tables)
+            };
+            if slot.get().is_some_and(is_refused)
+                && !refuses(found.generation, &found.label, &found.tables)
+            {
+                slot.insert(Indexed::of(&found, Usage::at(self.now_millis())));
+            }
+        }
     }
 
     /// Returns the refused entries of the directory, including those missing from the index or unreadable, and an error

@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use data_cache::arrow::array::Int64Array;
-use data_cache::testing::{Step, look_at_other_processes_now, on_step};
+use data_cache::testing::{ManualClock, Step, look_at_other_processes_now, on_step};
 use data_cache::{Cache, Config, Params, Skip, Stored, params};
 
 use crate::batches::{Random, is_full, number, numbers};
@@ -76,6 +76,32 @@ fn a_file_behind_a_result_that_is_only_in_memory_is_found_by_an_invalidation_of_
     assert_eq!(one.invalidate("SELECT n FROM u").unwrap(), 0);
     assert!(one.get(SQL, &none).is_some());
     let third = Cache::open(dir.path()).unwrap();
+    assert_eq!(third.invalidate(SQL).unwrap(), 1);
+    assert!(third.get(SQL, &none).is_none());
+}
+
+#[test]
+fn an_invalidation_finds_a_file_that_the_journal_of_another_process_lists_as_its_predecessor() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = two_on(dir.path());
+    let third = Cache::open(dir.path()).unwrap();
+    // none of them notices the others on its own
+    let caches = [&one, &other, &third];
+    let _clocks = caches.map(|cache| ManualClock::install(cache, 1_000_000));
+    let none = Params::new();
+    one.set(SQL, &[numbers(&[1])], &none, None).unwrap();
+    assert_eq!(other.clear().unwrap(), 1);
+    other.set(SQL, &[numbers(&[2])], &none, None).unwrap();
+    for cache in caches {
+        assert!(cache.flush(Duration::from_secs(30)));
+    }
+    // the first process writes the journal anew, from what it knows
+    let _ = std::fs::remove_file(dir.path().join("journal"));
+    assert_eq!(one.get_stats().entries, 1);
+    assert_eq!(third.get_stats().entries, 1);
+    look_at_other_processes_now(&third);
+    assert!(third.get("SELECT n FROM u", &none).is_none());
+    assert!(third.flush(Duration::from_secs(30)));
     assert_eq!(third.invalidate(SQL).unwrap(), 1);
     assert!(third.get(SQL, &none).is_none());
 }
