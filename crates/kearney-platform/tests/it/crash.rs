@@ -165,7 +165,8 @@ fn a_second_platform_on_the_same_data_is_refused_and_the_first_goes_on() {
         .collect();
     assert!(!second.wait().unwrap().success());
     assert!(
-        told.join("\n").contains("--data-dir data: in use by another"),
+        told.join("\n")
+            .contains("--data-dir data: in use by another"),
         "{told:#?}"
     );
     assert_eq!(first.get(SUMMARY).status, 200);
