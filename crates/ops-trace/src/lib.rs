@@ -151,7 +151,7 @@ mod propagation;
 #[cfg(feature = "metrics")]
 mod publish;
 mod recent;
-mod remembered;
+mod recent_values;
 mod sampling;
 #[cfg(any(feature = "otlp-logs", feature = "otlp-metrics"))]
 mod signals;

@@ -212,18 +212,18 @@ impl Inner {
         if disk.generation_or_new().is_none() {
             return;
         }
-        let Some(sheet) = disk.sheet() else { return };
+        let Some(state) = disk.state() else { return };
         let mut own = self.generations.own_mut();
         let seen = self.generations.seen();
         // the directory was replaced by an older copy meanwhile: the next check clears it
-        let is_older = seen.is_some_and(|seen| sheet.generation.is_before(seen));
-        if is_older || seen == Some(sheet.generation) {
+        let is_older = seen.is_some_and(|seen| state.generation.is_before(seen));
+        if is_older || seen == Some(state.generation) {
             return;
         }
         *own += 1;
         self.memory.clear(|_| true);
-        self.load_orders(disk, &sheet, sheet.settled);
-        self.generations.record(sheet.generation);
+        self.load_orders(disk, &state, state.settled);
+        self.generations.record(state.generation);
     }
 
     pub(crate) fn own_generation(&self) -> u64 {

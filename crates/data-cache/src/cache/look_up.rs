@@ -10,7 +10,7 @@ use super::hit::{Hit, Lookup};
 use super::inner::Inner;
 use super::pending::Pending;
 use super::time::CLOCK_SLACK_SECONDS;
-use crate::disk::{Disk, Found, Order, ReadProblem, Sheet};
+use crate::disk::{DirectoryState, Disk, Found, Order, ReadProblem};
 use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::index::Indexed;
@@ -379,23 +379,23 @@ impl Inner {
     /// Loads invalidations whose files may still exist.
     pub(super) fn load_pending(&self) {
         let Some(disk) = &self.disk else { return };
-        let Some(sheet) = disk.sheet() else { return };
-        self.load_orders(disk, &sheet, sheet.settled);
+        let Some(state) = disk.state() else { return };
+        self.load_orders(disk, &state, state.settled);
         // the processes that announced them may have died
         self.pending.own_all();
     }
 
     /// Loads the orders after a count; returns `false` if they cannot be read.
-    pub(super) fn load_orders(&self, disk: &Disk, sheet: &Sheet, after: u64) -> bool {
-        let known = disk.orders_between(after, sheet.generation);
+    pub(super) fn load_orders(&self, disk: &Disk, state: &DirectoryState, after: u64) -> bool {
+        let known = disk.orders_between(after, state.generation);
         let is_known = known.is_some();
         let orders = known.unwrap_or_else(|| {
-            if sheet.settled < sheet.generation.count() && !disk.keys().0.is_empty() {
+            if state.settled < state.generation.count() && !disk.keys().0.is_empty() {
                 tracing::warn!(target: "data_cache", effect = "entries older than the unread invalidations are not served", "invalidations_unreadable");
             }
-            let count = sheet.generation.count();
+            let count = state.generation.count();
             let everything = Order { count, target: Target::All };
-            Vec::from_iter((sheet.settled < count).then_some(everything))
+            Vec::from_iter((state.settled < count).then_some(everything))
         });
         for order in orders {
             self.pending.push(Pending {
@@ -411,8 +411,8 @@ impl Inner {
 
     fn forget_memory(&self, disk: &Disk) {
         let mut own = self.generations.own_mut();
-        let (sheet, seen) = (disk.sheet(), self.generations.seen());
-        let found = sheet.map(|sheet| sheet.generation);
+        let (state, seen) = (disk.state(), self.generations.seen());
+        let found = state.map(|state| state.generation);
         if found.is_some() && found == seen {
             return;
         }
@@ -421,9 +421,9 @@ impl Inner {
             (Some(found), Some(seen)) => found.is_rolled_back_from(seen),
             _ => false,
         };
-        let is_known = match (&sheet, seen) {
-            (Some(sheet), Some(seen)) if !is_rolled_back => {
-                self.load_orders(disk, sheet, seen.count())
+        let is_known = match (&state, seen) {
+            (Some(state), Some(seen)) if !is_rolled_back => {
+                self.load_orders(disk, state, seen.count())
             }
             _ => false,
         };

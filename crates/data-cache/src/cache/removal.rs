@@ -315,7 +315,7 @@ impl Inner {
         };
         let victims = self.index.matching(|_| Some(()), refuses);
         let victims: Vec<Key> = victims.into_iter().map(|(key, ())| key).collect();
-        let settled = disk.sheet().map_or(0, |sheet| sheet.settled);
+        let settled = disk.state().map_or(0, |state| state.settled);
         let is_due = |p: &Arc<Pending>| {
             p.order.count > settled
                 && (p.is_own.load(Ordering::Relaxed)
@@ -464,9 +464,9 @@ impl Inner {
         let seen = self.generations.record(now);
         if seen != Some(before) {
             // another process invalidated too, and this one has not noticed it yet
-            let sheet = exclusive.sheet()?.at(before);
+            let state = exclusive.state()?.at(before);
             let after = seen.filter(|seen| !before.is_rolled_back_from(*seen));
-            let is_known = after.is_some_and(|seen| self.load_orders(disk, &sheet, seen.count()));
+            let is_known = after.is_some_and(|seen| self.load_orders(disk, &state, seen.count()));
             if !is_known {
                 self.memory.clear(|_| true);
             }

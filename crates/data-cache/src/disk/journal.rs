@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use twox_hash::XxHash3_128;
 
 use super::file::{open_regular, open_shared};
-use super::shared::Sheet;
+use super::shared::DirectoryState;
 use super::{Disk, Exclusive, Generation};
 use crate::failpoint::Step;
 use crate::key::Key;
@@ -107,47 +107,47 @@ impl Disk {
     /// other thread reads further; `None` if there is no valid journal.
     pub(crate) fn follow<R>(&self, apply: impl FnOnce(Tail<'_>) -> R) -> Option<R> {
         let mut position = self.journal.0.lock();
-        let sheet = self.sheet().filter(|sheet| sheet.journal_len > 0)?;
-        let is_same = position.id == sheet.journal_id && position.offset <= sheet.journal_len;
+        let state = self.state().filter(|state| state.journal_len > 0)?;
+        let is_same = position.id == state.journal_id && position.offset <= state.journal_len;
         let from = match is_same {
             true => position.offset,
             false => HEADER,
         };
-        let records = match is_same && from == sheet.journal_len {
+        let records = match is_same && from == state.journal_len {
             true => Vec::new(),
-            false => self.records(&sheet, from)?,
+            false => self.records(&state, from)?,
         };
         if !is_same {
-            position.base = sheet.journal_len;
+            position.base = state.journal_len;
         }
-        position.id = sheet.journal_id;
-        position.offset = sheet.journal_len;
+        position.id = state.journal_id;
+        position.offset = state.journal_len;
         Some(apply(Tail {
             records: &records,
             is_whole: !is_same,
-            generation: sheet.generation,
+            generation: state.generation,
         }))
     }
 
     /// Reads the records from an offset on; `None` unless all of them are intact.
-    fn records(&self, sheet: &Sheet, from: u64) -> Option<Vec<u8>> {
+    fn records(&self, state: &DirectoryState, from: u64) -> Option<Vec<u8>> {
         let (mut file, length) = open_regular(&self.journal_path()).ok()??;
-        if length < sheet.journal_len {
+        if length < state.journal_len {
             return None;
         }
         let mut header = [0; HEADER as usize];
         file.read_exact(&mut header).ok()?;
-        if header != header_of(sheet.journal_id) {
+        if header != header_of(state.journal_id) {
             return None;
         }
         file.seek(SeekFrom::Start(from)).ok()?;
-        let expected = sheet.journal_len - from;
+        let expected = state.journal_len - from;
         let mut bytes = Vec::with_capacity(usize::try_from(expected).ok()?);
         file.take(expected).read_to_end(&mut bytes).ok()?;
         if bytes.len() as u64 != expected {
             return None;
         }
-        let seed = seed(sheet);
+        let seed = seed(state);
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
             let (digest, content, after) = split_record(rest)?;
@@ -173,22 +173,22 @@ impl Disk {
     }
 
     fn append(&self, content: &[u8], exclusive: &Exclusive) -> io::Result<()> {
-        let mut sheet = exclusive.sheet()?;
-        if sheet.journal_len > 0 {
+        let mut state = exclusive.state()?;
+        if state.journal_len > 0 {
             let mut file = open_shared(&self.journal_path())?;
-            file.seek(SeekFrom::Start(sheet.journal_len))?;
-            let record = framed(content, seed(&sheet))?;
+            file.seek(SeekFrom::Start(state.journal_len))?;
+            let record = framed(content, seed(&state))?;
             file.write_all(&record)?;
             self.failpoints.at(Step::Journaled)?;
-            let before = sheet.journal_len;
-            sheet.journal_len += record.len() as u64;
+            let before = state.journal_len;
+            state.journal_len += record.len() as u64;
             let mut position = self.journal.0.lock();
-            if (position.id, position.offset) == (sheet.journal_id, before) {
-                position.offset = sheet.journal_len;
+            if (position.id, position.offset) == (state.journal_id, before) {
+                position.offset = state.journal_len;
             }
         }
-        sheet.is_writing = false;
-        exclusive.write(sheet)
+        state.is_writing = false;
+        exclusive.write(state)
     }
 
     /// Returns `true` if the journal should be rewritten because most of it is outdated.
@@ -203,23 +203,23 @@ impl Disk {
         entries: impl Iterator<Item = (Key, Listed)>,
         exclusive: &Exclusive,
     ) -> io::Result<()> {
-        let mut sheet = exclusive.sheet()?;
-        sheet.journal_id = super::unique_number();
-        let mut bytes = header_of(sheet.journal_id).to_vec();
+        let mut state = exclusive.state()?;
+        state.journal_id = super::unique_number();
+        let mut bytes = header_of(state.journal_id).to_vec();
         for (key, entry) in entries {
-            bytes.extend(framed(&encode_put(&key, &entry), seed(&sheet))?);
+            bytes.extend(framed(&encode_put(&key, &entry), seed(&state))?);
         }
         let temporary = self.write_temporary(&bytes, || Ok(()))?;
-        // until the sheet is written, its length is not that of the new file: readers do not trust the journal
+        // until the state is written, its length is not that of the new file: readers do not trust the journal
         std::fs::rename(&temporary, self.journal_path())?;
         self.failpoints.at(Step::JournalRenamed)?;
-        sheet.journal_len = bytes.len() as u64;
-        sheet.is_writing = false;
-        exclusive.write(sheet)?;
+        state.journal_len = bytes.len() as u64;
+        state.is_writing = false;
+        exclusive.write(state)?;
         *self.journal.0.lock() = Position {
-            id: sheet.journal_id,
-            offset: sheet.journal_len,
-            base: sheet.journal_len,
+            id: state.journal_id,
+            offset: state.journal_len,
+            base: state.journal_len,
         };
         Ok(())
     }
@@ -233,8 +233,8 @@ fn header_of(id: u64) -> [u8; HEADER as usize] {
 }
 
 /// Returns the seed of record digests: records of another directory, or of an earlier journal, do not match.
-fn seed(sheet: &Sheet) -> u64 {
-    digest_of(sheet.journal_id, &sheet.generation.lineage())
+fn seed(state: &DirectoryState) -> u64 {
+    digest_of(state.journal_id, &state.generation.lineage())
 }
 
 /// Half of a 128-bit digest.
@@ -369,9 +369,9 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     std::str::from_utf8(text).ok()
 }
 
-/// Marks the sheet before files change; if a process dies in between, the journal is not trusted.
+/// Marks the state before files change; if a process dies in between, the journal is not trusted.
 pub(super) fn begin(exclusive: &Exclusive) -> io::Result<()> {
-    let mut sheet = exclusive.sheet()?;
-    sheet.is_writing = true;
-    exclusive.write(sheet)
+    let mut state = exclusive.state()?;
+    state.is_writing = true;
+    exclusive.write(state)
 }

@@ -36,7 +36,7 @@ use layout::unique_number;
 pub(crate) use metadata::{Metadata, NoMetadata};
 pub(crate) use orders::{MAX_ORDER_BYTES, Order};
 use shared::CountFile;
-pub(crate) use shared::{Exclusive, Generation, Sheet};
+pub(crate) use shared::{DirectoryState, Exclusive, Generation};
 pub(crate) use sweep::FileEntry;
 
 use std::io;

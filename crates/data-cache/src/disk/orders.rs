@@ -54,12 +54,12 @@ impl Disk {
         target: &Target,
         exclusive: &Exclusive,
     ) -> io::Result<(Generation, Generation)> {
-        let sheet = exclusive.sheet()?;
-        let before = sheet.generation;
+        let state = exclusive.state()?;
+        let before = state.generation;
         let mut orders = self.orders(before);
         // written by a process that died before it advanced the count: their numbers are reused
         orders.retain(|order| order.count <= before.count());
-        let settled = orders.partition_point(|order| order.count <= sheet.settled);
+        let settled = orders.partition_point(|order| order.count <= state.settled);
         orders.drain(..settled.saturating_sub(KEPT));
         orders.push(Order {
             count: before.count() + 1,

@@ -63,7 +63,7 @@ impl Generation {
 
 /// State that all processes share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sheet {
+pub(crate) struct DirectoryState {
     pub(crate) generation: Generation,
     /// Count up to which invalidations left no file.
     pub(crate) settled: u64,
@@ -74,8 +74,8 @@ pub(crate) struct Sheet {
     pub(super) is_writing: bool,
 }
 
-impl Sheet {
-    /// Returns this sheet with another count.
+impl DirectoryState {
+    /// Returns this state with another count.
     pub(crate) fn at(self, generation: Generation) -> Self {
         Self { generation, ..self }
     }
@@ -146,7 +146,7 @@ impl CountFile {
     }
 
     /// Reads the file if it is still the one at this path.
-    fn read_if_at(&self, path: &Path) -> Option<Sheet> {
+    fn read_if_at(&self, path: &Path) -> Option<DirectoryState> {
         let held = self.0.lock();
         let file = held.as_ref().filter(|file| is_at(file, path))?;
         read(file).ok().flatten()
@@ -185,7 +185,7 @@ impl Disk {
             // the rest of a file with a damaged count is not trusted either
             exclusive.file.set_len(0)?;
             let generation = Generation::first();
-            exclusive.write(Sheet {
+            exclusive.write(DirectoryState {
                 generation,
                 // earlier invalidations are unknown
                 settled: generation.count - u64::from(!self.is_empty()),
@@ -194,28 +194,28 @@ impl Disk {
                 is_writing: false,
             })?;
         }
-        let mut sheet = exclusive.sheet()?;
-        if sheet.is_writing {
+        let mut state = exclusive.state()?;
+        if state.is_writing {
             // the previous process died, or could not write
-            sheet.is_writing = false;
-            sheet.journal_len = 0;
-            exclusive.write(sheet)?;
+            state.is_writing = false;
+            state.journal_len = 0;
+            exclusive.write(state)?;
         }
         Ok(exclusive)
     }
 
     /// Returns the count of invalidations by any process; `None` if it cannot be read.
     pub(crate) fn generation(&self) -> Option<Generation> {
-        self.sheet().map(|sheet| sheet.generation)
+        self.state().map(|state| state.generation)
     }
 
-    pub(crate) fn sheet(&self) -> Option<Sheet> {
+    pub(crate) fn state(&self) -> Option<DirectoryState> {
         let path = self.generation_path();
         match open_regular(&path) {
             Ok(Some((file, _))) => {
-                let sheet = read(&file).ok().flatten();
+                let state = read(&file).ok().flatten();
                 self.count_file.keep(file);
-                sheet
+                state
             }
             Ok(None) => None,
             Err(_) => self.count_file.read_if_at(&path),
@@ -225,16 +225,16 @@ impl Disk {
 
 impl Exclusive {
     pub(crate) fn generation(&self) -> io::Result<Generation> {
-        self.sheet().map(|sheet| sheet.generation)
+        self.state().map(|state| state.generation)
     }
 
-    pub(crate) fn sheet(&self) -> io::Result<Sheet> {
+    pub(crate) fn state(&self) -> io::Result<DirectoryState> {
         read(&self.file)?.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
     }
 
     /// Increments the count and returns it.
     pub(super) fn advance(&self) -> io::Result<Generation> {
-        let mut next = self.sheet()?;
+        let mut next = self.state()?;
         next.generation.count = next.generation.count.wrapping_add(1);
         self.write(next)?;
         Ok(next.generation)
@@ -243,7 +243,7 @@ impl Exclusive {
     /// Records that no file is left of invalidations up to this count.
     /// Without `all`, the previous one must be settled already.
     pub(crate) fn settle(&self, count: u64, all: bool) -> io::Result<bool> {
-        let mut next = self.sheet()?;
+        let mut next = self.state()?;
         let follows = all || next.settled + 1 >= count;
         if follows && count > next.settled {
             next.settled = count;
@@ -257,22 +257,22 @@ impl Exclusive {
         self.file.sync_all()
     }
 
-    pub(super) fn write(&self, sheet: Sheet) -> io::Result<()> {
+    pub(super) fn write(&self, state: DirectoryState) -> io::Result<()> {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(0))?;
-        file.write_all(&sheet.to_bytes())
+        file.write_all(&state.to_bytes())
     }
 }
 
-/// Reads the sheet; `None` for a file that holds none. Reads twice, since a write may have been in progress.
-fn read(file: &File) -> io::Result<Option<Sheet>> {
+/// Reads the state; `None` for a file that holds none. Reads twice, since a write may have been in progress.
+fn read(file: &File) -> io::Result<Option<DirectoryState>> {
     match read_once(file)? {
         None => read_once(file),
-        sheet => Ok(sheet),
+        state => Ok(state),
     }
 }
 
-fn read_once(mut file: &File) -> io::Result<Option<Sheet>> {
+fn read_once(mut file: &File) -> io::Result<Option<DirectoryState>> {
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
     if length != LENGTH && length != SHORT {
         return Ok(None);
@@ -280,5 +280,5 @@ fn read_once(mut file: &File) -> io::Result<Option<Sheet>> {
     let mut bytes = vec![0; length];
     file.seek(SeekFrom::Start(0))?;
     file.read_exact(&mut bytes)?;
-    Ok(Sheet::from_bytes(&bytes))
+    Ok(DirectoryState::from_bytes(&bytes))
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::output::direct::{WriteOutcome, write_once};
-use crate::output::notice::Trouble;
+use crate::output::notice::OutputFailure;
 use crate::output::rotation::{Rotation, behind_links};
 use crate::output::stream;
 
@@ -79,15 +79,15 @@ impl LogFile {
 
     /// Makes room for a line of this length, and makes sure that the open file is the one
     /// with its name. A failure is returned once; lines then continue to go to the open file.
-    pub(crate) fn prepare(&mut self, line: usize, asked: bool) -> Option<Trouble> {
-        let mut trouble = None;
+    pub(crate) fn prepare(&mut self, line: usize, asked: bool) -> Option<OutputFailure> {
+        let mut failure = None;
         if asked || self.checked.elapsed() >= CHECK_EVERY {
             self.checked = Instant::now();
             let result = self.check_name(asked);
             let reason = result.as_ref().err().map(ToString::to_string);
             let is_new = std::mem::replace(&mut self.cannot_reopen, reason).is_none();
             let error = result.err().filter(|_| is_new);
-            trouble = error.map(|error| Trouble::new("log_file_not_reopened", error));
+            failure = error.map(|error| OutputFailure::new("log_file_not_reopened", error));
         }
         let len = *self.len.get_mut();
         if let Some(limit) = self.rotation.max_bytes()
@@ -96,17 +96,17 @@ impl LogFile {
         {
             let result = match self.rotate(limit) {
                 // another process may be rotating it: only the earlier failure, if any, is returned
-                Ok(false) => return trouble,
+                Ok(false) => return failure,
                 rotated => rotated.map(drop),
             };
             let reason = result.as_ref().err().map(ToString::to_string);
             let is_new = std::mem::replace(&mut self.cannot_rotate, reason).is_none();
             let error = result.err().filter(|_| is_new);
-            trouble = error
-                .map(|error| Trouble::new("log_file_not_rotated", error))
-                .or(trouble);
+            failure = error
+                .map(|error| OutputFailure::new("log_file_not_rotated", error))
+                .or(failure);
         }
-        trouble
+        failure
     }
 
     /// Reopens the file if its name belongs to another file, or does not exist.

@@ -12,12 +12,12 @@ use crate::render::losses::Counters;
 use crate::render::scalars::integer;
 
 /// Failure of an output, to be reported once.
-pub(crate) struct Trouble {
+pub(crate) struct OutputFailure {
     pub(crate) event: &'static str,
     pub(crate) error: io::Error,
 }
 
-impl Trouble {
+impl OutputFailure {
     pub(crate) fn new(event: &'static str, error: io::Error) -> Self {
         Self { event, error }
     }
@@ -25,18 +25,23 @@ impl Trouble {
 
 /// Form and time of lines of this crate.
 #[derive(Clone, Copy)]
-pub(crate) struct Letterhead<'a> {
+pub(crate) struct Notices<'a> {
     pub(crate) format: &'a LineFormat,
     pub(crate) service: &'a str,
     pub(crate) at: SystemTime,
 }
 
-impl Letterhead<'_> {
+impl Notices<'_> {
     /// Returns a warning that an output failed.
-    pub(crate) fn trouble(&self, output: &str, trouble: &Trouble, style: Option<Style>) -> Vec<u8> {
-        self.line(trouble.event, style, &mut |line| {
+    pub(crate) fn failed(
+        &self,
+        output: &str,
+        failure: &OutputFailure,
+        style: Option<Style>,
+    ) -> Vec<u8> {
+        self.line(failure.event, style, &mut |line| {
             line.field("output", |line| line.text(output));
-            line.field("error", |line| line.text(&trouble.error.to_string()));
+            line.field("error", |line| line.text(&failure.error.to_string()));
         })
     }
 

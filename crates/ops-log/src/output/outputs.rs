@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::output::closing::Closings;
 use crate::output::hangup::Hangup;
 use crate::output::health::OutputHealth;
-use crate::output::notice::{Letterhead, Trouble, scrub};
+use crate::output::notice::{Notices, OutputFailure, scrub};
 use crate::output::rotation::Rotation;
 use crate::output::sink::Sink;
 use crate::output::slog_output::{self, SlogOutput};
@@ -84,11 +84,11 @@ impl Outputs {
         event_span: &EventSpan,
         level: Level,
         logger: &str,
-        letterhead: &Letterhead<'_>,
+        notices: &Notices<'_>,
         is_wanted: &dyn Fn(Option<&Filter>) -> bool,
     ) -> Option<bool> {
-        self.render(buffers, event_span, level, logger, letterhead.format);
-        self.hand_over(buffers, level, letterhead, is_wanted)
+        self.render(buffers, event_span, level, logger, notices.format);
+        self.hand_over(buffers, level, notices, is_wanted)
     }
 
     /// Renders a line in each form that is needed, and redacts all of them.
@@ -114,13 +114,13 @@ impl Outputs {
         &self,
         buffers: &mut LineBuffers,
         level: Level,
-        letterhead: &Letterhead<'_>,
+        notices: &Notices<'_>,
         is_wanted: &dyn Fn(Option<&Filter>) -> bool,
     ) -> Option<bool> {
         if self.hangup.happened() {
             self.reopen();
         }
-        let (mut is_whole, mut troubles) = (true, Vec::new());
+        let (mut is_whole, mut failures) = (true, Vec::new());
         for (at, sink) in self.sinks.iter().enumerate() {
             if self.have_filters && !is_wanted(sink.filter.as_ref()) {
                 continue;
@@ -129,9 +129,9 @@ impl Outputs {
                 None => buffers.json(),
                 Some(style) => buffers.console_rendering(style),
             };
-            is_whole &= sink.write(line, level, letterhead, &mut troubles)?;
-            if !troubles.is_empty() {
-                self.warn_of_all(at, &mut troubles, letterhead, &mut buffers.warnings);
+            is_whole &= sink.write(line, level, notices, &mut failures)?;
+            if !failures.is_empty() {
+                self.warn_of_all(at, &mut failures, notices, &mut buffers.warnings);
             }
         }
         if let Some(SlogOutput(drain)) = &self.drain
@@ -147,18 +147,18 @@ impl Outputs {
     fn warn_of_all(
         &self,
         at: usize,
-        troubles: &mut Vec<Trouble>,
-        letterhead: &Letterhead<'_>,
+        failures: &mut Vec<OutputFailure>,
+        notices: &Notices<'_>,
         warnings: &mut Vec<Vec<u8>>,
     ) {
-        for trouble in troubles.drain(..) {
-            warnings.push(self.warn(at, &trouble, letterhead));
+        for failure in failures.drain(..) {
+            warnings.push(self.warn(at, &failure, notices));
         }
     }
 
     /// Reports a failure of an output once: to the other outputs, or to standard error if none accepts it.
     #[cold]
-    fn warn(&self, at: usize, trouble: &Trouble, letterhead: &Letterhead<'_>) -> Vec<u8> {
+    fn warn(&self, at: usize, failure: &OutputFailure, notices: &Notices<'_>) -> Vec<u8> {
         let name = self.sinks[at].name();
         let mut taken = false;
         for (_, sink) in self
@@ -167,14 +167,14 @@ impl Outputs {
             .enumerate()
             .filter(|(other, _)| *other != at)
         {
-            taken |= sink.write_notice(&letterhead.trouble(name, trouble, sink.style), letterhead);
+            taken |= sink.write_notice(&notices.failed(name, failure, sink.style), notices);
         }
-        let json = letterhead.trouble(name, trouble, None);
+        let json = notices.failed(name, failure, None);
         if !taken && let Some((mut stderr, _)) = stream::stderr() {
             let ready = !stream::may_stall(&stderr)
                 || stream::is_writable(&stderr, Duration::ZERO).unwrap_or(false);
             if ready {
-                let text = format!("ops_log: {}: {name}: {}\n", trouble.event, trouble.error);
+                let text = format!("ops_log: {}: {name}: {}\n", failure.event, failure.error);
                 let text = redact::redacted(&text).unwrap_or(text);
                 // a failure here cannot be reported anywhere
                 let _ = stderr.write_all(text.as_bytes());
@@ -190,11 +190,11 @@ impl Outputs {
         }
     }
 
-    pub(crate) fn flush(&self, budget: Duration, letterhead: &Letterhead<'_>) -> bool {
+    pub(crate) fn flush(&self, budget: Duration, notices: &Notices<'_>) -> bool {
         let started = Instant::now();
         let mut flushed = true;
         for sink in &self.sinks {
-            flushed &= sink.flush(budget.saturating_sub(started.elapsed()), letterhead);
+            flushed &= sink.flush(budget.saturating_sub(started.elapsed()), notices);
         }
         if let Some(SlogOutput(drain)) = &self.drain {
             flushed &= caught(|| {

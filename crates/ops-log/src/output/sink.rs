@@ -12,7 +12,7 @@ use crate::output::closing::Closings;
 use crate::output::direct::{Direct, WriteOutcome};
 use crate::output::health::OutputHealth;
 use crate::output::log_file;
-use crate::output::notice::{Letterhead, Trouble};
+use crate::output::notice::{Notices, OutputFailure};
 use crate::output::rotation::Rotation;
 use crate::output::stream;
 use crate::output::writer::Writer;
@@ -113,25 +113,25 @@ impl Sink {
     }
 
     /// Writes a line, and returns `true` if it was written as a whole;
-    /// `None` if the output is closed. New failures are added to `troubles`.
+    /// `None` if the output is closed. New failures are added to `failures`.
     #[inline]
     pub(crate) fn write(
         &self,
         line: &[u8],
         level: Level,
-        letterhead: &Letterhead<'_>,
-        troubles: &mut Vec<Trouble>,
+        notices: &Notices<'_>,
+        failures: &mut Vec<OutputFailure>,
     ) -> Option<bool> {
         let outcome = match &self.direct {
             Some(direct) => direct.write(line),
             None if self.is_file && self.form.is_none() => self.target.read().write_beside(line),
             None => {
-                return self.write_to(&mut self.target.write(), line, level, letterhead, troubles);
+                return self.write_to(&mut self.target.write(), line, level, notices, failures);
             }
         };
         match outcome {
             WriteOutcome::Whole => Some(true),
-            outcome => self.write_alone(outcome, line, level, letterhead, troubles),
+            outcome => self.write_alone(outcome, line, level, notices, failures),
         }
     }
 
@@ -142,12 +142,12 @@ impl Sink {
         outcome: WriteOutcome,
         line: &[u8],
         level: Level,
-        letterhead: &Letterhead<'_>,
-        troubles: &mut Vec<Trouble>,
+        notices: &Notices<'_>,
+        failures: &mut Vec<OutputFailure>,
     ) -> Option<bool> {
         let mut target = self.alone();
         target.torn |= self.direct.is_some() && outcome == WriteOutcome::Torn;
-        let is_written = self.write_to(&mut target, line, level, letterhead, troubles)?;
+        let is_written = self.write_to(&mut target, line, level, notices, failures)?;
         if let Some(direct) = &self.direct
             && is_written
             && target.is_clear()
@@ -170,23 +170,23 @@ impl Sink {
         target: &mut Target,
         line: &[u8],
         level: Level,
-        letterhead: &Letterhead<'_>,
-        troubles: &mut Vec<Trouble>,
+        notices: &Notices<'_>,
+        failures: &mut Vec<OutputFailure>,
     ) -> Option<bool> {
         if matches!(target.writer, Writer::Closed) {
             return None;
         }
         if target.lost > 0
-            && let Err(error) = self.report_lost(target, level, letterhead, troubles)
+            && let Err(error) = self.report_lost(target, level, notices, failures)
         {
-            target.count_lost(error, troubles);
+            target.count_lost(error, failures);
             return Some(false);
         }
         Some(match &self.form {
-            None => target.write(line, level, troubles),
+            None => target.write(line, level, failures),
             Some(form) => {
-                let write = |target: &mut Target, line: &[u8]| target.write(line, level, troubles);
-                target.formed(form, line, letterhead, write)
+                let write = |target: &mut Target, line: &[u8]| target.write(line, level, failures);
+                target.formed(form, line, notices, write)
             }
         })
     }
@@ -207,14 +207,14 @@ impl Sink {
     }
 
     /// Writes a line of this crate, which is not counted; returns `true` if it was written.
-    pub(crate) fn write_notice(&self, line: &[u8], letterhead: &Letterhead<'_>) -> bool {
+    pub(crate) fn write_notice(&self, line: &[u8], notices: &Notices<'_>) -> bool {
         let mut target = self.alone();
         let write = |target: &mut Target, line: &[u8]| {
             !target.is_failing && target.write_whole(line, Level::Warning).is_ok()
         };
         match &self.form {
             None => write(&mut target, line),
-            Some(form) => target.formed(form, line, letterhead, write),
+            Some(form) => target.formed(form, line, notices, write),
         }
     }
 
@@ -224,17 +224,17 @@ impl Sink {
         &self,
         target: &mut Target,
         level: Level,
-        letterhead: &Letterhead<'_>,
-        troubles: &mut Vec<Trouble>,
+        notices: &Notices<'_>,
+        failures: &mut Vec<OutputFailure>,
     ) -> io::Result<()> {
-        let notice = letterhead.lost(&self.name, target.lost, self.style);
+        let notice = notices.lost(&self.name, target.lost, self.style);
         let mut write = |target: &mut Target, notice: &[u8]| {
-            target.prepare(notice.len(), troubles);
+            target.prepare(notice.len(), failures);
             target.write_whole(notice, level)
         };
         match &self.form {
             None => write(target, &notice),
-            Some(form) => target.formed(form, &notice, letterhead, write),
+            Some(form) => target.formed(form, &notice, notices, write),
         }?;
         target.lost = 0;
         Ok(())
@@ -270,7 +270,7 @@ impl Sink {
     }
 
     /// Waits for pending lines, and reports how many were lost; returns `false` on timeout.
-    pub(crate) fn flush(&self, budget: Duration, letterhead: &Letterhead<'_>) -> bool {
+    pub(crate) fn flush(&self, budget: Duration, notices: &Notices<'_>) -> bool {
         let started = Instant::now();
         let Some(mut target) = self.target.try_write_for(budget) else {
             return false;
@@ -283,7 +283,7 @@ impl Sink {
                     .grant(budget.saturating_sub(started.elapsed()));
             }
             // if it fails, the lines stay counted as lost
-            let _ = self.report_lost(&mut target, Level::Error, letterhead, &mut Vec::new());
+            let _ = self.report_lost(&mut target, Level::Error, notices, &mut Vec::new());
         }
         match &mut target.writer {
             Writer::Given(writer) => caught(|| writer.get_mut().flush().is_ok()).unwrap_or(false),
@@ -378,34 +378,34 @@ impl Target {
         &mut self,
         form: &JsonForm,
         line: &[u8],
-        letterhead: &Letterhead<'_>,
+        notices: &Notices<'_>,
         write: impl FnOnce(&mut Self, &[u8]) -> R,
     ) -> R {
         let mut formed = std::mem::take(&mut self.formed);
         formed.clear();
-        form.write(line, letterhead.service, &mut formed);
+        form.write(line, notices.service, &mut formed);
         let result = write(self, &formed);
         self.formed = formed;
         result
     }
 
     #[inline]
-    fn write(&mut self, line: &[u8], level: Level, troubles: &mut Vec<Trouble>) -> bool {
-        self.prepare(line.len(), troubles);
+    fn write(&mut self, line: &[u8], level: Level, failures: &mut Vec<OutputFailure>) -> bool {
+        self.prepare(line.len(), failures);
         match self.write_whole(line, level) {
             Ok(()) => {
                 self.is_failing = false;
                 true
             }
             Err(error) => {
-                self.count_lost(error, troubles);
+                self.count_lost(error, failures);
                 false
             }
         }
     }
 
     #[cold]
-    fn count_lost(&mut self, error: io::Error, troubles: &mut Vec<Trouble>) {
+    fn count_lost(&mut self, error: io::Error, failures: &mut Vec<OutputFailure>) {
         self.lost += 1;
         self.total_lost += 1;
         if std::mem::replace(&mut self.is_failing, true) {
@@ -413,16 +413,16 @@ impl Target {
         }
         self.failure = Some(error.to_string());
         if is_worth_a_warning(&error) {
-            troubles.push(Trouble::new("log_output_failed", error));
+            failures.push(OutputFailure::new("log_output_failed", error));
         }
     }
 
     #[inline]
-    fn prepare(&mut self, line: usize, troubles: &mut Vec<Trouble>) {
+    fn prepare(&mut self, line: usize, failures: &mut Vec<OutputFailure>) {
         if let Writer::File(file) = &mut self.writer {
             let asked = std::mem::take(&mut self.reopen);
             let before = file.identity();
-            troubles.extend(file.prepare(line, asked));
+            failures.extend(file.prepare(line, asked));
             if self.torn && file.identity() != before {
                 self.torn = file.ends_within_a_line();
             }

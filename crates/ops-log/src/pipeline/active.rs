@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::output::notice::Letterhead;
+use crate::output::notice::Notices;
 use crate::output::outputs::Outputs;
 use crate::pipeline::limiter::Limiter;
 use crate::pipeline::trace_sampling::TraceSampling;
@@ -69,8 +69,8 @@ impl ActiveConfig {
         }
     }
 
-    pub(crate) fn letterhead(&self, at: SystemTime) -> Letterhead<'_> {
-        Letterhead {
+    pub(crate) fn notices(&self, at: SystemTime) -> Notices<'_> {
+        Notices {
             format: &self.format,
             service: &self.service,
             at,

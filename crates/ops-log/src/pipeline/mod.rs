@@ -204,7 +204,7 @@ impl State {
             return capture.keep(buffers.json());
         }
         let logger = meta.logger.unwrap_or(&active.service);
-        let letterhead = active.letterhead(at);
+        let notices = active.notices(at);
         // an output that logs while it writes would deadlock
         let delivered = reentry::guarded(|| {
             let outputs = &active.outputs;
@@ -214,7 +214,7 @@ impl State {
                 &event_span,
                 meta.level,
                 logger,
-                &letterhead,
+                &notices,
                 &is_wanted,
             )
         });
@@ -252,10 +252,10 @@ impl State {
                 // a secret may have been registered meanwhile
                 scrub(buffers, &active.format);
                 let at = active.now(may_call_application);
-                let letterhead = active.letterhead(at);
+                let notices = active.notices(at);
                 let delivered = reentry::guarded(|| {
                     let is_wanted = |filter: Option<&Filter>| is_wanted(active, filter);
-                    (active.outputs).hand_over(buffers, level, &letterhead, &is_wanted)
+                    (active.outputs).hand_over(buffers, level, &notices, &is_wanted)
                 });
                 if delivered == Some(None) {
                     return false;
@@ -384,9 +384,9 @@ impl State {
     pub(crate) fn flush(&self, budget: Duration) -> bool {
         let started = Instant::now();
         let is_flushed = self.active.load().as_ref().is_none_or(|active| {
-            let letterhead = active.letterhead(SystemTime::now());
+            let notices = active.notices(SystemTime::now());
             // it runs a writer of the application, whose own lines would wait for the lock that it holds
-            reentry::guarded(|| active.outputs.flush(budget, &letterhead)).unwrap_or(false)
+            reentry::guarded(|| active.outputs.flush(budget, &notices)).unwrap_or(false)
         });
         let left = budget.saturating_sub(started.elapsed());
         self.active.wait_for_closings(left) && is_flushed

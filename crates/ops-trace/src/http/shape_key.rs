@@ -8,14 +8,14 @@ use ops_http::{Outcome, Route, known_method};
 use super::describe::{self, PATH, QUERY, Server};
 use super::head::Head;
 use crate::brief::Shape;
-use crate::remembered::Remembered;
+use crate::recent_values::RecentValues;
 
 /// Number of shapes that a thread keeps.
 const PLACES: usize = 64;
 
 thread_local! {
-    static SHAPES: RefCell<Remembered<(ShapeKey, Arc<Shape>), PLACES>> =
-        const { RefCell::new(Remembered::new()) };
+    static SHAPES: RefCell<RecentValues<(ShapeKey, Arc<Shape>), PLACES>> =
+        const { RefCell::new(RecentValues::new()) };
 }
 
 /// Properties that most requests of a route share: these requests differ only in path and query.

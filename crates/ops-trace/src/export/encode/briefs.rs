@@ -10,7 +10,7 @@ use super::{
 };
 use crate::brief::{Batch, QueuedBrief, Shape, TEXTS};
 use crate::limits::Cleaner;
-use crate::remembered::Remembered;
+use crate::recent_values::RecentValues;
 
 /// Number of shapes that are kept for a batch.
 const SHAPES: usize = 256;
@@ -24,7 +24,7 @@ pub(crate) struct EncodedBriefs {
     bytes: Vec<u8>,
     /// End of each span in `bytes`.
     ends: Vec<usize>,
-    known: Remembered<Known, SHAPES>,
+    known: RecentValues<Known, SHAPES>,
     span: Vec<u8>,
 }
 
@@ -45,7 +45,7 @@ impl EncodedBriefs {
         Self {
             bytes: Vec::new(),
             ends: Vec::new(),
-            known: Remembered::new(),
+            known: RecentValues::new(),
             span: Vec::new(),
         }
     }

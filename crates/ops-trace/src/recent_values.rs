@@ -4,9 +4,9 @@ const TRIES: usize = 4;
 /// Table of recent values with `PLACES` places. A value is found by a number derived from it, which selects [`TRIES`]
 /// places; if all of them are taken, a new value replaces the first.
 #[derive(Debug)]
-pub(crate) struct Remembered<T, const PLACES: usize>(Vec<Option<T>>);
+pub(crate) struct RecentValues<T, const PLACES: usize>(Vec<Option<T>>);
 
-impl<T, const PLACES: usize> Remembered<T, PLACES> {
+impl<T, const PLACES: usize> RecentValues<T, PLACES> {
     pub(crate) const fn new() -> Self {
         Self(Vec::new())
     }
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn values_of_one_number_stand_beside_each_other_until_their_places_are_taken() {
-        let mut all = Remembered::<_, 8>::new();
+        let mut all = RecentValues::<_, 8>::new();
         let number = usize::MAX;
         for value in 0..TRIES {
             assert_eq!(all.find(number, |known| *known == value), None);
