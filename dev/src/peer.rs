@@ -42,8 +42,8 @@ impl Peer {
         writeln!(self.ask)?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
-        let told = answer.trim().parse();
-        told.map_err(|_| {
+        let message = answer.trim().parse();
+        message.map_err(|_| {
             format!("unexpected response of the peer: {answer:?}; its output is above").into()
         })
     }

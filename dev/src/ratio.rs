@@ -90,7 +90,7 @@ impl Ratios {
     ) {
         for attempt in 1..=ATTEMPTS {
             let measured = measure(self.clock, &mut ours, &mut theirs);
-            measured.tell(name, goal, peer);
+            measured.report(name, goal, peer);
             if measured.ratio <= goal * MARGIN {
                 return;
             }
@@ -109,7 +109,7 @@ impl Ratios {
         mut ours: impl FnMut(),
         (peer, mut theirs): (&str, impl FnMut()),
     ) {
-        measure(self.clock, &mut ours, &mut theirs).tell(name, goal, peer);
+        measure(self.clock, &mut ours, &mut theirs).report(name, goal, peer);
     }
 
     /// Compares with a peer that measures itself and returns nanoseconds, such as one in another language.
@@ -136,7 +136,7 @@ impl Ratios {
     /// Compares blocks measured by the bench itself.
     pub fn judge(&mut self, name: &str, goal: f64, peer: &str, blocks: Blocks) {
         let measured = blocks.median();
-        measured.tell(name, goal, peer);
+        measured.report(name, goal, peer);
         if measured.ratio > goal * MARGIN {
             self.miss(name, goal, measured.ratio);
         }
@@ -220,7 +220,7 @@ impl Blocks {
 }
 
 impl Measured {
-    fn tell(&self, name: &str, goal: f64, peer: &str) {
+    fn report(&self, name: &str, goal: f64, peer: &str) {
         let Self {
             ours,
             theirs,

@@ -19,7 +19,7 @@ pub fn mine() -> Option<(String, PathBuf)> {
 /// # Panics
 ///
 /// Panics if standard input cannot be read.
-pub fn told() {
+pub fn wait_for_parent() {
     std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 
@@ -77,10 +77,10 @@ impl Process {
         None
     }
 
-    /// Ends the process's wait in [`told`].
-    pub fn tell(&mut self) {
-        let told = self.child.stdin.as_mut().unwrap().write_all(b"\n");
-        told.unwrap();
+    /// Ends the process's wait in [`wait_for_parent`].
+    pub fn resume(&mut self) {
+        let message = self.child.stdin.as_mut().unwrap().write_all(b"\n");
+        message.unwrap();
     }
 
     /// Kills the process with SIGKILL and waits for its end.

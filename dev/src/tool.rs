@@ -15,14 +15,14 @@ pub fn find(program: &str, installed_by: &str) -> Option<PathBuf> {
     if program.is_file() {
         return Some(program);
     }
-    let told = format!(
+    let message = format!(
         "skipped: no {}; `{installed_by}` installs it",
         program.display()
     );
     assert!(
         std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_none_or(|on| on != "1"),
-        "{told}"
+        "{message}"
     );
-    println!("{told}");
+    println!("{message}");
     None
 }

@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_data_directory_is_that_of_the_platform() {
-        let told = |words: &[&str]| {
+        let folder = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
             data_dir(&words)
         };
@@ -114,7 +114,7 @@ mod tests {
             &["--data-dir", "/a/b"][..],
             &["--port", "0", "--data-dir=/a/b"],
         ] {
-            assert_eq!(told(words), PathBuf::from("/a/b"));
+            assert_eq!(folder(words), PathBuf::from("/a/b"));
         }
     }
 }

@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn a_missing_engine_is_named_with_every_cause_and_each_way_out() {
         let absent = ["libduckdb 1.5 is not available, so x (no network)".to_owned()];
-        let told = missing_duckdb_message(&absent);
+        let reported = missing_duckdb_message(&absent);
         for part in [
             "libduckdb is missing",
             "no network",
@@ -331,7 +331,7 @@ mod tests {
             "DUCKDB_LIB_DIR",
             "duckdb-bundled",
         ] {
-            assert!(told.contains(part), "{part} is not in {told}");
+            assert!(reported.contains(part), "{part} is not in {reported}");
         }
     }
     use crate::workspace::Scratch;

@@ -11,16 +11,16 @@ pub(crate) fn start<T>(
     begin: impl FnOnce() -> io::Result<T> + Send + 'static,
     work: impl FnOnce(T) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    let (tell, told) = mpsc::channel();
+    let (sender, started) = mpsc::channel();
     let thread = std::thread::Builder::new().name(name.to_owned());
     let thread = thread.spawn(move || match begin() {
         Ok(begun) => {
-            let _ = tell.send(Ok(()));
+            let _ = sender.send(Ok(()));
             work(begun);
         }
-        Err(error) => drop(tell.send(Err(error))),
+        Err(error) => drop(sender.send(Err(error))),
     })?;
     let panicked = |_| Err(io::Error::other(format!("the thread {name} panicked")));
-    told.recv().unwrap_or_else(panicked)?;
+    started.recv().unwrap_or_else(panicked)?;
     Ok(thread)
 }

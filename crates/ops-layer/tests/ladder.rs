@@ -110,11 +110,11 @@ fn allocations(row: &Row, requests: usize) -> (f64, f64) {
     let mut server = Command::new(std::env::current_exe().unwrap());
     server.args(["serve", row.name, &requests.to_string()]);
     let output = server.stdout(Stdio::null()).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
+    let logged = String::from_utf8_lossy(&output.stderr);
     let number = |key: &str| {
-        let mut values = told.lines().filter_map(|line| line.strip_prefix(key));
+        let mut values = logged.lines().filter_map(|line| line.strip_prefix(key));
         let number: Option<f64> = values.next().and_then(|value| value.parse().ok());
-        number.unwrap_or_else(|| panic!("the server of {} said no {key}: {told}", row.name))
+        number.unwrap_or_else(|| panic!("the server of {} said no {key}: {logged}", row.name))
     };
     let (counted, took) = (number("allocations "), number("milliseconds "));
     let of_ticks = ALLOCATIONS_OF_A_SECOND * (1.0 + took / 1000.0);

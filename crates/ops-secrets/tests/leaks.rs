@@ -142,10 +142,10 @@ fn not_text(planted: &str) -> std::ffi::OsString {
 
 /// Returns everything that a user can print.
 fn everything(world: &World, place: Place, planted: &str) -> String {
-    let mut told = world.config.clone();
+    let mut reported = world.config.clone();
     let secrets = match &world.secrets {
         Ok(secrets) => secrets,
-        Err(error) => return told + &format!("{error} {error:?} {error:#?}"),
+        Err(error) => return reported + &format!("{error} {error:?} {error:#?}"),
     };
     let name = format!("{planted}/");
     let default = if matches!(place, Place::CallersDefault) {
@@ -173,32 +173,32 @@ fn everything(world: &World, place: Place, planted: &str) -> String {
                 .ttl_seconds(f64::from(round))
                 .blocking();
             write!(
-                told,
+                reported,
                 "{asked:?} {asked:#?} {:?}",
                 asked.as_ref().map(ToString::to_string)
             )
             .unwrap();
             if let Err(error) = asked {
                 write!(
-                    told,
+                    reported,
                     "{error} {:?} {}",
                     error.tried(),
                     serde_json::to_string(error.tried()).unwrap()
                 )
                 .unwrap();
             }
-            write!(told, "{:?}", secrets.get(name).source_blocking()).unwrap();
+            write!(reported, "{:?}", secrets.get(name).source_blocking()).unwrap();
         }
         let report = secrets.report();
         let json = serde_json::to_string(&report).unwrap();
         let stats = serde_json::to_string(&secrets.stats()).unwrap();
         write!(
-            told,
+            reported,
             "{report} {report:?} {json} {stats} {:?}",
             secrets.stats()
         )
         .unwrap();
-        write!(told, "{secrets:?} {:?}", secrets.validate_blocking()).unwrap();
+        write!(reported, "{secrets:?} {:?}", secrets.validate_blocking()).unwrap();
         world.clock.advance(Duration::from_secs(400));
         if matches!(place, Place::Failing) {
             let kind = if round == 0 {
@@ -209,7 +209,7 @@ fn everything(world: &World, place: Place, planted: &str) -> String {
             world.ssm.fail(TOKEN, kind);
         }
     }
-    told + &metrics_of(secrets)
+    reported + &metrics_of(secrets)
 }
 
 /// Returns names and labels of all metrics.
@@ -230,8 +230,8 @@ proptest! {
         let planted = format!("{MARK}{tail}");
         let place = PLACES[place];
         let world = world(place, &planted, production);
-        let told = everything(&world, place, &planted);
-        prop_assert!(!told.contains(MARK), "{:?}: {}", place, told);
+        let reported = everything(&world, place, &planted);
+        prop_assert!(!reported.contains(MARK), "{:?}: {}", place, reported);
         let lines = events.lock().unwrap();
         prop_assert!(!lines.contains(MARK), "{:?}: {}", place, lines);
     }
@@ -406,9 +406,9 @@ fn a_folder_that_is_named_and_missing_is_logged() {
         (file, "not a folder"),
         (stores, "No such file"),
     ] {
-        let told = format!("folder={} problem=\"{problem}", path.display());
-        let is_told = events.lock().unwrap().contains(&told);
-        assert!(is_told, "{told}");
+        let reported = format!("folder={} problem=\"{problem}", path.display());
+        let is_reported = events.lock().unwrap().contains(&reported);
+        assert!(is_reported, "{reported}");
     }
 }
 

@@ -210,8 +210,8 @@ fn a_filter_with_a_typo_is_logged_and_leaves_out_no_span() {
         "[query]",
     ] {
         let (collector, tracer) = filtered(&[("OPS_TRACE_FILTER", filter)]);
-        let told = ("OPS_TRACE_FILTER", "info".to_owned());
-        assert_eq!(tracer.unusable(), [told], "{filter}");
+        let logged = ("OPS_TRACE_FILTER", "info".to_owned());
+        assert_eq!(tracer.unusable(), [logged], "{filter}");
         with(&tracer, || drop(tracing::info_span!("theirs").entered()));
         tracer.flush();
         assert_eq!(collector.spans().len(), 1, "{filter}");

@@ -420,10 +420,10 @@ mod tests {
     fn what_grows_after_the_warm_up_is_told_and_what_grew_before_is_not() {
         assert_eq!(grown(&looks(|at| 1000 + 100 * at.min(60))), [""; 0]);
         assert_eq!(grown(&looks(|at| 1000 + 20 * at)[..100]), [""; 0]);
-        let told = grown(&looks(|at| 1000 + 20 * at));
+        let problems = grown(&looks(|at| 1000 + 20 * at));
         assert!(
-            told.len() == 1 && told[0].starts_with("memory grew"),
-            "{told:?}"
+            problems.len() == 1 && problems[0].starts_with("memory grew"),
+            "{problems:?}"
         );
     }
 

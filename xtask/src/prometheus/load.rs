@@ -216,7 +216,7 @@ impl Load {
 
     fn expect(&self, request: &Request<'_>, expected: &[u16]) -> Option<Answer> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let told = match request.send(&self.host) {
+        let message = match request.send(&self.host) {
             Ok(answer) if expected.contains(&answer.status) => {
                 self.refused
                     .fetch_add(u64::from(answer.status == 503), Ordering::Relaxed);
@@ -226,7 +226,7 @@ impl Load {
             Err(why) => why.to_string(),
         };
         if !self.failed.swap(true, Ordering::Relaxed) {
-            println!("{} {}: {told}", request.method, request.path);
+            println!("{} {}: {message}", request.method, request.path);
         }
         None
     }

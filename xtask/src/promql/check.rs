@@ -211,7 +211,7 @@ fn of_quantile(call: &Call) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn told(query: &str) -> String {
+    fn message(query: &str) -> String {
         let table = Table::read(
             "| `requests_total` | counter | | `route`, `status` | T |\n| `latency_seconds` | histogram | seconds | `route` | T |\n\
              | `depth` | gauge | | | T |\n",
@@ -229,7 +229,7 @@ mod tests {
             "absent(requests_total)",
             r#"sum(rate(latency_seconds_bucket{le="0.25"}[5m]))"#,
         ] {
-            assert_eq!(told(sound), "", "{sound}");
+            assert_eq!(message(sound), "", "{sound}");
         }
     }
 
@@ -263,9 +263,13 @@ mod tests {
             ("rate(depth[5m])", "depth is a gauge: rate is for counters"),
             ("vector(1)", "contains no metric"),
         ] {
-            assert!(told(query).contains(fault), "{query}: {}", told(query));
+            assert!(
+                message(query).contains(fault),
+                "{query}: {}",
+                message(query)
+            );
         }
-        assert!(told("sum(rate(requests_total[5m])").starts_with("does not parse"));
+        assert!(message("sum(rate(requests_total[5m])").starts_with("does not parse"));
     }
 
     #[test]

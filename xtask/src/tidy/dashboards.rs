@@ -156,14 +156,14 @@ mod tests {
         serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
     }
 
-    fn told(dashboard: &Value) -> Vec<String> {
+    fn reported(dashboard: &Value) -> Vec<String> {
         let panels = queries::panels(dashboard).flat_map(of_panel);
         [of_frame(dashboard), panels.collect(), of_places(dashboard)].concat()
     }
 
     #[test]
     fn each_mutation_of_a_sound_dashboard_is_found() {
-        assert_eq!(told(&sound()), <[String; 0]>::default());
+        assert_eq!(reported(&sound()), <[String; 0]>::default());
         let mutations: [(&str, Value, &str); 8] = [
             (
                 "/uid",
@@ -197,7 +197,7 @@ mod tests {
         for (at, value, expected) in mutations {
             let mut mutated = sound();
             *mutated.pointer_mut(at).unwrap() = value;
-            let problems = told(&mutated);
+            let problems = reported(&mutated);
             assert!(
                 problems.iter().any(|fault| fault.contains(expected)),
                 "{at}: {problems:?}"

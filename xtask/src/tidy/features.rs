@@ -99,7 +99,7 @@ mod tests {
         log
     }
 
-    fn told(package: &Package) -> Vec<(usize, String)> {
+    fn reported(package: &Package) -> Vec<(usize, String)> {
         let findings = drifted(package).into_iter();
         findings
             .map(|finding| (finding.line, finding.message))
@@ -118,7 +118,7 @@ mod tests {
             (6, "unknown feature `gone`"),
         ];
         assert_eq!(
-            told(&log),
+            reported(&log),
             expected.map(|(line, message)| (line, message.to_owned()))
         );
     }
@@ -127,10 +127,10 @@ mod tests {
     fn a_table_in_the_introduction_is_enough_but_none_is_not() {
         let scratch = Scratch::new("test-features-lib").unwrap();
         let log = crate_in(&scratch);
-        assert_eq!(told(&log).len(), 1);
+        assert_eq!(reported(&log).len(), 1);
         let introduction =
             "//! | feature | adds |\n//! |---|---|\n//! | `http` | a |\n//! | `metrics` | b |\n";
         std::fs::write(scratch.path().join("src/lib.rs"), introduction).unwrap();
-        assert_eq!(told(&log), []);
+        assert_eq!(reported(&log), []);
     }
 }

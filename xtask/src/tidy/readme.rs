@@ -50,9 +50,9 @@ mod tests {
             (8, "| [`gone`](x) | - |".to_owned()),
         ];
         let findings = compare(Path::new("README.md"), &lines, &["ops-log", "ops-trace"]);
-        let told: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        let message: Vec<_> = findings.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            message,
             [
                 "README.md:8: unknown crate gone",
                 "README.md:1: the crate table lacks ops-trace"

@@ -60,10 +60,10 @@ mod tests {
 
     #[test]
     fn a_path_of_one_machine_is_found_where_it_begins() {
-        let told = |line: &str| found_in(Path::new("a.md"), &[(3, line.to_owned())]).len();
-        assert_eq!(told(&format!("see {}{}x", "/t", "mp/")), 1);
-        assert_eq!(told(&format!("see docs{}{}x", "/t", "mp/")), 0);
-        assert_eq!(told(&format!("from {}{}", "registry.", "npmjs.org")), 1);
-        assert_eq!(told("an ordinary line"), 0);
+        let message = |line: &str| found_in(Path::new("a.md"), &[(3, line.to_owned())]).len();
+        assert_eq!(message(&format!("see {}{}x", "/t", "mp/")), 1);
+        assert_eq!(message(&format!("see docs{}{}x", "/t", "mp/")), 0);
+        assert_eq!(message(&format!("from {}{}", "registry.", "npmjs.org")), 1);
+        assert_eq!(message("an ordinary line"), 0);
     }
 }

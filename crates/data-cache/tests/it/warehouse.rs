@@ -504,7 +504,7 @@ fn a_transaction_that_is_left_open_is_rolled_back() {
 }
 
 #[test]
-fn wrong_parameters_are_told() {
+fn wrong_parameters_are_reported() {
     let room = Room::new();
     let warehouse = room.open();
     let missing = warehouse.query("SELECT $a", params! { b: 1 }).blocking();
@@ -540,7 +540,7 @@ fn each_run_and_each_hit_is_one_event() {
         .blocking();
     assert!(failed.is_err());
     let seen = seen.lock().unwrap();
-    let told: Vec<_> = seen
+    let message: Vec<_> = seen
         .iter()
         .map(|e| {
             (
@@ -554,7 +554,7 @@ fn each_run_and_each_hit_is_one_event() {
         .collect();
     let clean = "SELECT ?::BIGINT AS n";
     assert_eq!(
-        told,
+        message,
         [
             (clean, "SELECT", 1, false, Status::Miss),
             (clean, "SELECT", 1, false, Status::Hit(Tier::Memory)),

@@ -17,7 +17,7 @@ use data_cache::{
     Warehouse, params,
 };
 use dev::moto::Moto;
-use dev::role::{Process, told};
+use dev::role::{Process, wait_for_parent};
 
 use self::weed::Weed;
 
@@ -63,7 +63,7 @@ pub(crate) fn ask_cold(dir: &Path, role: &str) {
     }
     println!("ready");
     for run in 0..runs {
-        told();
+        wait_for_parent();
         let query = warehouse.query(SQL, params! { salt: run });
         let answer = query.blocking().unwrap();
         let computed = usize::from(answer.status() == Status::Miss);
@@ -107,8 +107,8 @@ fn computes(url: &str, bucket: &str, rows: i64, replicas: usize, runs: i64) -> V
     }
     let mut all = Vec::new();
     for run in 0..runs {
-        children.iter_mut().for_each(Process::tell);
-        let (mut told, mut right) = (Vec::new(), None);
+        children.iter_mut().for_each(Process::resume);
+        let (mut who_computed, mut right) = (Vec::new(), None);
         for child in &mut children {
             let answer = child.wait_for("answered ").unwrap();
             let mut words = answer.splitn(3, ' ');
@@ -120,13 +120,13 @@ fn computes(url: &str, bucket: &str, rows: i64, replicas: usize, runs: i64) -> V
                 "run {run}"
             );
             if has_computed {
-                told.push(words.next().unwrap().to_owned());
+                who_computed.push(words.next().unwrap().to_owned());
             }
         }
-        let computed = told.len();
+        let computed = who_computed.len();
         assert!(computed > 0, "nobody computed run {run}");
         println!("cold key {run}: {computed} of {replicas} replicas computed it");
-        assert!(computed <= 2, "{told:#?}");
+        assert!(computed <= 2, "{who_computed:#?}");
         all.push(computed);
     }
     children.into_iter().for_each(Process::succeeds);

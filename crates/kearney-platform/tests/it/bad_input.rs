@@ -98,8 +98,8 @@ fn a_wrong_parameter_is_named_with_what_it_takes() {
         assert_eq!(answer.status, 400, "{path}: {}", answer.body);
         let problem = problem(&answer);
         assert_eq!(problem["parameter"], parameter, "{path}");
-        let told = problem["accepts"].as_str().unwrap();
-        assert!(told.contains(accepts), "{path}: {told}");
+        let printed = problem["accepts"].as_str().unwrap();
+        assert!(printed.contains(accepts), "{path}: {printed}");
     }
 }
 
@@ -152,7 +152,7 @@ fn a_wrong_body_path_or_method_is_a_problem_too() {
 #[test]
 fn a_level_is_changed_for_a_reason_and_for_a_time() {
     let served = Home::new().serve();
-    for (body, status, told) in [
+    for (body, status, printed) in [
         (
             r#"{"level": "debug", "why": " "}"#,
             400,
@@ -177,7 +177,7 @@ fn a_level_is_changed_for_a_reason_and_for_a_time() {
     ] {
         let answer = served.change_level(body);
         assert_eq!(answer.status, status, "{body}: {}", answer.body);
-        assert!(answer.body.contains(told), "{body}: {}", answer.body);
+        assert!(answer.body.contains(printed), "{body}: {}", answer.body);
     }
 }
 

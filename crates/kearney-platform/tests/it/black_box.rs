@@ -105,8 +105,8 @@ fn after_a_kill_the_doctor_the_command_and_the_page_say_how_it_ended_and_hold_no
         "{doctor}"
     );
 
-    for told in [shown, doctor, state.to_string(), text(&json)] {
-        assert!(!told.contains(CANARY), "{told}");
+    for printed in [shown, doctor, state.to_string(), text(&json)] {
+        assert!(!printed.contains(CANARY), "{printed}");
     }
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
@@ -126,10 +126,10 @@ fn the_command_says_why_a_file_is_no_black_box_and_moves_no_terminal() {
     std::fs::write(home.path("notes"), "a diary").unwrap();
     let refused = run(&home, &["black-box", "notes"]);
     assert_eq!(refused.status.code(), Some(1));
-    let told = text(&refused);
+    let printed = text(&refused);
     assert!(
-        told.contains("cannot read the black box: notes: not a black box"),
-        "{told}"
+        printed.contains("cannot read the black box: notes: not a black box"),
+        "{printed}"
     );
     let absent = text(&run(&home, &["black-box", "nowhere"]));
     assert!(

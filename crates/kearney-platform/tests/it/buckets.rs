@@ -33,8 +33,11 @@ fn a_bucket_is_asked_together_with_directories_and_every_line_counts_once() {
     }
     let bucket = "s3://telemetry/shop";
     let exported = run(&home, &["history", "export", bucket, "--dir", "one"]);
-    let told = text(&exported);
-    assert!(told.starts_with("s3://telemetry/shop: copied 1 "), "{told}");
+    let printed = text(&exported);
+    assert!(
+        printed.starts_with("s3://telemetry/shop: copied 1 "),
+        "{printed}"
+    );
     let counted = "SELECT count(*), count(DISTINCT attributes ->> '$.n') FROM logs";
     for dirs in [&[bucket, "two"][..], &["one", bucket, "two"]] {
         assert_eq!(sql(&home, dirs, counted), json!([[70, 70]]), "{dirs:?}");
@@ -42,8 +45,8 @@ fn a_bucket_is_asked_together_with_directories_and_every_line_counts_once() {
     // the limit applies to both prefixes together
     let other = "s3://telemetry/other";
     let exported = run(&home, &["history", "export", other, "--dir", "two"]);
-    let told = text(&exported) + &text(&run(&home, &["sql", counted, "--dir", bucket]));
-    let copied = told
+    let printed = text(&exported) + &text(&run(&home, &["sql", counted, "--dir", bucket]));
+    let copied = printed
         .lines()
         .filter_map(|line| line.split_once("copied 1 files, "));
     let bytes = copied.map(|(_, bytes)| bytes.trim_end_matches(" bytes").parse::<u64>().unwrap());
@@ -58,10 +61,10 @@ fn a_bucket_is_asked_together_with_directories_and_every_line_counts_once() {
         "--s3-bytes",
         &bytes,
     ];
-    let told = text(&run(&home, &both));
+    let printed = text(&run(&home, &both));
     assert!(
-        told.contains("s3://telemetry/shop, s3://telemetry/other: 2 files"),
-        "{told}"
+        printed.contains("s3://telemetry/shop, s3://telemetry/other: 2 files"),
+        "{printed}"
     );
     assert_eq!(sql(&home, &[bucket, other], counted), json!([[70, 70]]));
     let stats = run(&home, &["history", "stats", "--dir", bucket]);
@@ -91,8 +94,11 @@ fn a_bucket_is_asked_together_with_directories_and_every_line_counts_once() {
         ),
     ] {
         let refused = run(&home, &arguments);
-        let told = text(&refused);
-        assert!(!refused.status.success() && told.contains(why), "{told}");
+        let printed = text(&refused);
+        assert!(
+            !refused.status.success() && printed.contains(why),
+            "{printed}"
+        );
     }
     let copies = std::fs::read_dir(&temporary).unwrap();
     assert_eq!(copies.count(), 0, "copies are removed");
@@ -108,6 +114,9 @@ fn a_bucket_without_credentials_is_an_error_that_names_them() {
         &["sql", "--dir", "s3://telemetry/shop", "SELECT 1 FROM logs"],
     );
     assert_eq!(refused.status.code(), Some(1));
-    let told = String::from_utf8_lossy(&refused.stderr);
-    assert!(told.contains("AWS_ACCESS_KEY_ID is not set"), "{told}");
+    let printed = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        printed.contains("AWS_ACCESS_KEY_ID is not set"),
+        "{printed}"
+    );
 }

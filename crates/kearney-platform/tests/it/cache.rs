@@ -24,7 +24,7 @@ fn run(home: &Home, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn told(home: &Home, arguments: &[&str]) -> String {
+fn printed(home: &Home, arguments: &[&str]) -> String {
     let output = run(home, arguments);
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -38,23 +38,23 @@ fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
     assert_eq!(served.get(SUMMARY).header("x-cache"), "hit");
     let deadline = Instant::now() + NOTICED_WITHIN;
     // three entries are from the profile of the first load; files are written after the response
-    while !told(&home, &["cache", "stats"]).contains("entries: 4\n") {
+    while !printed(&home, &["cache", "stats"]).contains("entries: 4\n") {
         assert!(Instant::now() < deadline);
         std::thread::park_timeout(BETWEEN);
     }
-    assert!(told(&home, &["cache", "invalidate", "*nothing*"]).contains("removed 0 "));
-    assert!(told(&home, &["cache", "invalidate", "table:flights"]).contains("removed 2 "));
+    assert!(printed(&home, &["cache", "invalidate", "*nothing*"]).contains("removed 0 "));
+    assert!(printed(&home, &["cache", "invalidate", "table:flights"]).contains("removed 2 "));
     while served.get(SUMMARY).header("x-cache") != "miss" {
         assert!(Instant::now() < deadline);
         std::thread::park_timeout(BETWEEN);
     }
-    told(&home, &["cache", "clear"]);
-    let stats = told(&home, &["cache", "stats"]);
+    printed(&home, &["cache", "clear"]);
+    let stats = printed(&home, &["cache", "stats"]);
     assert!(stats.contains("\"table:flights\" removed 2"), "{stats}");
     assert!(stats.contains("\"*\" removed"), "{stats}");
 
     let stats: serde_json::Value =
-        serde_json::from_str(&told(&home, &["cache", "stats", "--json"])).unwrap();
+        serde_json::from_str(&printed(&home, &["cache", "stats", "--json"])).unwrap();
     assert_eq!(stats["entries"], 0);
     assert_eq!(stats["invalidations"][1]["pattern"], "table:flights");
 
@@ -69,7 +69,7 @@ fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
         "--admin",
         admin,
     ];
-    let stats: serde_json::Value = serde_json::from_str(&told(&home, &asked)).unwrap();
+    let stats: serde_json::Value = serde_json::from_str(&printed(&home, &asked)).unwrap();
     assert_eq!(stats["entries"], 1);
     assert_eq!(stats["invalidations"][1]["pattern"], "table:flights");
     assert!(
@@ -77,7 +77,7 @@ fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
         "{stats}"
     );
     let asked = ["cache", "invalidate", "table:flights", "--admin", admin];
-    assert_eq!(told(&home, &asked), "1 entries removed\n");
+    assert_eq!(printed(&home, &asked), "1 entries removed\n");
     let asked = ["cache", "stats", "--admin", "127.0.0.1:9"];
     let why = String::from_utf8(run(&home, &asked).stderr).unwrap();
     assert!(
@@ -108,7 +108,7 @@ fn whoever_listens_where_a_platform_was_killed_is_handed_no_token() {
     let left = format!(r#"{{"api":"http://127.0.0.1:9","admin":"http://{address}"}}"#);
     std::fs::write(home.path("data/addresses.json"), left).unwrap();
     other.set_nonblocking(true).unwrap();
-    let shown = told(&home, &["cache", "stats"]);
+    let shown = printed(&home, &["cache", "stats"]);
     assert!(shown.starts_with("entries: "), "{shown}");
     assert!(other.accept().is_err(), "it was asked");
 
@@ -117,7 +117,7 @@ fn whoever_listens_where_a_platform_was_killed_is_handed_no_token() {
     lock.lock().unwrap();
     other.set_nonblocking(false).unwrap();
     let asked = std::thread::spawn(move || drop(other.accept().unwrap()));
-    assert_eq!(told(&home, &["cache", "stats"]), shown);
+    assert_eq!(printed(&home, &["cache", "stats"]), shown);
     asked.join().unwrap();
 }
 
@@ -155,11 +155,11 @@ fn the_page_has_the_hit_ratio_without_a_scrape_and_follows_other_processes() {
     let before = cache()["evicted_invalidated"].as_u64();
     // the file is written after the response
     let written = || format!("entries: {}\n", cache()["entries"]);
-    while !told(&home, &["cache", "stats"]).contains(&written()) {
+    while !printed(&home, &["cache", "stats"]).contains(&written()) {
         assert!(Instant::now() < deadline, "{}", cache());
         std::thread::park_timeout(BETWEEN);
     }
-    let removed = told(&home, &["cache", "invalidate", "*mean_delay_minutes*"]);
+    let removed = printed(&home, &["cache", "invalidate", "*mean_delay_minutes*"]);
     assert!(removed.contains("removed 1 "), "{removed}");
     let deadline = Instant::now() + NOTICED_WITHIN;
     while is_kept() || cache()["evicted_invalidated"].as_u64() != before.map(|count| count + 1) {

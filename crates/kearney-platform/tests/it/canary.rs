@@ -52,18 +52,22 @@ fn a_secret_on_a_line_of_the_log_is_in_no_history_file_no_black_box_and_no_answe
         assert_ne!(ask(&format!("FROM {table}")), json!([]), "{table}");
     }
     served.kill();
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     for table in ["logs", "spans", "metrics"] {
         let all = format!("FROM {table}");
         let answer = run(&home, &["sql", "--json", &all, "--dir", "history"]);
         assert!(answer.status.success(), "{}", text(&answer));
-        told.push(text(&answer));
+        printed.push(text(&answer));
     }
     let shown = run(&home, &["black-box", "box/kearney-platform-api.box"]);
-    told.push(text(&shown));
-    assert!(told[3].contains("/api/registry/models/"), "{}", told[3]);
-    for told in told {
-        assert!(!told.contains(CANARY), "{told}");
+    printed.push(text(&shown));
+    assert!(
+        printed[3].contains("/api/registry/models/"),
+        "{}",
+        printed[3]
+    );
+    for printed in printed {
+        assert!(!printed.contains(CANARY), "{printed}");
     }
     let folders = ["history/logs", "history/spans", "history/metrics", "box"];
     assert_no_canary_in_files(&home, &folders);

@@ -20,17 +20,17 @@ fn engine_that_cannot_be_used_is_refused_at_the_start() {
         let home = Home::new();
         let mut program = home.program(&["serve", "--port", "0", "--engine", address]);
         let ended = program.stderr(Stdio::piped()).output().unwrap();
-        let told = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(1), "{told}");
+        let printed = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{printed}");
         assert!(
-            told.contains("--engine") && !told.contains("hush"),
-            "{told}"
+            printed.contains("--engine") && !printed.contains("hush"),
+            "{printed}"
         );
         let accepted = match cfg!(feature = "flight-sql") {
             true => "flight-sql://HOST:PORT",
             false => "--features flight-sql",
         };
-        assert!(told.contains(accepted), "{told}");
+        assert!(printed.contains(accepted), "{printed}");
     }
 }
 
@@ -126,8 +126,8 @@ mod with_server {
     fn answers_of_the_engine_are_those_of_the_warehouse() {
         let server = Server::start(&tables());
         let served = with_engine(server.address()).serve();
-        let told = format!("{} for flights and airports", server.address());
-        assert!(served.block.iter().any(|line| line.contains(&told)));
+        let printed = format!("{} for flights and airports", server.address());
+        assert!(served.block.iter().any(|line| line.contains(&printed)));
         compare(&served);
         assert_eq!(server.counts().results, PATHS.len());
         // invalid requests are rejected before the engine is queried

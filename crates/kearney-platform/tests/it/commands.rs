@@ -19,16 +19,19 @@ fn a_start_that_cannot_be_says_which_option_is_at_fault() {
     let home = Home::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let told = refusal(&home, &["serve", "--port", &port]);
-    assert!(told.contains("--port") && told.contains(&port), "{told}");
-    let told = refusal(&home, &["serve", "--port", "0", "--admin-port", &port]);
-    assert!(told.contains("--admin-port"), "{told}");
-    let told = refusal(&home, &["serve", "--config-dir", "nowhere"]);
-    assert!(told.contains("--config-dir nowhere"), "{told}");
-    let told = refusal(&home, &["serve", "--datasets", "nowhere"]);
-    assert!(told.contains("--datasets nowhere"), "{told}");
+    let printed = refusal(&home, &["serve", "--port", &port]);
+    assert!(
+        printed.contains("--port") && printed.contains(&port),
+        "{printed}"
+    );
+    let printed = refusal(&home, &["serve", "--port", "0", "--admin-port", &port]);
+    assert!(printed.contains("--admin-port"), "{printed}");
+    let printed = refusal(&home, &["serve", "--config-dir", "nowhere"]);
+    assert!(printed.contains("--config-dir nowhere"), "{printed}");
+    let printed = refusal(&home, &["serve", "--datasets", "nowhere"]);
+    assert!(printed.contains("--datasets nowhere"), "{printed}");
     std::fs::write(home.path("file"), "").unwrap();
-    let told = refusal(
+    let printed = refusal(
         &home,
         &[
             "serve",
@@ -40,7 +43,7 @@ fn a_start_that_cannot_be_says_which_option_is_at_fault() {
             "file",
         ],
     );
-    assert!(told.contains("--data-dir file"), "{told}");
+    assert!(printed.contains("--data-dir file"), "{printed}");
 }
 
 #[test]
@@ -50,10 +53,10 @@ fn a_configuration_file_that_is_a_link_to_nowhere_is_not_taken_for_a_missing_one
     std::fs::create_dir(&configs).unwrap();
     for file in ["cache.yaml", "secrets.yaml"] {
         std::os::unix::fs::symlink(home.path("nowhere"), configs.join(file)).unwrap();
-        let told = refusal(&home, &["secrets", "report"]);
+        let printed = refusal(&home, &["secrets", "report"]);
         assert!(
-            told.contains(&format!("cannot read configs/{file}")),
-            "{told}"
+            printed.contains(&format!("cannot read configs/{file}")),
+            "{printed}"
         );
         std::fs::remove_file(configs.join(file)).unwrap();
     }
@@ -78,9 +81,9 @@ fn a_key_that_the_registry_does_not_have_is_refused_and_kept() {
         ),
     ] {
         std::fs::write(&registry, &text).unwrap();
-        let told = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
+        let printed = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
         for part in ["cannot read data/registry.json", key, place] {
-            assert!(told.contains(part), "{told}");
+            assert!(printed.contains(part), "{printed}");
         }
         assert_eq!(std::fs::read_to_string(&registry).unwrap(), text);
     }
@@ -95,11 +98,11 @@ fn times_without_a_moment_between_them_are_refused() {
         "history export copy --dir . --since 2026-11-02 --until 2026-11-02",
     ] {
         let output = run(&home, &line.split(' ').collect::<Vec<_>>());
-        let told = String::from_utf8(output.stderr).unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
         let why = "--until must be later than --since";
         assert!(
-            output.status.code() == Some(2) && told.contains(why),
-            "{line}: {told}"
+            output.status.code() == Some(2) && printed.contains(why),
+            "{line}: {printed}"
         );
     }
 }
@@ -109,10 +112,10 @@ fn an_invalid_run_id_is_rejected_with_an_example() {
     let home = Home::new();
     for id in ["failed", "../runs", "01a228ee"] {
         let output = run(&home, &["runs", id]);
-        let told = String::from_utf8(output.stderr).unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
         assert!(
-            output.status.code() == Some(2) && told.contains("expected a run id such as"),
-            "{id}: {told}"
+            output.status.code() == Some(2) && printed.contains("expected a run id such as"),
+            "{id}: {printed}"
         );
     }
 }
@@ -134,9 +137,9 @@ fn a_wrong_configuration_file_is_named_with_line_and_key() {
         ),
     ] {
         std::fs::write(home.path("configs").join(file), text).unwrap();
-        let told = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
-        assert!(parts.iter().all(|part| told.contains(part)), "{told}");
-        assert!(told.contains("line"), "{told}");
+        let printed = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
+        assert!(parts.iter().all(|part| printed.contains(part)), "{printed}");
+        assert!(printed.contains("line"), "{printed}");
         std::fs::remove_file(home.path("configs").join(file)).unwrap();
     }
 }
@@ -151,13 +154,16 @@ fn the_source_of_a_secret_is_told_and_never_its_value() {
     );
     std::fs::write(home.path(".env"), "REGISTRY_API_KEY=planted-value-1\n").unwrap();
     let asked = run(&home, &["secrets", "source", "REGISTRY_API_KEY"]);
-    let told = String::from_utf8(asked.stdout).unwrap();
-    assert!(told.contains("dotenv") || told.contains(".env"), "{told}");
+    let printed = String::from_utf8(asked.stdout).unwrap();
+    assert!(
+        printed.contains("dotenv") || printed.contains(".env"),
+        "{printed}"
+    );
     let report = run(&home, &["secrets", "report"]);
     assert!(report.status.success());
-    let told = String::from_utf8([report.stdout, report.stderr].concat()).unwrap();
-    assert!(told.contains("registry_api_key"), "{told}");
-    assert!(!told.contains("planted-value-1"), "{told}");
+    let printed = String::from_utf8([report.stdout, report.stderr].concat()).unwrap();
+    assert!(printed.contains("registry_api_key"), "{printed}");
+    assert!(!printed.contains("planted-value-1"), "{printed}");
 }
 
 #[test]
@@ -168,21 +174,21 @@ fn a_secret_that_no_source_has_fails_and_json_has_what_each_said() {
         arguments.extend(json.then_some("--json"));
         let output = run(&home, &arguments);
         assert_eq!(output.status.code(), Some(1));
-        let told = String::from_utf8(output.stdout).unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
         if json {
-            let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+            let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
             assert_eq!(
-                (&told["name"], &told["source"]),
+                (&printed["name"], &printed["source"]),
                 (&"nosuch".into(), &"missing".into())
             );
-            assert!(!told["tried"].as_array().unwrap().is_empty());
+            assert!(!printed["tried"].as_array().unwrap().is_empty());
         } else {
-            assert!(told.starts_with("nosuch: missing\n"), "{told}");
+            assert!(printed.starts_with("nosuch: missing\n"), "{printed}");
         }
     }
     let known = run(&home, &["secrets", "source", "registry_api_key", "--json"]);
-    let told: serde_json::Value = serde_json::from_slice(&known.stdout).unwrap();
-    assert_eq!(told["source"], "default");
+    let printed: serde_json::Value = serde_json::from_slice(&known.stdout).unwrap();
+    assert_eq!(printed["source"], "default");
 }
 
 #[test]
@@ -218,20 +224,23 @@ fn a_secret_that_aws_refuses_is_a_document_too() {
             .env("AWS_REGION", "us-east-1")
             .stdout(Stdio::piped());
         let output = program.output().unwrap();
-        let told = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{printed}");
         if json {
-            let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+            let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
             assert_eq!(
-                (&told["name"], &told["source"]),
+                (&printed["name"], &printed["source"]),
                 (&"mapbox_token".into(), &"unknown".into())
             );
-            assert_eq!(told["error"]["kind"], "access_denied");
-            assert!(told["tried"].to_string().contains("aws_ssm"), "{told}");
+            assert_eq!(printed["error"]["kind"], "access_denied");
+            assert!(
+                printed["tried"].to_string().contains("aws_ssm"),
+                "{printed}"
+            );
         } else {
-            assert!(told.starts_with("mapbox_token: unknown\n"), "{told}");
-            let aws = told.lines().find(|line| line.starts_with("  aws_ssm: "));
-            assert!(aws.unwrap().contains("AccessDeniedException"), "{told}");
+            assert!(printed.starts_with("mapbox_token: unknown\n"), "{printed}");
+            let aws = printed.lines().find(|line| line.starts_with("  aws_ssm: "));
+            assert!(aws.unwrap().contains("AccessDeniedException"), "{printed}");
         }
     }
 }
@@ -242,10 +251,10 @@ fn a_stable_endpoint_that_is_a_pattern_is_refused_at_the_start() {
     std::fs::create_dir(home.path("configs")).unwrap();
     let text = "http_cache:\n  stable_endpoints:\n    - path: /api/registry/*\n      max_age: 60\n";
     std::fs::write(home.path("configs/cache.yaml"), text).unwrap();
-    let told = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
+    let printed = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
     assert!(
-        told.contains("cache.yaml") && told.contains("not a pattern"),
-        "{told}"
+        printed.contains("cache.yaml") && printed.contains("not a pattern"),
+        "{printed}"
     );
 }
 
@@ -285,9 +294,9 @@ fn a_reader_that_left_is_no_failure_of_a_command_and_a_full_disk_is() {
             .open("/dev/full")
             .unwrap();
         let output = home.program(&arguments).stdout(full).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(told.contains("cannot write to stdout"), "{told}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{printed}");
+        assert!(printed.contains("cannot write to stdout"), "{printed}");
     }
 }
 
@@ -301,8 +310,8 @@ fn a_required_secret_that_is_missing_is_told_at_the_start() {
     let served = home.serve();
     assert!(served.stop().success());
     let lines = home.log_lines();
-    let told = |event: &str| lines.iter().find(|line| line["event"] == event).cloned();
-    let missing = told("required_secrets_missing").unwrap();
+    let printed = |event: &str| lines.iter().find(|line| line["event"] == event).cloned();
+    let missing = printed("required_secrets_missing").unwrap();
     assert!(
         missing["error"]
             .as_str()
@@ -311,7 +320,7 @@ fn a_required_secret_that_is_missing_is_told_at_the_start() {
         "{missing}"
     );
     assert!(
-        told("ready").is_some() && told("stopping").is_some(),
+        printed("ready").is_some() && printed("stopping").is_some(),
         "{lines:?}"
     );
 }
@@ -329,13 +338,13 @@ fn a_cause_is_told_once() {
         "--log-file",
         "file/app.log",
     ];
-    let told = refusal(&home, &serve);
-    assert_eq!(told.matches("os error").count(), 1, "{told}");
-    assert!(told.contains("file/app.log"), "{told}");
+    let printed = refusal(&home, &serve);
+    assert_eq!(printed.matches("os error").count(), 1, "{printed}");
+    assert!(printed.contains("file/app.log"), "{printed}");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let told = refusal(&home, &["serve", "--port", &port]);
-    assert_eq!(told.matches("os error").count(), 1, "{told}");
+    let printed = refusal(&home, &["serve", "--port", &port]);
+    assert_eq!(printed.matches("os error").count(), 1, "{printed}");
 }
 
 #[test]
@@ -346,22 +355,25 @@ fn a_variable_that_is_at_fault_is_named_and_no_option_is() {
     ] {
         let mut home = Home::new();
         home.set(variable, value);
-        let told = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
-        assert!(told.contains(variable) && told.contains(value), "{told}");
-        assert!(!told.contains("--"), "{told}");
+        let printed = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
+        assert!(
+            printed.contains(variable) && printed.contains(value),
+            "{printed}"
+        );
+        assert!(!printed.contains("--"), "{printed}");
     }
 }
 
 #[test]
 fn a_number_that_is_refused_is_told_with_its_variable_and_what_is_accepted() {
     let home = Home::new();
-    let told = |arguments: &[&str], variable: &str, value: &str| {
+    let printed = |arguments: &[&str], variable: &str, value: &str| {
         let mut program = home.program(arguments);
         program.env(variable, value).stderr(Stdio::piped());
         let output = program.output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        told.lines().next().unwrap().to_owned()
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{printed}");
+        printed.lines().next().unwrap().to_owned()
     };
     let port = "expected a whole number from 0 to 65535";
     for (command, variable, value, option, accepted) in [
@@ -391,13 +403,13 @@ fn a_number_that_is_refused_is_told_with_its_variable_and_what_is_accepted() {
         ),
     ] {
         assert_eq!(
-            told(&[command], variable, value),
+            printed(&[command], variable, value),
             format!("error: invalid value '{value}' for '{variable} ({option})': {accepted}")
         );
     }
     // the variable is not at fault
     assert_eq!(
-        told(&["serve", "--port", "http"], "PORT", "http"),
+        printed(&["serve", "--port", "http"], "PORT", "http"),
         format!("error: invalid value 'http' for '--port <PORT>': {port}")
     );
 }
@@ -455,7 +467,7 @@ fn a_load_that_fails_ends_the_platform_without_a_grace_period() {
     for file in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
         std::fs::write(datasets.join(file), "no data\n").unwrap();
     }
-    let told = refusal(
+    let printed = refusal(
         &home,
         &[
             "serve",
@@ -467,7 +479,7 @@ fn a_load_that_fails_ends_the_platform_without_a_grace_period() {
             "datasets",
         ],
     );
-    assert!(told.contains("flights-3m.parquet"), "{told}");
+    assert!(printed.contains("flights-3m.parquet"), "{printed}");
     let lines = home.log_lines();
     let stopping = lines.iter().find(|line| line["event"] == "stopping");
     assert_eq!(stopping.unwrap()["grace_seconds"], 0.0, "{lines:#?}");
@@ -485,8 +497,8 @@ fn a_running_platform_is_healthy_and_a_missing_one_is_not() {
         assert!(output.stdout.is_empty() && output.stderr.is_empty());
     }
     assert!(served.stop().success());
-    let told = refusal(&home, &["healthcheck", "--port", &port]);
-    assert!(told.contains("/livez does not respond"), "{told}");
+    let printed = refusal(&home, &["healthcheck", "--port", &port]);
+    assert!(printed.contains("/livez does not respond"), "{printed}");
 }
 
 /// Answers each connection with these bytes, then sends a header every 100 ms or closes.
@@ -510,7 +522,7 @@ fn answers(bytes: &'static [u8], drips: bool) -> String {
 #[test]
 fn only_the_answer_of_the_platform_is_healthy_and_a_slow_one_has_a_limit() {
     let home = Home::new();
-    for (bytes, told) in [
+    for (bytes, printed) in [
         (&b"SSH-2.0 200 OK\r\n\r\nok\n"[..], "SSH-2.0 200 OK"),
         (
             b"HTTP/1.1 200 OK\r\n\r\n<html>",
@@ -525,7 +537,7 @@ fn only_the_answer_of_the_platform_is_healthy_and_a_slow_one_has_a_limit() {
     ] {
         let port = answers(bytes, false);
         let refused = refusal(&home, &["healthcheck", "--port", &port]);
-        assert!(refused.contains(told), "{refused}");
+        assert!(refused.contains(printed), "{refused}");
     }
     let port = answers(b"HTTP/1.1 200 OK\r\n", true);
     let refused = refusal(&home, &["healthcheck", "--port", &port]);
@@ -554,10 +566,10 @@ fn a_bundle_replaces_nothing_but_a_regular_file() {
     for name in ["fifo", "link", "folder"] {
         let output = run(&home, &["doctor", "--bundle", name]);
         assert_eq!(output.status.code(), Some(1), "{name}: {output:?}");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
-            told.contains(name) && told.contains("not a regular file"),
-            "{told}"
+            printed.contains(name) && printed.contains("not a regular file"),
+            "{printed}"
         );
     }
     assert!(
@@ -615,9 +627,9 @@ fn a_history_that_is_off_is_no_directory() {
         home.set("OPS_HISTORY_DIR", off);
         for arguments in [&["history", "stats"][..], &["sql", "SELECT 1"]] {
             let output = run(&home, arguments);
-            let told = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(2), "{told}");
-            assert!(told.contains("--dir"), "{told}");
+            let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{printed}");
+            assert!(printed.contains("--dir"), "{printed}");
         }
     }
     home.set("OPS_BLACK_BOX", "OFF");

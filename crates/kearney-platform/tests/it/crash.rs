@@ -159,15 +159,16 @@ fn a_second_platform_on_the_same_data_is_refused_and_the_first_goes_on() {
     let home = Home::new();
     let first = home.serve();
     let mut second = home.launch();
-    let told: Vec<String> = BufReader::new(second.stderr.take().unwrap())
+    let printed: Vec<String> = BufReader::new(second.stderr.take().unwrap())
         .lines()
         .map_while(Result::ok)
         .collect();
     assert!(!second.wait().unwrap().success());
     assert!(
-        told.join("\n")
+        printed
+            .join("\n")
             .contains("--data-dir data: in use by another"),
-        "{told:#?}"
+        "{printed:#?}"
     );
     assert_eq!(first.get(SUMMARY).status, 200);
 }

@@ -101,8 +101,8 @@ fn doctor_asks_each_service_and_a_value_of_aws_is_in_nothing_that_it_says() {
     }
     let (_, shown) = doctor(&home, &[]);
     let log = std::fs::read_to_string(home.path("logs/app.log")).unwrap();
-    for told in [&text, &shown, &state, &log, &served.get("/metrics").body] {
-        assert!(!told.contains(CANARY), "{told}");
+    for printed in [&text, &shown, &state, &log, &served.get("/metrics").body] {
+        assert!(!printed.contains(CANARY), "{printed}");
     }
     assert_no_canary(
         &bundle,

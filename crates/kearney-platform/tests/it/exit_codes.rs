@@ -139,8 +139,8 @@ fn a_run_that_a_signal_cancels_ends_with_the_code_of_the_signal() {
         let (home, ended, run) = in_time(signal).expect("each run has failed");
         assert_eq!(ended.status.code(), Some(right), "{ended:?}");
         assert_eq!(run["status"], "cancelled");
-        let told = String::from_utf8(ended.stderr).unwrap();
-        assert!(told.contains("ended with status cancelled"), "{told}");
+        let printed = String::from_utf8(ended.stderr).unwrap();
+        assert!(printed.contains("ended with status cancelled"), "{printed}");
         // recorded as such
         let listed = self::run(&home, &["runs", "--json"]);
         let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
@@ -295,10 +295,10 @@ fn runs_that_cannot_be_read_are_named_on_stderr_and_the_document_stays_whole() {
     assert!(listed.status.success());
     let document: Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(document["runs"].as_array().unwrap().len(), 2);
-    let told = String::from_utf8(listed.stderr).unwrap();
+    let printed = String::from_utf8(listed.stderr).unwrap();
     assert!(
-        told.contains("cannot read data/runs/01890000-0000-7000-8000-000000000000.json"),
-        "{told}"
+        printed.contains("cannot read data/runs/01890000-0000-7000-8000-000000000000.json"),
+        "{printed}"
     );
     // one line each, regardless of the text of the error
     let listed = run(&home, &["runs"]);
@@ -329,12 +329,12 @@ fn a_copy_beside_the_file_of_a_run_is_not_taken_for_the_run() {
     let listed = run(&home, &["runs"]);
     let text = String::from_utf8(listed.stdout).unwrap();
     assert_eq!(text.matches(" success ").count(), 2, "{text}");
-    let told = String::from_utf8(listed.stderr).unwrap();
+    let printed = String::from_utf8(listed.stderr).unwrap();
     let id = file.file_stem().unwrap().to_string_lossy();
     let why = format!(
         "cannot read data/runs/copy.json: the file holds run {id}, which does not match its name"
     );
-    assert!(told.contains(&why), "{told}");
+    assert!(printed.contains(&why), "{printed}");
 }
 
 #[test]
@@ -351,11 +351,15 @@ fn credentials_of_a_url_are_in_no_message_of_a_command() {
     ] {
         let mut program = home.program(arguments);
         let output = program.env("KEARNEY_MAPBOX_URL", url).output().unwrap();
-        let told = [output.stdout, output.stderr].concat();
-        let told = String::from_utf8(told).unwrap();
-        assert_eq!(output.status.code(), Some(right), "{arguments:?}: {told}");
-        assert!(told.contains("127.0.0.1:1"), "{arguments:?}: {told}");
-        assert!(!told.contains("hunter2"), "{arguments:?}: {told}");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8(printed).unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(right),
+            "{arguments:?}: {printed}"
+        );
+        assert!(printed.contains("127.0.0.1:1"), "{arguments:?}: {printed}");
+        assert!(!printed.contains("hunter2"), "{arguments:?}: {printed}");
     }
 }
 
@@ -373,10 +377,10 @@ fn an_invalid_port_is_an_error_and_no_other_port_is_used() {
             &["sql", "SELECT 1", "--admin", &address],
         ] {
             let output = run(&home, command);
-            let told = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(1), "{command:?}: {told}");
+            let printed = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {printed}");
             let why = "invalid port; expected a number from 1 to 65535";
-            assert!(told.contains(why), "{command:?}: {told}");
+            assert!(printed.contains(why), "{command:?}: {printed}");
         }
     }
 }

@@ -58,9 +58,9 @@ fn a_link_in_place_of_the_cache_is_refused_and_what_it_leads_to_stays() {
     ] {
         let output = home.program(arguments).stderr(Stdio::piped()).output();
         let output = output.unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
-        assert!(told.contains("is a symbolic link"), "{told}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {printed}");
+        assert!(printed.contains("is a symbolic link"), "{printed}");
     }
     assert_eq!(count(), before);
 }
@@ -81,11 +81,11 @@ fn a_link_where_a_file_is_read_or_locked_refuses_the_start_and_names_it() {
         let (home, precious) = planted(&[name]);
         let mut program = home.program(&["serve", "--port", "0", "--admin-port", "0"]);
         let output = program.stderr(Stdio::piped()).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{printed}");
         assert!(
-            told.contains(name) && told.contains("symbolic link"),
-            "{told}"
+            printed.contains(name) && printed.contains("symbolic link"),
+            "{printed}"
         );
         assert_eq!(std::fs::read_to_string(&precious).unwrap(), "keep me");
     }

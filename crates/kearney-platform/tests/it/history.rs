@@ -111,25 +111,29 @@ fn requests_are_in_the_history_once_after_a_restart_and_with_two_replicas() {
         json!([[40, 40]])
     );
 
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     for name in ["errors-by-cause", "loggers", "slowest-routes", "runs"] {
         let answer = run(
             &home,
             &["sql", "--name", name, "--dir", "one", "--dir", "two"],
         );
         assert!(answer.status.success(), "{}", text(&answer));
-        told.push(text(&answer));
+        printed.push(text(&answer));
     }
-    assert!(told[1].contains("request_completed"), "{}", told[1]);
-    assert!(told[2].contains("/api/flights/summary"), "{}", told[2]);
+    assert!(printed[1].contains("request_completed"), "{}", printed[1]);
+    assert!(
+        printed[2].contains("/api/flights/summary"),
+        "{}",
+        printed[2]
+    );
     assert_eq!(
-        told[3]
+        printed[3]
             .lines()
             .filter(|line| line.starts_with("kearney-platform-api"))
             .count(),
         3,
         "{}",
-        told[3]
+        printed[3]
     );
     for dir in ["one", "two"] {
         for table in ["logs", "spans", "metrics"] {
@@ -142,11 +146,11 @@ fn requests_are_in_the_history_once_after_a_restart_and_with_two_replicas() {
             let rows = found["rows"].as_array().unwrap().len();
             assert!(rows > 10, "{dir} {table}: {rows}");
             assert_eq!(found["truncated"], false);
-            told.push(text(&all));
+            printed.push(text(&all));
         }
     }
-    for told in told {
-        assert!(!told.contains(CANARY), "{told}");
+    for printed in printed {
+        assert!(!printed.contains(CANARY), "{printed}");
     }
     let mut files = 0;
     for folder in [
@@ -195,13 +199,13 @@ fn what_a_history_holds_moves_no_terminal() {
     );
     let failing = "SELECT (chr(27) || '[2J' || chr(155))::INT";
     let failed = run(&home, &["sql", "--dir", "history", failing]);
-    let told = String::from_utf8(failed.stderr).unwrap();
+    let printed = String::from_utf8(failed.stderr).unwrap();
     assert!(
-        told.contains(r"'\u001b[2J\u009b' to INT32") && told.contains("\n\nLINE 1: "),
-        "{told:?}"
+        printed.contains(r"'\u001b[2J\u009b' to INT32") && printed.contains("\n\nLINE 1: "),
+        "{printed:?}"
     );
     let is_ours = |char: char| char == '\n' || !char.is_control();
-    assert!(told.chars().chain(answered.chars()).all(is_ours));
+    assert!(printed.chars().chain(answered.chars()).all(is_ours));
 }
 
 #[test]
@@ -240,8 +244,8 @@ fn the_commands_answer_and_say_what_is_wrong() {
     ] {
         let refused = run(&home, arguments);
         assert!(!refused.status.success(), "{arguments:?}");
-        let told = text(&refused);
-        assert!(told.contains(why), "{arguments:?}: {told}");
+        let printed = text(&refused);
+        assert!(printed.contains(why), "{arguments:?}: {printed}");
     }
     let pruned = text(&run(&home, &["history", "prune", "--older-than", "2h"]));
     assert_eq!(pruned, "history: removed 0 files, 0 bytes\n");

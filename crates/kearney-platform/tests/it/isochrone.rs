@@ -102,7 +102,7 @@ fn mapbox_is_asked_as_it_documents_and_its_area_is_the_answer() {
 fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
     let mapbox = StandIn::start();
     let (home, served) = with_mapbox(&mapbox.url);
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     // behavior, response status, calls, and the label under which they are counted
     for (behavior, status, tries, label) in [
         (Behavior::NoRoute, 422, 1, "no_area"),
@@ -118,7 +118,7 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
         assert_eq!(answer.status, status, "{behavior:?}: {}", answer.body);
         assert_eq!(mapbox.asked().len(), tries, "{behavior:?}");
         assert!(calls(&served, label) > 0, "{behavior:?}");
-        told.push(answer.body);
+        printed.push(answer.body);
     }
     // a client that disconnects, and a provider that hangs
     mapbox.behave(Behavior::Hangs);
@@ -137,7 +137,7 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
     let slow = served.get(AREA);
     assert_eq!(slow.status, 504, "{}", slow.body);
     assert!(calls(&served, "timeout") > 0);
-    told.push(slow.body);
+    printed.push(slow.body);
 
     // five consecutive failures open the breaker
     mapbox.behave(Behavior::Broken);
@@ -154,16 +154,16 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
         (503, 0),
         "{before}"
     );
-    told.push(open.body);
+    printed.push(open.body);
     for status in STATUSES {
         assert!(calls(&served, status) > 0, "{status} has no producer");
     }
 
-    told.push(served.state().to_string());
-    told.push(served.get("/metrics").body);
+    printed.push(served.state().to_string());
+    printed.push(served.get("/metrics").body);
     assert!(served.stop().success());
-    told.push(std::fs::read_to_string(home.path("logs/app.log")).unwrap());
-    for text in told {
+    printed.push(std::fs::read_to_string(home.path("logs/app.log")).unwrap());
+    for text in printed {
         assert!(!text.contains(TOKEN), "{text}");
     }
 }
@@ -192,9 +192,9 @@ fn a_provider_that_wants_to_be_left_alone_is_not_asked_until_then_for_whichever_
         // the least that may be left when this is checked: a date has no fractions of a second
         let least = || 598_u64.saturating_sub(asked.elapsed().as_secs());
         let first = served.get(AREA);
-        let is_told = status == 429;
-        assert_eq!(first.status, if is_told { 503 } else { 502 }, "{until}");
-        if is_told {
+        let is_reported = status == 429;
+        assert_eq!(first.status, if is_reported { 503 } else { 502 }, "{until}");
+        if is_reported {
             let left: u64 = first.header("retry-after").parse().unwrap();
             assert!((least()..=600).contains(&left), "{left}");
         }

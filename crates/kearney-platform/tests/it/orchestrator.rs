@@ -471,17 +471,17 @@ fn the_command_line_runs_a_job_and_its_exit_code_says_how_it_ended() {
     let broken = broken.path().to_str().unwrap();
     let failed = orchestrate(&home, &["--job", "load", "--datasets", broken]);
     assert_eq!(failed.status.code(), Some(1));
-    let told = String::from_utf8(failed.stderr).unwrap();
+    let printed = String::from_utf8(failed.stderr).unwrap();
     assert!(
-        told.contains("ended with status failed") && told.contains("flights"),
-        "{told}"
+        printed.contains("ended with status failed") && printed.contains("flights"),
+        "{printed}"
     );
 
     let served = home.serve();
     let taken = orchestrate(&home, &["--job", "load"]);
     assert_eq!(taken.status.code(), Some(1));
-    let told = String::from_utf8(taken.stderr).unwrap();
-    assert!(told.contains("another kearney-platform"), "{told}");
+    let printed = String::from_utf8(taken.stderr).unwrap();
+    assert!(printed.contains("another kearney-platform"), "{printed}");
     let runs = served.get(RUNS).json();
     let statuses: Vec<_> = runs["runs"]
         .as_array()

@@ -136,9 +136,9 @@ fn conditions_that_can_never_be_met_are_refused() {
         (["--field", "status"], "KEY=VALUE"),
         (["--field", "=503"], "KEY=VALUE"),
     ] {
-        let (shown, told, code) = output_parts(run(&home, &arguments));
-        assert_eq!((shown.as_str(), code), ("", 2), "{arguments:?}: {told}");
-        assert!(told.contains(part), "{told}");
+        let (shown, warnings, code) = output_parts(run(&home, &arguments));
+        assert_eq!((shown.as_str(), code), ("", 2), "{arguments:?}: {warnings}");
+        assert!(warnings.contains(part), "{warnings}");
     }
 }
 
@@ -196,11 +196,11 @@ fn the_log_file_is_the_one_of_the_platform() {
     assert_eq!(shown(&[]), " [         ] one\n");
     assert_eq!(shown(&["--log-file", "b.log"]), " [         ] two\n");
     assert_eq!(shown(&["b.log"]), " [         ] two\n");
-    let (shown, told, code) = output_parts(run(&home, &["--log-file", "None"]));
+    let (shown, warnings, code) = output_parts(run(&home, &["--log-file", "None"]));
     assert_eq!((shown.as_str(), code), ("", 1));
     assert!(
-        told.contains("KEARNEY_LOG_FILE") && told.contains("- for standard input"),
-        "{told}"
+        warnings.contains("KEARNEY_LOG_FILE") && warnings.contains("- for standard input"),
+        "{warnings}"
     );
 }
 
@@ -215,16 +215,16 @@ fn a_file_that_cannot_be_read_is_named_and_hides_no_other_one() {
     // like app.log* in a shell: each file once
     let named = output_parts(run(&home, &["app.log", "app.log.1"]));
     assert_eq!(named, (BOTH.to_owned(), String::new(), 0));
-    let (shown, told, code) = output_parts(run(&home, &["nowhere", "app.log.2", "app.log"]));
+    let (shown, warnings, code) = output_parts(run(&home, &["nowhere", "app.log.2", "app.log"]));
     assert_eq!((shown.as_str(), code), (BOTH, 1));
-    let told: Vec<&str> = told.lines().collect();
-    assert_eq!(told.len(), 2, "{told:?}");
+    let warnings: Vec<&str> = warnings.lines().collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(
-        told[0].contains("nowhere") && told[1].contains("app.log.2"),
-        "{told:?}"
+        warnings[0].contains("nowhere") && warnings[1].contains("app.log.2"),
+        "{warnings:?}"
     );
-    let (_, told, code) = output_parts(run(&home, &["-f", "nowhere"]));
-    assert!(code == 1 && told.contains("nowhere"), "{told}");
+    let (_, warnings, code) = output_parts(run(&home, &["-f", "nowhere"]));
+    assert!(code == 1 && warnings.contains("nowhere"), "{warnings}");
 }
 
 #[test]
@@ -236,22 +236,22 @@ fn compressed_files_are_read_or_refused_with_what_helps() {
     let right = (BOTH.to_owned(), String::new(), 0);
     assert_eq!(output_parts(run(&home, &["app.log.3.gz"])), right);
     assert_eq!(piped(&home, &["-"], &bytes), right);
-    let (shown, told, code) = piped(&home, &["-"], &bytes[..bytes.len() - 9]);
+    let (shown, warnings, code) = piped(&home, &["-"], &bytes[..bytes.len() - 9]);
     assert_eq!(
         (shown.lines().next(), code),
         (BOTH.lines().next(), 1),
-        "{told}"
+        "{warnings}"
     );
-    let (_, told, code) = output_parts(run(&home, &["-f", "app.log.3.gz"]));
+    let (_, warnings, code) = output_parts(run(&home, &["-f", "app.log.3.gz"]));
     assert_eq!(code, 1);
     assert!(
-        told.contains("zcat app.log.3.gz | kearney-platform logs -"),
-        "{told}"
+        warnings.contains("zcat app.log.3.gz | kearney-platform logs -"),
+        "{warnings}"
     );
     std::fs::write(home.path("app.log.zst"), b"\x28\xb5\x2f\xfd").unwrap();
-    let (shown, told, code) = output_parts(run(&home, &["app.log.zst"]));
+    let (shown, warnings, code) = output_parts(run(&home, &["app.log.zst"]));
     assert_eq!((shown.as_str(), code), ("", 1));
-    assert!(told.contains("zstdcat app.log.zst |"), "{told}");
+    assert!(warnings.contains("zstdcat app.log.zst |"), "{warnings}");
 }
 
 #[test]
@@ -259,25 +259,28 @@ fn lines_that_cannot_be_judged_are_told_once() {
     let home = Home::new();
     let long = format!("{{\"event\":\"{}\"}}\n", "x".repeat(9 * 1024 * 1024));
     let input = format!("\u{feff}{ONE}\0\0\0{TWO}a stack trace\nand more\r{long}");
-    let (shown, told, code) = piped(&home, &["--field", "event=two", "-"], input.as_bytes());
+    let (shown, warnings, code) = piped(&home, &["--field", "event=two", "-"], input.as_bytes());
     assert_eq!((shown.as_str(), code), (" [         ] two\n", 0));
     assert_eq!(
-        told,
+        warnings,
         "kearney-platform: skipped: 3 lines that are not JSON\n\
          kearney-platform: lines truncated to 8 MiB: 1\n"
     );
-    let (shown, told, _) = piped(
+    let (shown, warnings, _) = piped(
         &home,
         &["--json", "-"],
         format!("{ONE}trace\n\n").as_bytes(),
     );
     assert_eq!(shown, ONE);
-    assert_eq!(told, "kearney-platform: skipped: 1 line that is not JSON\n");
+    assert_eq!(
+        warnings,
+        "kearney-platform: skipped: 1 line that is not JSON\n"
+    );
     let timeless = b"{\"timestamp\":null,\"event\":\"e\"}\n";
-    let (shown, told, code) = piped(&home, &["--since", "2025-01-15", "-"], timeless);
+    let (shown, warnings, code) = piped(&home, &["--since", "2025-01-15", "-"], timeless);
     assert_eq!((shown.as_str(), code), ("", 0));
     assert_eq!(
-        told,
+        warnings,
         "kearney-platform: skipped: 1 line without a valid time\n"
     );
 }

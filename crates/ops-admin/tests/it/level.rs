@@ -106,12 +106,12 @@ async fn a_revert_of_nothing_names_what_is_changed_and_is_text() {
     let revert = async |body: &str| post(&admin(), "/api/level/revert", body).await;
     let answer = revert(r#"{"target": "\u001b[31m\u202e"}"#).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
-    let told = &answer.body;
+    let message = &answer.body;
     assert!(
-        told.starts_with(
+        message.starts_with(
             "the level of \u{fffd}[31m\u{fffd} has no change to revert; changed levels:"
-        ) && told.contains("reverted::later"),
-        "{told}"
+        ) && message.contains("reverted::later"),
+        "{message}"
     );
     let body = r#"{"target": " reverted::later"}"#;
     assert_eq!(revert(body).await.status, StatusCode::OK);

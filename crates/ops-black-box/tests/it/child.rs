@@ -14,7 +14,7 @@ const DEED: &str = "DEED_OF_CHILD";
 pub(crate) fn start(place: &Place, deed: &str) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "child::does_what_it_is_told", "--nocapture"])
+        .args(["--exact", "child::runs_as_a_child", "--nocapture"])
         .env(BOX, place.file())
         .env(DEED, deed)
         .stdout(Stdio::null())
@@ -37,7 +37,7 @@ pub(crate) fn run_in(place: &Place, deed: &str, kibibytes: usize) -> ExitStatus 
             &format!("ulimit -v {kibibytes} && exec \"$0\" \"$@\""),
         ])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "child::does_what_it_is_told", "--nocapture"])
+        .args(["--exact", "child::runs_as_a_child", "--nocapture"])
         .env(BOX, place.file())
         .env(DEED, deed)
         .stdout(Stdio::null())
@@ -92,7 +92,7 @@ pub(crate) fn wait_for_lines(place: &Place, child: &mut Child, least: usize) {
 
 /// Does nothing unless started by another test.
 #[test]
-fn does_what_it_is_told() {
+fn runs_as_a_child() {
     let (Some(path), Ok(deed)) = (std::env::var_os(BOX), std::env::var(DEED)) else {
         return;
     };

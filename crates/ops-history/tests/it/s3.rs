@@ -185,16 +185,16 @@ fn the_limit_holds_for_all_prefixes_of_a_question_together_before_the_first_byte
     }
     let refused = fetch(&prefixes, &wanted).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Bucket);
-    let told = refused.to_string();
+    let message = refused.to_string();
     let asked = format!(
         "{files} files with {bytes} bytes exceed the limit of {} bytes",
         bytes - 1
     );
     assert!(
-        told.contains("s3://together/one, s3://together/two"),
-        "{told}"
+        message.contains("s3://together/one, s3://together/two"),
+        "{message}"
     );
-    assert!(told.contains(&asked), "{told}");
+    assert!(message.contains(&asked), "{message}");
     assert!(fetch(&[], &wanted).unwrap().is_empty());
 }
 
@@ -291,13 +291,13 @@ fn settings_override_variables_and_empty_variables_count_as_unset() {
         shop = shop.endpoint(address);
     }
     let refused = shop.credentials("test", "test").fetch(&Wanted::default());
-    let told = refused.unwrap_err().to_string();
+    let message = refused.unwrap_err().to_string();
     assert_eq!(
-        told.contains("is not a valid server URL"),
+        message.contains("is not a valid server URL"),
         place == "refused",
-        "{told}"
+        "{message}"
     );
-    assert!(!told.contains("panicked"), "{told}");
+    assert!(!message.contains("panicked"), "{message}");
     if place == "set" {
         let head = heads.recv_timeout(LONG).unwrap();
         assert!(
@@ -346,13 +346,16 @@ fn values_that_are_invalid_in_headers_are_rejected_and_not_shown() {
             "region",
         ),
     ] {
-        let told = prefix.fetch(&Wanted::default()).unwrap_err().to_string();
-        assert!(told.contains(what) && told.contains("line break"), "{told}");
-        assert!(!told.contains("canary"), "{told}");
+        let message = prefix.fetch(&Wanted::default()).unwrap_err().to_string();
+        assert!(
+            message.contains(what) && message.contains("line break"),
+            "{message}"
+        );
+        assert!(!message.contains("canary"), "{message}");
     }
-    let told = shop.region("eu west").fetch(&Wanted::default());
-    let told = told.unwrap_err().to_string();
-    assert!(told.contains("region \"eu west\""), "{told}");
+    let message = shop.region("eu west").fetch(&Wanted::default());
+    let message = message.unwrap_err().to_string();
+    assert!(message.contains("region \"eu west\""), "{message}");
 }
 
 #[test]
@@ -365,16 +368,16 @@ fn users_and_passwords_of_addresses_are_not_shown() {
         "http://127.0.0.1:1/?token=canary",
     ] {
         let shop = shop.clone().endpoint(endpoint).credentials("test", "test");
-        let told = shop.fetch(&Wanted::default()).unwrap_err().to_string();
-        assert!(told.contains("[REDACTED]"), "{told}");
+        let message = shop.fetch(&Wanted::default()).unwrap_err().to_string();
+        assert!(message.contains("[REDACTED]"), "{message}");
         let shown = format!("{shop:?}");
-        assert!(!(told + &shown).contains("canary"), "{shown}");
+        assert!(!(message + &shown).contains("canary"), "{shown}");
     }
     for url in ["http://reader:canary@shop/a", "s3://reader:canary@shop/a"] {
         let error = Prefix::parse(url).unwrap_err();
-        let told = format!("{error} {error:?}");
-        assert!(told.contains("[REDACTED]@shop/a"), "{told}");
-        assert!(!told.contains("canary"), "{told}");
+        let message = format!("{error} {error:?}");
+        assert!(message.contains("[REDACTED]@shop/a"), "{message}");
+        assert!(!message.contains("canary"), "{message}");
     }
 }
 

@@ -149,7 +149,7 @@ fn an_empty_history_answers_and_wrong_statements_say_what_is_wrong() {
 fn the_line_of_an_error_is_that_of_the_statement() {
     let place = Place::new();
     some(&place);
-    for (sql, told) in [
+    for (sql, reported) in [
         ("SELECT hue FROM logs", "\n\nLINE 1: SELECT hue FROM logs\n"),
         ("\nSELECT body,\n  hue\nFROM logs", "\n\nLINE 3:   hue\n"),
         (
@@ -159,7 +159,7 @@ fn the_line_of_an_error_is_that_of_the_statement() {
         ("SELECT\n body::INT FROM logs", "\n\nLINE 2:  body::INT"),
     ] {
         let wrong = query(&[place.dir()], sql, &Limits::default()).unwrap_err();
-        assert!(wrong.to_string().contains(told), "{sql}: {wrong}");
+        assert!(wrong.to_string().contains(reported), "{sql}: {wrong}");
     }
     // similar text in a message is not changed
     let sql = "SELECT error('a\nLINE 7 of it')";

@@ -280,7 +280,7 @@ async fn a_body_is_complete_by_the_length_of_its_head_and_failed_if_it_is_shorte
         ("nothing was asked for", head("5"), five(), 0, Aborted),
         ("shorter than the length", head("7"), five(), 4, Failed),
         (
-            "shorter, told with the last frame",
+            "shorter, known with the last frame",
             head("7"),
             reporting_last(five()),
             3,
@@ -340,7 +340,7 @@ async fn a_body_is_complete_by_the_length_of_its_head_and_failed_if_it_is_shorte
         ),
         ("no length: polled to the end", plain(), five(), 4, Complete),
         (
-            "no length: told with the last frame",
+            "no length: known with the last frame",
             plain(),
             reporting_last(five()),
             3,

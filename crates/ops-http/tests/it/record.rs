@@ -70,7 +70,7 @@ impl Record {
         assert_eq!(*self.started.lock().unwrap(), 1);
         let mut ended = self.ended.lock().unwrap();
         let outcome = ended.try_recv().unwrap();
-        assert!(ended.try_recv().is_err(), "end is told exactly once");
+        assert!(ended.try_recv().is_err(), "end is reported exactly once");
         outcome
     }
 

@@ -115,12 +115,12 @@ mod tests {
         let cache = join(yaml, None, &[KEY]).unwrap();
         assert!(cache.shared_stats().is_some());
         assert!(join("", None, &[KEY]).unwrap().shared_stats().is_none());
-        for (variables, told) in [
+        for (variables, message) in [
             (&[][..], "SHOP_SHARED_KEY"),
             (&[("SHOP_SHARED_KEY", "short")], "expected at least 16"),
         ] {
             let error = join(yaml, None, variables).unwrap_err();
-            assert!(format!("{error:?}").contains(told), "{error:?}");
+            assert!(format!("{error:?}").contains(message), "{error:?}");
         }
     }
 

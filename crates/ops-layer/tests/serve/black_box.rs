@@ -168,8 +168,11 @@ fn a_box_that_another_service_left_is_told_as_that_of_the_other() {
     assert!(how.starts_with(other), "{how}");
     let seen = state["findings"][0]["seen"].as_str().unwrap();
     assert!(seen.contains(other), "{seen}");
-    let told = service.log();
-    assert!(told.contains("it was a run of service orders"), "{told}");
+    let logged = service.log();
+    assert!(
+        logged.contains("it was a run of service orders"),
+        "{logged}"
+    );
 }
 
 #[test]
@@ -227,8 +230,8 @@ fn a_start_that_is_refused_is_no_crash_and_moves_no_box_of_one_away() {
         assert_eq!(last.ending.how, "it shut down cleanly", "{name}");
         assert!(!folder.path().join("child.box.1").exists(), "{name}");
         let mut records = last.records.iter();
-        let is_told = records.any(|record| record.text.contains("start_refused"));
-        assert!(is_told, "{name}: {:?}", last.records);
+        let is_reported = records.any(|record| record.text.contains("start_refused"));
+        assert!(is_reported, "{name}: {:?}", last.records);
     };
     for (name, value, reason) in wrong {
         let refused = start(folder.path()).env(name, value).refused();

@@ -58,8 +58,8 @@ fn an_unknown_key_is_refused_with_file_line_and_the_keys_that_are_known() {
     );
     let (_file, start) = with("log: {}\ntrace:\n  sampling_ratio: -1\n");
     let reason = start.refused();
-    let told = "trace: sampling ratio -1 is not a number from 0 to 1 at line 3";
-    assert!(reason.contains(told), "{reason}");
+    let logged = "trace: sampling ratio -1 is not a number from 0 to 1 at line 3";
+    assert!(reason.contains(logged), "{reason}");
     let (_file, start) = with("log: {}\ntrace: {}\n\nlog:\n  level: debug\n");
     let reason = start.refused();
     assert!(reason.contains("line 4: duplicate field `log`"), "{reason}");
@@ -214,7 +214,7 @@ fn baggage_under_the_keys_that_are_named_is_on_the_lines_of_a_request_and_of_its
 
 #[test]
 fn a_switch_that_is_neither_true_nor_false_is_refused_with_what_is_accepted() {
-    let told = |value: &str| {
+    let logged = |value: &str| {
         let service = Start::new("serve")
             .env("OPS_METRICS_SEMANTIC_NAMES", value)
             .serve();
@@ -224,12 +224,12 @@ fn a_switch_that_is_neither_true_nor_false_is_refused_with_what_is_accepted() {
         let lines = log.lines().filter(|line| line.contains("variable_refused"));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
-    let refused = told("yes");
+    let refused = logged("yes");
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert!(refused[0].contains("OPS_METRICS_SEMANTIC_NAMES"));
     assert!(refused[0].contains("true, false"), "{refused:?}");
     for right in ["FALSE", " ", "true\r"] {
-        assert_eq!(told(right), [""; 0], "{right:?}");
+        assert_eq!(logged(right), [""; 0], "{right:?}");
     }
 }
 
@@ -299,7 +299,7 @@ fn a_file_of_comments_alone_is_none_also_with_the_mark_of_an_editor_before_them(
 
 #[test]
 #[cfg(feature = "secrets")]
-fn a_catalog_of_the_file_that_the_program_overrules_is_told() {
+fn a_catalog_of_the_file_that_the_program_overrules_is_reported() {
     let (_file, start) = with("secrets: { catalog: nowhere.yaml }\n");
     let service = start.env("SECRETS_IN_CODE", "1").serve();
     let (status, log) = service.stop();
@@ -313,7 +313,7 @@ fn a_catalog_of_the_file_that_the_program_overrules_is_told() {
 
 #[test]
 #[cfg(not(any(feature = "black-box", feature = "cache", feature = "history")))]
-fn settings_of_a_part_that_is_left_out_are_told() {
+fn settings_of_a_part_that_is_left_out_are_reported() {
     for (text, section, feature) in [
         (
             "log: {}\nblack_box: { file: b }\n",
@@ -367,14 +367,14 @@ fn a_wrong_catalog_names_the_part_and_the_place_once() {
 
 #[test]
 fn a_second_init_is_refused_and_what_runs_goes_on_as_it_was() {
-    let (status, told) = Start::new("twice").output();
-    assert!(status.success(), "{told}");
-    let reason = told.lines().find(|line| line.starts_with("refused "));
+    let (status, logged) = Start::new("twice").output();
+    assert!(status.success(), "{logged}");
+    let reason = logged.lines().find(|line| line.starts_with("refused "));
     assert!(
         reason.is_some_and(|reason| reason.contains("already started in this process")),
-        "{told}"
+        "{logged}"
     );
-    let still = told
+    let still = logged
         .lines()
         .find(|line| line.contains("still_logging") && line.starts_with('{'));
     let still: serde_json::Value = serde_json::from_str(still.unwrap()).unwrap();
@@ -620,8 +620,8 @@ fn out_of_range_numbers_in_the_file_are_refused_with_line_and_limit() {
     ] {
         let (_file, start) = with(text);
         let reason = start.refused();
-        for told in [key, expected, "line "] {
-            assert!(reason.contains(told), "{told}: {reason}");
+        for logged in [key, expected, "line "] {
+            assert!(reason.contains(logged), "{logged}: {reason}");
         }
     }
     let at_the_limits = "history: { hours: 1, bytes: 1048576 }\nblack_box: { bytes: 65536 }\n";
@@ -646,16 +646,16 @@ fn a_misspelled_variable_is_a_line_with_the_one_that_is_meant_and_one_of_the_pro
         .stop();
     let lines = log.lines().filter(|line| line.contains("variable_ignored"));
     let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let mut told: Vec<_> = lines
+    let mut logged: Vec<_> = lines
         .map(|line| (line["variable"].clone(), line["hint"].clone()))
         .collect();
-    told.sort_by_key(|(variable, _)| variable.to_string());
+    logged.sort_by_key(|(variable, _)| variable.to_string());
     let right = [
         ("OPS_LOG_LEVLE", "did you mean OPS_LOG_LEVEL?"),
         ("OPS_SHUTDOWN_SECOND", "did you mean OPS_SHUTDOWN_SECONDS?"),
     ];
     let right = right.map(|(variable, hint)| (variable.into(), hint.into()));
-    assert_eq!(told, right, "{log}");
+    assert_eq!(logged, right, "{log}");
     assert!(!log.contains("hush"), "{log}");
 }
 

@@ -45,7 +45,7 @@ fn the_only_passed_socket_is_the_api_and_the_admin_page_binds_its_own() {
 }
 
 #[test]
-fn the_page_says_where_a_passed_socket_is_and_one_that_no_page_needs_is_told() {
+fn the_page_says_where_a_passed_socket_is_and_one_that_no_page_needs_is_reported() {
     let [api, admin] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let service = passing("2", "3<&0 4<&2").stdin(api).stderr(admin).serve();
     let state = get(service.admin, "/api/state").body;
@@ -66,10 +66,10 @@ fn the_page_says_where_a_passed_socket_is_and_one_that_no_page_needs_is_told() {
     let service = service.stdin(api).stderr(admin).serve();
     assert_eq!(service.admin.port(), 0);
     let (_, log) = service.stop();
-    let told = log
+    let logged = log
         .lines()
         .find(|line| line.contains("passed_socket_unused"));
-    assert!(told.unwrap().contains(&unused.to_string()), "{log}");
+    assert!(logged.unwrap().contains(&unused.to_string()), "{log}");
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn without_an_exporter_no_span_is_dropped() {
 }
 
 #[test]
-fn a_request_that_does_not_end_is_cut_off_within_the_budget_and_told() {
+fn a_request_that_does_not_end_is_cut_off_within_the_budget_and_reported() {
     let service = Start::new("serve").env("OPS_SHUTDOWN_SECONDS", "5").serve();
     let mut endless = connect(service.api);
     let head = b"POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf";
@@ -227,7 +227,7 @@ fn a_request_that_does_not_end_is_cut_off_within_the_budget_and_told() {
 
 #[test]
 fn a_job_ends_by_its_result() {
-    for (job, code, told) in [
+    for (job, code, logged) in [
         ("works", 0, "job_finished"),
         ("fails", 1, "the queue is gone"),
         ("fails without words", 1, "job_failed"),
@@ -241,7 +241,7 @@ fn a_job_ends_by_its_result() {
             .work();
         let (status, log) = worker.stop();
         assert_eq!(status.code(), Some(code), "{job}: {log}");
-        assert!(log.contains(told), "{job}: {log}");
+        assert!(log.contains(logged), "{job}: {log}");
         assert!(log.contains("spans_flushed"), "{job}: {log}");
     }
 }
@@ -264,14 +264,14 @@ fn work_in_the_background_ends_before_the_last_lines_are_written_or_is_cut_off()
             .env("OPS_SHUTDOWN_SECONDS", budget)
             .serve()
     };
-    for (how, budget, told) in [
+    for (how, budget, logged) in [
         ("works", "50", "background_ended"),
         ("hangs", "5", "background_cut_off"),
     ] {
         let (status, log) = service(how, budget).stop();
         assert!(status.success(), "{how}: {status}: {log}");
         let at = |event| log.find(event).unwrap_or_else(|| panic!("{event}: {log}"));
-        assert!(at(told) < at("spans_flushed"), "{how}: {log}");
+        assert!(at(logged) < at("spans_flushed"), "{how}: {log}");
     }
 }
 

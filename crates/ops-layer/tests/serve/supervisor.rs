@@ -44,8 +44,8 @@ fn a_service_manager_that_is_not_reached_is_told_once() {
     }
     let (status, log) = service.stop();
     assert!(status.success(), "{status}");
-    let told = log.matches("service_manager_not_reached").count();
-    assert_eq!(told, 1, "{log}");
+    let logged = log.matches("service_manager_not_reached").count();
+    assert_eq!(logged, 1, "{log}");
 }
 
 #[test]
@@ -58,13 +58,13 @@ fn systemd_is_told_when_the_service_is_ready_alive_and_stopping() {
         .env("NOTIFY_SOCKET", path.to_str().unwrap())
         .env("WATCHDOG_USEC", "200000")
         .serve();
-    let mut told = Vec::new();
+    let mut logged = Vec::new();
     let mut hear = |until: &str| {
         loop {
             let mut buffer = [0; 256];
             let bytes = socket.recv(&mut buffer).unwrap();
             let text = String::from_utf8_lossy(&buffer[..bytes]).trim().to_owned();
-            told.push(text.clone());
+            logged.push(text.clone());
             if text == until {
                 return;
             }
@@ -75,7 +75,7 @@ fn systemd_is_told_when_the_service_is_ready_alive_and_stopping() {
     hear("WATCHDOG=1");
     assert!(service.stop().0.success());
     hear("STOPPING=1");
-    println!("{told:?}");
+    println!("{logged:?}");
 }
 
 #[test]

@@ -143,13 +143,13 @@ fn a_file_sets_the_same_as_the_builder() {
     ops_log::info!(pipeline.root(), "quiet");
     ops_log::debug!(
         pipeline.logger("db"),
-        "told",
+        "message",
         pin = 1234,
         password = "shown"
     );
     let written = std::fs::read_to_string(&path).unwrap();
     assert!(
-        written.ends_with("\"logger\":\"db\",\"event\":\"told\",\"region\":\"eu\",\"shard\":3,\"pin\":\"[REDACTED]\",\"password\":\"shown\"}\n"),
+        written.ends_with("\"logger\":\"db\",\"event\":\"message\",\"region\":\"eu\",\"shard\":3,\"pin\":\"[REDACTED]\",\"password\":\"shown\"}\n"),
         "{written}"
     );
     assert_eq!(written.lines().count(), 1);

@@ -46,8 +46,8 @@ fn a_document_that_is_cut_shows_no_part_of_what_the_cut_went_through() {
                     let end = &line[line.len() - 120..];
                     assert!(!line.contains("hunter2"), "{hidden} {before}: …{end}");
                     assert!(!line.contains("app:h"), "{hidden} {before}: …{end}");
-                    let is_told = line.contains("…[truncated ") || line.contains("the-end");
-                    assert!(is_told, "{hidden} {before}: …{end}");
+                    let is_reported = line.contains("…[truncated ") || line.contains("the-end");
+                    assert!(is_reported, "{hidden} {before}: …{end}");
                     assert!(serde_json::from_str::<Value>(&line).is_ok(), "{end}");
                 }
             }

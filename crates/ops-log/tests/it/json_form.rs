@@ -264,8 +264,8 @@ fn keys_and_time_can_be_ones_own() {
     ] {
         let config = Config::new().stdout(false).json_form(form);
         let error = Pipeline::new(config).unwrap_err().to_string();
-        let told = format!("duplicate key {key:?}");
-        assert!(error.contains(&told), "{error}");
+        let reported = format!("duplicate key {key:?}");
+        assert!(error.contains(&reported), "{error}");
     }
     // a key with another meaning for the vendor may be intended
     let meant = Config::new()
@@ -500,10 +500,10 @@ fn a_field_that_is_named_location_is_one_json_value() {
             pipeline.root().log(Level::Info, "saved", &fields);
             let line: Value = serde_json::from_str(&theirs.last()).unwrap();
             let file = text.rsplit_once(':').unwrap().0;
-            let told = line.to_string();
+            let reported = line.to_string();
             assert!(
-                told.contains(text) || (!file.is_empty() && told.contains(file)),
-                "{name}: {told}"
+                reported.contains(text) || (!file.is_empty() && reported.contains(file)),
+                "{name}: {reported}"
             );
         }
     }

@@ -400,13 +400,13 @@ fn a_full_disk_is_one_warning_and_later_a_line_with_the_number_that_was_lost() {
         lines[1],
         "{\"timestamp\":\"2025-01-15T10:30:00.123Z\",\"level\":\"warning\",\"logger\":\"ops_log\",\"event\":\"log_lines_lost\",\"output\":\"writer\",\"lines\":7}\n"
     );
-    let told: Vec<String> = other
+    let message: Vec<String> = other
         .lines()
         .into_iter()
         .filter(|line| line.contains("log_output_failed"))
         .collect();
     assert_eq!(
-        told,
+        message,
         [
             "2025-01-15 10:30:00 [warning  ] log_output_failed  output=writer error=\"no storage space\"\n"
         ]

@@ -148,8 +148,8 @@ async fn a_hook_that_hangs_or_is_slow_costs_nothing_but_what_it_publishes() {
     assert!(next.sum() >= failures.sum() + 2, "{failures:?} {next:?}");
     assert_eq!(gate.calls(), 1, "as long as it hangs");
     // each scrape that timed out may have abandoned a run
-    let told = count(lines, "before_scrape_hangs");
-    assert!((1..=next.timeout).contains(&told), "{told} {next:?}");
+    let logged = count(lines, "before_scrape_hangs");
+    assert!((1..=next.timeout).contains(&logged), "{logged} {next:?}");
     let failures = recovered(gate, next).await;
     assert!(gate.calls() > 1);
     let started = Instant::now();

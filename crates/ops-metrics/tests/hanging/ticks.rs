@@ -9,10 +9,10 @@ use crate::LINES;
 const SOON: Duration = Duration::from_secs(60);
 
 /// Returns how often this event was logged, with the limit.
-fn told(event: &str) -> usize {
+fn reported(event: &str) -> usize {
     let lines = LINES.all().into_iter();
-    let told = lines.filter(|line| line.contains(event) && line.contains("limit_ms=2000 "));
-    told.count()
+    let reported = lines.filter(|line| line.contains(event) && line.contains("limit_ms=2000 "));
+    reported.count()
 }
 
 fn wait_until(is_so: impl Fn() -> bool) {
@@ -25,7 +25,7 @@ fn wait_until(is_so: impl Fn() -> bool) {
 
 #[test]
 fn a_hanging_hook_is_logged_once_and_costs_no_point_of_the_sparklines() {
-    let told = || told("before_tick_hangs");
+    let reported = || reported("before_tick_hangs");
     LazyLock::force(&LINES);
     let (call, calls) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
@@ -36,13 +36,13 @@ fn a_hanging_hook_is_logged_once_and_costs_no_point_of_the_sparklines() {
         let _ = released.lock().unwrap().recv();
     });
     calls.recv_timeout(SOON).unwrap();
-    wait_until(|| told() > 0);
+    wait_until(|| reported() > 0);
     let seconds = ops_metrics::history_seconds();
     wait_until(|| ops_metrics::history_seconds() > seconds + 1);
     assert!(calls.try_recv().is_err(), "not called while it hangs");
     release.send(()).unwrap();
     calls.recv_timeout(SOON).unwrap();
-    assert_eq!(told(), 1);
+    assert_eq!(reported(), 1);
 }
 
 /// Returns the newest point of a sparkline, if there is one.
@@ -57,7 +57,7 @@ fn a_hanging_source_is_logged_once_and_leaves_gaps_in_added_sparklines() {
     static HELD: Mutex<()> = Mutex::new(());
 
     LazyLock::force(&LINES);
-    let told = || told("sparkline_source_hangs");
+    let reported = || reported("sparkline_source_hangs");
     ops_metrics::add_sparkline("of_another_source", || Some(1.0));
     wait_until(|| newest("of_another_source") == Some(1.0));
     let held = HELD.lock().unwrap();
@@ -65,10 +65,10 @@ fn a_hanging_source_is_logged_once_and_leaves_gaps_in_added_sparklines() {
         drop(HELD.lock().unwrap());
         Some(2.0)
     });
-    wait_until(|| told() > 0);
-    let (told_before, seconds) = (told(), ops_metrics::history_seconds());
+    wait_until(|| reported() > 0);
+    let (reported_before, seconds) = (reported(), ops_metrics::history_seconds());
     wait_until(|| ops_metrics::history_seconds() > seconds + 1);
-    assert_eq!(told(), told_before, "once for as long as it hangs");
+    assert_eq!(reported(), reported_before, "once for as long as it hangs");
     wait_until(|| newest("cpu_cores").is_some() && newest("of_another_source").is_none());
     drop(held);
     wait_until(|| newest("of_another_source") == Some(1.0) && newest("of_a_lock") == Some(2.0));

@@ -15,8 +15,8 @@ fn alerts_fire_when_they_should_and_stay_quiet_otherwise() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let files = ["alerts", "alerts_of_objectives", "alerts_of_days"];
     let files = files.map(|name| format!("{name}.yml"));
-    if let Err(told) = tested_with(&promtool, &cases, &workspace().join("configs"), &files) {
-        panic!("{told}");
+    if let Err(logged) = tested_with(&promtool, &cases, &workspace().join("configs"), &files) {
+        panic!("{logged}");
     }
 }
 

@@ -94,11 +94,11 @@ fn a_first_overflow_warns_once_for_each_label() {
         let registry = Registry::with(&Config::new().catalog(GUARDED).label_values_max(1)).unwrap();
         registry.run(|| (0..20).for_each(|index| count(&format!("warned-{index}"), "200")));
     });
-    let told = warnings
+    let logged = warnings
         .iter()
         .filter(|line| line.contains("label_overflow"))
         .count();
-    assert_eq!(told, 1, "{warnings:?}");
+    assert_eq!(logged, 1, "{warnings:?}");
     assert!(
         warnings[0].contains("warned-1") && warnings[0].contains("guarded_total"),
         "{warnings:?}"
@@ -180,25 +180,25 @@ fn a_low_limit_cuts_off_none_of_the_metrics_about_metrics() {
 
 #[test]
 fn limits_that_make_no_sense_are_refused_with_what_is_accepted() {
-    let told = |config: Config| Registry::with(&config).unwrap_err().to_string();
+    let logged = |config: Config| Registry::with(&config).unwrap_err().to_string();
     let of_route = Config::new().label_values_max_of("http_requests_total", "route", 0);
     for (config, key) in [
         (Config::new().label_values_max(0), "label_values_max"),
         (Config::new().series_max(0), "series_max"),
         (of_route, "label_values_max_of.http_requests_total.route"),
     ] {
-        let zero = told(config);
+        let zero = logged(config);
         let why = format!(": {key} is 0, which would refuse everything; expected at least 1");
         assert!(zero.ends_with(&why), "{zero}");
     }
-    let label = told(Config::new().label_values_max_of("http_requests_total", "path", 5));
+    let label = logged(Config::new().label_values_max_of("http_requests_total", "path", 5));
     assert!(
         label.ends_with(
             "http_requests_total has no label path; its labels are: route, method, status"
         ),
         "{label}"
     );
-    let metric = told(Config::new().label_values_max_of("http_total", "route", 5));
+    let metric = logged(Config::new().label_values_max_of("http_total", "route", 5));
     assert!(
         metric.ends_with("unknown metric http_total; check that its catalog is registered"),
         "{metric}"

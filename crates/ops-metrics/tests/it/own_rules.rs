@@ -91,8 +91,8 @@ fn the_cases_that_are_made_with_them_pass() {
     let rules = configs("slo.yml").canonicalize().unwrap();
     for (name, text) in own().tests(&rules.to_string_lossy()) {
         std::fs::write(directory.path().join(&name), text).unwrap();
-        if let Err(told) = tested(&promtool, directory.path(), &[name]) {
-            panic!("{told}");
+        if let Err(logged) = tested(&promtool, directory.path(), &[name]) {
+            panic!("{logged}");
         }
     }
 }

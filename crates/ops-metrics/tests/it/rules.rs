@@ -74,8 +74,8 @@ fn promtool_takes_the_rules_and_their_cases_pass() {
             .output()
             .unwrap();
         assert!(checked.status.success(), "{checked:?}");
-        if let Err(told) = tested(&promtool, directory.path(), &tests) {
-            panic!("{told}");
+        if let Err(logged) = tested(&promtool, directory.path(), &tests) {
+            panic!("{logged}");
         }
     }
 }
@@ -130,8 +130,8 @@ fn the_text_of_an_objective_is_no_template() {
     let text = std::fs::read_to_string(directory.path().join(&tests[0])).unwrap();
     let expanded = r#"{{name}} of shop and shop are {{{ "sent" }}} {{: the 30-day error budget"#;
     assert!(text.contains(expanded), "{text}");
-    if let Err(told) = tested(&promtool, directory.path(), &tests[..1]) {
-        panic!("{told}");
+    if let Err(logged) = tested(&promtool, directory.path(), &tests[..1]) {
+        panic!("{logged}");
     }
 }
 
@@ -155,8 +155,8 @@ fn label_values_and_annotations_may_have_any_characters() {
     assert_eq!(steps, [STEPS; 4]);
     let Some(promtool) = promtool() else { return };
     let (directory, tests) = written(&made);
-    if let Err(told) = tested(&promtool, directory.path(), &tests[..1]) {
-        panic!("{told}");
+    if let Err(logged) = tested(&promtool, directory.path(), &tests[..1]) {
+        panic!("{logged}");
     }
 }
 
@@ -174,8 +174,8 @@ fn label_values_may_be_empty() {
     let made = rules("peer", PEER, &[]).unwrap();
     let Some(promtool) = promtool() else { return };
     let (directory, tests) = written(&made);
-    if let Err(told) = tested(&promtool, directory.path(), &tests) {
-        panic!("{told}");
+    if let Err(logged) = tested(&promtool, directory.path(), &tests) {
+        panic!("{logged}");
     }
 }
 
@@ -292,8 +292,8 @@ fn observations_of_a_histogram_fail_by_their_labels() {
     let Some(promtool) = promtool() else { return };
     let (directory, tests) = written(&made);
     let tests = &tests[..1];
-    if let Err(told) = tested(&promtool, directory.path(), tests) {
-        panic!("{told}");
+    if let Err(logged) = tested(&promtool, directory.path(), tests) {
+        panic!("{logged}");
     }
     // counting the sum instead gives another share
     let file = directory.path().join("calls.rules.yml");
@@ -342,8 +342,8 @@ fn labels_that_prometheus_has_too_are_found_as_it_stores_them() {
     // the cases of both would take too long
     let made = rules("batches", BATCHES, &OF_BATCHES[..1]).unwrap();
     let (directory, tests) = written(&made);
-    if let Err(told) = tested(&promtool, directory.path(), &tests[..1]) {
-        panic!("{told}");
+    if let Err(logged) = tested(&promtool, directory.path(), &tests[..1]) {
+        panic!("{logged}");
     }
 }
 
@@ -372,8 +372,8 @@ fn a_label_job_is_found_beside_a_label_exported_job() {
     assert!(made.dashboard().contains(legend), "{}", made.dashboard());
     let Some(promtool) = promtool() else { return };
     let (directory, tests) = written(&made);
-    if let Err(told) = tested(&promtool, directory.path(), &tests[..1]) {
-        panic!("{told}");
+    if let Err(logged) = tested(&promtool, directory.path(), &tests[..1]) {
+        panic!("{logged}");
     }
 }
 
@@ -437,8 +437,8 @@ fn a_bound_is_found_as_it_is_scraped_and_as_prometheus_3_stores_it() {
     let Some(promtool) = promtool() else { return };
     let (directory, tests) = written(&made);
     let tests = &tests[..1];
-    if let Err(told) = tested(&promtool, directory.path(), tests) {
-        panic!("as it is scraped: {told}");
+    if let Err(logged) = tested(&promtool, directory.path(), tests) {
+        panic!("as it is scraped: {logged}");
     }
     let file = directory.path().join(&tests[0]);
     let mut text = std::fs::read_to_string(&file).unwrap();
@@ -450,7 +450,7 @@ fn a_bound_is_found_as_it_is_scraped_and_as_prometheus_3_stores_it() {
     }
     assert!(changed > 0, "{text}");
     std::fs::write(&file, text).unwrap();
-    if let Err(told) = tested(&promtool, directory.path(), tests) {
-        panic!("as Prometheus 3 stores it: {told}");
+    if let Err(logged) = tested(&promtool, directory.path(), tests) {
+        panic!("as Prometheus 3 stores it: {logged}");
     }
 }

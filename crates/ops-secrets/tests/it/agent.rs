@@ -196,9 +196,12 @@ fn what_is_absent_goes_on_to_the_default_and_what_is_refused_is_an_error_of_its_
     ] {
         let error = secrets.get(name).or("local").blocking().unwrap_err();
         assert_eq!(error.kind(), kind, "{name}: {error}");
-        let told = format!("{error} {error:?}");
-        assert!(told.contains(part), "{told}");
-        assert!(!told.contains("hunter2") && !told.contains(TOKEN), "{told}");
+        let reported = format!("{error} {error:?}");
+        assert!(reported.contains(part), "{reported}");
+        assert!(
+            !reported.contains("hunter2") && !reported.contains(TOKEN),
+            "{reported}"
+        );
     }
 }
 

@@ -104,7 +104,8 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
     for (yaml, expected) in rows {
         let made = Secrets::new(config().catalog_text(yaml)).map_err(|error| error.to_string());
         assert!(
-            made.as_ref().is_err_and(|told| told.contains(expected)),
+            made.as_ref()
+                .is_err_and(|message| message.contains(expected)),
             "{yaml:?}: {made:?}"
         );
     }
@@ -146,8 +147,11 @@ fn a_catalog_given_as_text_is_called_what_its_owner_calls_it() {
             .catalog_text(yaml)
             .catalog_name("secrets.yaml (embedded)")
     };
-    let told = Secrets::new(named("secrets: 1")).unwrap_err().to_string();
-    assert!(told.starts_with("secrets.yaml (embedded): "), "{told}");
+    let message = Secrets::new(named("secrets: 1")).unwrap_err().to_string();
+    assert!(
+        message.starts_with("secrets.yaml (embedded): "),
+        "{message}"
+    );
     let report = Secrets::new(named("secrets: {}")).unwrap().report();
     assert_eq!(report.catalog, "secrets.yaml (embedded)");
 }
@@ -159,30 +163,30 @@ fn a_value_in_the_place_of_settings_is_not_repeated() {
         "secrets: {a: {required: planted}}",
         "secrets: planted",
     ] {
-        let told = refused(yaml).to_string();
+        let message = refused(yaml).to_string();
         assert!(
-            !told.contains("planted") && told.contains("expected"),
-            "{told}"
+            !message.contains("planted") && message.contains("expected"),
+            "{message}"
         );
     }
 }
 
 #[test]
 fn long_names_and_too_many_of_them_are_refused() {
-    let told = refused(&format!(
+    let message = refused(&format!(
         "secrets: {{a: {{env_var: {}}}}}",
         "A".repeat(10_000)
     ))
     .to_string();
     assert!(
-        told.contains("10000 bytes; expected at most 256") && told.len() < 200,
-        "{told}"
+        message.contains("10000 bytes; expected at most 256") && message.len() < 200,
+        "{message}"
     );
     let lines: String = (0..10_001).map(|n| format!("  s{n}: {{}}\n")).collect();
-    let told = refused(&format!("secrets:\n{lines}")).to_string();
+    let message = refused(&format!("secrets:\n{lines}")).to_string();
     assert!(
-        told.contains("10001 entries exceed the limit of 10000"),
-        "{told}"
+        message.contains("10001 entries exceed the limit of 10000"),
+        "{message}"
     );
 }
 
@@ -198,10 +202,10 @@ fn what_is_no_file_is_refused_by_name_without_hanging() {
     let not_text = folder.path().join("not-text");
     std::fs::write(&not_text, [0xff, 0xfe]).unwrap();
     for path in [folder.path(), &fifo, &not_text] {
-        let told = Secrets::new(Config::default().catalog(path))
+        let message = Secrets::new(Config::default().catalog(path))
             .unwrap_err()
             .to_string();
-        assert!(told.contains(path.to_str().unwrap()), "{told}");
+        assert!(message.contains(path.to_str().unwrap()), "{message}");
     }
 }
 
@@ -225,18 +229,18 @@ fn settings_out_of_range_are_refused_with_the_range() {
         (config().deadline(second * 61), "deadline_seconds: 61"),
     ];
     for (config, expected) in rows {
-        let told = Secrets::new(config).unwrap_err().to_string();
-        assert!(told.contains(expected), "{told}");
+        let message = Secrets::new(config).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
     }
 }
 
 #[test]
 fn two_mebibytes_and_a_bomb_are_refused_quickly() {
     let start = std::time::Instant::now();
-    let told = refused(&"#".repeat(2 * 1024 * 1024)).to_string();
+    let message = refused(&"#".repeat(2 * 1024 * 1024)).to_string();
     assert!(
-        told.contains("exceeds the limit of 1048576 bytes"),
-        "{told}"
+        message.contains("exceeds the limit of 1048576 bytes"),
+        "{message}"
     );
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for n in 1..12 {
@@ -276,14 +280,14 @@ fn a_catalog_that_was_named_must_be_there() {
     let named = Config::default()
         .environment(nothing)
         .catalog("/nonexistent/secrets.yaml");
-    let told = Secrets::new(named).unwrap_err().to_string();
+    let message = Secrets::new(named).unwrap_err().to_string();
     let expected = "cannot read the catalog /nonexistent/secrets.yaml: No such file";
-    assert!(told.contains(expected), "{told}");
+    assert!(message.contains(expected), "{message}");
 }
 
 #[test]
 fn variables_configure_the_resolver_and_wrong_ones_are_named() {
-    let told = |name: &str, value: &str| {
+    let message = |name: &str, value: &str| {
         Config::default()
             .environment([(name, value)])
             .with_env()
@@ -291,15 +295,15 @@ fn variables_configure_the_resolver_and_wrong_ones_are_named() {
             .unwrap_err()
             .to_string()
     };
-    assert!(told("OPS_ENV", "prod").contains("development or production, found \"prod\""));
+    assert!(message("OPS_ENV", "prod").contains("development or production, found \"prod\""));
     for right in ["production\r", " development "] {
         let config = Config::default().environment([("OPS_ENV", right)]);
         assert!(config.with_env().is_ok(), "{right:?}");
     }
-    assert!(told("OPS_SECRETS_AWS", "yes").contains("auto, on or off, found \"yes\""));
+    assert!(message("OPS_SECRETS_AWS", "yes").contains("auto, on or off, found \"yes\""));
     let region = Config::default().environment([("OPS_AWS_REGION", "us east")]);
-    let told = Secrets::new(region.with_env().unwrap()).unwrap_err();
-    assert!(told.to_string().contains("OPS_AWS_REGION"), "{told}");
+    let message = Secrets::new(region.with_env().unwrap()).unwrap_err();
+    assert!(message.to_string().contains("OPS_AWS_REGION"), "{message}");
 }
 
 #[test]
@@ -308,13 +312,13 @@ fn a_variable_that_is_not_utf8_is_wrong_and_not_unset() {
     use std::os::unix::ffi::OsStringExt;
 
     let broken = |text: &str| OsString::from_vec([text.as_bytes(), b"\xff"].concat());
-    let told = |name: &str, value: &str| {
+    let message = |name: &str, value: &str| {
         let config = Config::default().environment([(name, broken(value))]);
         config.with_env().map(|_| ()).unwrap_err().to_string()
     };
-    let env = told("OPS_ENV", "production");
+    let env = message("OPS_ENV", "production");
     assert!(env.contains("development or production"), "{env}");
-    assert!(told("OPS_SECRETS_AWS", "off").contains("auto, on or off"));
+    assert!(message("OPS_SECRETS_AWS", "off").contains("auto, on or off"));
 
     // paths are bytes: such a path is valid
     let folder = tempfile::tempdir().unwrap();
@@ -369,7 +373,7 @@ fn a_configuration_that_was_wrong_once_does_not_stay_wrong_for_get_secret() {
         .env("OPS_SECRETS_FILE", file)
         .env("OPS_SECRETS_AWS", "off");
     let output = child.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{told}");
-    assert!(told.contains("1 passed"), "{told}");
+    let message = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("1 passed"), "{message}");
 }

@@ -133,10 +133,10 @@ fn an_invalid_region_is_named_in_the_error() {
                 .contains("AWS_REGION is not a valid region"),
             "{error}"
         );
-        let told = Secrets::new(with(&keys).region(region))
+        let reported = Secrets::new(with(&keys).region(region))
             .unwrap_err()
             .to_string();
-        assert!(told.contains("region: expected"), "{told}");
+        assert!(reported.contains("region: expected"), "{reported}");
     }
 }
 

@@ -142,7 +142,7 @@ fn a_reference_that_is_not_replaced_is_reported_with_its_line() {
 fn a_file_that_somebody_else_may_write_is_refused_with_owner_and_mode() {
     let (folder, _) = file("A=planted\n");
     let path = folder.path().join(".env");
-    let told = || {
+    let message = || {
         at(&path)
             .get("A")
             .or("d")
@@ -152,18 +152,18 @@ fn a_file_that_somebody_else_may_write_is_refused_with_owner_and_mode() {
     };
     fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
     assert!(
-        told().contains("mode 0660: writable by its group"),
+        message().contains("mode 0660: writable by its group"),
         "{}",
-        told()
+        message()
     );
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(value(&at(&path), "A").as_deref(), Some("planted"));
     // only root may change the owner of a file
     if std::os::unix::fs::chown(&path, Some(12345), None).is_ok() {
         assert!(
-            told().contains("mode 0600: owned by user 12345"),
+            message().contains("mode 0600: owned by user 12345"),
             "{}",
-            told()
+            message()
         );
     }
 }
@@ -222,10 +222,11 @@ fn a_quote_that_is_never_closed_costs_neither_the_next_quoted_line_nor_its_value
     assert_eq!(error.kind(), ErrorKind::Malformed);
     let error = secrets.get("A").or("d").blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);
-    let told = error.to_string();
+    let message = error.to_string();
     assert!(
-        told.contains("line 1: A: the opening quote is not closed") && !told.contains("planted"),
-        "{told}"
+        message.contains("line 1: A: the opening quote is not closed")
+            && !message.contains("planted"),
+        "{message}"
     );
 }
 
@@ -257,7 +258,10 @@ fn what_may_be_a_part_of_a_value_is_no_key_in_a_diagnostic() {
     let diagnostics = secrets.report().dotenv.diagnostics;
     assert_eq!(diagnostics[0].key.as_deref(), Some("A"));
     assert!(
-        diagnostics.iter().skip(1).all(|told| told.key.is_none()),
+        diagnostics
+            .iter()
+            .skip(1)
+            .all(|message| message.key.is_none()),
         "{diagnostics:?}"
     );
 }
@@ -278,7 +282,10 @@ fn a_bad_line_costs_its_own_key_and_no_other() {
         assert_eq!(value(&secrets, "LAST").as_deref(), Some("2"));
         let diagnostics = secrets.report().dotenv.diagnostics;
         assert_eq!(
-            diagnostics.iter().map(|told| told.line).collect::<Vec<_>>(),
+            diagnostics
+                .iter()
+                .map(|message| message.line)
+                .collect::<Vec<_>>(),
             [2]
         );
         let asked = secrets.get("A").or("d").blocking();
@@ -288,8 +295,8 @@ fn a_bad_line_costs_its_own_key_and_no_other() {
                 .is_err_and(|error| error.kind() == ErrorKind::Malformed),
             is_refused
         );
-        let told = format!("{asked:?} {diagnostics:?}");
-        assert!(!told.contains("planted"), "{told}");
+        let message = format!("{asked:?} {diagnostics:?}");
+        assert!(!message.contains("planted"), "{message}");
     }
 }
 
@@ -332,14 +339,17 @@ fn a_reference_to_nothing_is_reported_unless_it_says_so() {
     let (_folder, secrets) = file(format!("EMPTY=\nA={url}\nB=${{EMPTY}}\n"));
     assert_eq!(value(&secrets, "A").as_deref(), Some("postgres://app:@db"));
     let diagnostics = secrets.report().dotenv.diagnostics;
-    let told = diagnostics
+    let message = diagnostics
         .iter()
-        .map(|told| (told.line, told.key.as_deref()));
-    assert_eq!(told.collect::<Vec<_>>(), [(2, Some("A")), (3, Some("B"))]);
+        .map(|message| (message.line, message.key.as_deref()));
+    assert_eq!(
+        message.collect::<Vec<_>>(),
+        [(2, Some("A")), (3, Some("B"))]
+    );
     assert!(
         diagnostics
             .iter()
-            .all(|told| told.problem.contains("is unset or empty"))
+            .all(|message| message.problem.contains("is unset or empty"))
     );
     let meant = "A=x${GONE:-}${GONE:+y}${HOST}\nB='${GONE}'\nC=$GONE\nD=\\${GONE:-}\n";
     let (_folder, secrets) = file(meant);
@@ -360,11 +370,11 @@ fn a_file_in_utf_16_is_refused_as_one() {
         let (folder, secrets) = file(bytes);
         let error = secrets.get("A").or("default").blocking().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
-        let told = error.to_string();
+        let message = error.to_string();
         let path = folder.path().join(".env");
         assert!(
-            told.contains(&format!("{}: the file is UTF-16", path.display())),
-            "{told}"
+            message.contains(&format!("{}: the file is UTF-16", path.display())),
+            "{message}"
         );
         assert!(
             secrets

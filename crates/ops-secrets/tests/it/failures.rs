@@ -79,10 +79,10 @@ fn a_source_that_has_nothing_is_not_told_as_the_one_that_failed() {
                 .is_none()
         );
         let secret = &bench.secrets.report().secrets[0];
-        let told = format!("/a: injected: {}", kind.as_str());
+        let message = format!("/a: injected: {}", kind.as_str());
         assert_eq!(secret.last_error, Some(kind));
         assert_eq!(secret.last_error_source, Some(SecretSource::AwsSsm));
-        assert_eq!(secret.last_error_detail.as_deref(), Some(&*told));
+        assert_eq!(secret.last_error_detail.as_deref(), Some(&*message));
     }
 }
 
@@ -168,18 +168,18 @@ fn an_absent_remote_value_has_no_age() {
 fn the_error_shows_why_no_store_was_queried_for_a_name() {
     let catalog = "secrets: {here: {}, there: {aws_path: 'ssm:/there'}}";
     let bench = Bench::new(|config| config.catalog_text(catalog));
-    let told = |secrets: &Secrets, name: &str| {
+    let message = |secrets: &Secrets, name: &str| {
         let missing = secrets.get(name).blocking().unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::Missing);
         missing.to_string()
     };
-    let of = |name: &str| told(&bench.secrets, name);
+    let of = |name: &str| message(&bench.secrets, name);
     assert!(of("thero").contains("aws_ssm (thero: not queried, not in the catalog)"));
     assert!(of("here").contains("aws_ssm (here: not queried, no usable aws_path in the catalog)"));
     assert!(of("there").contains("aws_ssm (/there: not found)"));
     let nowhere = Secrets::new(config().catalog_text(catalog)).unwrap();
     assert!(
-        !told(&nowhere, "thero").contains("not queried"),
+        !message(&nowhere, "thero").contains("not queried"),
         "no store is there"
     );
 }

@@ -345,7 +345,7 @@ fn a_folder_may_be_a_source_of_its_own() {
 }
 
 #[test]
-fn an_empty_file_of_a_folder_hides_no_other_one_and_is_told() {
+fn an_empty_file_of_a_folder_hides_no_other_one_and_is_reported() {
     let (mounted, credentials) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let directory = credentials.path().to_str().unwrap();
     let config = config()
@@ -363,11 +363,11 @@ fn an_empty_file_of_a_folder_hides_no_other_one_and_is_told() {
     assert_eq!(read("api_key").unwrap().expose(), "by-variable");
     let missing = read("gone").unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::Missing);
-    let told = format!(
+    let message = format!(
         "{}: the file is empty",
         mounted.path().join("gone").display()
     );
-    assert!(missing.to_string().contains(&told), "{missing}");
+    assert!(missing.to_string().contains(&message), "{missing}");
 }
 
 #[test]
@@ -381,8 +381,8 @@ fn a_file_that_a_variable_names_is_no_absent_secret_when_it_is_empty() {
         let asked = secrets.get("mapbox_token").or("never").blocking();
         let error = asked.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
-        let told = format!("{}: the file is empty", path.display());
-        assert!(error.to_string().contains(&told), "{error}");
+        let message = format!("{}: the file is empty", path.display());
+        assert!(error.to_string().contains(&message), "{error}");
     }
     // in a folder, as in the environment, an empty value counts as unset
     write(&folder.path().join("mapbox_token"), "", 0o600);
@@ -410,9 +410,9 @@ fn relative_paths_stay_what_they_were_if_the_process_moves_to_another_directory(
     child.args(["--exact", name, "--test-threads=1"]);
     child.env("OPS_TEST_MOVES", "1").current_dir(folder.path());
     let output = child.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{told}");
-    assert!(told.contains("1 passed"), "{told}");
+    let message = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("1 passed"), "{message}");
 }
 
 fn move_on() {
@@ -448,9 +448,9 @@ fn a_file_that_could_not_be_opened_for_want_of_descriptors_is_read_once_there_ar
         .env("OPS_TEST_DESCRIPTORS", "1")
         .current_dir(folder.path());
     let output = child.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{told}");
-    assert!(told.contains("1 passed"), "{told}");
+    let message = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("1 passed"), "{message}");
 }
 
 fn without_descriptors() {

@@ -7,8 +7,8 @@ use crate::{Bench, TOKEN_PATH, config};
 type Told = Arc<Mutex<Vec<(String, String, bool)>>>;
 
 fn listen(secrets: &Secrets) -> Told {
-    let told = Told::default();
-    let into = Arc::clone(&told);
+    let message = Told::default();
+    let into = Arc::clone(&message);
     secrets.on_resolved(move |resolved| {
         let line = (
             resolved.name.clone(),
@@ -17,7 +17,7 @@ fn listen(secrets: &Secrets) -> Told {
         );
         into.lock().unwrap().push(line);
     });
-    told
+    message
 }
 
 fn line(name: &str, value: &str, retired: bool) -> (String, String, bool) {
@@ -29,9 +29,9 @@ fn a_listener_hears_what_is_in_use_and_what_is_replaced() {
     let bench = Bench::new(|config| config);
     bench.ssm.set(TOKEN_PATH, "first-value");
     bench.token().unwrap();
-    let told = listen(&bench.secrets);
+    let message = listen(&bench.secrets);
     assert_eq!(
-        *told.lock().unwrap(),
+        *message.lock().unwrap(),
         [line("mapbox_token", "first-value", false)]
     );
     bench.ssm.set(TOKEN_PATH, "second-value");
@@ -49,7 +49,7 @@ fn a_listener_hears_what_is_in_use_and_what_is_replaced() {
         line("mapbox_token", "second-value", false),
         line("mapbox_token", "first-value", true),
     ];
-    assert_eq!(told.lock().unwrap()[1..], changes);
+    assert_eq!(message.lock().unwrap()[1..], changes);
 }
 
 #[test]
@@ -61,10 +61,15 @@ fn a_value_that_another_name_still_has_is_not_retired() {
     bench.ssm.set("/b", "shared-value");
     fetch("a_key");
     fetch("b_key");
-    let told = listen(&bench.secrets);
+    let message = listen(&bench.secrets);
     bench.ssm.set("/a", "another-value");
     fetch("a_key");
-    let heard = |name, value, retired| told.lock().unwrap().contains(&line(name, value, retired));
+    let heard = |name, value, retired| {
+        message
+            .lock()
+            .unwrap()
+            .contains(&line(name, value, retired))
+    };
     assert!(heard("a_key", "another-value", false));
     assert!(!heard("a_key", "shared-value", true));
     bench.ssm.set("/b", "another-value");
@@ -97,7 +102,7 @@ fn validation_has_the_kind_that_all_failures_share() {
 }
 
 #[test]
-fn short_values_defaults_and_what_is_not_sensitive_are_not_told() {
+fn short_values_defaults_and_what_is_not_sensitive_are_not_reported() {
     let catalog =
         "secrets: {open_token: {sensitive: false}, registry_api_key: {default: a-long-default}}";
     let variables = [
@@ -110,7 +115,7 @@ fn short_values_defaults_and_what_is_not_sensitive_are_not_told() {
         ("DATABASE_URL", "postgres://app:hunter2@db.internal/shop"),
     ];
     let secrets = Secrets::new(config().catalog_text(catalog).environment(variables)).unwrap();
-    let told = listen(&secrets);
+    let message = listen(&secrets);
     for name in [
         "open_token",
         "SHORT_TOKEN",
@@ -125,7 +130,7 @@ fn short_values_defaults_and_what_is_not_sensitive_are_not_told() {
     }
     let url = "postgres://app:hunter2@db.internal/shop";
     assert_eq!(
-        *told.lock().unwrap(),
+        *message.lock().unwrap(),
         [
             line("OTHER_TOKEN", "a-secret-value", false),
             line("DATABASE_URL", url, false),
@@ -135,12 +140,12 @@ fn short_values_defaults_and_what_is_not_sensitive_are_not_told() {
 
 #[test]
 fn a_url_with_a_password_is_told_whatever_it_is_called() {
-    let told_of = |value: &'static str| {
+    let reports = |value: &'static str| {
         let secrets = Secrets::new(config().environment([("BACKEND_URL", value)])).unwrap();
-        let told = listen(&secrets);
+        let message = listen(&secrets);
         secrets.get("BACKEND_URL").blocking().unwrap();
-        let told = told.lock().unwrap();
-        *told == [line("BACKEND_URL", value, false)]
+        let message = message.lock().unwrap();
+        *message == [line("BACKEND_URL", value, false)]
     };
     for value in [
         "postgres://app:hunter2@db.internal/shop",
@@ -151,7 +156,7 @@ fn a_url_with_a_password_is_told_whatever_it_is_called() {
         "redis://a.internal:6379 redis://:hunter2@b.internal",
         "postgres://db:db@a.internal,postgres://app:hunter2@b.internal",
     ] {
-        assert!(told_of(value), "{value}");
+        assert!(reports(value), "{value}");
     }
     for value in [
         "postgres://postgres:postgres@db.internal/shop",
@@ -163,7 +168,7 @@ fn a_url_with_a_password_is_told_whatever_it_is_called() {
         "https://www.internal/a:b@c",
         "https://www.internal and a:b@c",
     ] {
-        assert!(!told_of(value), "{value}");
+        assert!(!reports(value), "{value}");
     }
 }
 
@@ -175,12 +180,12 @@ fn a_value_of_many_urls_is_looked_at_once() {
         "a://".repeat(100_000) + "b@",
     ] {
         let secrets = Secrets::new(config().environment([("NODES", value)])).unwrap();
-        let told = listen(&secrets);
+        let message = listen(&secrets);
         let begin = std::time::Instant::now();
         secrets.get("NODES").blocking().unwrap();
         let took = begin.elapsed();
         assert!(took < std::time::Duration::from_secs(30), "{took:?}");
-        assert!(told.lock().unwrap().is_empty());
+        assert!(message.lock().unwrap().is_empty());
     }
 }
 
@@ -190,10 +195,10 @@ fn validation_names_all_missing_required_secrets_in_one_error() {
     let bench = Bench::new(|config| config.catalog_text(catalog));
     let error = bench.secrets.validate_blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Missing);
-    let told = error.to_string();
+    let message = error.to_string();
     assert!(
-        told.contains("2 required secrets cannot be resolved: `a`, `b`"),
-        "{told}"
+        message.contains("2 required secrets cannot be resolved: `a`, `b`"),
+        "{message}"
     );
 }
 

@@ -158,20 +158,20 @@ fn an_optional_missing_secret_is_none_or_an_error_that_calls_it_not_found() {
             .unwrap()
             .is_none()
     );
-    let told = bench.secrets.get("a").blocking().unwrap_err().to_string();
+    let message = bench.secrets.get("a").blocking().unwrap_err().to_string();
     assert!(
-        told.contains("`a` was not found") && !told.contains("required"),
-        "{told}"
+        message.contains("`a` was not found") && !message.contains("required"),
+        "{message}"
     );
-    let told = bench.secrets.get("b").blocking().unwrap_err().to_string();
-    assert!(told.contains("`b` is required and missing"), "{told}");
+    let message = bench.secrets.get("b").blocking().unwrap_err().to_string();
+    assert!(message.contains("`b` is required and missing"), "{message}");
     assert_eq!(
         bench.secrets.get("a").source_blocking().unwrap(),
         SecretSource::Missing
     );
     let uncataloged = Secrets::new(config()).unwrap();
-    let told = uncataloged.get("C").blocking().unwrap_err().to_string();
-    assert!(told.contains("was not found"), "{told}");
+    let message = uncataloged.get("C").blocking().unwrap_err().to_string();
+    assert!(message.contains("was not found"), "{message}");
 }
 
 #[test]

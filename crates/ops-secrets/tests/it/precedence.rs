@@ -105,12 +105,12 @@ fn no_failure_is_replaced_by_the_file_or_the_default() {
             .blocking()
             .unwrap_err();
         assert_eq!(error.kind(), kind);
-        let told = error.to_string();
+        let message = error.to_string();
         assert!(
-            told.contains("MAPBOX_ACCESS_TOKEN is not set") && told.contains(TOKEN_PATH),
-            "{told}"
+            message.contains("MAPBOX_ACCESS_TOKEN is not set") && message.contains(TOKEN_PATH),
+            "{message}"
         );
-        assert!(!told.contains("from-the"), "{told}");
+        assert!(!message.contains("from-the"), "{message}");
     }
 }
 
@@ -206,8 +206,8 @@ fn a_secret_is_reported_as_a_call_would_find_it() {
 }
 
 #[test]
-fn a_value_that_ends_with_a_line_break_of_any_system_is_told() {
-    for (value, is_told) in [
+fn a_value_that_ends_with_a_line_break_of_any_system_is_reported() {
+    for (value, is_reported) in [
         ("value\n", true),
         ("value\r\n", true),
         // an environment file from Windows, whose lines are read without their `\n`
@@ -219,7 +219,7 @@ fn a_value_that_ends_with_a_line_break_of_any_system_is_told() {
         let problems = &secrets.report().secrets[0].problems;
         assert_eq!(
             problems == &["the value ends with a line break"],
-            is_told,
+            is_reported,
             "{value:?}"
         );
     }
@@ -389,13 +389,13 @@ fn an_empty_variable_is_reported_as_empty() {
     std::fs::write(&dotenv, "MAPBOX_ACCESS_TOKEN=\n").unwrap();
     let config = crate::config().environment([("MAPBOX_ACCESS_TOKEN", "")]);
     let secrets = Secrets::new(config.dotenv(&dotenv)).unwrap();
-    let told = secrets
+    let message = secrets
         .get("mapbox_token")
         .blocking()
         .unwrap_err()
         .to_string();
     let empty = "MAPBOX_ACCESS_TOKEN is empty, which counts as unset";
-    assert_eq!(told.matches(empty).count(), 2, "{told}");
+    assert_eq!(message.matches(empty).count(), 2, "{message}");
 }
 
 #[test]

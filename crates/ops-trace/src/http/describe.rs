@@ -90,8 +90,10 @@ pub(super) fn server_of(
     target: &Uri,
     host: Option<&HeaderValue>,
 ) -> Option<Server> {
-    let told = forwarded.host.as_deref();
-    if let Some((address, port)) = told.and_then(|told| host_of(told.as_bytes())) {
+    let forwarded_host = forwarded.host.as_deref();
+    if let Some((address, port)) =
+        forwarded_host.and_then(|forwarded_host| host_of(forwarded_host.as_bytes()))
+    {
         return Some((address, port.or(forwarded.port)));
     }
     let (address, port) = match target.authority() {

@@ -66,8 +66,8 @@ impl Head {
     }
 
     pub(super) fn scheme(&self) -> &'static str {
-        let told = self.forwarded.scheme;
-        told.unwrap_or_else(|| describe::scheme(&self.uri))
+        let scheme = self.forwarded.scheme;
+        scheme.unwrap_or_else(|| describe::scheme(&self.uri))
     }
 
     pub(super) fn server(&self) -> Option<Server> {

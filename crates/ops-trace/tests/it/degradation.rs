@@ -106,17 +106,17 @@ fn fails(answer: Option<Answer>, kind: Kind, cause: &str) {
         "they can still be looked at here"
     );
 
-    let told: Vec<_> = lines_about(&format!("{endpoint}/"))
+    let reported: Vec<_> = lines_about(&format!("{endpoint}/"))
         .into_iter()
         .filter(|line| !line.contains("tracer_initialized"))
         .collect();
-    assert_eq!(told.len(), 1, "{answer:?}: {told:#?}");
+    assert_eq!(reported.len(), 1, "{answer:?}: {reported:#?}");
     assert!(
-        told[0].starts_with("WARN ops_trace trace_export_failing"),
+        reported[0].starts_with("WARN ops_trace trace_export_failing"),
         "{}",
-        told[0]
+        reported[0]
     );
-    assert!(told[0].contains(cause), "{}", told[0]);
+    assert!(reported[0].contains(cause), "{}", reported[0]);
 
     drop(span!(tracer: tracer, "last"));
     let started = Instant::now();

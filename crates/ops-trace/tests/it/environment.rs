@@ -209,8 +209,8 @@ fn exporters_are_a_list() {
         assert_eq!(collector.requests() == 1, sent, "{list}");
         assert_eq!(lines.len() == 2, warned, "{list}: {lines:#?}");
         let both = list.contains("console") && list.contains("otlp");
-        let told = lines.last().unwrap().contains(" exporter=otlp,console ");
-        assert_eq!(told, both, "{list}: {lines:#?}");
+        let logged = lines.last().unwrap().contains(" exporter=otlp,console ");
+        assert_eq!(logged, both, "{list}: {lines:#?}");
     }
 }
 
@@ -427,16 +427,16 @@ fn values_that_would_break_the_sdk_are_ignored_with_one_warning_each() {
     let variables: Vec<_> = bad.iter().map(|(name, value, _)| (*name, *value)).collect();
     let (tracer, lines) = lines_of(|| tracer(&collector, &variables));
     for (name, _, used) in bad {
-        let told: Vec<_> = lines
+        let logged: Vec<_> = lines
             .iter()
             .filter(|line| line.contains(&format!("={name} ")))
             .collect();
-        assert_eq!(told.len(), 1, "{name}: {lines:#?}");
-        assert!(told[0].contains(&format!("used={used}")), "{}", told[0]);
+        assert_eq!(logged.len(), 1, "{name}: {lines:#?}");
+        assert!(logged[0].contains(&format!("used={used}")), "{}", logged[0]);
         assert!(
-            told[0].starts_with("WARN ops_trace variable_not_usable"),
+            logged[0].starts_with("WARN ops_trace variable_not_usable"),
             "{}",
-            told[0]
+            logged[0]
         );
     }
     assert!(
@@ -471,7 +471,7 @@ fn an_invalid_ratio_is_ignored_with_a_warning() {
 
 #[test]
 fn a_ratio_of_the_program_that_overrides_the_environment_is_logged() {
-    for (sampler, argument, told) in [
+    for (sampler, argument, logged) in [
         (
             "always_on",
             "",
@@ -512,7 +512,7 @@ fn a_ratio_of_the_program_that_overrides_the_environment_is_logged() {
                 format!("{variable} used={used}")
             })
             .collect();
-        assert_eq!(warnings, told, "{sampler} {argument}");
+        assert_eq!(warnings, logged, "{sampler} {argument}");
     }
     // a value that agrees is not a warning
     let config = Config::new("env").sampling_ratio(1.0).environment([

@@ -398,13 +398,13 @@ fn a_source_that_fails_again_and_again_is_no_outage_of_the_collector() {
         (4, 0),
         "{stats:?}"
     );
-    let told = lines_about(&collector.endpoint());
-    let is_told = |event: &str| told.iter().any(|line| line.contains(event));
-    assert!(!is_told("otlp_export_failing"), "{told:#?}");
-    let told = lines_about("otlp_source_failing");
+    let logged = lines_about(&collector.endpoint());
+    let is_reported = |event: &str| logged.iter().any(|line| line.contains(event));
+    assert!(!is_reported("otlp_export_failing"), "{logged:#?}");
+    let logged = lines_about("otlp_source_failing");
     assert!(
-        told.iter().any(|line| line.contains("panicked")),
-        "{told:#?}"
+        logged.iter().any(|line| line.contains("panicked")),
+        "{logged:#?}"
     );
     tracer.shutdown_blocking(SOON);
 }

@@ -317,9 +317,9 @@ async fn propagation_can_be_turned_off_and_works_with_the_sdk_turned_off() {
 
 fn injected(handle: &Handle, host: &str) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
-    let told = handle.inject_to(host, &mut headers);
-    assert_eq!(told, headers.contains_key("traceparent"));
-    told.then_some(headers)
+    let logged = handle.inject_to(host, &mut headers);
+    assert_eq!(logged, headers.contains_key("traceparent"));
+    logged.then_some(headers)
 }
 
 #[test]
@@ -367,7 +367,7 @@ fn outgoing_calls_carry_the_context_to_listed_hosts_only() {
 }
 
 #[test]
-fn a_listed_host_may_have_a_port_and_brackets_and_what_is_no_host_is_told() {
+fn a_listed_host_may_have_a_port_and_brackets_and_what_is_no_host_is_reported() {
     let listed = [
         "api.internal:8080",
         " Orders.Internal. ",

@@ -305,15 +305,16 @@ fn an_outage_of_one_signal_is_its_own_and_one_line_when_it_begins_and_ends() {
         assert!(started.elapsed() < SOON, "{:#?}", lines_about(&url));
         std::thread::park_timeout(Duration::from_millis(1));
     }
-    let told = lines_about(&url);
-    assert_eq!(told.len(), 2, "{told:#?}");
+    let reported = lines_about(&url);
+    assert_eq!(reported.len(), 2, "{reported:#?}");
     assert!(
-        told[0].starts_with("WARN ops_trace otlp_export_failing") && told[0].contains("logs"),
-        "{told:#?}"
+        reported[0].starts_with("WARN ops_trace otlp_export_failing")
+            && reported[0].contains("logs"),
+        "{reported:#?}"
     );
     assert!(
-        told[1].starts_with("INFO ops_trace otlp_export_recovered"),
-        "{told:#?}"
+        reported[1].starts_with("INFO ops_trace otlp_export_recovered"),
+        "{reported:#?}"
     );
 }
 
@@ -392,15 +393,15 @@ fn a_message_for_accepted_lines_is_logged_once() {
         }
     }
     tracer.shutdown_blocking(SOON);
-    let told = lines_about(&format!("{}/v1/logs", collector.endpoint()));
-    let told: Vec<_> = told
+    let reported = lines_about(&format!("{}/v1/logs", collector.endpoint()));
+    let reported: Vec<_> = reported
         .iter()
         .filter(|line| line.contains("otlp_collector_warning"))
         .collect();
-    assert_eq!(told.len(), 2, "{told:#?}");
+    assert_eq!(reported.len(), 2, "{reported:#?}");
     assert!(
-        told[0].contains("deprecated") && told[1].contains("moved"),
-        "{told:#?}"
+        reported[0].contains("deprecated") && reported[1].contains("moved"),
+        "{reported:#?}"
     );
 }
 
@@ -419,12 +420,15 @@ fn lines_have_variables_of_their_own() {
         .endpoint(collector.endpoint())
         .environment(variables)
         .log_lines(&lines);
-    let (tracer, told) = lines_of(|| Tracer::new(config).unwrap());
-    let told: Vec<_> = told.iter().filter(|line| line.contains("BLRP")).collect();
-    assert_eq!(told.len(), 1, "{told:#?}");
+    let (tracer, reported) = lines_of(|| Tracer::new(config).unwrap());
+    let reported: Vec<_> = reported
+        .iter()
+        .filter(|line| line.contains("BLRP"))
+        .collect();
+    assert_eq!(reported.len(), 1, "{reported:#?}");
     assert!(
-        told[0].contains("OTEL_BLRP_MAX_QUEUE_SIZE") && told[0].ends_with("used=4096"),
-        "{told:#?}"
+        reported[0].contains("OTEL_BLRP_MAX_QUEUE_SIZE") && reported[0].ends_with("used=4096"),
+        "{reported:#?}"
     );
     write(lines, r#"{"event":"x"}"#);
     let started = Instant::now();
@@ -530,15 +534,21 @@ fn nothing_is_sent_unless_enabled_and_invalid_values_are_logged() {
             "{variables:?}"
         );
     }
-    let told = lines_about("OTEL_METRICS_EXPORTER");
+    let reported = lines_about("OTEL_METRICS_EXPORTER");
     assert!(
-        told.iter()
+        reported
+            .iter()
             .any(|line| line.contains("prometheus") && line.contains("none, otlp")),
-        "{told:#?}"
+        "{reported:#?}"
     );
-    let of_list = told.iter().find(|line| line.contains("otlp,prometheus"));
-    assert!(of_list.unwrap().ends_with("used=otlp"), "{told:#?}");
-    let told = lines_about("HISTOGRAM_AGGREGATION");
+    let of_list = reported
+        .iter()
+        .find(|line| line.contains("otlp,prometheus"));
+    assert!(of_list.unwrap().ends_with("used=otlp"), "{reported:#?}");
+    let reported = lines_about("HISTOGRAM_AGGREGATION");
     let accepted = "accepted=explicit_bucket_histogram";
-    assert!(told.iter().any(|line| line.contains(accepted)), "{told:#?}");
+    assert!(
+        reported.iter().any(|line| line.contains(accepted)),
+        "{reported:#?}"
+    );
 }

@@ -165,14 +165,14 @@ async fn context_goes_along_with_tasks_blocking_work_threads_and_channels() {
 async fn what_a_cancelled_future_drops_is_dropped_inside_of_its_span() {
     struct OnDrop(tokio::sync::oneshot::Sender<String>, ());
     impl OnDrop {
-        fn tell(self) {
+        fn send(self) {
             let _ = self.0.send(ops_trace::get_current_trace_id());
         }
     }
     struct Guard(Option<OnDrop>);
     impl Drop for Guard {
         fn drop(&mut self) {
-            self.0.take().unwrap().tell();
+            self.0.take().unwrap().send();
         }
     }
     let (_collector, tracer) = traced();

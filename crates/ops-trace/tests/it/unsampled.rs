@@ -140,11 +140,11 @@ async fn a_sampled_request_is_the_same_span_whether_something_was_recorded_or_no
             span.attributes
                 .retain(|(key, _)| key != "seats" && key != "url.path");
         }
-        let [silent, told, silent_failure, told_failure] = &comparable(&spans)[..] else {
+        let [silent, logged, silent_failure, reported_failure] = &comparable(&spans)[..] else {
             panic!("{spans:?}");
         };
-        assert_eq!(silent, told);
-        assert_eq!(silent_failure, told_failure);
+        assert_eq!(silent, logged);
+        assert_eq!(silent_failure, reported_failure);
         assert_eq!(spans[0].name, "GET /tells/{id}");
         assert_eq!(spans[0].links.len(), links);
         assert_eq!(spans[2].attribute("error.type"), Some("503"));
@@ -279,7 +279,7 @@ fn the_decision_about_a_request_holds_though_the_ratio_changes_while_it_runs() {
 
 #[test]
 fn a_context_that_outlives_its_request_holds_none_of_its_head() {
-    for is_told in [false, true] {
+    for is_reported in [false, true] {
         let tracer = quiet(0.0, &[]);
         let spans = ServerSpans::new().handle(tracer.handle());
         let template: Arc<str> = Arc::from("/users/{id}");
@@ -289,13 +289,13 @@ fn a_context_that_outlives_its_request_holds_none_of_its_head() {
         drop(parts);
         let entered = spans.enter(&mut scope);
         let context = Context::current();
-        if is_told {
+        if is_reported {
             context.span().set_attribute(KeyValue::new("seats", 3));
         }
         drop(entered);
         assert!(Arc::strong_count(&template) > 1);
         spans.end(scope, &answered(200));
-        assert_eq!(Arc::strong_count(&template), 1, "{is_told}");
+        assert_eq!(Arc::strong_count(&template), 1, "{is_reported}");
         drop(context);
     }
 }

@@ -44,14 +44,14 @@ fn a_value_that_is_not_utf8_is_wrong_and_not_unset() {
         let config = config.environment([(variable, broken(value))]).with_env();
         let config = config.endpoint(collector.endpoint());
         let (tracer, lines) = lines_of(|| Tracer::new(config).unwrap());
-        let told: Vec<_> = lines.iter().filter(|l| l.contains(variable)).collect();
-        assert_eq!(told.len(), 1, "{variable}: {lines:#?}");
+        let logged: Vec<_> = lines.iter().filter(|l| l.contains(variable)).collect();
+        assert_eq!(logged.len(), 1, "{variable}: {lines:#?}");
         assert!(
-            told[0].starts_with("WARN ops_trace variable_not_usable"),
+            logged[0].starts_with("WARN ops_trace variable_not_usable"),
             "{}",
-            told[0]
+            logged[0]
         );
-        assert!(told[0].contains(&format!("used={used}")), "{}", told[0]);
+        assert!(logged[0].contains(&format!("used={used}")), "{}", logged[0]);
         assert!(!lines.concat().contains("hunter2"), "{lines:#?}");
         drop(span!(tracer: tracer, "a"));
         tracer.flush();
@@ -134,9 +134,9 @@ fn an_invalid_variable_leaves_the_setting_below_it() {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
         ]);
         let (tracer, lines) = lines_of(|| Tracer::new(config.with_env()).unwrap());
-        let told: Vec<_> = lines.iter().filter(|l| l.contains(variable)).collect();
-        assert_eq!(told.len(), 1, "{variable}: {lines:#?}");
-        assert!(told[0].ends_with(used), "{}", told[0]);
+        let logged: Vec<_> = lines.iter().filter(|l| l.contains(variable)).collect();
+        assert_eq!(logged.len(), 1, "{variable}: {lines:#?}");
+        assert!(logged[0].ends_with(used), "{}", logged[0]);
         assert_eq!(tracer.sampling_ratio(), 0.05, "{variable}");
     }
 }
@@ -342,20 +342,20 @@ fn headers_that_were_refused_do_not_come_back_from_the_process() {
 fn a_setting_out_of_range_is_clamped_and_logged_once() {
     let file =
         "queue_spans: 10\nexport_timeout_ms: 600000\nexport_delay_ms: 5\nprobe_after_ms: 0\n";
-    let told = |config: Config| {
+    let logged = |config: Config| {
         let config = config.service_name("code").export_logs(true);
         let lines = ops_trace::LogLines::new();
         let (tracer, lines) = lines_of(|| Tracer::new(config.log_lines(&lines)).unwrap());
         assert_eq!(tracer.stats().queue_capacity, 64);
-        let told = lines
+        let logged = lines
             .iter()
             .filter(|line| line.contains("variable_not_usable"));
-        told.cloned().collect::<Vec<_>>()
+        logged.cloned().collect::<Vec<_>>()
     };
     let config: Config = serde_yaml::from_str(file).unwrap();
     let config = config.environment([("OTEL_SERVICE_NAME", "code")]);
     for config in [config.clone(), config.with_env()] {
-        let lines = told(config);
+        let lines = logged(config);
         for expected in [
             "variable=queue_spans value=10 accepted=a number from 64 to 65536 used=64",
             "variable=export_timeout_ms value=600000 accepted=a number from 10 to 60000 used=60000",
@@ -375,12 +375,12 @@ fn a_setting_out_of_range_is_clamped_and_logged_once() {
         ("OTEL_BLRP_SCHEDULE_DELAY", "1000"),
     ];
     let config: Config = serde_yaml::from_str(file).unwrap();
-    let lines = told(config.environment(variables).with_env());
+    let lines = logged(config.environment(variables).with_env());
     assert_eq!(lines.len(), 1, "nobody uses the others: {lines:#?}");
     assert!(lines[0].contains("probe_after_ms"), "{lines:#?}");
     let config = crate::config("http://127.0.0.1:1").queue_spans(1);
     let config = config.export_delay(Duration::from_secs(100_000));
-    let lines = told(config.environment([("OTEL_SERVICE_NAME", "code")]));
+    let lines = logged(config.environment([("OTEL_SERVICE_NAME", "code")]));
     let delay = "variable=export_delay_ms value=100000000 accepted=a number from 100 to 86400000 used=86400000";
     assert!(lines.iter().any(|line| line.ends_with(delay)), "{lines:#?}");
 }

@@ -177,7 +177,7 @@ impl Moto {
             url: url.clone().unwrap_or_default(),
         };
         url.map(|_| moto)
-            .ok_or_else(|| "moto told no address".into())
+            .ok_or_else(|| "moto printed no address".into())
     }
 }
 

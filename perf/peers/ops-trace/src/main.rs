@@ -35,8 +35,8 @@ fn main() -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()?;
     let mut address = String::new();
-    let told = collector.stdout.take().ok_or("no stdout")?;
-    BufReader::new(told).read_line(&mut address)?;
+    let message = collector.stdout.take().ok_or("no stdout")?;
+    BufReader::new(message).read_line(&mut address)?;
     let measured = measure(&format!("http://{}", address.trim()));
     collector.kill()?;
     collector.wait()?;

@@ -147,10 +147,10 @@ mod tests {
         assert_eq!(table.more("sampled-10"), Some(2.0));
         assert_eq!(table.more("off"), None);
         let goals = table.goals();
-        let told: Vec<_> = goals
+        let results: Vec<_> = goals
             .iter()
             .map(|goal| (goal.ratio.unwrap_or(goal.value), goal.is_missed()))
             .collect();
-        assert_eq!(told, [(2.0, false), (0.4, false)]);
+        assert_eq!(results, [(2.0, false), (0.4, false)]);
     }
 }

@@ -153,7 +153,7 @@ fn the_line_of_an_answer_that_fails_begins_with_its_code_and_repeats_no_credenti
     proxy.set_for("GET", "/v1/", Fault::Status(500));
     assert_eq!(machine.get(), None);
     proxy.set(Fault::None);
-    for (status, body, told) in [
+    for (status, body, message) in [
         (
             400,
             EXPIRED,
@@ -168,7 +168,7 @@ fn the_line_of_an_answer_that_fails_begins_with_its_code_and_repeats_no_credenti
         (403, "see <wiki>", "403 Forbidden: see <wiki>"),
     ] {
         let lines = failed(Fault::Answer(status, body));
-        assert!(lines.contains(&format!("error=\"{told}")), "{lines}");
+        assert!(lines.contains(&format!("error=\"{message}")), "{lines}");
         assert!(!lines.contains("FwoGZXIvYXdzEBY"), "{lines}");
     }
 }

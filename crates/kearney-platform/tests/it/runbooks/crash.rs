@@ -12,10 +12,10 @@ fn a_process_that_was_killed_leads_to_its_last_seconds() {
     let page = Page::read("last-run-crashed.md");
     let scene = Scene::of(&home, &served);
     let here = ("/var/lib/kearney/", "box/");
-    let told = page.step_at(1, &scene, here);
-    assert!(told.contains("unknown: it recorded no end"), "{told}");
-    let told = page.step_at(2, &scene, here);
-    assert!(told.contains("\"panic\": null"), "{told}");
+    let printed = page.step_at(1, &scene, here);
+    assert!(printed.contains("unknown: it recorded no end"), "{printed}");
+    let printed = page.step_at(2, &scene, here);
+    assert!(printed.contains("\"panic\": null"), "{printed}");
     page.leave(4, "a kernel's journal is not everywhere");
     page.concludes(
         "a signal that it does not handle (SIGKILL, SIGQUIT, SIGUSR1) or a memory fault (SIGSEGV)",

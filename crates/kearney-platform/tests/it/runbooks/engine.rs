@@ -23,19 +23,22 @@ fn an_engine_that_does_not_answer_is_found_and_leads_to_its_cause() {
     assert_eq!(served.get(ASKED).status, 503);
 
     let page = Page::read("engine-unreachable.md");
-    let told = until("rejected the login", || page.step(1, &scene));
-    assert!(told.contains(&address), "{told}");
-    assert!(told.contains("KEARNEY_ENGINE_TOKEN is not set"), "{told}");
+    let printed = until("rejected the login", || page.step(1, &scene));
+    assert!(printed.contains(&address), "{printed}");
+    assert!(
+        printed.contains("KEARNEY_ENGINE_TOKEN is not set"),
+        "{printed}"
+    );
 
     let _address = ended(server);
-    let told = page.step(2, &scene);
+    let printed = page.step(2, &scene);
     assert!(
-        told.contains("no connection to the Flight SQL server"),
-        "{told}"
+        printed.contains("no connection to the Flight SQL server"),
+        "{printed}"
     );
     until("no connection", || page.step(1, &scene));
-    let told = page.step(3, &scene);
-    assert!(told.contains("missing"), "{told}");
+    let printed = page.step(3, &scene);
+    assert!(printed.contains("missing"), "{printed}");
     page.concludes("- `rejected the login`: put the server's token into the secret");
     page.concludes("- `no connection`: start the server");
 }

@@ -138,27 +138,30 @@ fn faults_of_the_code_lead_to_their_place() {
         500
     );
     assert_eq!(number(&page.step(1, &scene), "panics_total"), 1.0);
-    let told = page.step(2, &scene);
-    assert!(told.contains("route=\"/panic\""), "{told}");
-    let told = until("this handler panics on purpose", || page.step(3, &scene));
-    assert!(told.contains("runbooks/faulty.rs"), "its place: {told}");
+    let printed = page.step(2, &scene);
+    assert!(printed.contains("route=\"/panic\""), "{printed}");
+    let printed = until("this handler panics on purpose", || page.step(3, &scene));
+    assert!(
+        printed.contains("runbooks/faulty.rs"),
+        "its place: {printed}"
+    );
     page.concludes("- A panic is a fault of the code: its message and place are in the log");
 
     let page = Page::read("cardinality-overflow.md");
     assert_eq!(page.step(1, &scene), "none\n");
     served::get(&format!("{}/places", faulty.api), &[]);
-    let told = page.step(1, &scene);
+    let printed = page.step(1, &scene);
     let series = r#"ops_metrics_overflow_total{metric="faulty_places_total",label="place"} 50"#;
-    assert!(told.starts_with(series), "{told}");
-    let told = until("faulty_places_total", || page.step(2, &scene));
+    assert!(printed.starts_with(series), "{printed}");
+    let printed = until("faulty_places_total", || page.step(2, &scene));
     assert!(
-        told.contains("200"),
-        "the first value that was refused: {told}"
+        printed.contains("200"),
+        "the first value that was refused: {printed}"
     );
-    let told = page.step(3, &scene);
+    let printed = page.step(3, &scene);
     assert!(
-        told.starts_with("ops_metrics_series{metric=\"faulty_places_total\"} 201"),
-        "{told}"
+        printed.starts_with("ops_metrics_series{metric=\"faulty_places_total\"} 201"),
+        "{printed}"
     );
     page.concludes("- Give the label a closed set of values");
 
@@ -189,7 +192,7 @@ fn crowd(page: &Page, scene: &Scene<'_>) -> String {
     wait(
         "a scrape is refused",
         || scene.follow(&counted),
-        |told| told.contains("503"),
+        |printed| printed.contains("503"),
     )
 }
 
@@ -208,19 +211,22 @@ fn workers_that_are_blocked_lead_to_the_call_that_blocks_them() {
             stream
         })
         .collect();
-    let told = until("CRITICAL workers_blocked", || page.step(1, &scene));
-    assert!(told.contains("has run a new task for"), "{told}");
-    assert!(!told.contains("because of"), "it is the cause: {told}");
+    let printed = until("CRITICAL workers_blocked", || page.step(1, &scene));
+    assert!(printed.contains("has run a new task for"), "{printed}");
+    assert!(
+        !printed.contains("because of"),
+        "it is the cause: {printed}"
+    );
     let throttled = page.step(2, &scene);
     assert!(
         throttled.contains("cgroup_cpu_throttled_periods_total"),
         "{throttled}"
     );
     if super::is_full() && Command::new("gdb").arg("--version").output().is_ok() {
-        let told = page.step(3, &scene);
+        let printed = page.step(3, &scene);
         assert!(
-            told.contains("tokio-rt") && told.contains("sleep"),
-            "{told}"
+            printed.contains("tokio-rt") && printed.contains("sleep"),
+            "{printed}"
         );
     } else {
         page.leave(3, "a debugger takes long, and may not be here");
@@ -228,7 +234,7 @@ fn workers_that_are_blocked_lead_to_the_call_that_blocks_them() {
     page.concludes("- A call that waits (file, lock, `std::thread::sleep`");
     note(&format!(
         "workers-blocked.md: {}",
-        told.lines().next().unwrap_or_default()
+        printed.lines().next().unwrap_or_default()
     ));
     drop(blocked);
 }

@@ -14,20 +14,20 @@ fn a_history_that_another_process_writes_leads_to_that_process() {
     let served = other.serve();
     let page = Page::read("history-incomplete.md");
     let scene = Scene::of(&other, &served);
-    let told = until("history_stopped", || page.step(1, &scene));
+    let printed = until("history_stopped", || page.step(1, &scene));
     assert!(
-        told.contains("another process writes to this history"),
-        "{told}"
+        printed.contains("another process writes to this history"),
+        "{printed}"
     );
     let here = (
         "--dir history",
         &*format!("--dir {}", home.path("history").display()),
     );
-    let told = page.step_at(2, &scene, here);
-    assert!(told.contains("logs "), "{told}");
+    let printed = page.step_at(2, &scene, here);
+    assert!(printed.contains("logs "), "{printed}");
     let here = ("history", &*home.path("history").display().to_string());
-    let told = page.step_at(3, &scene, here);
-    assert!(told.contains("Filesystem"), "{told}");
+    let printed = page.step_at(3, &scene, here);
+    assert!(printed.contains("Filesystem"), "{printed}");
     page.concludes("one directory for each process");
     assert!(served.stop().success());
     assert!(first.stop().success());

@@ -35,12 +35,12 @@ fn limits_of_the_machine_lead_to_themselves() {
         None => note("memory-near-limit.md: not followed, no control group can be made here"),
     }
     let page = Page::read("file-descriptors-low.md");
-    let told = wait(
+    let printed = wait(
         "limits are raised",
         || page.step(1, &scene),
-        |told| share(told) < 0.1,
+        |printed| share(printed) < 0.1,
     );
-    let fewer = number(&told, "process_open_fds ");
+    let fewer = number(&printed, "process_open_fds ");
     assert!(fewer < many - 40.0, "it is no leak: {many} then {fewer}");
     assert_eq!(served.get("/readyz").status, 200);
     assert!(served.stop().success());
@@ -55,8 +55,8 @@ fn quiet() -> Home {
     home
 }
 
-fn share(told: &str) -> f64 {
-    number(told, "process_open_fds ") / number(told, "process_max_fds ")
+fn share(printed: &str) -> f64 {
+    number(printed, "process_open_fds ") / number(printed, "process_max_fds ")
 }
 
 /// Follows the page while connections hold descriptors, then closes them; returns how many were open.
@@ -76,7 +76,7 @@ fn few_descriptors(served: &Served, scene: &Scene<'_>) -> f64 {
         let listed = std::fs::read_dir(format!("/proc/{}/fd", served.id()));
         listed.unwrap().count()
     };
-    let enough = |told: &str| told.parse::<usize>().unwrap() > 70;
+    let enough = |printed: &str| printed.parse::<usize>().unwrap() > 70;
     wait("they are accepted", || open().to_string(), enough);
     allow(served, open() as u64 * 100 / 85);
     let page = Page::read("file-descriptors-low.md");
@@ -88,7 +88,9 @@ fn few_descriptors(served: &Served, scene: &Scene<'_>) -> f64 {
         }
         page.step(1, scene)
     };
-    let many = wait("few descriptors are left", ask, |told| share(told) > 0.8);
+    let many = wait("few descriptors are left", ask, |printed| {
+        share(printed) > 0.8
+    });
     // the open connections have no requests in progress
     let under_way = number(&page.step(2, scene), "http_requests_in_flight");
     assert_eq!(under_way, 1.0, "the question itself");
@@ -116,12 +118,16 @@ fn throttled(scene: &Scene<'_>, served: &Served) {
         page.step(1, scene)
     };
     // the share that the page calls high, over some periods
-    let told = wait("it is throttled", ask, |told| {
-        let periods = number(told, "cgroup_cpu_periods_total");
-        let throttled = number(told, "cgroup_cpu_throttled_periods_total");
+    let printed = wait("it is throttled", ask, |printed| {
+        let periods = number(printed, "cgroup_cpu_periods_total");
+        let throttled = number(printed, "cgroup_cpu_throttled_periods_total");
         periods >= 5.0 && throttled / periods > 0.25
     });
-    assert_eq!(number(&told, "cgroup_cpu_limit_cores"), 0.15, "{told}");
+    assert_eq!(
+        number(&printed, "cgroup_cpu_limit_cores"),
+        0.15,
+        "{printed}"
+    );
     assert!(number(&page.step(2, scene), "process_cpu_seconds_total") > 0.0);
     page.concludes("- Raise the processor limit of the container, or remove it");
     page.concludes("- Fewer worker threads: as many as `cgroup_cpu_limit_cores`");
@@ -130,19 +136,19 @@ fn throttled(scene: &Scene<'_>, served: &Served) {
 fn near_limit(scene: &Scene<'_>, group: &Path) {
     let page = Page::read("memory-near-limit.md");
     let limited = Limited::memory(group);
-    let is_near = |told: &str| {
+    let is_near = |printed: &str| {
         let limit = "cgroup_memory_limit_bytes ";
-        let used = number(told, "cgroup_memory_working_set_bytes ");
-        told.contains(limit) && used / number(told, limit) > 0.9
+        let used = number(printed, "cgroup_memory_working_set_bytes ");
+        printed.contains(limit) && used / number(printed, limit) > 0.9
     };
     let ask = || {
         limited.tighten();
         page.step(1, scene)
     };
-    let told = wait("it is near its limit", ask, is_near);
+    let printed = wait("it is near its limit", ask, is_near);
     assert!(
-        number(&told, "process_resident_memory_bytes ") > 0.0,
-        "{told}"
+        number(&printed, "process_resident_memory_bytes ") > 0.0,
+        "{printed}"
     );
     assert!(page.step(2, scene).starts_with("\"memory_bytes\":"));
     page.concludes("- Raise the memory limit of the container");
@@ -214,27 +220,27 @@ fn lines_that_are_missing_lead_to_their_file_and_a_full_disk_to_what_fills_it() 
         Page::read("log-lines-missing.md"),
         Scene::of(&home, &served),
     );
-    let lost = |told: &str| number(told, "log_lines_dropped_total");
+    let lost = |printed: &str| number(printed, "log_lines_dropped_total");
     assert_eq!(lost(&page.step(1, &scene)), 0.0);
     std::fs::rename(home.path("logs"), home.path("elsewhere")).unwrap();
     // stops root too
     std::fs::write(home.path("logs"), "").unwrap();
-    let told = wait(
+    let printed = wait(
         "what the output said",
         || page.step(2, &scene),
-        |told| {
+        |printed| {
             served.get("/api/viz/palette");
-            told.contains("log_file_not_reopened")
+            printed.contains("log_file_not_reopened")
         },
     );
     assert!(
-        told.contains("Not a directory") && told.contains("logs/app.log"),
-        "{told}"
+        printed.contains("Not a directory") && printed.contains("logs/app.log"),
+        "{printed}"
     );
     let written = number(&page.step(1, &scene), "log_lines_written_total");
     assert!(written > 0.0);
-    let told = page.step(3, &scene);
-    assert!(told.contains("\n-rw"), "a file, no directory: {told}");
+    let printed = page.step(3, &scene);
+    assert!(printed.contains("\n-rw"), "a file, no directory: {printed}");
     page.concludes("- Permissions or a missing directory: correct them; the file is opened again at the next line");
     std::fs::remove_file(home.path("logs")).unwrap();
     std::fs::create_dir(home.path("logs")).unwrap();
@@ -256,19 +262,19 @@ fn lines_that_are_missing_lead_to_their_file_and_a_full_disk_to_what_fills_it() 
     wait(
         "lines are lost",
         || scene.follow(&missing),
-        |told| {
+        |printed| {
             served.get("/api/viz/palette");
-            lost(told) > 0.0
+            lost(printed) > 0.0
         },
     );
     assert!(page.step(1, &scene).contains(" 100% "));
-    let told = page.step(2, &scene);
+    let printed = page.step(2, &scene);
     assert!(
-        told.lines().any(|line| line.ends_with("./filler")),
-        "{told}"
+        printed.lines().any(|line| line.ends_with("./filler")),
+        "{printed}"
     );
-    let told = page.step(3, &scene);
-    assert!(told.trim_end().ends_with("\t."), "{told}");
+    let printed = page.step(3, &scene);
+    assert!(printed.trim_end().ends_with("\t."), "{printed}");
     // existing data is served, also after a restart
     assert!(served.stop().success());
     let served = home.serve();
@@ -291,9 +297,9 @@ fn lines_that_are_missing_lead_to_their_file_and_a_full_disk_to_what_fills_it() 
 fn writes_again(home: &Home, served: &Served) {
     let log = || std::fs::read_to_string(home.path("logs/app.log")).unwrap_or_default();
     let before = log().len();
-    wait("lines are written again", log, |told| {
+    wait("lines are written again", log, |printed| {
         served.get("/api/viz/palette");
-        told.len() > before && told.contains("request_completed")
+        printed.len() > before && printed.contains("request_completed")
     });
 }
 
@@ -351,12 +357,12 @@ fn a_clock_that_was_set_is_seen_and_durations_stay_right() {
         let found = state.as_array().unwrap().first();
         found.map_or(String::new(), ToString::to_string)
     };
-    let told = wait("the finding", find, |told| {
-        told.contains("\"clock_stepped\"")
+    let printed = wait("the finding", find, |printed| {
+        printed.contains("\"clock_stepped\"")
     });
     assert!(
-        told.contains("docs/runbooks/clock-stepped") || told.contains("\"clock-stepped\""),
-        "{told}"
+        printed.contains("docs/runbooks/clock-stepped") || printed.contains("\"clock-stepped\""),
+        "{printed}"
     );
     let lines = home.log_lines();
     let of = |query: &str| {

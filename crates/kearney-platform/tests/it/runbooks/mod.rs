@@ -31,17 +31,17 @@ fn is_full() -> bool {
 
 /// Repeats a step until its output contains `wanted`: scrapes, exports and log lines arrive a little later.
 fn until(wanted: &str, step: impl FnMut() -> String) -> String {
-    wait(wanted, step, |told| told.contains(wanted))
+    wait(wanted, step, |reported| reported.contains(wanted))
 }
 
 fn wait(what: &str, mut step: impl FnMut() -> String, is_it: impl Fn(&str) -> bool) -> String {
     let asked = Instant::now();
     loop {
-        let told = step();
-        if is_it(&told) {
-            return told;
+        let reported = step();
+        if is_it(&reported) {
+            return reported;
         }
-        assert!(asked.elapsed() < SOON, "{what}: {told}");
+        assert!(asked.elapsed() < SOON, "{what}: {reported}");
         std::thread::park_timeout(Duration::from_millis(50));
     }
 }
@@ -52,9 +52,9 @@ fn note(line: &str) {
 }
 
 /// Returns the number at the end of the first line that starts with `start`.
-fn number(told: &str, start: &str) -> f64 {
-    let line = told.lines().find(|line| line.starts_with(start));
-    let line = line.unwrap_or_else(|| panic!("no {start} in {told}"));
+fn number(reported: &str, start: &str) -> f64 {
+    let line = reported.lines().find(|line| line.starts_with(start));
+    let line = line.unwrap_or_else(|| panic!("no {start} in {reported}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 

@@ -158,11 +158,11 @@ impl<'a> Scene<'a> {
         shell.env("PATH", path).envs(self.variables.iter().cloned());
         let output = shell.stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{script}: {output:?}");
-        let told = String::from_utf8(output.stdout).unwrap();
+        let reported = String::from_utf8(output.stdout).unwrap();
         assert!(
-            (1..=LINES_MAX).contains(&told.lines().count()),
-            "{script} said {told}"
+            (1..=LINES_MAX).contains(&reported.lines().count()),
+            "{script} said {reported}"
         );
-        told
+        reported
     }
 }

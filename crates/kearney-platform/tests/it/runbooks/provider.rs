@@ -24,9 +24,9 @@ fn a_provider_that_refuses_leads_to_the_token() {
 
     let page = Page::read("isochrone-provider-failing.md");
     let scene = Scene::of(&home, &served);
-    let told = page.step(1, &scene);
+    let printed = page.step(1, &scene);
     assert_eq!(
-        told,
+        printed,
         "isochrone_requests_total{provider=\"mapbox\",mode=\"driving\",status=\"http_4xx\"} 1\n"
     );
     assert_eq!(page.step(2, &scene), "mapbox_token: env\n");

@@ -73,26 +73,26 @@ fn misses(served: &Served, scene: &Scene<'_>) {
 
     let page = Page::read("duckdb-slow.md");
     until("query_type=\"SELECT\"", || page.step(1, scene));
-    let told = until("FROM airports", || page.step(2, scene));
-    assert!(told.contains("\"duration_ms\":"), "{told}");
+    let printed = until("FROM airports", || page.step(2, scene));
+    assert!(printed.contains("\"duration_ms\":"), "{printed}");
     assert!(page.step(3, scene).contains("=> "));
     page.concludes("- Repeated queries: cache them");
 }
 
 fn queue(served: &Served, scene: &Scene<'_>) {
     let page = Page::read("orchestrator-queue-growing.md");
-    let (mut told, asked) = (String::new(), Instant::now());
-    let is_long = |told: &str| told.contains("_depth 1") && told.contains("_in_flight 1");
-    while !is_long(&told) {
-        assert!(asked.elapsed() < SOON, "{told}");
+    let (mut printed, asked) = (String::new(), Instant::now());
+    let is_long = |printed: &str| printed.contains("_depth 1") && printed.contains("_in_flight 1");
+    while !is_long(&printed) {
+        assert!(asked.elapsed() < SOON, "{printed}");
         fill_the_queue(served);
-        told = page.step(1, scene);
+        printed = page.step(1, scene);
     }
     let phases = until("phase=\"ingest\"", || page.step(2, scene));
     let first = phases.lines().next().unwrap();
     assert!(first.contains("phase=\"ingest\""), "{phases}");
-    let told = page.step(3, scene);
-    assert!(told.contains(" delays - queued - "), "{told}");
+    let printed = page.step(3, scene);
+    assert!(printed.contains(" delays - queued - "), "{printed}");
     page.concludes("- One phase became slow: its log lines carry `run_id` and `phase`");
     page.concludes("answers 429 with `Retry-After`");
 }

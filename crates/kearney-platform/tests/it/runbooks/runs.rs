@@ -17,8 +17,8 @@ fn runs_that_fail_lead_to_the_file_that_is_broken() {
 
     let page = Page::read("orchestrator-success-low.md");
     let scene = Scene::of(&home, &served);
-    let told = until(" failed ingest ", || page.step(1, &scene));
-    assert!(told.contains("cannot load zipcodes"), "{told}");
+    let printed = until(" failed ingest ", || page.step(1, &scene));
+    assert!(printed.contains("cannot load zipcodes"), "{printed}");
     assert_eq!(page.step(2, &scene), "no matching runs\nno matching runs\n");
     assert!(page.step(3, &scene).contains("zipcodes_loader"));
     page.concludes(

@@ -10,19 +10,22 @@ fn a_secret_that_is_missing_leads_to_each_source() {
     let home = Home::new();
     let page = Page::read("secrets-not-loading.md");
     let mut scene = Scene::without_service(&home);
-    let told = page.step(1, &scene);
-    assert!(told.starts_with("MAPBOX_ACCESS_TOKEN: missing\n"), "{told}");
-    let told = page.step(2, &scene);
+    let printed = page.step(1, &scene);
     assert!(
-        told.contains("not queried: no AWS configuration found"),
-        "{told}"
+        printed.starts_with("MAPBOX_ACCESS_TOKEN: missing\n"),
+        "{printed}"
+    );
+    let printed = page.step(2, &scene);
+    assert!(
+        printed.contains("not queried: no AWS configuration found"),
+        "{printed}"
     );
     assert_eq!(page.step(3, &scene), "none\n");
     page.leave(4, "moto takes seconds to start: see the next test");
     let served = home.serve();
-    let told = page.step(5, &Scene::of(&home, &served));
+    let printed = page.step(5, &Scene::of(&home, &served));
     let missing = r#"{"name":"mapbox_token","source":"missing"}"#;
-    assert!(told.contains(missing), "{told}");
+    assert!(printed.contains(missing), "{printed}");
     page.concludes("| `not queried: no AWS configuration found` | give credentials");
     page.concludes("| `missing` | set the variable (`export NAME=value`)");
     scene.set("MAPBOX_ACCESS_TOKEN", TOKEN);
@@ -45,14 +48,14 @@ fn a_secret_that_was_put_to_aws_is_found_there() {
     scene.follow(&format!("aws ssm put-parameter --name /kearney-platform/prod/mapbox_token --value {TOKEN} --type SecureString"));
     scene.follow("aws secretsmanager create-secret --name kearney-platform/prod/registry_api_key --secret-string planted-value-5");
     let page = Page::read("secrets-not-loading.md");
-    let told = page.step(4, &scene);
+    let printed = page.step(4, &scene);
     assert!(
-        told.contains("/kearney-platform/prod/mapbox_token"),
-        "{told}"
+        printed.contains("/kearney-platform/prod/mapbox_token"),
+        "{printed}"
     );
     assert!(
-        !told.contains(TOKEN) && !told.contains("planted-value-5"),
-        "{told}"
+        !printed.contains(TOKEN) && !printed.contains("planted-value-5"),
+        "{printed}"
     );
     assert_eq!(page.step(1, &scene), "MAPBOX_ACCESS_TOKEN: aws_ssm\n");
 }

@@ -19,16 +19,16 @@ fn a_bucket_that_does_not_answer_is_found_and_leads_to_its_cause() {
     let page = Page::read("shared-store-unreachable.md");
     let scene = Scene::of(home, &served);
     served.get(&summary("SFO"));
-    let told = until("1 written", || page.step(1, &scene));
-    assert!(told.contains("shared bucket: reachable"), "{told}");
+    let printed = until("1 written", || page.step(1, &scene));
+    assert!(printed.contains("shared bucket: reachable"), "{printed}");
 
     drop(moto);
     served.get(&summary("JFK"));
-    let told = until("unreachable for ", || page.step(1, &scene));
-    assert!(told.contains("1 failed"), "{told}");
-    let told = page.step(2, &scene);
-    assert!(told.contains("shared_store_failed"), "{told}");
-    let told = page.step(3, &scene);
-    assert_eq!(told, "none\n");
+    let printed = until("unreachable for ", || page.step(1, &scene));
+    assert!(printed.contains("1 failed"), "{printed}");
+    let printed = page.step(2, &scene);
+    assert!(printed.contains("shared_store_failed"), "{printed}");
+    let printed = page.step(3, &scene);
+    assert_eq!(printed, "none\n");
     page.concludes("start the store, or fix `endpoint`");
 }

@@ -33,29 +33,29 @@ fn with_cache_yaml(text: &str) -> Home {
 fn a_snapshot_that_is_not_there_is_refused() {
     let mut home = Home::new();
     home.set("KEARNEY_SNAPSHOT", "nowhere.duckdb");
-    let told = refusal(&home);
+    let printed = refusal(&home);
     assert!(
-        told.contains("--snapshot nowhere.duckdb: no such file"),
-        "{told}"
+        printed.contains("--snapshot nowhere.duckdb: no such file"),
+        "{printed}"
     );
 }
 
 #[test]
 fn a_bucket_that_cannot_be_asked_is_refused_with_what_is_missing() {
     let home = with_cache_yaml("shared: {bucket: results, key_secret: KEARNEY_SHARED_KEY}\n");
-    let told = refusal(&home);
+    let printed = refusal(&home);
     let missing = match cfg!(feature = "shared") {
         true => "KEARNEY_SHARED_KEY",
         false => "configs/cache.yaml: shared: this program was built without the feature `shared`",
     };
-    assert!(told.contains(missing), "{told}");
+    assert!(printed.contains(missing), "{printed}");
     let home = with_cache_yaml("shared:\n  bucket: results\n  key: hush\n");
-    let told = refusal(&home);
+    let printed = refusal(&home);
     let parts = [
         "configs/cache.yaml",
         "unknown field `key`",
         "`key_secret`",
         "line 3",
     ];
-    assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+    assert!(parts.iter().all(|part| printed.contains(part)), "{printed}");
 }

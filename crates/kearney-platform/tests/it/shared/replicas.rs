@@ -56,7 +56,7 @@ pub(super) fn bucket(served: &Served, is_it: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-fn told(home: &Home, arguments: &[&str]) -> String {
+fn printed(home: &Home, arguments: &[&str]) -> String {
     let mut program = home.program(arguments);
     let output = program
         .stdout(std::process::Stdio::piped())
@@ -136,10 +136,10 @@ fn replicas_of_one_snapshot_share_results_and_tags_and_say_so() {
             &other.admin,
         ],
     ] {
-        let told = told(other.home(), arguments);
+        let printed = printed(other.home(), arguments);
         assert!(
-            told.contains("shared bucket: reachable\n  lookups: 1 hits, "),
-            "{told}"
+            printed.contains("shared bucket: reachable\n  lookups: 1 hits, "),
+            "{printed}"
         );
     }
 

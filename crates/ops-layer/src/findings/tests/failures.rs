@@ -8,7 +8,7 @@ use crate::findings::state::State;
 
 #[test]
 fn what_a_limit_of_the_service_answered_is_told_with_its_number() {
-    for (refused, late, told) in [
+    for (refused, late, message) in [
         (0, 0, "in the last minute"),
         (
             40,
@@ -29,7 +29,7 @@ fn what_a_limit_of_the_service_answered_is_told_with_its_number() {
         look(600, 0.0, 0, 0);
         let findings = look(605, 60.0, refused, late);
         assert_eq!(ids(&findings), ["requests_failing"]);
-        assert!(findings[0].seen.ends_with(told), "{findings:?}");
+        assert!(findings[0].seen.ends_with(message), "{findings:?}");
         let is_of_limit = findings[0].action.contains("raise the limit");
         assert_eq!(is_of_limit, refused + late > 0, "{findings:?}");
     }
@@ -37,7 +37,7 @@ fn what_a_limit_of_the_service_answered_is_told_with_its_number() {
 
 #[test]
 fn what_a_limit_answered_on_other_routes_is_not_told_of_one() {
-    let told = |refused: u64| {
+    let finds = |refused: u64| {
         let mut state = State::default();
         let mut look = |seconds: u64, of_route: f64, refused: u64| {
             let mut snapshot = healthy(seconds);
@@ -54,12 +54,12 @@ fn what_a_limit_answered_on_other_routes_is_not_told_of_one() {
         assert_eq!(ids(&findings), ["requests_failing"]);
         let finding = findings.remove(0);
         assert!(finding.seen.contains("12 of 12 requests of GET /orders"));
-        let is_told = finding.seen.contains("were rejected");
-        (is_told, finding.action.contains("raise the limit"))
+        let is_reported = finding.seen.contains("were rejected");
+        (is_reported, finding.action.contains("raise the limit"))
     };
-    assert_eq!(told(24), (false, false));
+    assert_eq!(finds(24), (false, false));
     // every failed request may be one of them
-    assert_eq!(told(36), (true, true));
+    assert_eq!(finds(36), (true, true));
 }
 
 #[test]

@@ -23,10 +23,10 @@ impl Part {
     #[cfg(feature = "shared")]
     #[expect(clippy::unused_self, reason = "the interface of the part")]
     pub(crate) fn value(&self, name: &str) -> Result<Option<String>, Error> {
-        let told = format!(
+        let message = format!(
             "secret {name}: this program is built without the feature `secrets` of ops-layer"
         );
-        Err(Error::new("cache", told))
+        Err(Error::new("cache", message))
     }
 
     #[expect(clippy::unused_self, reason = "the interface of the part")]

@@ -202,8 +202,8 @@ where
             request.set_timeout(timeout);
         }
         let codec = ProstCodec::<Ask, Told>::default();
-        let told = self.0.unary(request, path(method), codec).await?;
-        Ok(told.into_inner().number)
+        let logged = self.0.unary(request, path(method), codec).await?;
+        Ok(logged.into_inner().number)
     }
 
     /// Calls a method of another service.
@@ -216,8 +216,8 @@ where
         self.ready().await?;
         let path = format!("/{service}/{method}").parse().unwrap();
         let codec = ProstCodec::<Ask, Told>::default();
-        let told = self.0.unary(Request::new(ask), path, codec).await?;
-        Ok(told.into_inner().number)
+        let logged = self.0.unary(Request::new(ask), path, codec).await?;
+        Ok(logged.into_inner().number)
     }
 
     pub(crate) async fn one(&mut self, method: &str, ask: Ask) -> Result<i32, Status> {
@@ -231,10 +231,10 @@ where
     ) -> Result<Streaming<Told>, Status> {
         self.ready().await?;
         let codec = ProstCodec::<Ask, Told>::default();
-        let told = self
+        let logged = self
             .0
             .server_streaming(Request::new(ask), path(method), codec);
-        Ok(told.await?.into_inner())
+        Ok(logged.await?.into_inner())
     }
 
     /// Reads a stream to its end.
@@ -244,7 +244,7 @@ where
         let mut stream = stream.map_err(|status| (Vec::new(), status))?;
         loop {
             match stream.message().await {
-                Ok(Some(told)) => numbers.push(told.number),
+                Ok(Some(logged)) => numbers.push(logged.number),
                 Ok(None) => return Ok(numbers),
                 Err(status) => return Err((numbers, status)),
             }
@@ -255,7 +255,7 @@ where
         self.ready().await?;
         let codec = ProstCodec::<Ask, Told>::default();
         let asks = tokio_stream::iter(asks);
-        let told = if open {
+        let logged = if open {
             let asks = Request::new(asks.chain(tokio_stream::pending()));
             self.0.client_streaming(asks, path("Sum"), codec).await?
         } else {
@@ -263,7 +263,7 @@ where
                 .client_streaming(Request::new(asks), path("Sum"), codec)
                 .await?
         };
-        Ok(told.into_inner().number)
+        Ok(logged.into_inner().number)
     }
 }
 

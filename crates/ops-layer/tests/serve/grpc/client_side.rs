@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use tower::Layer;
 
 use super::calls::{Ask, Client};
-use super::{count, lines, served, told};
+use super::{count, lines, logged, served};
 use crate::client::get;
 use crate::process::Process;
 
@@ -70,7 +70,7 @@ fn span_of(service: &Process, port: u16, method: &str, code: Code) -> String {
             attributes.any(wanted)
         };
         if let Some(span) = spans.iter().skip(1).find(of_client) {
-            return told(span);
+            return logged(span);
         }
         assert!(asked.elapsed() < crate::client::PATIENCE, "{trace}");
         std::thread::park_timeout(Duration::from_millis(5));

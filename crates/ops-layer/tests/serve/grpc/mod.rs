@@ -84,7 +84,7 @@ fn span(service: &Process, line: &Value) -> Value {
 }
 
 /// Returns the name of the span, whether it failed, and the attributes that show how the call ended.
-fn told(span: &Value) -> String {
+fn logged(span: &Value) -> String {
     let attributes = span["attributes"].as_array().unwrap();
     let mut text = format!("{} ", span["name"].as_str().unwrap());
     if span["error"] == true {
@@ -152,7 +152,7 @@ async fn each_code_is_in_span_line_and_metric() {
             false => ("", String::new(), ""),
         };
         assert_eq!(
-            told(&span(&service, line)),
+            logged(&span(&service, line)),
             format!(
                 "test.Calls/One {failed}rpc.system.name=grpc rpc.method=test.Calls/One rpc.status_code={name}{error}"
             )
@@ -181,7 +181,7 @@ async fn streams_end_with_the_status_of_their_trailers() {
     assert_eq!(many[1]["grpc_status"], "DATA_LOSS");
     assert_eq!(many[1]["grpc_message"], "half");
     assert_eq!(
-        told(&span(&service, &many[1])),
+        logged(&span(&service, &many[1])),
         "test.Calls/Many failed rpc.system.name=grpc rpc.method=test.Calls/Many rpc.status_code=DATA_LOSS error.type=DATA_LOSS"
     );
 
@@ -220,7 +220,7 @@ async fn a_client_that_goes_away_cancels_and_one_that_waited_had_a_deadline() {
     assert_eq!(cancelled[0]["status"], 499);
     assert_eq!(cancelled[0]["level"], "info");
     assert_eq!(
-        told(&span(&service, &cancelled[0])),
+        logged(&span(&service, &cancelled[0])),
         "grpc rpc.system.name=grpc rpc.method=_OTHER rpc.method_original=test.Calls/Hang rpc.status_code=CANCELLED"
     );
     // between messages
@@ -245,7 +245,7 @@ async fn a_client_that_goes_away_cancels_and_one_that_waited_had_a_deadline() {
     });
     let late = &late.expect("each was cancelled");
     assert_eq!(late["level"], "error");
-    assert!(told(&span(&service, late)).contains("error.type=DEADLINE_EXCEEDED"));
+    assert!(logged(&span(&service, late)).contains("error.type=DEADLINE_EXCEEDED"));
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn a_client_that_is_lost_between_its_messages_cancels_and_is_no_failure_of_the_s
     let line = &lines(&service, "/test.Calls/Sum", 1)[0];
     assert_eq!(line["grpc_status"], "CANCELLED", "{line}");
     assert_eq!(line["level"], "info", "{line}");
-    assert!(!told(&span(&service, line)).contains("failed"));
+    assert!(!logged(&span(&service, line)).contains("failed"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -280,7 +280,7 @@ async fn a_panic_is_unknown_and_a_status_that_is_none_too() {
     let line = &lines(&service, "/test.Calls/Panic", 1)[0];
     assert_eq!(line["grpc_status"], "UNKNOWN");
     assert_eq!(line["level"], "error");
-    assert!(told(&span(&service, line)).starts_with("test.Calls/Panic failed"));
+    assert!(logged(&span(&service, line)).starts_with("test.Calls/Panic failed"));
 
     let (_, status) = client.many("PanicLater", ask()).await.unwrap_err();
     assert_ne!(status.code(), Code::Ok);
@@ -319,7 +319,7 @@ async fn methods_that_clients_make_up_are_one_name() {
     }
     let line = &lines(&service, "/test.Calls/Made1", 1)[0];
     assert_eq!(
-        told(&span(&service, line)),
+        logged(&span(&service, line)),
         "grpc rpc.system.name=grpc rpc.method=_OTHER rpc.method_original=test.Calls/Made1 \
          rpc.status_code=UNIMPLEMENTED"
     );

@@ -200,28 +200,28 @@ fn of_changed_rules_and_queries_at_least_19_of_20_fail_a_case() {
         let mutants = maker.mutants.iter().filter(move |one| one.kind == kind);
         mutants.partition::<Vec<_>, _>(|one| noticed.contains(&one.mark))
     };
-    let told = |mutants: &[&Arc<Mutant>]| {
+    let logged = |mutants: &[&Arc<Mutant>]| {
         let texts: Vec<&str> = mutants.iter().map(|one| one.what.as_str()).collect();
         format!("{texts:#?}")
     };
     let (wrong, right) = of_kind(Kind::Control);
-    assert!(!right.is_empty() && wrong.is_empty(), "{}", told(&wrong));
+    assert!(!right.is_empty() && wrong.is_empty(), "{}", logged(&wrong));
     let (wrong, same) = of_kind(Kind::Same);
     assert!(
         wrong.is_empty(),
         "no case can notice these, but: {}",
-        told(&wrong)
+        logged(&wrong)
     );
     let (failed, alive) = of_kind(Kind::Changed);
     let (noticed, all) = (failed.len(), failed.len() + alive.len());
-    let told = format!(
+    let logged = format!(
         "{noticed} of {all} changes fail a case, besides {} that change no result; not these: {}",
         same.len(),
-        told(&alive)
+        logged(&alive)
     );
-    writeln!(std::io::stdout(), "{told}").unwrap();
+    writeln!(std::io::stdout(), "{logged}").unwrap();
     assert!(
         all > if full { 1000 } else { 10 } && noticed * 20 >= all * 19,
-        "{told}"
+        "{logged}"
     );
 }

@@ -45,11 +45,11 @@ impl Run {
         };
         write("shop.rules.yml", &self.rules(mutants));
         write("case.yml", &self.case(mutants));
-        let told = tested(promtool, directory.path(), &["case.yml".to_owned()]).unwrap_err();
+        let logged = tested(promtool, directory.path(), &["case.yml".to_owned()]).unwrap_err();
         let marks = |mutants: &[Arc<Mutant>]| mutants.iter().map(|one| one.mark.clone()).collect();
-        if told.contains(AT_THE_END) {
+        if logged.contains(AT_THE_END) {
             let mut marks: Vec<String> = marks(mutants);
-            marks.retain(|mark| told.contains(mark));
+            marks.retain(|mark| logged.contains(mark));
             return marks;
         }
         // one of them is not a valid rule, or cannot be evaluated
