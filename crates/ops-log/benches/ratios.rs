@@ -145,7 +145,7 @@ fn disabled(ratios: &mut Ratios) {
     );
 }
 
-fn goals_missed(ratios: &Ratios) {
+fn without_goal(ratios: &Ratios) {
     let people = ours(|config| config.output(Output::writer(Memory::new()).color(false)));
     let log = people.root();
     ratios.report("10 fields, console", || ten_fields!([ops_log::info], log));
@@ -175,6 +175,6 @@ fn main() {
     }
     disabled(&mut ratios);
     ops_log::redact("a registered secret");
-    goals_missed(&ratios);
+    without_goal(&ratios);
     ratios.finish();
 }
