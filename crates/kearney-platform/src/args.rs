@@ -476,7 +476,7 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Parses whole numbers of a range, and says which ones are accepted.
+/// Parses whole numbers of a range; the error states the range.
 fn whole<T>(accepted: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
 where
     T: FromStr + PartialOrd + Display + Clone,

@@ -76,6 +76,8 @@ impl RedMetrics {
 pub struct RequestScope {
     /// True from the first `enter` on: if another observer panics at the start, no end follows.
     is_in_flight: bool,
+    /// True from the head of the response on.
+    has_head: bool,
     /// The trace that was current while the request was served, if it is sampled.
     trace: Option<TraceId>,
 }
@@ -94,10 +96,14 @@ impl Observe for RedMetrics {
             http_requests_in_flight().add(1.0);
         }
         // a span may become current only when the future is polled; at the end of the request it is no longer current
-        scope.trace = scope.trace.or_else(exemplar::current_trace);
+        if !scope.has_head {
+            scope.trace = scope.trace.or_else(exemplar::current_trace);
+        }
     }
 
-    fn response(&self, _: &mut RequestScope, _: &mut response::Parts) {}
+    fn response(&self, scope: &mut RequestScope, _: &mut response::Parts) {
+        scope.has_head = true;
+    }
 
     fn end(&self, scope: RequestScope, outcome: &Outcome) {
         if scope.is_in_flight {

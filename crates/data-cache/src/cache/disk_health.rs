@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::store::Skip;
+use super::skip::Skip;
 use crate::disk::Which;
 use crate::key::{BuildKeyHasher, Key};
 

@@ -22,6 +22,7 @@ mod shared;
 #[path = "absent_shared.rs"]
 mod shared;
 mod shown_pattern;
+mod skip;
 mod store;
 mod sweep;
 mod time;
@@ -34,8 +35,9 @@ pub use hooks::Job;
 pub(crate) use inner::Inner;
 pub(crate) use look_up::{Awaited, Limits};
 pub(crate) use shared::{Duty, SharedTurn};
+pub use skip::Skip;
 pub(crate) use store::StoreRequest;
-pub use store::{Skip, Stored};
+pub use store::Stored;
 pub(crate) use turn::{Turn, WaitingThread};
 
 use std::borrow::Cow;

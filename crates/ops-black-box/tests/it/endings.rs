@@ -116,12 +116,7 @@ fn a_panic_in_a_thread_is_in_the_box_without_the_secret_and_ends_nothing() {
     assert_eq!(panic.thread.as_deref(), Some("worker"));
     assert!(panic.location.unwrap().contains("child.rs"));
     assert!(!panic.is_main && !panic.aborts);
-    assert!(
-        panic
-            .backtrace
-            .unwrap()
-            .contains("does_what_it_is_reported")
-    );
+    assert!(panic.backtrace.unwrap().contains("runs_as_a_child"));
     let bytes = fs::read(&last.kept).unwrap();
     assert!(!bytes.windows(10).any(|part| part == b"canary-5d1"));
     assert!(
@@ -213,7 +208,7 @@ fn oom_kill_is_detected_by_the_cgroup_counter() {
     let status = Command::new("sh")
         .args(["-c", &enter])
         .arg(program)
-        .args(["--exact", "child::does_what_it_is_reported", "--nocapture"])
+        .args(["--exact", "child::runs_as_a_child", "--nocapture"])
         .env("BLACK_BOX_OF_CHILD", place.file())
         .env("DEED_OF_CHILD", "eat")
         .stdout(std::process::Stdio::null())
@@ -230,7 +225,7 @@ fn oom_kill_is_detected_by_the_cgroup_counter() {
     let status = Command::new("sh")
         .args(["-c", &enter])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "child::does_what_it_is_reported", "--nocapture"])
+        .args(["--exact", "child::runs_as_a_child", "--nocapture"])
         .env("BLACK_BOX_OF_CHILD", place.file())
         .env("DEED_OF_CHILD", "stop")
         .stdout(std::process::Stdio::null())

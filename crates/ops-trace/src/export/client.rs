@@ -24,7 +24,7 @@ const BODY_WAIT: Duration = Duration::from_secs(2);
 const MAX_HEADER_BYTES: usize = 100;
 /// Share of the time of an attempt after which a host that is not resolved, or a connection that is not made, fails it.
 const STEP_SHARE: f32 = 0.75;
-/// Start of what the standard library says about a host that is not resolved.
+/// Start of the standard library's error about a host that cannot be resolved.
 const LOOKUP_FAILED: &str = "failed to lookup address information";
 const RETRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
