@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_is_told_once() {
+    fn each_cause_is_reported_once() {
         let cause = std::io::Error::other("the disk is full");
         let inner = Error::new(Kind::File, "b: the disk is full").because(cause);
         let failure = Error::new(Kind::Run, "a").because(inner);

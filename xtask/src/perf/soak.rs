@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_after_the_warm_up_is_told_and_what_grew_before_is_not() {
+    fn what_grows_after_the_warm_up_is_reported_and_what_grew_before_is_not() {
         assert_eq!(grown(&looks(|at| 1000 + 100 * at.min(60))), [""; 0]);
         assert_eq!(grown(&looks(|at| 1000 + 20 * at)[..100]), [""; 0]);
         let problems = grown(&looks(|at| 1000 + 20 * at));

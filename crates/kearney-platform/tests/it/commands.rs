@@ -145,7 +145,7 @@ fn a_wrong_configuration_file_is_named_with_line_and_key() {
 }
 
 #[test]
-fn the_source_of_a_secret_is_told_and_never_its_value() {
+fn the_source_of_a_secret_is_reported_and_never_its_value() {
     let home = Home::new();
     let asked = run(&home, &["secrets", "source", "registry_api_key"]);
     assert_eq!(
@@ -301,7 +301,7 @@ fn a_reader_that_left_is_no_failure_of_a_command_and_a_full_disk_is() {
 }
 
 #[test]
-fn a_required_secret_that_is_missing_is_told_at_the_start() {
+fn a_required_secret_that_is_missing_is_reported_at_the_start() {
     let home = Home::new();
     std::fs::create_dir(home.path("configs")).unwrap();
     let catalog =
@@ -326,7 +326,7 @@ fn a_required_secret_that_is_missing_is_told_at_the_start() {
 }
 
 #[test]
-fn a_cause_is_told_once() {
+fn a_cause_is_reported_once() {
     let home = Home::new();
     std::fs::write(home.path("file"), "").unwrap();
     let serve = [
@@ -365,7 +365,7 @@ fn a_variable_that_is_at_fault_is_named_and_no_option_is() {
 }
 
 #[test]
-fn a_number_that_is_refused_is_told_with_its_variable_and_what_is_accepted() {
+fn a_number_that_is_refused_is_reported_with_its_variable_and_what_is_accepted() {
     let home = Home::new();
     let printed = |arguments: &[&str], variable: &str, value: &str| {
         let mut program = home.program(arguments);
@@ -399,7 +399,7 @@ fn a_number_that_is_refused_is_told_with_its_variable_and_what_is_accepted() {
             "HOST",
             "example.com",
             "--host <HOST>",
-            "an IP address of this machine, or localhost",
+            "expected an IP address of this machine, or localhost",
         ),
     ] {
         assert_eq!(

@@ -255,7 +255,7 @@ fn compressed_files_are_read_or_refused_with_what_helps() {
 }
 
 #[test]
-fn lines_that_cannot_be_judged_are_told_once() {
+fn lines_that_cannot_be_judged_are_reported_once() {
     let home = Home::new();
     let long = format!("{{\"event\":\"{}\"}}\n", "x".repeat(9 * 1024 * 1024));
     let input = format!("\u{feff}{ONE}\0\0\0{TWO}a stack trace\nand more\r{long}");

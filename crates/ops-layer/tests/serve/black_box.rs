@@ -155,7 +155,7 @@ fn what_the_line_hides_of_a_panic_and_of_a_check_is_neither_in_the_box_nor_on_th
 }
 
 #[test]
-fn a_box_that_another_service_left_is_told_as_that_of_the_other() {
+fn a_box_that_another_service_left_is_reported_as_that_of_the_other() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("one.box");
     let service = start(&file).env("OTEL_SERVICE_NAME", "orders").serve();
@@ -311,7 +311,7 @@ fn a_second_service_that_is_refused_ends_nothing_of_the_one_that_serves() {
 }
 
 #[test]
-fn a_crash_before_a_start_that_is_refused_is_told_by_the_next_one() {
+fn a_crash_before_a_start_that_is_refused_is_reported_by_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let service = start(folder.path()).serve();
     service.signal(Signal::KILL);

@@ -162,7 +162,7 @@ fn a_client_that_was_answered_and_ignores_the_goaway_is_no_request_that_was_cut_
 }
 
 #[test]
-fn what_a_stop_cuts_off_is_told_so_before_its_head_and_after() {
+fn what_a_stop_cuts_off_is_reported_so_before_its_head_and_after() {
     let service = Start::new("serve")
         .env("SLOW_MS", "300000")
         .env("OPS_SHUTDOWN_SECONDS", "5")

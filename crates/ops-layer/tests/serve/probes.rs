@@ -98,7 +98,7 @@ fn a_panic_of_a_handler_is_answered_and_the_service_goes_on() {
 }
 
 #[test]
-fn a_panic_of_the_function_that_is_told_the_addresses_ends_nothing_else() {
+fn a_panic_of_the_function_that_gets_the_addresses_ends_nothing_else() {
     let service = Start::new("serve").env("LISTENING_PANICS", "1").serve();
     assert_eq!(get(service.api, "/hello").status, 200);
     let (status, log) = service.stop();

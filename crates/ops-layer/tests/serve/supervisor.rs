@@ -32,7 +32,7 @@ fn systemd_waits_for_the_checks_before_a_service_is_ready() {
 }
 
 #[test]
-fn a_service_manager_that_is_not_reached_is_told_once() {
+fn a_service_manager_that_is_not_reached_is_reported_once() {
     let folder = tempfile::tempdir().unwrap();
     let nobody = folder.path().join("nobody");
     let service = Start::new("serve")
@@ -49,7 +49,7 @@ fn a_service_manager_that_is_not_reached_is_told_once() {
 }
 
 #[test]
-fn systemd_is_told_when_the_service_is_ready_alive_and_stopping() {
+fn systemd_is_notified_when_the_service_is_ready_alive_and_stopping() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -80,7 +80,7 @@ fn systemd_is_told_when_the_service_is_ready_alive_and_stopping() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_service_manager_whose_socket_is_no_file_is_told_too() {
+fn a_service_manager_whose_socket_is_no_file_is_reported_too() {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::SocketAddr;
     let name = format!("ops-layer-{}", std::process::id());

@@ -139,7 +139,7 @@ async fn a_body_that_fails_after_its_head_keeps_the_status_and_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_is_told_as_499() {
+async fn a_client_that_goes_away_is_reported_as_499() {
     crate::bridges::init();
     let service =
         ObserveLayer::new((AccessLog::new(),)).layer(tower::service_fn(|_: Request<()>| async {

@@ -61,7 +61,7 @@ fn the_current_trace_is_on_each_line_between_context_and_fields() {
 }
 
 #[test]
-fn the_span_is_told_where_it_is_asked_for() {
+fn the_span_is_reported_where_it_is_asked_for() {
     let (pipeline, written) = pipeline(|config| config.span_id(true), true);
     in_span(|| info!(pipeline.root(), "traced"));
     assert_eq!(

@@ -209,7 +209,7 @@ async fn gzip_is_sent_to_those_who_take_it_and_unpacks_to_the_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_scrapes_share_renders_and_the_surplus_is_told_to_retry() {
+async fn concurrent_scrapes_share_renders_and_the_surplus_has_to_retry() {
     installed();
     let scrapes: Vec<_> = (0..64)
         .map(|_| tokio::spawn(asked(Method::GET, &[])))

@@ -278,12 +278,12 @@ fn a_temporarily_unavailable_role_is_not_a_configuration_error() {
 }
 
 #[test]
-fn credentials_that_are_late_are_told_as_late_and_named_ones_are_not_passed_over() {
+fn credentials_that_are_late_are_reported_as_late_and_named_ones_are_not_passed_over() {
     for mode in [AwsMode::Auto, AwsMode::On] {
         let Some(config) = of_a_role(mode) else {
             let sts = Proxy::always(Fault::Held);
             let test =
-                "credentials_that_are_late_are_told_as_late_and_named_ones_are_not_passed_over";
+                "credentials_that_are_late_are_reported_as_late_and_named_ones_are_not_passed_over";
             with_a_role(test, &sts, "http://127.0.0.1:1");
             return;
         };

@@ -190,7 +190,7 @@ fn references_are_text_where_expansion_is_switched_off() {
 }
 
 #[test]
-fn keys_that_no_shell_would_export_are_read_and_told_of() {
+fn keys_that_no_shell_would_export_are_read_and_reported() {
     let (_folder, secrets) = file("1A=one\nA-B=two\nA.C=three\n");
     for (key, expected) in [("1A", "one"), ("A-B", "two"), ("A.C", "three")] {
         assert_eq!(value(&secrets, key).as_deref(), Some(expected));

@@ -53,7 +53,7 @@ fn a_report_tells_which_source_failed_and_how_long_ago() {
 }
 
 #[test]
-fn a_source_that_has_nothing_is_not_told_as_the_one_that_failed() {
+fn a_source_that_has_nothing_is_not_reported_as_the_one_that_failed() {
     let kinds = [ErrorKind::Unauthenticated, ErrorKind::Unavailable];
     for (kind, has_store) in kinds
         .into_iter()

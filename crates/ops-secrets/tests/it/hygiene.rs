@@ -139,7 +139,7 @@ fn short_values_defaults_and_what_is_not_sensitive_are_not_reported() {
 }
 
 #[test]
-fn a_url_with_a_password_is_told_whatever_it_is_called() {
+fn a_url_with_a_password_is_reported_whatever_it_is_called() {
     let reports = |value: &'static str| {
         let secrets = Secrets::new(config().environment([("BACKEND_URL", value)])).unwrap();
         let message = listen(&secrets);

@@ -264,7 +264,7 @@ fn a_sealed_server_is_unavailable_and_the_last_value_is_served() {
 }
 
 #[test]
-fn an_expired_token_is_told_apart_from_a_denied_secret() {
+fn an_expired_token_is_distinguished_from_a_denied_secret() {
     let Some(server) = OpenBao::start() else {
         return;
     };

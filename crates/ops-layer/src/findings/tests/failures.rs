@@ -7,7 +7,7 @@ use crate::findings::snapshot::Snapshot;
 use crate::findings::state::State;
 
 #[test]
-fn what_a_limit_of_the_service_answered_is_told_with_its_number() {
+fn what_a_limit_of_the_service_answered_is_reported_with_its_number() {
     for (refused, late, message) in [
         (0, 0, "in the last minute"),
         (
@@ -36,7 +36,7 @@ fn what_a_limit_of_the_service_answered_is_told_with_its_number() {
 }
 
 #[test]
-fn what_a_limit_answered_on_other_routes_is_not_told_of_one() {
+fn what_a_limit_answered_on_other_routes_is_not_reported_of_one() {
     let finds = |refused: u64| {
         let mut state = State::default();
         let mut look = |seconds: u64, of_route: f64, refused: u64| {
