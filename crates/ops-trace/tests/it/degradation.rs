@@ -169,7 +169,7 @@ async fn a_network_that_loses_what_is_sent_is_no_collector_that_hangs() {
     let cause = health.last_failure.unwrap();
     assert_eq!(
         cause,
-        "no connection (timeout: connect): does a collector listen there?"
+        "cannot connect (timeout: connect): check that a collector is listening there"
     );
     drop((waiting, listener));
 }
