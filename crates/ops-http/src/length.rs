@@ -44,12 +44,13 @@ impl BodyLength {
             return Self::NoContent;
         }
         let is_http1 = version < Version::HTTP_2;
-        let known = if is_http1 { Self::Known } else { Self::Checked };
         let exact = body.size_hint().exact();
+        if is_http1 && exact == Some(0) && body.is_end_stream() {
+            return Self::Known(0); // the server declares the length of an empty body
+        }
+        let known = if is_http1 { Self::Known } else { Self::Checked };
         // HTTP/1.0 has no transfer codings, and HTTP/2 removes the header
-        let is_coded = version == Version::HTTP_11
-            && !body.is_end_stream()
-            && head.headers.contains_key(TRANSFER_ENCODING);
+        let is_coded = version == Version::HTTP_11 && head.headers.contains_key(TRANSFER_ENCODING);
         let Some(declared) = head.headers.get(CONTENT_LENGTH) else {
             return match exact {
                 Some(length) if is_coded => Self::Coded(length),
@@ -62,13 +63,10 @@ impl BodyLength {
         }
         match (exact, parse_length(declared)) {
             (Some(exact), Some(declared)) if exact == declared => known(exact),
-            // the server declares the length of an empty body
-            (Some(0), _) if is_http1 && body.is_end_stream() => Self::Known(0),
-            (Some(_), _) => Self::Invalid,
-            (None, Some(length)) if is_declared_once(head, declared) => known(length),
-            (None, _) if body.is_end_stream() => Self::without_length(head),
+            (None, Some(length)) if is_declared_once(head, length) => known(length),
+            (None, _) if is_http1 && body.is_end_stream() => Self::without_length(head),
             (None, _) if is_http1 => Self::Unsendable,
-            (None, _) => Self::Invalid,
+            _ => Self::Invalid,
         }
     }
 
@@ -137,9 +135,9 @@ fn has_no_content(method: &Method, status: StatusCode) -> bool {
 }
 
 /// Returns `false` if the head also declares another length.
-fn is_declared_once(head: &response::Parts, length: &HeaderValue) -> bool {
-    let mut all = head.headers.get_all(CONTENT_LENGTH).iter();
-    all.all(|value| value == length)
+fn is_declared_once(head: &response::Parts, length: u64) -> bool {
+    let mut further = head.headers.get_all(CONTENT_LENGTH).iter().skip(1);
+    further.all(|value| parse_length(value) == Some(length))
 }
 
 /// Returns the `Content-Length` in the head, unless the framing overrides it (RFC 9112, section 6.3).

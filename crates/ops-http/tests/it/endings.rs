@@ -276,6 +276,13 @@ async fn a_body_is_complete_by_the_length_of_its_head_and_failed_if_it_is_shorte
             Complete,
         ),
         ("more than the length", head("4"), five(), 2, Complete),
+        (
+            "a length that is declared twice",
+            head("5").header("content-length", "05"),
+            five(),
+            2,
+            Complete,
+        ),
         ("a byte is missing", head("6"), five(), 2, Aborted),
         ("nothing was asked for", head("5"), five(), 0, Aborted),
         ("shorter than the length", head("7"), five(), 4, Failed),
