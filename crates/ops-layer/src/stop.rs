@@ -125,8 +125,12 @@ pub(crate) fn watch_early() {
     if std::process::id() != 1 || LISTENED.load(Ordering::Relaxed) {
         return;
     }
-    // without them it starts as before
-    *EARLY.lock().unwrap_or_else(PoisonError::into_inner) = new_signals().ok();
+    let mut early = EARLY.lock().unwrap_or_else(PoisonError::into_inner);
+    // kept if `init` is called again after it failed: a runtime cannot be dropped inside of another one
+    if early.is_none() {
+        // without them it starts as before
+        *early = new_signals().ok();
+    }
 }
 
 /// Returns the signals, and the runtime that receives them.
