@@ -124,12 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_an_error() {
+    fn a_cyclic_dependency_is_an_error() {
         let (one, two) = (package("one", &["two"]), package("two", &["one"]));
         assert!(
             publication_order(&[&one, &two])
                 .unwrap_err()
-                .contains("circle")
+                .contains("cyclic")
         );
     }
 

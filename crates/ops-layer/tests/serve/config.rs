@@ -58,8 +58,8 @@ fn an_unknown_key_is_refused_with_file_line_and_the_keys_that_are_known() {
     );
     let (_file, start) = with("log: {}\ntrace:\n  sampling_ratio: -1\n");
     let reason = start.refused();
-    let logged = "trace: sampling ratio -1 is not a number from 0 to 1 at line 3";
-    assert!(reason.contains(logged), "{reason}");
+    let expected = "trace: sampling ratio -1 is not a number from 0 to 1 at line 3";
+    assert!(reason.contains(expected), "{reason}");
     let (_file, start) = with("log: {}\ntrace: {}\n\nlog:\n  level: debug\n");
     let reason = start.refused();
     assert!(reason.contains("line 4: duplicate field `log`"), "{reason}");
@@ -620,8 +620,8 @@ fn out_of_range_numbers_in_the_file_are_refused_with_line_and_limit() {
     ] {
         let (_file, start) = with(text);
         let reason = start.refused();
-        for logged in [key, expected, "line "] {
-            assert!(reason.contains(logged), "{logged}: {reason}");
+        for part in [key, expected, "line "] {
+            assert!(reason.contains(part), "{part}: {reason}");
         }
     }
     let at_the_limits = "history: { hours: 1, bytes: 1048576 }\nblack_box: { bytes: 65536 }\n";
