@@ -106,7 +106,7 @@ impl Limiter {
                 return Verdict::Write(0);
             }
         }
-        let bucket = buckets.entry(key).or_insert(Bucket {
+        let bucket = buckets.entry(key).or_insert_with(|| Bucket {
             tokens: burst,
             at,
             suppressed: 0,
