@@ -96,7 +96,8 @@ impl List<'_> {
             let (value, behind) = self.value(mark + 1, is_whole, closing);
             let goes_on = self.text[behind..].starts_with(';');
             let is_plain = !self.text[..value.start].ends_with(['"', '\'', '{']);
-            if is_first && is_plain && at + before.len() < mark && !self.has_more(behind) {
+            let is_apart = is_first && is_plain && at + before.len() < mark;
+            if is_apart && is_expression(&self.text[value.clone()]) && !self.has_more(behind) {
                 // a statement: `let token = next();`
                 return behind;
             }
@@ -213,6 +214,18 @@ pub(super) fn closing(value: &str, sign: char) -> Option<usize> {
             false => return Some(at),
         }
     }
+}
+
+/// Returns `true` for an expression of source code: `next()`, `self.input`, `[u8`, `$1`. Passwords
+/// usually have other characters than small letters.
+fn is_expression(value: &str) -> bool {
+    let value = value.trim_start_matches('&');
+    let is_call = value.contains('(') && value.ends_with(')');
+    let number = value.strip_prefix('$');
+    let is_parameter =
+        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || b"_.".contains(&byte);
+    is_call || is_parameter || value.starts_with('[') || value.bytes().all(is_word)
 }
 
 fn last_word(text: &str) -> &str {

@@ -75,6 +75,10 @@ fn a_list_is_read_wherever_it_stands_and_whatever_is_in_its_values() {
         ),
         ("SET password = 'hunter2';", "SET password = '[REDACTED]';"),
         ("Password=hunter2;", "Password=[REDACTED];"),
+        (
+            "Password = hunter2; connected",
+            "Password = [REDACTED]; connected",
+        ),
         // not a comparison
         (
             "Server=db;Uid=app;Password==hunter2;Encrypt=True",
