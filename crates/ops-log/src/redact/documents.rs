@@ -20,11 +20,12 @@ const MAX_DEPTH: u32 = 6;
 const MAX_NAME_BYTES: usize = 64;
 
 /// Words of SQL after which names of columns may follow. In small letters, some may be words of a sentence.
-const COLUMNS_FOLLOW: [&str; 10] = [
+const COLUMNS_FOLLOW: [&str; 14] = [
     "UNIQUE", "unique", "KEY", "INDEX", "CONFLICT", "conflict", "ON", "BY", "BTREE", "btree",
+    "USING", "SELECT", "WHERE", "AND",
 ];
 /// Words of SQL after which such a word, or the name of a table with its columns may follow.
-const TABLE_FOLLOWS: [&str; 10] = [
+const TABLE_FOLLOWS: [&str; 11] = [
     "PRIMARY",
     "primary",
     "FOREIGN",
@@ -35,6 +36,7 @@ const TABLE_FOLLOWS: [&str; 10] = [
     "references",
     "ON",
     "TABLE",
+    "COPY",
 ];
 
 /// Returns `true` if a text starts like a JSON document, has one in quotes, or has a denied field in `Debug` form.
@@ -403,7 +405,21 @@ fn second_of_list(json: &[u8], first: Range<usize>, deny: &DenyList) -> Option<u
     let is_first =
         json.get(comma) == Some(&b',') && matches!(before.trim_ascii_end(), [.., b'[' | b',']);
     let is_denied = is_first && deny.has(text_at(json, first)?.as_bytes());
-    is_denied.then(|| comma + 1 + blanks(json, comma + 1))
+    let second = comma + 1 + blanks(json, comma + 1);
+    is_denied
+        .then_some(second)
+        .filter(|_| is_last(json, second))
+}
+
+/// Returns `true` if the value that starts here is the last one of a list, was cut, or is itself a list or an object.
+fn is_last(json: &[u8], value: usize) -> bool {
+    let Some(rest) = json.get(value..) else {
+        return true;
+    };
+    let behind = value + token_len(rest);
+    rest.starts_with(b"{")
+        || rest.starts_with(b"[")
+        || matches!(json.get(behind + blanks(json, behind)), None | Some(b']'))
 }
 
 fn text_at(json: &[u8], token: Range<usize>) -> Option<Cow<'_, str>> {

@@ -481,6 +481,7 @@ fn pairs_in_documents_are_hidden_like_those_in_values() {
         r#"{"name":"password","type":"string","nested":{"value":"x"}}"#,
         r#"{"name":"DB_PASSWORD","valueFrom":{"secretKeyRef":{"name":"db","key":"x"}}}"#,
         r#"{"kinds":["token","session"],"names":[["a","token"],["b","c"]]}"#,
+        r#"{"rows":[["password","age","city"],["token", "a", 1]]}"#,
         r#"{"value":"x","name":"token"}"#,
     ] {
         assert_eq!(redacted(harmless), None, "{harmless}");
@@ -530,6 +531,8 @@ fn texts_that_are_no_fields_of_structs_stay() {
         r#"create index i on t using btree ("token", "user_id")"#,
         r#"INSERT INTO t VALUES ($1) ON CONFLICT ("token", "user_id") DO NOTHING"#,
         r#"SELECT DISTINCT ON ("token", "id") * FROM t GROUP BY ("token", "id")"#,
+        r#"SELECT 1 FROM a JOIN b USING ("token", "id") WHERE ("token", "id") > ($1, $2)"#,
+        r#"COPY users ("password", "email") FROM STDIN"#,
         r#"Login { password: "", user: ["ada"] }, ("a", "b"), ["c"]"#,
         r#"{"token": "", "user": "ada", "names": ["ada", "bob"]} "a", "b""#,
         r#"unexpected token: "}""#,
