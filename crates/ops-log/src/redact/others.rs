@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 
 use crate::redact::deny::DenyList;
 use crate::redact::documents::{last_name, without_blanks, without_slashes};
@@ -22,17 +22,29 @@ const HOSTS: [&str; 2] = ["@tcp(", "@unix("];
 /// Returns `true` if the text may have one of these.
 pub(super) fn may_be_in(text: &[u8]) -> bool {
     static HEADER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(AUTHORIZATION));
-    memchr::memchr3(b'&', b'@', b'\'', text).is_some_and(|first| has_marks(&text[first..]))
+    memchr::memchr3(b'&', b'@', b'\'', text).is_some_and(|first| has_marks(text, first))
         || HEADER.find(text).is_some()
 }
 
+/// Returns `true` if the text has a pair beside `&`, a host of Go, or a colon beside a quote and a brace; `first` is the
+/// first mark. Most texts with a quote and a colon have no brace: `cannot open 'x': not found`.
 #[cold]
-fn has_marks(text: &[u8]) -> bool {
-    let has = |marks: &str| memmem::find(text, marks.as_bytes()).is_some();
-    (has("&") && memchr::memchr(b'=', text).is_some())
-        || HOSTS.into_iter().any(has)
-        || has("':")
-        || has(": '")
+fn has_marks(text: &[u8], first: usize) -> bool {
+    let has_brace = memchr::memchr(b'{', text).is_some();
+    let is_mark = |at: usize| match text[at] {
+        b'@' => HOSTS
+            .iter()
+            .any(|host| text[at..].starts_with(host.as_bytes())),
+        _ if !has_brace => false,
+        _ => {
+            let before = &text[..at];
+            let before = before.strip_suffix(b" ").unwrap_or(before);
+            before.ends_with(b":") || text[at + 1..].starts_with(b":")
+        }
+    };
+    let rest = &text[first..];
+    (memchr::memchr(b'&', rest).is_some() && memchr::memchr(b'=', text).is_some())
+        || memchr::memchr2_iter(b'@', b'\'', rest).any(|at| is_mark(first + at))
 }
 
 /// Adds the ranges of the credentials.
@@ -106,8 +118,10 @@ fn of_header(text: &str, end: usize, deny: &DenyList) -> Option<Range<usize>> {
     let letters = word
         .strip_prefix(|first: char| first.is_ascii_uppercase())
         .unwrap_or(word);
-    let is_plain = letters.bytes().all(|byte| byte.is_ascii_lowercase());
-    let is_words = is_plain && (len < MIN_PLAIN_BYTES || behind.starts_with(' '));
+    let plain = letters.trim_end_matches(['.', ':', '=']);
+    let is_plain = plain.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_followed = plain.len() < letters.len() || behind.starts_with([' ', ',', ')']);
+    let is_words = is_plain && (len < MIN_PLAIN_BYTES || is_followed);
     let start = text.len() - credentials.len();
     (!is_words && deny.has(b"authorization")).then_some(start..start + len)
 }

@@ -46,6 +46,8 @@ fn credentials_of_usual_notations_are_hidden_wherever_they_stand() {
             r"{\'a\': \'b\', \'token\': \'hunter2\', \'c\': \'d\'}",
             r"{\'a\': \'b\', \'token\': \'[REDACTED]\', \'c\': \'d\'}",
         ),
+        ("{ password: 'hunter2' }", "{ password: '[REDACTED]' }"),
+        ("{password:'hunter2'}", "{password:'[REDACTED]'}"),
         (
             "{ user: 'ada',\n  password: 'hunter2 was cut",
             "{ user: 'ada',\n  password: '[REDACTED]",
@@ -78,6 +80,9 @@ fn what_looks_like_these_notations_stays() {
         "Authorization: Bearer Authentication required, Authorization: Bearer Token",
         "Authorization: Bearer <token>, or Authorization: Bearer $TOKEN",
         "Authorization: required, authorization=none, authorization header",
+        "authorization: bearer realm=\"x\"",
+        "authorization: token rejected. Authorization: Basic authentication: missing",
+        "(authorization: bearer required), authorization: token required, got none",
         "x=1 && token=2, flags&token=3, a==b&token==c",
         "a & b, token: 'x', 'token': 'too short'",
         "it's: 'token', {'error': \"password: 'x' is wrong\"}, {'password': ''}",
