@@ -257,8 +257,12 @@ fn encoded_in(
         is_cut && looked_at + MAX_ENCODED_BYTES > text.len()
     };
     // encoded characters may follow a long start that is not encoded
-    if is_too_short(escaped_at(value, part, 0, escaped), part) {
+    let found = escaped_at(value, part, 0, escaped);
+    if is_too_short(found, part) {
         return Err(Cut);
+    }
+    if is_final(found, part) {
+        return Ok(None);
     }
     // HTML may be encoded in a URL, or in JSON that writes `&` as a number
     let mut texts: Vec<Decoded<'_>> = Vec::new();
@@ -279,6 +283,9 @@ fn encoded_in(
                 if let Ok(end) = found {
                     return Ok(Some(text.ends[end - 1]));
                 }
+                if is_final(found, &text.bytes) {
+                    break;
+                }
                 decoded = text.decoded(mark);
                 texts.push(text);
             }
@@ -290,6 +297,15 @@ fn encoded_in(
 /// Text that differs from the value: the position of the first difference, after the backslashes that belong to it.
 #[derive(Clone, Copy)]
 struct Differs(usize);
+
+/// Returns `true` if a text differs from the value however it is decoded: nothing up to the difference is encoded.
+fn is_final(found: Result<usize, Differs>, text: &[u8]) -> bool {
+    let Err(Differs(at)) = found else {
+        return false;
+    };
+    let start = &text[..text.len().min(at + 1)];
+    memchr::memchr3(b'%', b'\\', b'&', start).is_none()
+}
 
 /// Matches the value unchanged, or with any number of levels of escaping.
 fn escaped_at(
