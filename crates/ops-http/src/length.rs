@@ -1,5 +1,5 @@
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, StatusCode, Version, response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, response};
 use http_body::Body;
 
 use crate::Ending;
@@ -49,6 +49,9 @@ impl BodyLength {
             return Self::Known(0); // the server declares the length of an empty body
         }
         let known = if is_http1 { Self::Known } else { Self::Checked };
+        if declares_nothing(&head.headers) {
+            return exact.map_or_else(|| Self::without_length(head), known);
+        }
         // HTTP/1.0 has no transfer codings, and HTTP/2 removes the header
         let is_coded = version == Version::HTTP_11 && head.headers.contains_key(TRANSFER_ENCODING);
         let Some(declared) = head.headers.get(CONTENT_LENGTH) else {
@@ -132,6 +135,13 @@ fn has_no_content(method: &Method, status: StatusCode) -> bool {
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || *method == Method::HEAD
         || *method == Method::CONNECT && status.is_success()
+}
+
+/// Returns `true` if there is neither a length nor a transfer coding. Comparing a few names costs less than two lookups.
+fn declares_nothing(headers: &HeaderMap) -> bool {
+    const FEW: usize = 8;
+    let mut names = headers.keys();
+    headers.len() <= FEW && !names.any(|name| *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING)
 }
 
 /// Returns `false` if the head also declares another length.
