@@ -262,7 +262,7 @@ impl Inner {
     }
 
     /// Removes the entries that are still meant from memory and index; returns the number removed from the index. One that
-    /// replaced them meanwhile stays: without it, a later invalidation would not find its file.
+    /// replaced them meanwhile stays, or is listed now: without it, a later invalidation would not find its file.
     fn drop_from_memory(
         &self,
         keys: &[Key],
@@ -275,10 +275,22 @@ impl Inner {
             is_meant(entry.generation, &entry.label, &entry.tables)
         });
         for key in keys {
-            let was_there = self.index.remove_if(key, |entry| {
-                is_meant(entry.generation, &entry.label, &entry.tables)
-            });
-            dropped += u64::from(was_there);
+            // locked, so that no thread lists the directory between the look at the file and the removal
+            let mut slot = self.index.slot(key);
+            let is_outdated =
+                |entry: &Indexed| is_meant(entry.generation, &entry.label, &entry.tables);
+            if !slot.get().is_some_and(is_outdated) {
+                continue;
+            }
+            let disk = self.disk.as_ref().filter(|disk| disk.may_hold(key));
+            match disk.map(|disk| disk.metadata(key)) {
+                Some(Ok(found)) if !is_meant(found.generation, &found.label, &found.tables) => {
+                    slot.insert(Indexed::of(&found, Usage::at(self.now_millis())));
+                }
+                // it may be the file of another entry
+                Some(Err(NoMetadata::Denied | NoMetadata::Unknown(_))) => {}
+                _ => dropped += u64::from(slot.remove()),
+            }
         }
         // a lookup that started earlier, and checks the orders after these are dropped, must look again
         self.generations.purge();
@@ -340,7 +352,6 @@ impl Inner {
                 }
             }
         }
-        self.list_replaced(disk, &victims, &refuses);
         let dropped = self.drop_from_memory(&victims, refuses);
         // calls of this process count their own removals
         if !pending.iter().any(|p| p.is_own.load(Ordering::Relaxed)) {
@@ -351,29 +362,6 @@ impl Inner {
         self.pending
             .retain(|p| p.order.count > done || p.order.count > last);
         last
-    }
-
-    /// Lists the files that replaced refused entries of the index: without them, a later invalidation would miss these.
-    fn list_replaced(
-        &self,
-        disk: &Disk,
-        keys: &[Key],
-        refuses: &impl Fn(u64, &str, &[String]) -> bool,
-    ) {
-        for key in keys.iter().filter(|key| disk.may_hold(key)) {
-            let Ok(found) = disk.metadata(key) else {
-                continue;
-            };
-            let mut slot = self.index.slot(key);
-            let is_refused = |entry: &Indexed| {
-                entry.bytes > 0 && refuses(entry.generation, &entry.label, &entry.tables)
-            };
-            if slot.get().is_some_and(is_refused)
-                && !refuses(found.generation, &found.label, &found.tables)
-            {
-                slot.insert(Indexed::of(&found, Usage::at(self.now_millis())));
-            }
-        }
     }
 
     /// Returns the refused entries of the directory, including those missing from the index or unreadable, and an error

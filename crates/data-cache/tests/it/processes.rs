@@ -107,6 +107,34 @@ fn an_invalidation_finds_a_file_that_the_journal_of_another_process_lists_as_its
 }
 
 #[test]
+fn an_invalidation_finds_a_file_that_came_after_a_result_that_was_only_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = two_on(dir.path());
+    // the second process does not notice the first one on its own
+    let caches = [&one, &other];
+    let _clocks = caches.map(|cache| ManualClock::install(cache, 1_000_000));
+    let none = Params::new();
+    on_step(&other, |step| match step {
+        Step::DataWritten => Err(std::io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
+    });
+    let in_memory = other.set(SQL, &[numbers(&[1])], &none, None).unwrap();
+    assert_eq!(in_memory, Stored::Skipped(Skip::NoSpace));
+    for cache in caches {
+        assert!(cache.flush(Duration::from_secs(30)));
+    }
+    one.clear().unwrap();
+    one.set(SQL, &[numbers(&[2])], &none, None).unwrap();
+    assert!(one.flush(Duration::from_secs(30)));
+    // the second process lists the directory: it already has an entry of that key
+    std::fs::remove_file(dir.path().join("journal")).unwrap();
+    assert_eq!(other.invalidate("SELECT n FROM u").unwrap(), 0);
+    assert!(other.flush(Duration::from_secs(30)));
+    assert_eq!(other.invalidate(SQL).unwrap(), 1);
+    assert!(other.get(SQL, &none).is_none());
+}
+
+#[test]
 fn what_another_process_invalidated_and_computed_anew_is_not_served_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let (one, other) = two_on(dir.path());
