@@ -32,11 +32,16 @@ impl Inner {
     /// Removes from the index an entry that left memory and was nowhere else, unless another one is listed by now. If
     /// an earlier result has a file, it stays listed: the next invalidation must find that file.
     fn unlist(&self, key: &Key, usage: &Arc<Usage>) {
-        if !self.has_file(key) {
-            self.index.remove_if(key, |indexed| {
-                indexed.bytes == 0 && Arc::ptr_eq(&indexed.usage, usage)
-            });
-        }
+        self.index.remove_if(key, |indexed| {
+            indexed.bytes == 0 && Arc::ptr_eq(&indexed.usage, usage) && !self.has_file(key)
+        });
+    }
+
+    /// Removes from the index the entries that left memory and are nowhere else.
+    pub(super) fn unlist_all(&self) {
+        self.index.retain(|key, indexed| {
+            indexed.bytes > 0 || self.memory.get(key).is_some() || self.has_file(key)
+        });
     }
 
     /// Removes an entry from memory, and from the index unless it has a file, which the next invalidation must find.

@@ -429,8 +429,9 @@ impl Inner {
         };
         if !is_known {
             self.memory.clear(|_| true);
-            let is_gone = found.is_none() && disk.is_gone();
-            self.index.retain(|_, entry| entry.bytes > 0 && !is_gone);
+            if found.is_none() && disk.is_gone() {
+                self.index.retain(|_, _| false);
+            }
         }
         if is_rolled_back {
             // entries invalidated since the copy was made may be back
@@ -443,10 +444,15 @@ impl Inner {
         let Some(inner) = self.weak_self.upgrade() else {
             return;
         };
-        self.workers.run(move || match (found, is_rolled_back) {
-            (None, _) => inner.renew_count(),
-            (_, true) => inner.clear_if_rolled_back(),
-            (_, false) => inner.follow_other_processes(),
+        self.workers.run(move || {
+            if !is_known {
+                inner.unlist_all();
+            }
+            match (found, is_rolled_back) {
+                (None, _) => inner.renew_count(),
+                (_, true) => inner.clear_if_rolled_back(),
+                (_, false) => inner.follow_other_processes(),
+            }
         });
     }
 

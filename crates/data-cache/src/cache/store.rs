@@ -379,9 +379,10 @@ impl Inner {
         };
         self.remove_file(disk, key, unremoved.which(), Duration::ZERO);
         let is_refused = self.disk_health.is_blocked(key);
-        if !is_refused && !disk.may_hold(key) {
+        if !is_refused {
             // a newer result that is only in memory stays
-            self.index.remove_if(key, |entry| entry.bytes > 0);
+            self.index
+                .remove_if(key, |entry| entry.bytes > 0 && !disk.may_hold(key));
         }
         is_refused
     }

@@ -83,7 +83,7 @@ impl Inner {
         self.index.retain(|key, entry| {
             let is_there = there.contains(key)
                 || match entry.bytes {
-                    0 => self.memory.get(key).is_some(),
+                    0 => self.memory.get(key).is_some() || disk.may_hold(key),
                     _ => !matches!(
                         disk.metadata(key),
                         Err(NoMetadata::Absent | NoMetadata::Damaged)

@@ -135,6 +135,36 @@ fn an_invalidation_finds_a_file_that_came_after_a_result_that_was_only_in_memory
 }
 
 #[test]
+fn a_file_behind_a_result_that_left_memory_with_unknown_invalidations_is_found_by_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = two_on(dir.path());
+    // the second process does not notice the first one on its own
+    let clocks = [&one, &other].map(|cache| ManualClock::install(cache, 1_000_000));
+    let none = Params::new();
+    on_step(&other, |step| match step {
+        Step::DataWritten => Err(std::io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
+    });
+    clocks[1].advance(1);
+    let in_memory = other.set(SQL, &[numbers(&[2])], &none, None).unwrap();
+    assert_eq!(in_memory, Stored::Skipped(Skip::NoSpace));
+    // created earlier: the second process serves what it has
+    one.set(SQL, &[numbers(&[1])], &none, None).unwrap();
+    assert_eq!(other.invalidate("SELECT n FROM u").unwrap(), 0);
+    assert!(other.flush(Duration::from_secs(30)));
+    assert_eq!(number(other.get(SQL, &none).unwrap().batches()), 2);
+    // more than the other processes can read
+    for _ in 0..40 {
+        assert_eq!(one.invalidate("SELECT n FROM v").unwrap(), 0);
+    }
+    look_at_other_processes_now(&other);
+    assert!(other.get("SELECT n FROM v", &none).is_none());
+    assert!(other.flush(Duration::from_secs(30)));
+    assert_eq!(other.invalidate(SQL).unwrap(), 1);
+    assert!(other.get(SQL, &none).is_none());
+}
+
+#[test]
 fn what_another_process_invalidated_and_computed_anew_is_not_served_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let (one, other) = two_on(dir.path());
