@@ -20,8 +20,6 @@ use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 pub const MAX_SECRET_FILE_BYTES: u64 = 1024 * 1024;
 /// Folder in which Docker and Podman mount secrets.
 pub(crate) const USUAL_FOLDER: &str = "/run/secrets";
-/// Number of attempts to find a file that existed before: while its folder is swapped, the path may not resolve.
-const TRIES: usize = 3;
 
 /// Folder with one file per secret.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -193,32 +191,31 @@ impl SecretFiles {
         let refused = |outcome: &str| refusal(ErrorKind::Config, outcome);
         // not cached: the next call reads the file again
         let failed = |outcome: &str| Err(refusal(ErrorKind::Transient, outcome));
-        for _ in 0..TRIES {
-            let stamp = match Stamp::at(path) {
-                Ok(stamp) => stamp,
-                Err(Refused::NotFound) if self.loaded.lock().contains_key(path) => continue,
-                Err(Refused::NotFound) => return Ok(None),
-                Err(Refused::Problem(problem)) => return Err(refused(&problem)),
-                Err(Refused::Failed(why)) => return failed(&why),
-            };
-            if let Some((seen, loaded)) = self.loaded.lock().get(path)
-                && *seen == stamp
-            {
-                return loaded.clone().map(Some);
-            }
-            let (stamp, loaded) = match trusted_file::read(path, MAX_SECRET_FILE_BYTES) {
-                Ok(file) => (file.stamp, text(path, &file.bytes).map(Arc::new)),
-                Err(Refused::Problem(problem)) => (stamp, Err(refused(&problem))),
-                Err(Refused::Failed(why)) => return failed(&why),
-                Err(Refused::NotFound) => continue,
-            };
-            report(path, &loaded, self.readable_by_others(path, &stamp));
-            let mut all = self.loaded.lock();
-            all.insert(path.to_owned(), (stamp, loaded.clone()));
-            return loaded.map(Some);
+        let missing = || {
+            self.loaded.lock().remove(path);
+            Ok(None)
+        };
+        let stamp = match Stamp::at(path) {
+            Ok(stamp) => stamp,
+            Err(Refused::NotFound) => return missing(),
+            Err(Refused::Problem(problem)) => return Err(refused(&problem)),
+            Err(Refused::Failed(why)) => return failed(&why),
+        };
+        if let Some((seen, loaded)) = self.loaded.lock().get(path)
+            && *seen == stamp
+        {
+            return loaded.clone().map(Some);
         }
-        self.loaded.lock().remove(path);
-        Ok(None)
+        let (stamp, loaded) = match trusted_file::read(path, MAX_SECRET_FILE_BYTES) {
+            Ok(file) => (file.stamp, text(path, &file.bytes).map(Arc::new)),
+            Err(Refused::NotFound) => return missing(),
+            Err(Refused::Problem(problem)) => (stamp, Err(refused(&problem))),
+            Err(Refused::Failed(why)) => return failed(&why),
+        };
+        report(path, &loaded, self.readable_by_others(path, &stamp));
+        let mut all = self.loaded.lock();
+        all.insert(path.to_owned(), (stamp, loaded.clone()));
+        loaded.map(Some)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Files that may hold secrets: regular, of bounded size, and not writable by other users.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,10 @@ use zeroize::Zeroizing;
 
 /// Maximum number of attempts at a file that changes while it is read.
 const TRIES: usize = 5;
+/// Maximum number of attempts at a path whose links change each time: Kubernetes swaps them once a minute at most.
+const MAX_SWAPS: usize = 100;
+/// Maximum number of links on a path, as in Linux.
+const MAX_LINKS: usize = 40;
 
 /// Content of a file, and the stamp that shows whether it changed.
 pub(crate) struct TrustedFile {
@@ -43,9 +48,8 @@ pub(crate) enum Refused {
 impl Stamp {
     /// Returns the stamp of the file that the path currently leads to.
     pub(crate) fn at(path: &Path) -> Result<Self, Refused> {
-        fs::metadata(path)
-            .map(|metadata| Self::of(&metadata))
-            .map_err(refused)
+        let metadata = reach(path, || fs::metadata(path))?;
+        Ok(Self::of(&metadata))
     }
 
     /// Returns the change that the file's permissions need.
@@ -83,7 +87,7 @@ impl Stamp {
 /// meanwhile is read again, so that old and new content never mix.
 pub(crate) fn read(path: &Path, max: u64) -> Result<TrustedFile, Refused> {
     for _ in 0..TRIES {
-        let file = open(path).map_err(refused)?;
+        let file = reach(path, || open(path))?;
         let metadata = file.metadata().map_err(refused)?;
         let stamp = Stamp::of(&metadata);
         stamp.acceptable(metadata.is_file(), max)?;
@@ -100,6 +104,50 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<TrustedFile, Refused> {
     }
     let changing = "the file changed during each attempt to read it";
     Err(Refused::Failed(changing.into()))
+}
+
+/// Accesses a path. While Kubernetes swaps a folder, a link may lead to the old one, which is removed before the file
+/// in it is reached. The file is missing only if the links on the way lead to the same place before and after an attempt.
+fn reach<T>(path: &Path, access: impl Fn() -> io::Result<T>) -> Result<T, Refused> {
+    let mut before = None;
+    for _ in 0..MAX_SWAPS {
+        match access() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            reached => return reached.map_err(refused),
+        }
+        let after = linked_place(path);
+        if after.is_none() || after == before {
+            return Err(Refused::NotFound);
+        }
+        before = after;
+    }
+    let changing = "the path changed during each attempt to follow it";
+    Err(Refused::Failed(changing.into()))
+}
+
+/// Returns the place that a path leads to, up to the first part
+/// of it that is missing; `None` if there is no link on the way.
+fn linked_place(path: &Path) -> Option<PathBuf> {
+    let reversed = |path: &Path| path.iter().rev().map(OsStr::to_owned).collect::<Vec<_>>();
+    let (mut place, mut links) = (PathBuf::new(), 0);
+    let mut left = reversed(path);
+    while let Some(part) = left.pop() {
+        if part == ".." {
+            place.pop(); // there is no link in it
+            continue;
+        }
+        place.push(part);
+        match fs::read_link(&place) {
+            Ok(target) if links < MAX_LINKS => {
+                links += 1;
+                place.pop();
+                left.extend(reversed(&target));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            _ => {}
+        }
+    }
+    (links > 0).then_some(place)
 }
 
 /// Returns the path made absolute, independent of later changes of the working directory.

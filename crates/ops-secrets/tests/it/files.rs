@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ops_secrets::{ErrorKind, FolderSource, SecretSource, Secrets};
+use ops_secrets::{AwsMode, ErrorKind, FolderSource, SecretSource, Secrets};
 
 use crate::{Bench, TOKEN_PATH, config};
 
@@ -274,21 +274,26 @@ fn a_credential_of_systemd_is_not_too_open_by_its_groups_bits() {
 }
 
 /// Swaps a folder as the kubelet does: files are links into `..data`, which is a link that is replaced as a whole.
+fn swap(root: &Path, version: usize, fill: impl FnOnce(&Path)) {
+    let data = root.join(format!("..version-{version}"));
+    fs::create_dir(&data).unwrap();
+    fill(&data);
+    symlink(&data, root.join("..data_tmp")).unwrap();
+    fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+    if version > 1 {
+        fs::remove_dir_all(root.join(format!("..version-{}", version - 1))).unwrap();
+    }
+}
+
 #[test]
 fn a_swapped_folder_is_read_whole_and_never_missed() {
     let mounted = tempfile::tempdir().unwrap();
     let root = mounted.path();
     let publish = |version: usize| {
-        let data = root.join(format!("..version-{version}"));
-        fs::create_dir(&data).unwrap();
         // longer and shorter values, so that a mixture would be noticed
         let value = format!("{version:04}").repeat(1 + version % 7 * 400);
-        write(&data.join("mapbox_token"), value, 0o600);
-        symlink(&data, root.join("..data_tmp")).unwrap();
-        fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
-        if version > 1 {
-            fs::remove_dir_all(root.join(format!("..version-{}", version - 1))).unwrap();
-        }
+        let fill = |data: &Path| write(&data.join("mapbox_token"), value, 0o600);
+        swap(root, version, fill);
     };
     publish(1);
     symlink("..data/mapbox_token", root.join("mapbox_token")).unwrap();
@@ -322,6 +327,56 @@ fn a_swapped_folder_is_read_whole_and_never_missed() {
         assert!(secret.expose().starts_with(&newest));
         done.store(true, Ordering::Relaxed);
     });
+}
+
+/// The path is so long that the folder is swapped, several times, before the file at its end is reached.
+#[test]
+fn a_swap_before_the_file_is_reached_is_no_absence() {
+    let mounted = tempfile::tempdir().unwrap();
+    let (root, file, dotenv) = (
+        mounted.path(),
+        mounted.path().join("mapbox_token"),
+        mounted.path().join(".env"),
+    );
+    let fill = |data: &Path| {
+        fs::create_dir(data.join("inner")).unwrap();
+        symlink("inner/../".repeat(400) + "inner", data.join("detour")).unwrap();
+        write(&data.join("mapbox_token"), "value", 0o600);
+        write(&data.join(".env"), "MAPBOX_ACCESS_TOKEN=value", 0o600);
+    };
+    // Linux follows at most 40 links, and counts those of its attempts without and with locks
+    for link in [&file, &dotenv] {
+        let name = Path::new(link.file_name().unwrap());
+        let target = Path::new("..data").join("detour/../".repeat(10)).join(name);
+        symlink(target, link).unwrap();
+    }
+    swap(root, 1, fill);
+    let variable = [("MAPBOX_ACCESS_TOKEN_FILE", file.to_str().unwrap())];
+    let mut versions = 2..;
+    for _ in 0..30 {
+        // none of them read anything yet
+        for config in [
+            config().secrets_folder(root),
+            config().environment(variable),
+            config().dotenv(&dotenv),
+        ] {
+            let secrets = Secrets::new(config.aws(AwsMode::Off)).unwrap();
+            std::thread::scope(|scope| {
+                let reader = scope.spawn(|| secrets.get("mapbox_token").blocking());
+                for version in versions.by_ref().take(20) {
+                    swap(root, version, fill);
+                    if reader.is_finished() {
+                        break;
+                    }
+                }
+                assert_eq!(reader.join().unwrap().unwrap().expose(), "value");
+            });
+        }
+    }
+    fs::remove_file(root.join(format!("..version-{}/mapbox_token", versions.start - 1))).unwrap();
+    let secrets = Secrets::new(config().secrets_folder(root)).unwrap();
+    let missing = secrets.get("mapbox_token").blocking().unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::Missing, "{missing}");
 }
 
 #[test]
