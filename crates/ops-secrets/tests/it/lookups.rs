@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ops_secrets::{ErrorKind, FetchError, FetchResult, Secrets, Source, SourceFuture, SourceValue};
 
-use crate::{Bench, TOKEN_PATH, assert_within, config, wait_until};
+use crate::{Bench, SOON, TOKEN_PATH, assert_within, config, wait_until};
 
 const LIMIT: Duration = Duration::from_millis(500);
 
@@ -242,10 +242,12 @@ fn a_store_of_ones_own_is_asked_after_aws_and_keeps_its_failures() {
     assert_eq!(shown[0]["health"]["unhealthy"], "sealed");
 }
 
+/// Compares one lookup with ten that have a tenth of its callers each: if
+/// callers cost more the more there are, it takes longer, and a busy machine slows both down.
 #[test]
 fn tens_of_thousands_wait_for_one_lookup_in_linear_time() {
-    let take = || {
-        let bench = Bench::new(|config| config);
+    let take = |callers: usize| {
+        let bench = Bench::new(|config| config.deadline(SOON));
         bench.ssm.set(TOKEN_PATH, "value");
         bench.ssm.hold_answers();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -253,12 +255,12 @@ fn tens_of_thousands_wait_for_one_lookup_in_linear_time() {
             .unwrap();
         let started = Instant::now();
         runtime.block_on(async {
-            let asked = (0..30_000).map(|_| {
+            let asked = (0..callers).map(|_| {
                 let secrets = bench.secrets.clone();
                 tokio::spawn(async move { secrets.get("mapbox_token").await.unwrap() })
             });
             let asked: Vec<_> = asked.collect();
-            while bench.secrets.waiting("mapbox_token") < 30_000 {
+            while bench.secrets.waiting("mapbox_token") < callers {
                 tokio::task::yield_now().await;
             }
             bench.ssm.release();
@@ -268,5 +270,16 @@ fn tens_of_thousands_wait_for_one_lookup_in_linear_time() {
         });
         started.elapsed()
     };
-    assert_within(Duration::from_secs(2), take);
+    let mut factors = Vec::new();
+    while factors.len() < 10 {
+        let tenths: Duration = (0..10).map(|_| take(3_000)).sum();
+        let whole = take(30_000);
+        println!("ten times 3000 callers: {tenths:?}; 30000 callers: {whole:?}");
+        let factor = whole.as_secs_f64() / tenths.as_secs_f64();
+        if factor < 2.5 {
+            return;
+        }
+        factors.push(factor);
+    }
+    panic!("never in linear time: {factors:?}");
 }
