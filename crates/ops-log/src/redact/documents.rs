@@ -7,6 +7,7 @@ use std::ops::Range;
 use crate::escape;
 use crate::redact::REDACTED;
 use crate::redact::deny::DenyList;
+use crate::redact::names::{last_name, without_blanks, without_slashes};
 use crate::redact::scrub::{self, token_len};
 
 /// Maximum length of an escape of `Debug`, in bytes: `\u{10ffff}`.
@@ -15,9 +16,6 @@ const LONGEST_ESCAPE: usize = 10;
 /// Maximum depth of documents within documents that are read. Each level doubles the escapes
 /// of its content, however they were written; deeper documents are hidden as a whole.
 const MAX_DEPTH: u32 = 6;
-
-/// Maximum length of a field name or key that is checked in a text, in bytes.
-const MAX_NAME_BYTES: usize = 64;
 
 /// Words of SQL after which names of columns may follow. In small letters, some may be words of a sentence.
 const COLUMNS_FOLLOW: [&str; 14] = [
@@ -189,34 +187,6 @@ fn without_cell(text: &[u8]) -> Option<&[u8]> {
     let kind = last_name(before);
     let is_known = kinds.contains(&kind);
     is_known.then(|| &before[..before.len() - kind.len()])
-}
-
-/// Returns the text without white space at its end, which may be escaped.
-pub(super) fn without_blanks(mut text: &[u8]) -> &[u8] {
-    loop {
-        text = text.trim_ascii_end();
-        match text {
-            [before @ .., b'\\', b'n' | b't'] => text = without_slashes(before),
-            _ => return text,
-        }
-    }
-}
-
-pub(super) fn last_name(text: &[u8]) -> &[u8] {
-    let is_part =
-        |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte) || !byte.is_ascii();
-    let len = text
-        .iter()
-        .rev()
-        .take(MAX_NAME_BYTES)
-        .take_while(is_part)
-        .count();
-    &text[text.len() - len..]
-}
-
-pub(super) fn without_slashes(text: &[u8]) -> &[u8] {
-    let slashes = text.iter().rev().take_while(|byte| **byte == b'\\');
-    &text[..text.len() - slashes.count()]
 }
 
 /// Returns `true` if a text starts like a JSON document, after white space, which may be escaped.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::redact::deny::DenyList;
-use crate::redact::url;
+use crate::redact::names::is_denied;
 
 /// Maximum length of a name in bytes.
 const MAX_NAME_BYTES: usize = 64;
@@ -101,7 +101,7 @@ impl List<'_> {
                 // a statement: `let token = next();`
                 return behind;
             }
-            if url::is_denied(name, deny) {
+            if is_denied(name, deny) {
                 // a single pair is not a list
                 found.extend(
                     Some(value).filter(|value| !value.is_empty() && (goes_on || !is_first)),

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::redact::deny::DenyList;
+use crate::redact::names::percent_decoded;
 use crate::redact::url;
 
 /// Returns the values under denied keys, and the credentials of URLs. A part that also occurs unprotected in the
@@ -58,7 +59,7 @@ impl Parts {
             self.clear.push(text[clear_from..place.start].to_owned());
             clear_from = place.end;
             let encoded = &text[place];
-            let decoded = url::percent_decoded(encoded);
+            let decoded = percent_decoded(encoded);
             // connection strings do not decode it, and a value that does not decode to text occurs encoded as here
             if decoded != encoded {
                 self.secret.push(encoded.to_owned());

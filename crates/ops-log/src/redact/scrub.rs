@@ -9,7 +9,7 @@ use memchr::memmem::{self, Finder};
 use crate::escape;
 use crate::redact::deny::DenyList;
 use crate::redact::pattern::Patterns;
-use crate::redact::{REDACTED, is_active, others, patterns, url, words};
+use crate::redact::{REDACTED, is_active, notations, patterns, url, words};
 
 /// Keys of the parts of a line, which are never redacted.
 const OWN_KEYS: [&[u8]; 4] = [b"\"timestamp\"", b"\"level\"", b"\"logger\"", b"\"event\""];
@@ -174,7 +174,7 @@ pub(crate) fn has_url(text: &[u8]) -> bool {
             .is_some_and(|at| text[at] != b';' || has_query_or_pair(text))
         || memchr::memchr(b'\\', text).is_some_and(|at| has_escaped_url(text, at))
         || words::has_password(text)
-        || others::may_be_in(text)
+        || notations::may_be_in(text)
 }
 
 /// Returns `true` if the text has `:\/` or the number of a URL

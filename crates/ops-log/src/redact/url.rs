@@ -7,12 +7,10 @@ use std::ops::Range;
 
 use crate::redact::deny::DenyList;
 use crate::redact::encoding::{Decoded, PERCENT_LEVELS};
-use crate::redact::others;
+use crate::redact::names::{is_denied, is_end_of_word, percent_decoded};
+use crate::redact::notations;
 use crate::redact::pairs;
 use crate::redact::words;
-
-/// Last words of the names of parameters that sign a URL; such a signature is a credential.
-const SIGNATURES: [&str; 3] = ["sig", "signature", "SharedAccessSignature"];
 
 /// Returns the ranges of all credentials, from left to right; also
 /// in URLs within JSON in the text, whose characters may be escaped.
@@ -34,7 +32,7 @@ pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
 fn credentials_within(text: &str, deny: &DenyList, levels: usize) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     words::in_lists(text, deny, &mut found);
-    others::find(text, deny, &mut found);
+    notations::find(text, deny, &mut found);
     // most texts contain no URL, as one check shows
     let has_paths = memchr::memchr(b';', text.as_bytes()).is_some();
     if !has_paths && memchr::memchr3(b':', b'?', b'#', text.as_bytes()).is_none() {
@@ -250,21 +248,6 @@ fn denied_value(parameter: &str, at: usize, deny: &DenyList) -> Option<Range<usi
     (has_value && is_denied(name, deny)).then_some(at + equals + 1..at + parameter.len())
 }
 
-/// Returns `true` if the value of a parameter with this name is a credential.
-pub(super) fn is_denied(name: &str, deny: &DenyList) -> bool {
-    let last_word = name.rsplit(['-', '_']).next().unwrap_or(name);
-    let mut signatures = SIGNATURES.iter();
-    deny.has(name.as_bytes()) || signatures.any(|known| known.eq_ignore_ascii_case(last_word))
-}
-
-/// Decodes one level of percent-encoding; invalid UTF-8 is replaced.
-pub(super) fn percent_decoded(text: &str) -> Cow<'_, str> {
-    match Decoded::new(text.as_bytes(), b'%').and_then(|text| text.next()) {
-        Some(decoded) => Cow::Owned(String::from_utf8_lossy(&decoded.bytes).into_owned()),
-        None => Cow::Borrowed(text),
-    }
-}
-
 /// Quotes seen so far: an apostrophe may be part of a URL, but ends a URL that follows
 /// another apostrophe in its word. Positions must be passed from left to right.
 #[derive(Default)]
@@ -284,8 +267,4 @@ impl Quotes {
         let is_quoted = self.is_quoted;
         move |c| is_end_of_word(c) || (is_quoted && c == '\'')
     }
-}
-
-pub(super) fn is_end_of_word(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '\\' | '`')
 }

@@ -12,7 +12,7 @@ mod json_form;
 mod late_lines;
 mod level;
 mod line;
-mod others;
+mod notations;
 mod output;
 mod pairs;
 mod property;

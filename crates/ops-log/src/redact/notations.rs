@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use crate::redact::deny::DenyList;
-use crate::redact::documents::{last_name, without_blanks, without_slashes};
-use crate::redact::url;
+use crate::redact::names::{
+    is_denied, is_end_of_word, last_name, percent_decoded, without_blanks, without_slashes,
+};
 
 /// Name of the header, and of `Proxy-Authorization`, without the letter that may be a capital.
 const AUTHORIZATION: &str = "uthorization";
@@ -53,7 +54,7 @@ pub(super) fn find(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
         return;
     }
     let mut start = 0;
-    for word in text.split(|c| url::is_end_of_word(c) || c == '\'') {
+    for word in text.split(|c| is_end_of_word(c) || c == '\'') {
         if word.contains('&') && !word.contains(['?', '#']) {
             form(word, start, deny, found);
         }
@@ -83,7 +84,7 @@ fn form(word: &str, start: usize, deny: &DenyList, found: &mut Vec<Range<usize>>
             return;
         }
         end += pair.len();
-        if !value.is_empty() && url::is_denied(&url::percent_decoded(name), deny) {
+        if !value.is_empty() && is_denied(&percent_decoded(name), deny) {
             own.push(end - value.len()..end);
         }
         end += 1;
