@@ -24,10 +24,10 @@ use std::thread;
 const ROWS: [(&str, Option<u64>); 8] = [
     ("bare", None),
     ("layer", None),
-    ("nothing", Some(2_550)),
-    ("metrics", Some(3_290)),
-    ("log", Some(7_080)),
-    ("off", Some(9_560)),
+    ("nothing", Some(2_640)),
+    ("metrics", Some(3_370)),
+    ("log", Some(7_160)),
+    ("off", Some(9_600)),
     ("sampled-10", Some(13_880)),
     ("sampled-100", Some(18_830)),
 ];
