@@ -124,7 +124,7 @@ fn test(features: &str, full: bool, absent: &Absent) -> Command {
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
         // many tests wait for a process or a server: with one test per core, a third of the processor time stays idle
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        test.env("RUST_TEST_THREADS", (2 * cores).to_string());
+        test.env("RUST_TEST_THREADS", (cores + cores.div_ceil(2)).to_string());
     }
     if full {
         test.env("OPS_TEST_FULL", "1");
