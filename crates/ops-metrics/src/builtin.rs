@@ -120,7 +120,7 @@ crate::define! {
     pub counter cache_shared_total { outcome: &'static str }
     /// 1 while the bucket that machines share is skipped, because it did not respond
     pub reported_gauge cache_shared_open {}
-    /// 1 if the bucket that machines share ignores the conditions of writes, so that there are no leases
+    /// 1 if the bucket that machines share ignores conditional writes, so that there are no leases
     pub reported_gauge cache_shared_unconditional {}
     /// 1 while nothing is written to the bucket that machines share, because it denied or failed a write
     pub reported_gauge cache_shared_read_only {}

@@ -26,7 +26,7 @@ pub(super) struct Writes {
 
 #[derive(Default)]
 struct Known {
-    /// `true` if conditions of writes are evaluated; `None` if unknown.
+    /// `true` if conditional writes are supported; `None` if unknown.
     is_conditional: Option<bool>,
     /// `true` while the store is being checked.
     is_checking: bool,

@@ -151,7 +151,7 @@ pub(crate) struct Shared {
     pub(crate) missing_key: Option<String>,
     /// Time since which it is not queried, because it did not respond.
     pub(crate) open_since: Option<SystemTime>,
-    /// It ignores conditions of writes.
+    /// It ignores conditional writes.
     pub(crate) is_unconditional: bool,
     pub(crate) failed: u64,
     pub(crate) dropped: u64,
