@@ -9,6 +9,7 @@ mod bucket;
 mod fetch;
 mod http;
 mod prefix;
+mod settings;
 
 pub use fetch::{LocalCopy, Wanted};
 pub use prefix::{Prefix, fetch};
