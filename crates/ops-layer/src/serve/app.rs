@@ -55,6 +55,9 @@ pub(super) fn compose(
         .layer(middleware::from_fn(caught))
         .layer(middleware::from_fn_with_state(gate, pass))
         .layer(ops.http())
+        // applies the layers of routes now, as `axum::serve` does: otherwise each request gets new ones, with the state
+        // of limits and queues
+        .with_state(())
 }
 
 /// Responds with 500 if a handler panics. The panic itself is logged by the panic hook of the log.

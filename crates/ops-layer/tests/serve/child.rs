@@ -1,13 +1,18 @@
 //! Service that the tests start. Its limits come from the environment.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
-use axum::routing::{get, post};
+use axum::extract::Request;
+use axum::routing::{Route, get, post};
+use axum::{Extension, Router};
 use ops_layer::{Config, Health, Service, StopSignal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower::ServiceExt;
+use tower::util::MapRequest;
+use tower_layer::layer_fn;
 
 /// Variable that makes this test the service.
 pub(crate) const ROLE: &str = "OPS_SERVE_TEST_ROLE";
@@ -33,6 +38,7 @@ fn router() -> Router {
         .route("/threads", get(take_threads))
         .route("/switch", get(switch))
         .route("/chunks", get(chunks))
+        .route("/served", get(served).layer(layer_fn(counted)))
         .route(
             "/length",
             post(|body: Bytes| async move { body.len().to_string() }),
@@ -147,6 +153,20 @@ async fn switch(mut request: axum::extract::Request) -> axum::response::Response
         .header("upgrade", "silence")
         .body(axum::body::Body::empty())
         .unwrap()
+}
+
+/// Adds the number of requests that this layer has passed on, as a limit counts them.
+fn counted(route: Route) -> MapRequest<Route, impl FnMut(Request) -> Request + Clone> {
+    let count = Arc::<AtomicUsize>::default();
+    route.map_request(move |mut request: Request| {
+        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+        request.extensions_mut().insert(number);
+        request
+    })
+}
+
+async fn served(Extension(number): Extension<usize>) -> String {
+    number.to_string()
 }
 
 /// Sends as many chunks as the client takes.

@@ -252,3 +252,11 @@ fn very_long_timeouts_count_as_unlimited() {
         |answer| answer.status == 503,
     );
 }
+
+#[test]
+fn a_layer_of_a_route_keeps_its_state_from_one_request_to_the_next() {
+    let service = Start::new("serve").serve();
+    for number in ["1", "2", "3"] {
+        assert_eq!(get(service.api, "/served").body, number);
+    }
+}
