@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, request, response};
 
 use crate::grpc::{
-    RefusedCall, SentStatus, grpc_method, has_answered, is_route, record_call, timeout,
+    RefusedCall, SentStatus, grpc_method, has_answered, is_grpc, is_route, record_call, timeout,
 };
 use crate::{Ending, GrpcCode, GrpcEnd, Outcome};
 
@@ -21,6 +21,8 @@ pub(crate) struct Call {
     in_head: Option<SentStatus>,
     in_trailers: Option<SentStatus>,
     is_outgoing: bool,
+    /// Set once a head announced messages, so that the method is accepted even if the client leaves before the status.
+    is_accepted: bool,
     /// Set if HTTP refused the request with a 4xx status.
     is_refused: bool,
 }
@@ -42,12 +44,14 @@ impl Call {
             in_head: None,
             in_trailers: None,
             is_outgoing,
+            is_accepted: false,
             is_refused: false,
         }))
     }
 
     pub(crate) fn head(&mut self, parts: &response::Parts) {
         self.in_head = SentStatus::parse(&parts.headers);
+        self.is_accepted = self.in_head.is_none() && is_grpc(&parts.headers);
         self.is_refused = match self.in_head {
             Some(_) => parts.extensions.get::<RefusedCall>().is_some(),
             None => parts.status.is_client_error(),
@@ -66,7 +70,7 @@ impl Call {
             Some(sent) => (sent.code, None),
             None => inferred(outcome, self.timeout, self.is_outgoing),
         };
-        let is_answer = sent.is_some() || outcome.ending == Ending::Panicked;
+        let is_answer = sent.is_some() || outcome.ending == Ending::Panicked || self.is_accepted;
         let message = sent.and_then(|sent| sent.message);
         let is_bare = code == GrpcCode::Unimplemented && message.is_none();
         let is_known = self.is_outgoing

@@ -36,13 +36,17 @@ impl SentStatus {
 
 /// Returns `true` for a POST of `application/grpc`, with or without a format.
 pub(super) fn is_call(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::POST && is_grpc(headers)
+}
+
+/// Returns `true` for the content type `application/grpc`, with or without a format.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     const KIND: &[u8] = b"application/grpc";
-    *method == Method::POST
-        && headers.get(CONTENT_TYPE).is_some_and(|kind| {
-            let kind = kind.as_bytes();
-            let (start, rest) = kind.split_at(KIND.len().min(kind.len()));
-            start.eq_ignore_ascii_case(KIND) && matches!(rest.first(), None | Some(b'+' | b';'))
-        })
+    headers.get(CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.as_bytes();
+        let (start, rest) = kind.split_at(KIND.len().min(kind.len()));
+        start.eq_ignore_ascii_case(KIND) && matches!(rest.first(), None | Some(b'+' | b';'))
+    })
 }
 
 /// Parses `grpc-timeout`: up to eight digits and a unit. Returns `None` if it is not valid.

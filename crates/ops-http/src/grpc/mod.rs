@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, request};
 use crate::Route;
 
 pub use code::GrpcCode;
-pub(crate) use head::{SentStatus, timeout};
+pub(crate) use head::{SentStatus, is_grpc, timeout};
 pub(crate) use methods::{has_answered, record_call};
 
 /// Maximum length of a method name in bytes; longer names are cut.
@@ -59,8 +59,9 @@ impl GrpcEnd {
 
     /// Returns the method as `package.Service/Method`; `None` if it is not known to exist.
     ///
-    /// Known methods are routes and those that answered a call before, at most 1024. Of the methods that only
-    /// failed so far, the first 64 are known too, unless they responded `UNIMPLEMENTED` without a message.
+    /// Known methods are routes and those that answered a call before, at most 1024; a message is an answer, although
+    /// the client left before the status. Of the methods that only failed so far, or only began to respond, the first
+    /// 64 are known too, unless they responded `UNIMPLEMENTED` without a message.
     pub fn method(&self) -> Option<&str> {
         self.is_known.then_some(&*self.name)
     }

@@ -203,6 +203,46 @@ async fn what_any_client_can_ask_for_is_no_error_of_the_server() {
 }
 
 #[tokio::test]
+async fn a_stream_that_its_client_always_ends_is_counted_under_its_method() {
+    let registry = Registry::new();
+    let streams = async {
+        leave("calls.Endless/Message", "application/grpc+proto", 1).await;
+        leave("calls.Endless/Head", "application/grpc", 0).await;
+        // not a service of gRPC, so that any name gets this
+        leave("calls.Endless/Page", "text/html", 1).await;
+    };
+    registry.scope(streams).await;
+    let text = registry.render();
+    for method in ["calls.Endless/Message", "calls.Endless/Head", "_OTHER"] {
+        let series = format!(
+            r#"_count{{rpc_system_name="grpc",rpc_method="{method}",rpc_status_code="CANCELLED",error_type=""}} 1"#
+        );
+        assert!(text.contains(&series), "{method}: {text}");
+    }
+}
+
+/// Sends a call, and leaves the endless response after this number of messages.
+async fn leave(method: &str, kind: &'static str, messages: usize) {
+    let service = service_fn(|_| {
+        let (mut sender, body) = http_body_util::channel::Channel::<Bytes>::new(2);
+        let message = Frame::data(Bytes::from_static(&[0; 5]));
+        sender.try_send(message).unwrap();
+        let mut response = Response::new(Body::new(body));
+        let kind = HeaderValue::from_static(kind);
+        response.headers_mut().insert("content-type", kind);
+        std::mem::forget(sender); // the body does not end
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let service = ObserveLayer::new((RedMetrics::new(),)).layer(service);
+    let request = Request::post(format!("/{method}")).header("content-type", "application/grpc");
+    let Ok(response) = service.oneshot(request.body(Body::empty()).unwrap()).await;
+    let mut body = response.into_body();
+    for _ in 0..messages {
+        assert!(body.frame().await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
 async fn a_status_of_5xx_is_an_error_whatever_the_call_says() {
     let registry = Registry::new();
     let calls = async {
