@@ -1,3 +1,5 @@
+use std::net::Ipv6Addr;
+
 use crate::Error;
 
 pub(crate) const DEFAULT: &str = "http://localhost:4318";
@@ -54,6 +56,13 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
     }
     let authority = uri.authority().map_or("", |a| a.as_str());
     let host = uri.host().unwrap_or("");
+    if let Some(address) = host.strip_prefix('[')
+        && address.trim_end_matches(']').parse::<Ipv6Addr>().is_err()
+    {
+        return Err(invalid(
+            "expected an IPv6 address without a zone in brackets, such as http://[::1]:4318",
+        ));
+    }
     // the parser does not check the port: an invalid one, such as 99999, has to be detected here
     let port = authority.strip_prefix(host).unwrap_or(authority);
     let bad_port = !port.is_empty() && uri.port_u16().is_none_or(|port| port == 0);

@@ -294,6 +294,8 @@ fn what_cannot_be_started_says_what_is_wrong_and_what_is_accepted() {
         "http://",
         "http://h:4318?key=hunter2",
         "http://h:99999",
+        "http://[127.0.0.1]:4318",
+        "http://[fe80::1%25eth0]:4318",
         "http://h:4318/base#part",
         "not a url",
     ] {
