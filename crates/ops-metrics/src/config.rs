@@ -1,4 +1,10 @@
 use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use crate::builtin;
 use crate::error::Error;
@@ -7,11 +13,14 @@ use crate::series::family::Family;
 use crate::series::guard::Limits;
 use crate::series::registry;
 
+/// Bounds that are accepted.
+const EXPECTED_BOUNDS: &str = "1 to 40 finite, ascending numbers above 0";
+
 /// Configuration of [`init`](crate::init); the default needs no settings.
 ///
 /// In a file the keys are `label_values_max`, `series_max`, and `label_values_max_of` with a map of labels for each
 /// metric, `buckets_of` with a list of bounds for each metric, and `created_samples`. Unknown keys are refused.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(
     deny_unknown_fields,
     default,
@@ -22,11 +31,52 @@ pub struct Config {
     build: Option<[&'static str; 3]>,
     #[serde(skip)]
     catalogs: Vec<&'static [fn() -> &'static Family]>,
-    label_values_max: Option<usize>,
-    series_max: Option<usize>,
-    label_values_max_of: BTreeMap<String, BTreeMap<String, usize>>,
-    buckets_of: BTreeMap<String, Vec<f64>>,
+    label_values_max: Option<Limit>,
+    series_max: Option<Limit>,
+    label_values_max_of: BTreeMap<String, BTreeMap<String, Limit>>,
+    buckets_of: BTreeMap<String, Bounds>,
     created_samples: bool,
+}
+
+/// Maximum number of values or series; in a file 0 is refused where its line is known.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(from = "NonZeroUsize")]
+struct Limit(usize);
+
+impl From<NonZeroUsize> for Limit {
+    fn from(limit: NonZeroUsize) -> Self {
+        Self(limit.get())
+    }
+}
+
+/// Upper bounds of buckets; in a file wrong ones are refused where their line is known.
+#[derive(Clone, Debug)]
+struct Bounds(Vec<f64>);
+
+impl<'de> Deserialize<'de> for Bounds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BoundsVisitor)
+    }
+}
+
+struct BoundsVisitor;
+
+impl<'de> Visitor<'de> for BoundsVisitor {
+    type Value = Bounds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(EXPECTED_BOUNDS)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Bounds, A::Error> {
+        let bounds = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+        match are_bounds(&bounds) {
+            true => Ok(Bounds(bounds)),
+            false => Err(serde::de::Error::custom(format!(
+                "{bounds:?}; expected {EXPECTED_BOUNDS}"
+            ))),
+        }
+    }
 }
 
 impl Config {
@@ -57,7 +107,7 @@ impl Config {
     /// Sets the maximum number of values of one label of one metric; further values become `other`. The default is 200.
     #[must_use]
     pub fn label_values_max(mut self, values: usize) -> Self {
-        self.label_values_max = Some(values);
+        self.label_values_max = Some(Limit(values));
         self
     }
 
@@ -65,7 +115,7 @@ impl Config {
     #[must_use]
     pub fn label_values_max_of(mut self, metric: &str, label: &str, values: usize) -> Self {
         let labels = self.label_values_max_of.entry(metric.to_owned());
-        labels.or_default().insert(label.to_owned(), values);
+        labels.or_default().insert(label.to_owned(), Limit(values));
         self
     }
 
@@ -73,7 +123,7 @@ impl Config {
     /// default is 2000. The metrics about metrics always have at least the default.
     #[must_use]
     pub fn series_max(mut self, series: usize) -> Self {
-        self.series_max = Some(series);
+        self.series_max = Some(Limit(series));
         self
     }
 
@@ -81,7 +131,7 @@ impl Config {
     /// The threshold of an alert should be one of them.
     #[must_use]
     pub fn buckets_of(mut self, metric: &str, bounds: impl IntoIterator<Item = f64>) -> Self {
-        let bounds = bounds.into_iter().collect();
+        let bounds = Bounds(bounds.into_iter().collect());
         self.buckets_of.insert(metric.to_owned(), bounds);
         self
     }
@@ -98,7 +148,7 @@ impl Config {
     pub(crate) fn apply(&self, limits: &Limits) -> Result<(), Error> {
         self.check_bounds()?;
         // set before a histogram has its first series
-        for (metric, bounds) in &self.buckets_of {
+        for (metric, Bounds(bounds)) in &self.buckets_of {
             limits.set_buckets(metric, bounds);
         }
         registry::register(builtin::CATALOG);
@@ -107,10 +157,10 @@ impl Config {
         }
         self.check()?;
         limits.set_created_samples(self.created_samples);
-        if let Some(values) = self.label_values_max {
+        if let Some(Limit(values)) = self.label_values_max {
             limits.set_label_values(values);
         }
-        if let Some(series) = self.series_max {
+        if let Some(Limit(series)) = self.series_max {
             limits.set_series(series);
         }
         for (metric, label, values) in self.of_labels() {
@@ -127,22 +177,22 @@ impl Config {
         let of_metrics = self.label_values_max_of.iter();
         of_metrics.flat_map(|(metric, labels)| {
             let labels = labels.iter();
-            labels.map(move |(label, values)| (metric.as_str(), label.as_str(), *values))
+            labels.map(move |(label, values)| (metric.as_str(), label.as_str(), values.0))
         })
     }
 
     fn check_bounds(&self) -> Result<(), Error> {
-        let wrong = |(_, bounds): &(&String, &Vec<f64>)| !are_bounds(bounds);
+        let wrong = |(_, bounds): &(&String, &Bounds)| !are_bounds(&bounds.0);
         match self.buckets_of.iter().find(wrong) {
-            Some((metric, bounds)) => Err(Error::Limit(format!(
-                "buckets of {metric} are {bounds:?}; expected 1 to 40 finite, ascending numbers above 0"
+            Some((metric, Bounds(bounds))) => Err(Error::Limit(format!(
+                "buckets of {metric} are {bounds:?}; expected {EXPECTED_BOUNDS}"
             ))),
             None => Ok(()),
         }
     }
 
     fn check_buckets(&self) -> Result<(), Error> {
-        for (metric, bounds) in &self.buckets_of {
+        for (metric, Bounds(bounds)) in &self.buckets_of {
             let why = match registry::find(metric) {
                 None => format!("unknown metric {metric}; check that its catalog is registered"),
                 Some(family) if family.definition().kind != Kind::Histogram => {
@@ -164,10 +214,10 @@ impl Config {
             let why = format!("{key} is 0, which would refuse everything; expected at least 1");
             Err(Error::Limit(why))
         };
-        if self.label_values_max == Some(0) {
+        if self.label_values_max == Some(Limit(0)) {
             return zero("label_values_max");
         }
-        if self.series_max == Some(0) {
+        if self.series_max == Some(Limit(0)) {
             return zero("series_max");
         }
         for (metric, label, values) in self.of_labels() {

@@ -226,6 +226,42 @@ fn limits_can_be_a_file_and_keys_that_are_not_known_are_refused() {
 }
 
 #[test]
+fn a_value_of_a_file_that_is_not_accepted_is_refused_with_its_key_and_line() {
+    for (file, key, line, expected) in [
+        (
+            "created_samples: true\nseries_max: 0",
+            "series_max",
+            2,
+            "`0`, expected a nonzero",
+        ),
+        (
+            "series_max: 5\n\nlabel_values_max: 0",
+            "label_values_max",
+            3,
+            "`0`, expected a nonzero",
+        ),
+        (
+            "label_values_max_of:\n  guarded_total:\n    status: 9\n    provider: 0",
+            "label_values_max_of.guarded_total.provider",
+            4,
+            "`0`, expected a nonzero",
+        ),
+        (
+            "buckets_of:\n  a_seconds: [1]\n  b_seconds: [2, 1]",
+            "buckets_of.b_seconds",
+            3,
+            "[2.0, 1.0]; expected 1 to 40 finite, ascending numbers above 0",
+        ),
+    ] {
+        let error = serde_yaml::from_str::<Config>(file).unwrap_err();
+        let error = error.to_string();
+        assert!(error.starts_with(&format!("{key}: ")), "{error}");
+        assert!(error.contains(expected), "{error}");
+        assert!(error.contains(&format!(" at line {line} ")), "{error}");
+    }
+}
+
+#[test]
 fn any_utf8_up_to_256_bytes_is_a_value_and_is_escaped() {
     let registry = guarded();
     let values = [
