@@ -19,9 +19,11 @@ pub(crate) mod tls;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
 use environment::Environment;
@@ -367,14 +369,41 @@ fn root() -> PathBuf {
     PathBuf::from("/")
 }
 
-/// Checks it here, where the line of the file is known.
 fn ratio<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    let ratio: Option<f64> = Option::deserialize(deserializer)?;
-    match ratio.filter(|ratio| !(0.0..=1.0).contains(ratio)) {
-        None => Ok(ratio),
-        Some(ratio) => Err(serde::de::Error::custom(crate::Error::InvalidRatio {
-            ratio,
-        })),
+    Option::deserialize(deserializer).map(|ratio| ratio.map(|Ratio(ratio)| ratio))
+}
+
+/// Sampling ratio of a file, checked while the deserializer still knows its line.
+struct Ratio(f64);
+
+impl<'de> Deserialize<'de> for Ratio {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_f64(RatioVisitor)
+    }
+}
+
+struct RatioVisitor;
+
+impl Visitor<'_> for RatioVisitor {
+    type Value = Ratio;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number from 0 to 1")
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, ratio: f64) -> Result<Ratio, E> {
+        match (0.0..=1.0).contains(&ratio) {
+            true => Ok(Ratio(ratio)),
+            false => Err(E::custom(crate::Error::InvalidRatio { ratio })),
+        }
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, ratio: u64) -> Result<Ratio, E> {
+        self.visit_f64(ratio as f64)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, ratio: i64) -> Result<Ratio, E> {
+        self.visit_f64(ratio as f64)
     }
 }
 

@@ -331,4 +331,8 @@ fn a_configuration_can_be_a_file_and_keys_that_are_not_known_are_refused() {
         error.contains("unknown field `ratio`") && error.contains("line 2"),
         "{error}"
     );
+    let error =
+        serde_yaml::from_str::<Config>("service_name: a\n\nsampling_ratio: 2\n").unwrap_err();
+    let expected = "sampling_ratio: sampling ratio 2 is not a number from 0 to 1 at line 3 ";
+    assert!(error.to_string().contains(expected), "{error}");
 }
