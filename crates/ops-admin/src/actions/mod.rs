@@ -8,12 +8,16 @@ pub(crate) mod level;
 #[cfg(feature = "trace")]
 pub(crate) mod sampling;
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use axum::Json;
 use axum::extract::{FromRequest, Request};
 #[cfg(any(feature = "log", feature = "trace"))]
 use http::Extensions;
 use http::StatusCode;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 #[cfg(any(feature = "log", feature = "trace"))]
 use crate::audit::AuditedRequest;
@@ -27,9 +31,32 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Change<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         match Json::from_request(request, state).await {
-            Ok(Json(change)) => Ok(Self(change)),
+            Ok(Json(Object(change))) => Ok(Self(change)),
             Err(refused) => Err((refused.status(), printable(&refused.body_text()) + "\n")),
         }
+    }
+}
+
+/// JSON object: serde would accept an array of its values too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields))
     }
 }
 

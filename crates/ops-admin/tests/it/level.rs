@@ -57,6 +57,10 @@ async fn an_invalid_change_is_refused_with_what_is_accepted() {
         ),
         (r#"{"level": "debug"}"#, "missing field `why`"),
         ("{", "EOF"),
+        (
+            r#"["debug", "x", "ops_admin_it::array", 60, "ada"]"#,
+            "invalid type: sequence, expected a JSON object",
+        ),
         // texts for a terminal contain no escape sequences
         (
             r#"{"level": "debug", "why": "x", "\u001b[31m": 5}"#,
