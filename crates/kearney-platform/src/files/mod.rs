@@ -32,6 +32,14 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
         .create(path)
 }
 
+/// Creates a directory with mode 0700 unless it exists; fails if its parent is missing.
+pub fn create_missing_dir(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(PRIVATE_DIR).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created,
+    }
+}
+
 /// Creates a directory inside the data directory; fails if it is a symbolic link.
 pub fn create_own_dir(path: &Path) -> io::Result<()> {
     create_dir(path)?;

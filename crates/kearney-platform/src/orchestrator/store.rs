@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -70,7 +71,7 @@ impl Runs {
         let (mut records, mut unreadable) = (BTreeMap::new(), Vec::new());
         let entries = match std::fs::read_dir(&dir) {
             Ok(entries) => Some(entries),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(failed("read", &dir).because(error)),
         };
         for entry in entries.into_iter().flatten().flatten() {
@@ -106,7 +107,7 @@ impl Runs {
     pub fn save(&self, record: &Record) -> Result<()> {
         let path = self.path(record.run_id);
         let written = serde_json::to_vec_pretty(record).map_err(std::io::Error::from);
-        let written = written.and_then(|bytes| files::write(&path, &bytes));
+        let written = written.and_then(|bytes| self.write(&path, &bytes));
         // kept in memory even if it could not be written
         let mut records = self.lock();
         records.insert(record.run_id, record.clone());
@@ -121,6 +122,17 @@ impl Runs {
         }
         drop(records);
         written.map_err(|error| failed("write", &path).because(error))
+    }
+
+    /// Writes the file of a run. If `runs/` was removed, it is created again, unless the data directory is gone too.
+    fn write(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        match files::write(path, bytes) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                files::create_missing_dir(&self.dir)?;
+                files::write(path, bytes)
+            }
+            written => written,
+        }
     }
 
     /// Removes a run that could not be saved.

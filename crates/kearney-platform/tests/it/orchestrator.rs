@@ -197,6 +197,7 @@ fn a_run_that_waits_is_cancelled_also_if_that_cannot_be_written_down() {
     ask(&served, r#"{"job": "delays"}"#);
     let waits = ask(&served, r#"{"job": "routes"}"#);
     std::fs::rename(home.path("data/runs"), home.path("data/elsewhere")).unwrap();
+    std::fs::write(home.path("data/runs"), "").unwrap();
     let refused = served.post(RUNS, &[KEY], r#"{"job": "load"}"#);
     assert_eq!(refused.status, 500);
     assert_eq!(refused.json()["detail"], "cannot write the run");
@@ -209,6 +210,23 @@ fn a_run_that_waits_is_cancelled_also_if_that_cannot_be_written_down() {
     assert!(metrics.contains("\norchestrator_runs_total{status=\"cancelled\"} 1\n"));
     let listed = served.get(&format!("{RUNS}?status=cancelled")).json();
     assert_eq!(listed["runs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_directory_of_runs_that_was_removed_is_created_again() {
+    let home = Home::new();
+    let served = home.serve();
+    std::fs::remove_dir_all(home.path("data/runs")).unwrap();
+    let asked = ask(&served, r#"{"job": "delays"}"#);
+    let run = ended(&served, id(&asked));
+    assert_eq!(run["status"], "success", "{run}");
+    let file = home.path(&format!("data/runs/{}.json", id(&asked)));
+    let stored: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(stored, run);
+    // without its data directory, the platform creates none that another one may use
+    std::fs::rename(home.path("data"), home.path("moved")).unwrap();
+    assert_eq!(served.post(RUNS, &[KEY], r#"{"job": "load"}"#).status, 500);
+    assert!(!home.path("data").exists());
 }
 
 /// Returns a home over copies of the input files, with this `airports.csv`.
