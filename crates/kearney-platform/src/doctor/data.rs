@@ -79,6 +79,7 @@ fn dir(answers: &mut Answers, dir: &Path) {
         Ok(()) => answers.note("data", tried, "written and removed"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             answers.note("data", tried, "no such directory");
+            answers.blame();
             answers.find([Found::new("data_dir_missing", Severity::Info)
                 .seen(format!("{shown} does not exist"))
                 .means("The platform creates it at its first start; an existing one is elsewhere.")
@@ -103,27 +104,29 @@ fn dir(answers: &mut Answers, dir: &Path) {
 
 fn lock(answers: &mut Answers, options: &Doctor) {
     let path = options.data_dir().join(".lock");
-    let answer = match File::open(&path) {
+    let read = match File::open(&path) {
         // without a named directory, the command may run anywhere
         Err(error)
             if error.kind() == io::ErrorKind::NotFound && options.named_data_dir.is_some() =>
         {
-            let is_there = options.data_dir().exists();
-            let absent = if is_there {
-                LOCK_IS_ABSENT
-            } else {
-                DIR_IS_ABSENT
-            };
-            absent.to_owned()
+            match options.data_dir().exists() {
+                true => Ok(LOCK_IS_ABSENT),
+                false => Err(DIR_IS_ABSENT.to_owned()),
+            }
         }
-        Err(error) => error.to_string(),
+        Err(error) => Err(error.to_string()),
         Ok(file) => match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => LOCK_IS_HELD.to_owned(),
-            Err(TryLockError::Error(error)) => error.to_string(),
-            Ok(()) => LOCK_IS_FREE.to_owned(),
+            Err(TryLockError::WouldBlock) => Ok(LOCK_IS_HELD),
+            Err(TryLockError::Error(error)) => Err(error.to_string()),
+            Ok(()) => Ok(LOCK_IS_FREE),
         },
     };
+    let is_read = read.is_ok();
+    let answer = read.map_or_else(|why| why, str::to_owned);
     answers.note("data", format!("lock {}", path.display()), answer);
+    if !is_read {
+        answers.blame();
+    }
 }
 
 /// Returns the last line of level `error` or above in the tail of the log, formatted for reading.

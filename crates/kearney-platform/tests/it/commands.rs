@@ -654,6 +654,36 @@ fn the_disk_below_a_log_file_without_a_folder_is_looked_at() {
 }
 
 #[test]
+fn a_missing_directory_and_a_lock_that_cannot_be_opened_are_no_successes() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("fresh")).unwrap();
+    std::fs::create_dir(home.path("odd")).unwrap();
+    std::os::unix::fs::symlink(".lock", home.path("odd/.lock")).unwrap();
+    for (dir, written, locked) in [
+        ("nowhere", false, false),
+        ("fresh", true, true),
+        ("odd", true, false),
+    ] {
+        let output = run(&home, &["doctor", "--json", "--data-dir", dir]);
+        let diagnosis: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let is_ok = |check: &str| {
+            let mut tried = diagnosis["tried"].as_array().unwrap().iter();
+            let tried = tried.find(|tried| tried["tried"] == check).unwrap();
+            tried["ok"].as_bool().unwrap()
+        };
+        let (write, lock) = (
+            format!("write a file in {dir}"),
+            format!("lock {dir}/.lock"),
+        );
+        assert_eq!(
+            (is_ok(&write), is_ok(&lock)),
+            (written, locked),
+            "{diagnosis:#}"
+        );
+    }
+}
+
+#[test]
 fn a_briefly_held_lock_does_not_prevent_a_start() {
     // on a busy machine, a brief lock may last longer than the second for which the start waits
     assert!((0..5).any(|_| starts_despite_a_held_lock()));
