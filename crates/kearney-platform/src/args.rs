@@ -255,7 +255,7 @@ pub struct BlackBox {
     /// Black box file; those of crashed runs end with .1 (the newest) to .3
     pub file: PathBuf,
     /// Time before the last record to show, such as 10s or 5m
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub last: Duration,
     /// Prints JSON
     #[arg(long)]
@@ -280,7 +280,7 @@ pub struct Sql {
     #[arg(long, default_value_t = 100, value_parser = whole(0..=usize::MAX))]
     pub limit: usize,
     /// Time after which the statement is stopped, such as 30s or 2m
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub timeout: Duration,
     /// Prints JSON
     #[arg(long)]
@@ -337,7 +337,7 @@ pub enum History {
     /// Removes the files of hours that ended at least this long ago
     Prune {
         /// Age, such as 6h or 2days
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "TIME", value_parser = duration)]
         older_than: Duration,
         #[command(flatten)]
         dirs: HistoryDirs,
@@ -487,6 +487,11 @@ where
         let (least, most) = (accepted.start(), accepted.end());
         number.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
     }
+}
+
+fn duration(text: &str) -> Result<Duration, Refused> {
+    humantime::parse_duration(text)
+        .map_err(|_| Refused("expected a duration with its unit, such as 30s, 5m or 24h"))
 }
 
 fn run_id(text: &str) -> Result<Uuid, Refused> {

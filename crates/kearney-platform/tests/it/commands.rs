@@ -121,6 +121,29 @@ fn an_invalid_run_id_is_rejected_with_an_example() {
 }
 
 #[test]
+fn an_invalid_duration_is_rejected_with_examples() {
+    let home = Home::new();
+    let (sql, prune) = (
+        ["sql", "--dir", "h", "SELECT 1"],
+        ["history", "prune", "--dir", "h"],
+    );
+    for (command, option, value) in [
+        (&["black-box", "box"][..], "--last", "abc"),
+        (&sql, "--timeout", "30"),
+        (&prune, "--older-than", "2027-01-01"),
+    ] {
+        let output = run(&home, &[command, &[option, value]].concat());
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{printed}");
+        let expected = "expected a duration with its unit, such as 30s, 5m or 24h";
+        assert!(
+            printed.contains(value) && printed.contains(expected),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
 fn a_wrong_configuration_file_is_named_with_line_and_key() {
     let home = Home::new();
     std::fs::create_dir(home.path("configs")).unwrap();
