@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::error::chain;
+use crate::params::Params;
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::registry::Model;
@@ -31,20 +32,30 @@ impl FromRequestParts<Arc<Platform>> for Authorized {
     }
 }
 
-pub async fn models(State(platform): State<Arc<Platform>>) -> Json<Value> {
-    Json(json!({ "models": platform.registry.models() }))
+pub async fn models(
+    State(platform): State<Arc<Platform>>,
+    params: Params,
+) -> Result<Json<Value>, Problem> {
+    params.none()?;
+    Ok(Json(json!({ "models": platform.registry.models() })))
 }
 
-pub async fn datasets(State(platform): State<Arc<Platform>>) -> Json<Value> {
-    Json(json!({ "datasets": platform.registry.datasets() }))
+pub async fn datasets(
+    State(platform): State<Arc<Platform>>,
+    params: Params,
+) -> Result<Json<Value>, Problem> {
+    params.none()?;
+    Ok(Json(json!({ "datasets": platform.registry.datasets() })))
 }
 
 /// Registers a model; requires the API key.
 pub async fn add_model(
     _: Authorized,
     State(platform): State<Arc<Platform>>,
+    params: Params,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Model>), Problem> {
+    params.finish("no parameters: the model is given in the body")?;
     let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
     let model = parse(&body)?;
     let stored = model.clone();

@@ -64,6 +64,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "lat, lon",
     ),
     ("/api/orchestrator/runs/x?limit=1", "limit", "no parameter"),
+    ("/api/registry/models?limit=1", "limit", "no parameter"),
+    ("/api/registry/datasets?name=acme", "name", "no parameter"),
     ("/api/orchestrator/runs?limit=0", "limit", "1 to 100"),
     ("/api/orchestrator/runs?limit=101", "limit", "1 to 100"),
     ("/api/orchestrator/runs?before=x", "before", "run_id"),
@@ -140,6 +142,8 @@ fn a_wrong_body_path_or_method_is_a_problem_too() {
         served.post("/api/registry/models", &[key], &long).status,
         400
     );
+    let elsewhere = served.post("/api/registry/models?name=x", &[key], "");
+    assert_eq!(problem(&elsewhere)["parameter"], "name");
     let huge = "x".repeat(3 << 20);
     let refused = served.post("/api/registry/models", &[key], &huge);
     assert_eq!(refused.status, 413);

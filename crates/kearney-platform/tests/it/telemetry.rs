@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use crate::served::Home;
 
-const TEMPLATE: &str = "/api/registry/models";
+const TEMPLATE: &str = "/api/viz/palette";
 
 /// Catalog of the overview: name, type, labels in order.
 const CATALOG: [(&str, &str, &[&str]); 16] = [
@@ -165,7 +165,7 @@ fn no_secret_is_in_the_log_the_page_or_the_metrics() {
     let served = home.serve();
     let key = ("X-API-Key", "planted-value-77");
     let answer = served.post(
-        TEMPLATE,
+        "/api/registry/models",
         &[key],
         r#"{"name": "planted-value-77", "version": "1"}"#,
     );
