@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::registry::{Authorized, object, run_blocking};
+use super::registry::{Authorized, object, received, run_blocking};
 use crate::orchestrator::{Cancelled, Client, Job, PAGE_MAX, Record, Refused, Status};
 use crate::params::Params;
 use crate::platform::Platform;
@@ -38,7 +38,7 @@ pub async fn start_run(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     params.finish("no parameters: the job is given in the body")?;
-    let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
+    let body = received(body, REQUEST_BYTES)?;
     let request = parse(&body)?;
     if let Some(why) = platform.not_ready() {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why));

@@ -56,7 +56,7 @@ pub async fn add_model(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Model>), Problem> {
     params.finish("no parameters: the model is given in the body")?;
-    let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
+    let body = received(body, MODEL_BYTES)?;
     let model = parse(&body)?;
     let stored = model.clone();
     let added = run_blocking("the registry", move || platform.add_model(stored)).await?;
@@ -97,6 +97,17 @@ fn parse(body: &[u8]) -> Result<Model, Problem> {
         }
     }
     Ok(model)
+}
+
+/// Returns the body of a request; the problem of a body that is too large names the limit.
+pub fn received(body: Result<Bytes, BytesRejection>, most: usize) -> Result<Bytes, Problem> {
+    body.map_err(|rejected| match rejected.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!("the body is too large: at most {most} bytes are accepted");
+            Problem::new(status, detail)
+        }
+        status => Problem::new(status, rejected.body_text()),
+    })
 }
 
 /// Parses a body, which must be an object: serde would accept an array of its values too.

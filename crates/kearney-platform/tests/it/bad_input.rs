@@ -145,9 +145,15 @@ fn a_wrong_body_path_or_method_is_a_problem_too() {
     let elsewhere = served.post("/api/registry/models?name=x", &[key], "");
     assert_eq!(problem(&elsewhere)["parameter"], "name");
     let huge = "x".repeat(3 << 20);
-    let refused = served.post("/api/registry/models", &[key], &huge);
-    assert_eq!(refused.status, 413);
-    assert_eq!(problem(&refused)["status"], 413);
+    for (path, accepted) in [
+        ("/api/registry/models", "at most 8192 bytes"),
+        ("/api/orchestrator/runs", "at most 1024 bytes"),
+    ] {
+        let refused = served.post(path, &[key], &huge);
+        assert_eq!(refused.status, 413);
+        let detail = problem(&refused)["detail"].to_string();
+        assert!(detail.contains(accepted), "{detail}");
+    }
     assert_eq!(problem(&served.get("/assets/%FF"))["status"], 404);
     assert_eq!(problem(&served.get("/api/nothing"))["status"], 404);
     assert_eq!(problem(&served.post("/healthz", &[], ""))["status"], 405);
