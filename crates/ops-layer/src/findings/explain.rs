@@ -151,7 +151,8 @@ fn cause(of: &Finding, all: &[Finding]) -> Option<&'static str> {
             let mut all = all.iter();
             all.any(|finding| finding.id == *id && finding.route == of.route)
         };
-        let on_route = causes().find(|id| of.route.is_some() && has_route(id));
+        let is_of_route = of.route.is_some() && !of.has_other_routes;
+        let on_route = causes().find(|id| is_of_route && has_route(id));
         on_route.or_else(|| causes().next())
     });
     of_table.or(named)

@@ -64,6 +64,9 @@ pub struct Finding {
     /// The affected requests waited for no query, so the database is not the cause.
     #[serde(skip)]
     pub(crate) without_queries: bool,
+    /// Most of the affected requests have other routes, so that what affects this route is not their cause.
+    #[serde(skip)]
+    pub(crate) has_other_routes: bool,
 }
 
 impl Finding {
@@ -81,6 +84,7 @@ impl Finding {
             trace_id: None,
             explained_by: None,
             without_queries: false,
+            has_other_routes: false,
         }
     }
 

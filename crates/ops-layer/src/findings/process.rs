@@ -233,14 +233,17 @@ pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
     let place = of_route
         .as_ref()
         .map_or_else(String::new, |route| format!(" of {route}"));
-    let any = || worst_route(now, history, window, |_, _| true).map(|(route, _)| route);
-    let route = of_route.or_else(any);
     let time = match window {
         WINDOW => "minute",
         _ => "5 minutes",
     };
     let mut finding = Finding::new("requests_failing", Severity::Critical);
-    finding.route = route;
+    let failed_routes = failed_routes(now, history, window).into_iter();
+    let failed_routes = failed_routes.map(|(route, one)| (route, one.failed));
+    let worst = failed_routes.max_by(|(_, one), (_, other)| one.total_cmp(other));
+    finding.has_other_routes =
+        of_route.is_none() && worst.is_some_and(|(_, one)| one < counts.failed / 2.0);
+    finding.route = of_route.or_else(|| worst.map(|(route, _)| route.to_owned()));
     // a panic is counted before its failure, and so perhaps before the first snapshot of the window
     let with_look_before = window + 2 * EVERY;
     let panics = increase(now, history, with_look_before, |metrics| {

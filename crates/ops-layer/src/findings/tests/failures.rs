@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{collector, found, healthy, ids};
 use crate::findings::snapshot::Snapshot;
 use crate::findings::state::State;
+use crate::findings::{Finding, Severity};
 
 #[test]
 fn what_a_limit_of_the_service_answered_is_reported_with_its_number() {
@@ -103,6 +104,40 @@ fn panics_explain_requests_that_ended_as_panics_end_them_and_no_others() {
             .find(|finding| finding.id == "requests_failing");
         let failing = failing.unwrap_or_else(|| panic!("{:?}", ids(&findings)));
         assert_eq!(failing.explained_by, cause, "{with_500} of {failed}");
+    }
+}
+
+#[test]
+fn what_affects_the_route_of_a_minority_of_failures_is_not_the_cause_of_all() {
+    let on = |id, route: &str| Finding::new(id, Severity::Critical).route(route);
+    for (of_worst, of_others, cause) in [
+        (240.0, 80.0, "provider_failing"),
+        (150.0, 125.0, "engine_unreachable"),
+    ] {
+        let mut state = State::default();
+        state.evaluate(healthy(0), Vec::new());
+        let mut snapshot = healthy(5);
+        let metrics = snapshot.metrics.as_mut().unwrap();
+        metrics.server_errors = 400.0;
+        let routes = [
+            ("GET /a", of_worst),
+            ("GET /b", of_others),
+            ("GET /c", of_others),
+        ];
+        metrics.errors_by_route = routes
+            .map(|(route, count)| (route.to_owned(), count))
+            .into();
+        let both = [
+            ("provider_failing", "GET /a"),
+            ("engine_unreachable", "GET /b"),
+        ];
+        let both = both.map(|(id, route)| on(id, route)).into();
+        let (findings, _) = state.evaluate(snapshot, both);
+        let mut findings = findings.iter();
+        let failing = findings.find(|finding| finding.id == "requests_failing");
+        let failing = failing.unwrap();
+        assert_eq!(failing.route.as_deref(), Some("GET /a"));
+        assert_eq!(failing.explained_by, Some(cause), "{of_worst} of 400");
     }
 }
 
