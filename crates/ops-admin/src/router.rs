@@ -6,6 +6,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use http::{HeaderValue, StatusCode, Uri, header};
 
+use crate::actions::REQUEST_BYTES;
 use crate::state::{State as Document, collected};
 use crate::text::{printable, redacted};
 use crate::{Admin, guard, page, questions, stream, token};
@@ -77,9 +78,6 @@ fn parts(router: Router<Admin>) -> Router<Admin> {
     let router = router.route("/api/cache/invalidate", post(actions::cache::invalidate));
     router
 }
-
-/// Maximum size of a request's body in bytes; a larger one is refused with 413.
-const REQUEST_BYTES: usize = 16 * 1024;
 
 async fn readyz(State(admin): State<Admin>, uri: Uri) -> (StatusCode, String) {
     let (status, mut text) = match admin.not_ready().await {

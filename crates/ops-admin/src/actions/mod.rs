@@ -23,6 +23,9 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor}
 use crate::audit::AuditedRequest;
 use crate::text::printable;
 
+/// Maximum size of a request's body in bytes; a larger one is refused with 413.
+pub(crate) const REQUEST_BYTES: usize = 16 * 1024;
+
 /// Requested change, in JSON. Errors name fields of the request, and are read in terminals.
 pub(crate) struct Change<T>(pub(crate) T);
 
@@ -32,7 +35,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Change<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         match Json::from_request(request, state).await {
             Ok(Json(Object(change))) => Ok(Self(change)),
-            Err(refused) => Err((refused.status(), printable(&refused.body_text()) + "\n")),
+            Err(refused) => {
+                let status = refused.status();
+                let why = match status {
+                    StatusCode::PAYLOAD_TOO_LARGE => {
+                        format!("the body is too large: at most {REQUEST_BYTES} bytes are accepted")
+                    }
+                    _ => printable(&refused.body_text()),
+                };
+                Err((status, why + "\n"))
+            }
         }
     }
 }

@@ -77,7 +77,13 @@ async fn an_invalid_change_is_refused_with_what_is_accepted() {
         assert!(!answer.body.contains('\u{1b}'), "{body}: {}", answer.body);
     }
     let large = format!(r#"{{"level": "debug", "why": "{}"}}"#, "x".repeat(20_000));
-    assert_eq!(change(&large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let answer = change(&large).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(
+        answer.body.contains("at most 16384 bytes"),
+        "{}",
+        answer.body
+    );
 }
 
 #[tokio::test]
