@@ -391,6 +391,22 @@ test('lines that were missed are noted whatever the log is filtered by', async (
   });
 });
 
+test('a trace id in capitals filters the log by that trace', async () => {
+  await another(() => null, async (other) => {
+    const id = '0123456789abcdef'.repeat(2);
+    await other.evaluate((id) => { location.hash = `trace_id=${id.toUpperCase()}`; }, id);
+    await until('the filter', () => other.$eval('#lines-count', (node) => node.textContent === 'no matching lines'));
+    const shown = await other.evaluate(async (id) => {
+      const { addLines, forgetLines } = await import('/assets/lines.js');
+      forgetLines();
+      const lines = [{ event: 'of it', trace_id: id }, { event: 'of another', trace_id: 'f'.repeat(32) }, { event: 'of none' }].map((line) => ({ level: 'info', ...line }));
+      addLines({ last: 1e9, missed: 0, lines: lines.map((line) => JSON.stringify(line)) });
+      return [...document.querySelectorAll('#lines-l > li b')].map((node) => node.textContent);
+    }, id);
+    assert.deepEqual(shown, ['of it']);
+  });
+});
+
 test('a row that is over goes with the focus, and a time has its day unless it is today', async () => {
   const shown = await page.evaluate(async () => {
     const { clock, keyed } = await import('/assets/dom.js');

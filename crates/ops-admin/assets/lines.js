@@ -61,7 +61,8 @@ function isWanted(line) {
   if (!now.level && !now.trace_id) return true;
   const found = fields(line.text);
   const severe = LEVELS.indexOf(found.level) >= LEVELS.indexOf(now.level ?? "trace");
-  return severe && (!now.trace_id || found.trace_id === now.trace_id);
+  // ids may be in capitals, as for `/api/lines`
+  return severe && (!now.trace_id || `${found.trace_id}`.toLowerCase() === now.trace_id.toLowerCase());
 }
 
 /** Returns the matching lines; adjacent notes about missed lines are merged. */
