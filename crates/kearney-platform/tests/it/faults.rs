@@ -543,31 +543,37 @@ fn assert_no_canary_in_a_profile(mut home: Home) {
     home.set("OPS_ADMIN_PROFILE", "on");
     let served = home.serve();
     let url = format!("{}/debug/pprof/profile?seconds=1", served.admin);
-    let profile = std::thread::scope(|scope| {
-        let taken = scope.spawn(|| {
-            let token = "Bearer a-token-of-16-chars-or-more";
-            let asked = crate::served::agent()
-                .get(&url)
-                .header("authorization", token)
-                .call();
-            asked.unwrap().body_mut().read_to_vec().unwrap()
-        });
-        while !taken.is_finished() {
-            served.get_with(
-                "/api/flights/summary?origin=SFO",
-                &[("x-api-key", CANARY), ("cache-control", "no-cache")],
-            );
-            served.get(&format!("/api/flights/summary?origin={CANARY}"));
-        }
-        taken.join().unwrap()
+    let profile = || {
+        std::thread::scope(|scope| {
+            let taken = scope.spawn(|| {
+                let token = "Bearer a-token-of-16-chars-or-more";
+                let asked = crate::served::agent()
+                    .get(&url)
+                    .header("authorization", token)
+                    .call();
+                asked.unwrap().body_mut().read_to_vec().unwrap()
+            });
+            while !taken.is_finished() {
+                served.get_with(
+                    "/api/flights/summary?origin=SFO",
+                    &[("x-api-key", CANARY), ("cache-control", "no-cache")],
+                );
+                served.get(&format!("/api/flights/summary?origin={CANARY}"));
+            }
+            taken.join().unwrap()
+        })
+    };
+    // on a busy machine, a second may contain too few samples
+    let has_names = (0..20).any(|_| {
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(profile().as_slice())
+            .read_to_end(&mut text)
+            .unwrap();
+        let text = String::from_utf8_lossy(&text);
+        assert!(!text.contains(CANARY));
+        text.contains("kearney_platform::")
     });
-    let mut text = Vec::new();
-    flate2::read::GzDecoder::new(profile.as_slice())
-        .read_to_end(&mut text)
-        .unwrap();
-    let text = String::from_utf8_lossy(&text);
-    assert!(text.contains("kearney_platform::"), "{text}");
-    assert!(!text.contains(CANARY));
+    assert!(has_names);
 }
 
 /// Asserts that everything in the archive is readable, only by this user, and does not contain the canary.
