@@ -172,7 +172,8 @@ impl<O: Observe> RequestGuard<O> {
         self.outcome.failure = self.failure.as_ref().and_then(|kind| kind.get().copied());
         self.outcome.elapsed = self.started.elapsed();
         self.outcome.status = match (ending, self.outcome.sent_status) {
-            (Ending::Aborted, _) => 499,
+            // an error of the server stays one, whoever reads it
+            (Ending::Aborted, sent) => sent.filter(|sent| *sent >= 500).unwrap_or(499),
             (_, Some(sent)) => sent,
             (Ending::CutOff, None) => 503,
             (_, None) => 500,

@@ -13,8 +13,8 @@ pub struct Outcome {
     /// Matched route, or else the route of the gRPC method; `None` if no route matched.
     pub route: Option<Route>,
     /// Status to report: the status that was sent, 499 if the client went away
-    /// before the end of the response, 500 if handler or service failed before a
-    /// head was sent, 503 if the server gave the request up before a head was sent.
+    /// before the end of the response (unless a 5xx was sent), 500 if handler or service failed before
+    /// a head was sent, 503 if the server gave the request up before a head was sent.
     pub status: u16,
     /// Status in the head of the response; `None` if the request ended before a head was sent.
     pub sent_status: Option<u16>,

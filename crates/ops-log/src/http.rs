@@ -38,9 +38,9 @@ const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 /// the response carries it. A client is a slug of `[a-z0-9-]{1,64}` in `x-client`; anything else is ignored.
 /// In a tuple of observers put it after the observer of spans, so that its line has the trace id.
 ///
-/// The line has the status that was sent, or 499 if the client went away before the end. If handler
-/// or body failed, or the server gave the request up, the line also has `error_type` (`panic`,
-/// `service_error`, `body_error`, `cut_off`) and level `error`, whatever status was sent.
+/// The line has the status that was sent, or 499 if the client went away before the end of a response
+/// without a 5xx. If handler or body failed, or the server gave the request up, the line also has `error_type`
+/// (`panic`, `service_error`, `body_error`, `cut_off`) and level `error`, whatever status was sent.
 ///
 /// The line of a gRPC call (feature `grpc`) has `grpc_status` (`NOT_FOUND`) and, if
 /// the status has a message, `grpc_message`. Its level is `error` if the call failed, see

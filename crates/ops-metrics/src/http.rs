@@ -32,8 +32,8 @@ const MAX_PATH_CHARS: usize = 64;
 
 /// Observer that counts each request once, whatever its outcome, under the template of its route, or `unmatched`.
 ///
-/// - `http_requests_total` has the status that was sent, 499 if the
-///   client went away, or 503 if the server abandoned the request before.
+/// - `http_requests_total` has the status that was sent, 499 if the client went away
+///   from a response without a 5xx, or 503 if the server abandoned the request before.
 /// - `http_request_latency_seconds` has the time to the head of every response, so that long streams do not distort it;
 ///   a request without a response counts with its whole time.
 /// - `http_stream_duration_seconds` has, additionally, the whole

@@ -116,6 +116,20 @@ async fn a_body_dropped_in_the_middle_is_aborted() {
 }
 
 #[tokio::test]
+async fn an_error_of_the_server_stays_one_although_its_client_leaves() {
+    for (status, reported, is_error) in [(404, 499, false), (500, 500, true), (503, 503, true)] {
+        let head = Response::builder().status(status);
+        let body = Script::new([data("sorry"), Step::Hang]);
+        let outcome = outcome_of(Method::GET, head, body, 1).await;
+        assert_eq!(
+            (outcome.ending, outcome.status, outcome.is_server_error()),
+            (Ending::Aborted, reported, is_error)
+        );
+        assert!(!outcome.failed_after_head());
+    }
+}
+
+#[tokio::test]
 async fn responses_without_a_body_are_complete_although_nobody_polls_them() {
     for (method, path, status) in [
         (Method::HEAD, "/users/7", 200),
