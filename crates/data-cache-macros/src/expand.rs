@@ -1,7 +1,7 @@
 use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
-use syn::{Block, Error, FnArg, Ident, ItemFn, LitInt, Pat, ReturnType, Signature, Type};
+use syn::{Block, Error, FnArg, Ident, ItemFn, LitInt, LitStr, Pat, ReturnType, Signature, Type};
 
 use crate::arguments::Arguments;
 
@@ -34,7 +34,7 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
         #((::core::stringify!(#constants), #root::Value::from(#constants)),)*
         #((::core::stringify!(#keyed), #root::Value::from(::core::clone::Clone::clone(&#keyed)))),*
     ]);
-    let digest = digest(sig, block);
+    let digest = digest(sig, block, tables);
     // functions of one name differ in their place, in the function or impl block around them, or in
     // their text; the type name of a closure contains the generics of that impl block and `Self`,
     // that of an item in the function does not
@@ -80,9 +80,10 @@ fn ttl_of<'a>(arguments: &'a Arguments, sig: &Signature) -> Result<&'a LitInt, E
     Ok(ttl)
 }
 
-/// Digests the text of a function: FNV-1a, 64 bits.
-fn digest(sig: &Signature, block: &Block) -> u64 {
-    let text = quote!(#sig #block).to_string();
+/// Digests the text of a function and its tables, since a result is found by the tables that it was stored with: FNV-1a,
+/// 64 bits.
+fn digest(sig: &Signature, block: &Block, tables: &[LitStr]) -> u64 {
+    let text = quote!(#sig #block #(#tables)*).to_string();
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |digest, byte| {
         (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     })

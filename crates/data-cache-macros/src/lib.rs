@@ -23,8 +23,8 @@ use syn::{Error, ItemFn, parse_macro_input};
 /// | `tables("a", "b")` | `invalidate_table("a")` removes the result |
 /// | `skip(a, b)` | these arguments do not affect the result |
 ///
-/// The key consists of the function (its path, its place in the source, its text), its const generics, the type
-/// names of `Self` and of the generics of the impl block or trait around it, and the other arguments, which
+/// The key consists of the function (its path, its place in the source, its text, its tables), its const generics, the
+/// type names of `Self` and of the generics of the impl block or trait around it, and the other arguments, which
 /// must be `Clone + Into<data_cache::Value>`; results of a changed function are not reused. If one of those
 /// types is a closure, which has no name of its own, nothing is stored. `invalidate` matches the label
 /// `fn:module::name`, for every function of this name.

@@ -259,6 +259,31 @@ fn two_cached_functions_of_one_name_never_share_a_result() {
     assert_eq!(cache.invalidate("fn:*::sized").unwrap(), 3);
 }
 
+macro_rules! of_tables {
+    ($($table:literal),*) => {
+        /// Calls functions that differ in their tables only, as those of two builds of a program do.
+        fn of_tables(warehouse: &CachedWarehouse) {
+            $({
+                #[cached_query(ttl_seconds = 3600, on = warehouse, tables($table))]
+                fn joined(warehouse: &CachedWarehouse) -> Result<Vec<RecordBatch>, Error> {
+                    warehouse.engine().query("SELECT 1", &params! {})
+                }
+                joined(warehouse).unwrap();
+            })*
+        }
+    };
+}
+of_tables!("orders", "users");
+
+#[test]
+fn a_function_that_names_other_tables_than_before_does_not_take_results_of_before() {
+    let config = data_cache::Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with("nowhere", &config).unwrap();
+    of_tables(&Warehouse::in_memory().unwrap().cached(cache.clone()));
+    assert_eq!(cache.invalidate_table("users").unwrap(), 1);
+    assert_eq!(cache.invalidate_table("orders").unwrap(), 1);
+}
+
 /// Cached functions whose results depend on the type that they belong to.
 mod types {
     use std::marker::PhantomData;
