@@ -34,6 +34,12 @@ impl Inner {
     /// Applies what other processes stored and removed. Returns `false`
     /// if the directory may hold entries that are missing from the index.
     pub(super) fn follow(&self, disk: &Disk) -> bool {
+        let _one_at_a_time = self.following.lock();
+        self.follow_alone(disk)
+    }
+
+    /// [`follow`](Self::follow) for a thread that holds `following`.
+    fn follow_alone(&self, disk: &Disk) -> bool {
         if disk.follow(|tail| self.apply(tail)).is_none() {
             return self
                 .list(disk)
@@ -54,9 +60,10 @@ impl Inner {
     /// [`follow`](Self::follow) for callers that poll every second:
     /// without a journal, the directory is listed at most every 10 s.
     pub(super) fn follow_occasionally(&self, disk: &Disk) {
+        let _one_at_a_time = self.following.lock();
         let has_journal = disk.follow(|tail| self.apply(tail)).is_some();
         if has_journal || self.disk_health.is_listing_due(self.time.elapsed_millis()) {
-            self.follow(disk);
+            self.follow_alone(disk);
         }
     }
 

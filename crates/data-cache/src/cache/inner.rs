@@ -57,6 +57,9 @@ pub(crate) struct Inner {
     pub(super) index: Index,
     /// `true` if the files of earlier runs are in the index.
     pub(super) is_indexed: Mutex<bool>,
+    /// Held while the index is brought up to date: a thread that applies an older journal would drop what another one
+    /// has just listed, and the journal that the other one writes would lack it.
+    pub(super) following: Mutex<()>,
     pub(super) generations: Generations,
     pub(super) flights: Flights<Key, Outcome>,
     pub(super) pending: PendingOrders,
@@ -112,6 +115,7 @@ impl Inner {
             disk_health: DiskHealth::default(),
             index: Index::default(),
             is_indexed: Mutex::new(false),
+            following: Mutex::new(()),
             flights,
             pending: PendingOrders::default(),
             revalidations: Revalidations::default(),
