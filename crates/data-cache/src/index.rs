@@ -191,14 +191,6 @@ impl Index {
             .fetch_sub(entry.memory_bytes(), Ordering::Relaxed);
     }
 
-    /// Inserts an entry if the slot is empty.
-    pub(crate) fn insert_new(&self, key: Key, entry: Indexed) {
-        let mut slot = self.slot(&key);
-        if slot.get().is_none() {
-            slot.insert(entry);
-        }
-    }
-
     /// Removes an entry if `is_meant` returns `true` for it; returns `true` if it was removed.
     pub(crate) fn remove_if(&self, key: &Key, is_meant: impl Fn(&Indexed) -> bool) -> bool {
         let mut slot = self.slot(key);

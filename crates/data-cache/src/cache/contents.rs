@@ -155,21 +155,26 @@ impl Inner {
     /// Lists the directory, and writes a journal of it if possible. Fails in the end unless every entry could be read,
     /// since other processes trust the journal.
     fn list(&self, disk: &Disk) -> io::Result<()> {
-        self.index_listed(disk)?;
+        // the journal that the index was read from may lack replacements
+        self.index_listed(disk, |_| false)?;
         let Ok(exclusive) = disk.exclusive(LOCK_LIMIT) else {
             return Ok(());
         };
         // the directory does not change under the lock
-        let there = self.index_listed(disk)?;
+        let there = self.index_listed(disk, |key| self.index.contains(key))?;
         self.keep_known(&there);
         self.write_journal(disk, &exclusive);
         Ok(())
     }
 
-    /// Adds to the index every entry that can be listed and read.
-    fn index_listed(&self, disk: &Disk) -> io::Result<HashSet<Key, BuildKeyHasher>> {
+    /// Adds to the index every entry that can be listed and read, unless it is known.
+    fn index_listed(
+        &self,
+        disk: &Disk,
+        is_known: impl Fn(&Key) -> bool,
+    ) -> io::Result<HashSet<Key, BuildKeyHasher>> {
         let (keys, mut listed) = disk.keys();
-        for key in &keys {
+        for key in keys.iter().filter(|key| !is_known(key)) {
             listed = listed.and(self.index_one(disk, key));
         }
         listed.map(|()| keys.into_iter().collect())
@@ -195,14 +200,25 @@ impl Inner {
     }
 
     fn index_one(&self, disk: &Disk, key: &Key) -> io::Result<()> {
-        if self.index.contains(key) {
+        // locked: what replaces the file after this look at it is inserted later
+        let mut slot = self.index.slot(key);
+        let known = slot
+            .get()
+            .map(|old| (old.bytes, old.created_at, old.generation));
+        // a newer result that is only in memory stays
+        if known.is_some_and(|(bytes, ..)| bytes == 0) {
             return Ok(());
         }
         match disk.metadata(key) {
-            Ok(metadata) => {
-                let usage = Usage::at(disk.last_used(&metadata));
-                // it may have been replaced meanwhile
-                self.index.insert_new(*key, Indexed::of(&metadata, usage));
+            Ok(found) => {
+                if known != Some((found.blocks(), found.created_at, found.generation)) {
+                    let usage = Usage::at(disk.last_used(&found));
+                    slot.insert(Indexed::of(&found, usage));
+                    // the entry in memory was replaced
+                    if known.is_some() {
+                        self.memory.remove(key);
+                    }
+                }
                 Ok(())
             }
             Err(NoMetadata::Absent | NoMetadata::Damaged) => Ok(()),

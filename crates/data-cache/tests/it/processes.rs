@@ -135,6 +135,35 @@ fn an_invalidation_finds_a_file_that_came_after_a_result_that_was_only_in_memory
 }
 
 #[test]
+fn a_result_that_was_replaced_while_there_was_no_journal_counts_as_it_is_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = two_on(dir.path());
+    // the second process does not notice the first one on its own
+    let caches = [&one, &other];
+    let clocks = caches.map(|cache| ManualClock::install(cache, 1_000_000));
+    let none = Params::new();
+    let set = |count: i64| {
+        let batch = numbers(&(0..count).collect::<Vec<_>>());
+        let stored = one.set(SQL, &[batch], &none, Some(10)).unwrap();
+        assert!(matches!(stored, Stored::Kept { .. }), "{stored:?}");
+        assert!(one.flush(Duration::from_secs(30)));
+    };
+    set(1);
+    let before = other.get_stats();
+    assert_eq!(before.entries, 1);
+    // the journal is lost, and the second process does not learn from it that its entry was replaced after it had expired
+    std::fs::remove_file(dir.path().join("journal")).unwrap();
+    clocks.iter().for_each(|clock| clock.advance(20));
+    set(100_000);
+    for cache in caches.into_iter().rev() {
+        assert!(cache.flush(Duration::from_secs(30)));
+        let after = cache.get_stats();
+        assert_eq!(after.entries, 1);
+        assert!(after.total_size_bytes > before.total_size_bytes);
+    }
+}
+
+#[test]
 fn a_file_behind_a_result_that_left_memory_with_unknown_invalidations_is_found_by_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let (one, other) = two_on(dir.path());
