@@ -43,6 +43,8 @@ pub(super) struct DiskHealth {
     listing_due: AtomicU64,
     /// Bytes stored since the directory was last swept.
     unswept: AtomicU64,
+    /// Bytes in the index that the files did not occupy when they were last listed: a file system that compresses.
+    unoccupied: AtomicU64,
     /// Held by the thread that sweeps.
     sweeping: Mutex<()>,
     /// Held by the thread that recreates the count.
@@ -142,5 +144,13 @@ impl DiskHealth {
 
     pub(super) fn swept(&self) {
         self.unswept.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn unoccupied(&self) -> u64 {
+        self.unoccupied.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_unoccupied(&self, bytes: u64) {
+        self.unoccupied.store(bytes, Ordering::Relaxed);
     }
 }

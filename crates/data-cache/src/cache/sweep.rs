@@ -28,7 +28,10 @@ impl Inner {
     pub(super) fn sweep_if_due(&self, stored: u64) {
         let Some(disk) = &self.disk else { return };
         let limit = self.config.max_size_mb.saturating_mul(1 << 20);
-        let is_due = |unswept: u64| self.index.bytes() > limit || unswept > limit / 16;
+        let is_due = |unswept: u64| {
+            let occupied = self.index.bytes();
+            occupied.saturating_sub(self.disk_health.unoccupied()) > limit || unswept > limit / 16
+        };
         if !is_due(self.disk_health.add_unswept(stored)) {
             return;
         }
@@ -41,15 +44,22 @@ impl Inner {
     }
 
     fn sweep(&self, disk: &Disk, limit: u64) {
+        let before = self.index.bytes();
         let (entries, listed) = disk.entries();
+        let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
         match listed {
-            Ok(()) => self.keep_listed(disk, &entries),
+            Ok(()) => {
+                self.keep_listed(disk, &entries);
+                // without files stored since, which are not in the list
+                let indexed = self.index.bytes().min(before);
+                self.disk_health
+                    .set_unoccupied(indexed.saturating_sub(total));
+            }
             // entries missing from an incomplete list may exist
             Err(error) => {
                 tracing::warn!(target: "data_cache", %error, "cache_directory_not_listed");
             }
         }
-        let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
         if total <= limit {
             return;
         }

@@ -170,3 +170,55 @@ fn nothing_that_was_invalidated_is_served_among_many_entries() {
         child.succeeds();
     }
 }
+
+/// Frees the blocks of a file that hold zeros only, as a file system does that compresses.
+#[cfg(target_os = "linux")]
+fn without_zeros(path: &Path) {
+    use std::os::unix::fs::FileExt;
+
+    let bytes = std::fs::read(path).unwrap();
+    let sparse = path.with_extension("sparse");
+    let file = std::fs::File::create(&sparse).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
+    for (at, block) in bytes.chunks(4096).enumerate() {
+        if block.iter().any(|byte| *byte != 0) {
+            file.write_all_at(block, at as u64 * 4096).unwrap();
+        }
+    }
+    std::fs::rename(sparse, path).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_files_occupy_less_than_their_length_a_store_does_not_list_all_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "query_cache: {max_size_mb: 1, memory_mb: 0, codec: ipc}";
+    let cache = Cache::open_with(dir.path(), &Config::from_yaml("c", config).unwrap()).unwrap();
+    let set = |at: i64, rows: usize| {
+        let batch = numbers(&vec![0; rows]);
+        let stored = cache.set(FEW, &[batch], &params! { at: at }, None).unwrap();
+        assert!(matches!(stored, Stored::Kept { .. }), "{stored:?}");
+    };
+    let files = || {
+        let parts = std::fs::read_dir(dir.path().join("v1")).unwrap();
+        parts.flat_map(|part| std::fs::read_dir(part.unwrap().path()).unwrap())
+    };
+    let mut freed = HashSet::new();
+    for at in 0..30 {
+        set(at, 6000);
+        for path in files().map(|file| file.unwrap().path()) {
+            if path.extension().is_some_and(|name| name == "arrow") && freed.insert(path.clone()) {
+                without_zeros(&path);
+            }
+        }
+    }
+    let stats = cache.get_stats();
+    assert_eq!((stats.entries, stats.evicted_size), (30, 0));
+    assert!(stats.total_size_bytes > 1 << 20, "{stats:?}");
+    // of what another program removes, only a list of the files tells
+    for file in files() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    set(30, 1);
+    assert_eq!(cache.get_stats().entries, 31);
+}
