@@ -26,8 +26,9 @@ use syn::{Error, ItemFn, parse_macro_input};
 /// The key consists of the function (its path, its place in the source, its text, its tables), its const generics, the
 /// type names of `Self` and of the generics of the impl block or trait around it, and the other arguments, which
 /// must be `Clone + Into<data_cache::Value>`; results of a changed function are not reused. If one of those
-/// types is a closure, which has no name of its own, nothing is stored. `invalidate` matches the label
-/// `fn:module::name`, for every function of this name.
+/// types is a closure, which has no name of its own, nothing is stored. Two types with one type name, such as
+/// local types in two blocks of a function, share results. `invalidate` matches the label `fn:module::name`,
+/// for every function of this name.
 ///
 /// Without `on`, the process-wide cache is used. Without `on`, or with a `FlightSql`, only the TTL limits a
 /// result: changes of the underlying data are not noticed. With `FlightSqlConfig::state`, results of
