@@ -3,14 +3,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Finding;
-use super::snapshot::{Cache, SLOW_ANSWER, Snapshot};
+use super::snapshot::{Cache, Metrics, SLOW_ANSWER, Snapshot};
 
 /// Window over which a rule compares numbers, unless it has its own.
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
+/// Window of rules about what is rare.
+pub(super) const LONG_WINDOW: Duration = Duration::from_secs(300);
 /// Time without a further loss after which a loss is over: batches are sent every 10 s, and every other one may fail.
 pub(super) const SETTLED: Duration = Duration::from_secs(30);
 /// Time for which snapshots are kept: the longest window of a rule.
-const KEPT: Duration = Duration::from_secs(300);
+const KEPT: Duration = LONG_WINDOW;
 /// Time between two points of the hour.
 const POINT: Duration = Duration::from_secs(60);
 const POINTS: usize = 61;
@@ -83,6 +85,17 @@ impl History {
     pub(crate) fn since(&self, now: &Snapshot, window: Duration) -> Option<&Snapshot> {
         let mut all = self.recent.iter();
         all.find(|old| old.at + window >= now.at).map(Arc::as_ref)
+    }
+
+    /// Returns by how much a number grew in this window; `None` if it was not known at its start or is not now.
+    pub(super) fn increase(
+        &self,
+        now: &Snapshot,
+        window: Duration,
+        of: impl Fn(&Metrics) -> Option<f64>,
+    ) -> Option<f64> {
+        let before = of(self.since(now, window)?.metrics.as_ref()?)?;
+        Some((of(now.metrics.as_ref()?)? - before).max(0.0))
     }
 
     /// Returns the newest snapshot that is at least this much older than `now`.

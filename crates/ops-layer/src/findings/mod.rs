@@ -12,6 +12,7 @@ mod history_files;
 mod last_run;
 mod logs;
 mod process;
+mod requests;
 mod runtime;
 mod secrets;
 pub(crate) mod snapshot;
@@ -102,9 +103,9 @@ const RULES: [Rule; 37] = {
             history_files::unreadable,
         ),
         rule(&["cardinality_overflow"], Warning, process::cardinality),
-        rule(&["requests_failing"], Critical, process::requests),
-        rule(&["requests_slow"], Warning, process::slow),
-        rule(&["requests_usually_slow"], Info, process::usually_slow),
+        rule(&["requests_failing"], Critical, requests::failing),
+        rule(&["requests_slow"], Warning, requests::slow),
+        rule(&["requests_usually_slow"], Info, requests::usually_slow),
         rule(&["rule_failing"], Warning, |_, _| None),
     ]
 };
