@@ -9,8 +9,12 @@ use serde::Deserialize;
 
 use crate::SecretError;
 use crate::cache::clock::Clock;
+use crate::setup::checked::{
+    agent, check_agent, check_deadline, check_max_stale, check_region, check_ttl, deadline,
+    max_stale, region, ttl,
+};
 use crate::source::Source;
-use crate::source::aws::detection::{AwsMode, is_region};
+use crate::source::aws::detection::AwsMode;
 use crate::source::env::Environment;
 use crate::source::file::{Mounted, USUAL_FOLDER};
 
@@ -43,14 +47,19 @@ pub struct Config {
     pub(crate) expand_dotenv: bool,
     pub(crate) secrets_folder: Mounted,
     pub(crate) aws: AwsMode,
+    #[serde(deserialize_with = "agent")]
     pub(crate) aws_agent: Option<String>,
+    #[serde(deserialize_with = "region")]
     pub(crate) region: Option<String>,
     pub(crate) endpoint_url: Option<String>,
     pub(crate) metadata_endpoint: Option<String>,
     pub(crate) dmi_path: PathBuf,
     pub(crate) production: bool,
+    #[serde(deserialize_with = "ttl")]
     pub(crate) ttl_seconds: u64,
+    #[serde(deserialize_with = "max_stale")]
     pub(crate) max_stale_seconds: u64,
+    #[serde(deserialize_with = "deadline")]
     pub(crate) deadline_seconds: f64,
     #[serde(skip)]
     pub(crate) catalog_text: Option<Arc<str>>,
@@ -368,20 +377,9 @@ impl Config {
     }
 
     pub(crate) fn check(&self) -> Result<(), SecretError> {
-        if self.ttl_seconds == 0 || self.ttl_seconds > MAX_TTL.as_secs() {
-            let limit = MAX_TTL.as_secs();
-            return Err(SecretError::config(format!(
-                "ttl_seconds: {}; expected 1 to {limit}",
-                self.ttl_seconds
-            )));
-        }
-        if self.max_stale_seconds > MAX_TTL.as_secs() {
-            return Err(SecretError::config(format!(
-                "max_stale_seconds: {}; expected 0 to {}",
-                self.max_stale_seconds,
-                MAX_TTL.as_secs()
-            )));
-        }
+        let wrong = |key: &'static str| move |why| SecretError::config(format!("{key}: {why}"));
+        check_ttl(&self.ttl_seconds).map_err(wrong("ttl_seconds"))?;
+        check_max_stale(&self.max_stale_seconds).map_err(wrong("max_stale_seconds"))?;
         let known = cfg!(any(feature = "aws", feature = "testing")) || self.aws_agent.is_some();
         if self.aws == AwsMode::On && !known {
             return Err(SecretError::config(
@@ -389,37 +387,17 @@ impl Config {
             ));
         }
         if let Some(address) = &self.aws_agent {
-            check_agent(address)?;
+            check_agent(address).map_err(wrong("aws_agent"))?;
         }
-        if let Some(region) = &self.region
-            && !is_region(region)
-        {
-            return Err(SecretError::config(
-                "region: expected letters, digits and `-`, as in us-east-1 (`Config::region`, `OPS_AWS_REGION`)",
-            ));
+        if let Some(region) = &self.region {
+            check_region(region).map_err(wrong("region"))?;
         }
-        if !(0.01..=60.0).contains(&self.deadline_seconds) {
-            let deadline = self.deadline_seconds;
-            return Err(SecretError::config(format!(
-                "deadline_seconds: {deadline}; expected 0.01 to 60"
-            )));
-        }
-        Ok(())
+        check_deadline(&self.deadline_seconds).map_err(wrong("deadline_seconds"))
     }
 
     pub(crate) fn deadline_duration(&self) -> Duration {
         Duration::from_secs_f64(self.deadline_seconds)
     }
-}
-
-#[cfg(feature = "aws-agent")]
-use crate::source::aws::agent::check as check_agent;
-
-#[cfg(not(feature = "aws-agent"))]
-fn check_agent(_: &str) -> Result<(), SecretError> {
-    Err(SecretError::config(
-        "aws_agent (`Config::aws_agent`, `OPS_SECRETS_AWS_AGENT`) is set, but this program is built without the feature `aws-agent`",
-    ))
 }
 
 /// Omits the catalog's text, which may contain defaults, and the values of the variables.

@@ -210,6 +210,45 @@ fn what_is_no_file_is_refused_by_name_without_hanging() {
 }
 
 #[test]
+fn settings_of_a_file_are_refused_with_key_and_line() {
+    for (file, expected) in [
+        (
+            "ttl_seconds: 0",
+            "ttl_seconds: 0; expected 1 to 2592000 at line 3 ",
+        ),
+        (
+            "ttl_seconds: soon",
+            "ttl_seconds: invalid type: string \"soon\", expected a whole number of seconds at line 3 ",
+        ),
+        (
+            "max_stale_seconds: 9999999",
+            "max_stale_seconds: 9999999; expected 0 to 2592000 at line 3 ",
+        ),
+        (
+            "deadline_seconds: .nan",
+            "deadline_seconds: NaN; expected 0.01 to 60 at line 3 ",
+        ),
+        (
+            "region: eu_central",
+            "region: expected letters, digits and `-`, as in us-east-1",
+        ),
+        ("region: eu_central", " at line 3 "),
+        (
+            "aws_agent: http://db:1",
+            "aws_agent: \"http://db:1\"; expected http:// with a loopback host",
+        ),
+        ("aws_agent: http://db:1", " at line 3 "),
+    ] {
+        let file = format!("aws: off\n\n{file}\n");
+        let error = serde_yaml::from_str::<Config>(&file).err().unwrap();
+        assert!(error.to_string().contains(expected), "{expected}: {error}");
+    }
+    let file =
+        "{ttl_seconds: 60, max_stale_seconds: 0, deadline_seconds: 1, region: ~, aws_agent: null}";
+    assert!(serde_yaml::from_str::<Config>(file).is_ok());
+}
+
+#[test]
 fn settings_out_of_range_are_refused_with_the_range() {
     let second = std::time::Duration::from_secs(1);
     let rows = [

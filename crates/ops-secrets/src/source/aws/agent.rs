@@ -13,7 +13,6 @@ use serde::Deserialize;
 use ureq::http::{Request, StatusCode};
 use zeroize::Zeroizing;
 
-use crate::SecretError;
 use crate::error::ErrorKind;
 use crate::source::aws::codes::{is_absent_parameter, is_absent_secret, kind_of};
 use crate::source::chain::SourceChain;
@@ -85,7 +84,7 @@ struct Problem {
 ///
 /// # Errors
 /// Fails with a message that names what is accepted.
-pub(crate) fn check(address: &str) -> Result<(), SecretError> {
+pub(crate) fn check(address: &str) -> Result<(), String> {
     let authority = address.strip_prefix("http://").unwrap_or_default();
     let (host, port) = authority.rsplit_once(':').unwrap_or_default();
     let in_brackets = host
@@ -99,9 +98,9 @@ pub(crate) fn check(address: &str) -> Result<(), SecretError> {
     if is_here && is_number && port.parse::<u16>().is_ok_and(|port| port > 0) {
         return Ok(());
     }
-    Err(SecretError::config(format!(
-        "aws_agent: {address:?}; expected http:// with a loopback host and a port, as in http://localhost:2773 (`Config::aws_agent`, `OPS_SECRETS_AWS_AGENT`)"
-    )))
+    Err(format!(
+        "{address:?}; expected http:// with a loopback host and a port, as in http://localhost:2773 (`Config::aws_agent`, `OPS_SECRETS_AWS_AGENT`)"
+    ))
 }
 
 /// Adds both services, served by the agent at this address, which must have been checked.
