@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::{Config, Filter, JsonForm, LateLines, Level, RateLimit, Rotation, Value};
@@ -33,7 +33,7 @@ struct ConfigFile {
     #[serde(deserialize_with = "parsed")]
     rate_limit: Option<RateLimit>,
     target_rate_limits: InOrder<OneRateLimit>,
-    sample_traces: f64,
+    sample_traces: Ratio,
     #[serde(deserialize_with = "parsed")]
     late_lines: Option<LateLines>,
     fields: InOrder<Scalar>,
@@ -91,6 +91,40 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for InOrder<T> {
         }
 
         deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+/// Part of the traces, checked while the deserializer still knows its line.
+struct Ratio(f64);
+
+impl<'de> Deserialize<'de> for Ratio {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_f64(RatioVisitor)
+    }
+}
+
+struct RatioVisitor;
+
+impl Visitor<'_> for RatioVisitor {
+    type Value = Ratio;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number from 0 to 1")
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, ratio: f64) -> Result<Ratio, E> {
+        match (0.0..=1.0).contains(&ratio) {
+            true => Ok(Ratio(ratio)),
+            false => Err(E::invalid_value(Unexpected::Float(ratio), &self)),
+        }
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, ratio: u64) -> Result<Ratio, E> {
+        self.visit_f64(ratio as f64)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, ratio: i64) -> Result<Ratio, E> {
+        self.visit_f64(ratio as f64)
     }
 }
 
@@ -162,7 +196,7 @@ impl Default for ConfigFile {
             rotation: None,
             rate_limit: None,
             target_rate_limits: InOrder(Vec::new()),
-            sample_traces: config.sampled_traces,
+            sample_traces: Ratio(config.sampled_traces),
             late_lines: None,
             fields: InOrder(Vec::new()),
             denied_keys: None,
@@ -192,7 +226,7 @@ impl From<ConfigFile> for Config {
             .console_context(file.console_context)
             .blocking(file.blocking)
             .span_id(file.span_id)
-            .sample_traces(file.sample_traces)
+            .sample_traces(file.sample_traces.0)
             .recent_lines(file.recent_lines)
             .panics(file.panics)
             .install_bridges(file.install_bridges);

@@ -120,6 +120,9 @@ fn the_share_of_traces_is_from_none_to_all() {
         assert_eq!(error.kind(), ops_log::ErrorKind::Config, "{wrong}");
         assert!(error.to_string().contains("from 0 to 1"), "{error}");
     }
-    let file: ops_log::Config = serde_yaml::from_str("sample_traces: 2").unwrap();
-    assert!(ops_log::Pipeline::new(file).is_err());
+    let file = "stdout: false\n\nsample_traces: 2\n";
+    let error = serde_yaml::from_str::<ops_log::Config>(file).unwrap_err();
+    let expected = "sample_traces: invalid value: floating point `2.0`, expected a number from 0 to 1 at line 3 ";
+    assert!(error.to_string().contains(expected), "{error}");
+    assert!(serde_yaml::from_str::<ops_log::Config>("sample_traces: 1").is_ok());
 }
