@@ -6,7 +6,7 @@ use crate::redact::deny::DenyList;
 use crate::redact::encoding::Decoded;
 
 /// Maximum length of a field name or key that is checked in a text, in bytes.
-const MAX_NAME_BYTES: usize = 64;
+pub(super) const MAX_NAME_BYTES: usize = 64;
 /// Last words of the names of parameters that sign a URL; such a signature is a credential.
 const SIGNATURES: [&str; 3] = ["sig", "signature", "SharedAccessSignature"];
 

@@ -3,10 +3,7 @@
 use std::ops::Range;
 
 use crate::redact::deny::DenyList;
-use crate::redact::names::is_denied;
-
-/// Maximum length of a name in bytes.
-const MAX_NAME_BYTES: usize = 64;
+use crate::redact::names::{MAX_NAME_BYTES, is_denied};
 
 /// Adds the ranges of values whose names are denied. The first pair of a list starts
 /// with a word and is followed by `;`; paths and URLs with parameters start differently.

@@ -7,10 +7,11 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use crate::redact::deny::DenyList;
+use crate::redact::names::last_name;
 
 /// Names, at least one of which a list must have: `password=` alone may occur in any sentence.
-const NAMES: [&str; 4] = ["host", "hostaddr", "dbname", "user"];
-const PASSWORD: &str = "password";
+const NAMES: [&[u8]; 4] = [b"host", b"hostaddr", b"dbname", b"user"];
+const PASSWORD: &[u8] = b"password";
 
 /// Returns `true` if the text may have such a list with a password.
 pub(super) fn has_password(text: &[u8]) -> bool {
@@ -24,7 +25,7 @@ pub(super) fn has_password(text: &[u8]) -> bool {
 
 /// Adds the ranges of passwords in lists that have one of the [`NAMES`], before or after the password.
 pub(super) fn in_lists(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
-    if !has_password(text.as_bytes()) || !deny.has(PASSWORD.as_bytes()) {
+    if !has_password(text.as_bytes()) || !deny.has(PASSWORD) {
         return;
     }
     let mut list = List::default();
@@ -33,9 +34,9 @@ pub(super) fn in_lists(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>
         let equals = at + equals;
         let before = text[at..equals].trim_ascii_end();
         let is_apart = at + before.len() < equals;
-        let name = last_name(before);
-        let between = &before[..before.len() - name.len()];
-        quotes += memchr::memchr_iter(b'"', between.as_bytes()).count();
+        let name = last_name(before.as_bytes());
+        let between = &before.as_bytes()[..before.len() - name.len()];
+        quotes += memchr::memchr_iter(b'"', between).count();
         if !between.trim_ascii().is_empty() || name.is_empty() {
             list.end(found);
             list.is_quoted = quotes % 2 == 1;
@@ -125,9 +126,4 @@ impl List {
         }
         (bytes.len(), false)
     }
-}
-
-fn last_name(text: &str) -> &str {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    text.rsplit(|c| !is_part(c)).next().unwrap_or_default()
 }
