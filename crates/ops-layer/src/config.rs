@@ -106,36 +106,60 @@ pub(crate) struct History {
 
 #[cfg(feature = "black-box")]
 fn bytes_of_ring<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    bounded(from, "bytes", MIN_RING_BYTES..=MAX_RING_BYTES)
+    bounded(from, MIN_RING_BYTES..=MAX_RING_BYTES)
 }
 
 #[cfg(feature = "history")]
 fn bytes_of_files<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    bounded(from, "bytes", MIN_BYTES..=u64::MAX)
+    bounded(from, MIN_BYTES..=u64::MAX)
 }
 
 #[cfg(feature = "history")]
 fn hours<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    bounded(from, "hours", 1..=u64::MAX)
+    bounded(from, 1..=u64::MAX)
 }
 
 /// Reads a number, and refuses one outside the accepted range.
 #[cfg(any(feature = "black-box", feature = "history"))]
 fn bounded<'de, D: serde::Deserializer<'de>>(
     from: D,
-    key: &str,
     accepted: std::ops::RangeInclusive<u64>,
 ) -> Result<Option<u64>, D::Error> {
-    let number: Option<u64> = serde::Deserialize::deserialize(from)?;
-    let refused = match number.filter(|number| !accepted.contains(number)) {
-        None => return Ok(number),
-        Some(number) => format!("{key}: {number} is out of range"),
-    };
-    let (least, most) = accepted.into_inner();
-    Err(serde::de::Error::custom(match most {
-        u64::MAX => format!("{refused}: must be at least {least}"),
-        _ => format!("{refused}: must be between {least} and {most}"),
-    }))
+    from.deserialize_option(Bounded(accepted))
+}
+
+/// Checks while the deserializer still knows its position, so that an error can name the line.
+#[cfg(any(feature = "black-box", feature = "history"))]
+struct Bounded(std::ops::RangeInclusive<u64>);
+
+#[cfg(any(feature = "black-box", feature = "history"))]
+impl<'de> serde::de::Visitor<'de> for Bounded {
+    type Value = Option<u64>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.end() {
+            &u64::MAX => write!(f, "at least {}", self.0.start()),
+            most => write!(f, "a number between {} and {most}", self.0.start()),
+        }
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: serde::Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_u64(self)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        match self.0.contains(&number) {
+            true => Ok(Some(number)),
+            false => Err(E::invalid_value(
+                serde::de::Unexpected::Unsigned(number),
+                &self,
+            )),
+        }
+    }
 }
 
 /// Observers of requests that replace the default ones.

@@ -10,6 +10,8 @@ use crate::config::Document;
 use crate::{Config, Error, features, glue};
 
 const VARIABLE: &str = "OPS_CONFIG";
+/// Key of the file that names another one.
+const CACHE_FILE: &str = "OPS_CONFIG: cache.file";
 
 /// Sections of the file, all optional.
 #[derive(Default, Deserialize)]
@@ -52,7 +54,7 @@ impl File {
     }
 
     fn read(path: &Path) -> Result<Self, Error> {
-        let text = text_of(path)?;
+        let text = text_of(path, VARIABLE)?;
         // comments alone are not a document
         let is_nothing = |line: &str| line.is_empty() || line.starts_with('#') || line == "---";
         // byte order mark, which some editors write
@@ -109,11 +111,11 @@ fn unnamed_line(text: &str, error: &serde_yaml::Error) -> Option<usize> {
 }
 
 impl Document {
-    /// Reads a file that the configuration names.
+    /// Reads the file that the section `cache` names.
     fn read(path: &Path) -> Result<Self, Error> {
         Ok(Self {
             name: path.display().to_string(),
-            text: text_of(path)?,
+            text: text_of(path, CACHE_FILE)?,
         })
     }
 }
@@ -123,18 +125,29 @@ fn is_named(place: &Path) -> bool {
     place.to_str().is_none_or(|place| !place.trim().is_empty())
 }
 
-fn text_of(path: &Path) -> Result<String, Error> {
-    let bytes = std::fs::read(path).map_err(|error| failed(path, Failure::Unreadable(error)))?;
+/// Reads a file that this variable or key names.
+fn text_of(path: &Path, setting: &'static str) -> Result<String, Error> {
+    let failed = |failure| failed_in(setting, path, failure);
+    let bytes = std::fs::read(path).map_err(|error| failed(Failure::Unreadable(error)))?;
     String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        failed(path, Failure::NoText { line })
+        failed(Failure::NoText { line })
     })
 }
 
 fn failed(path: &Path, failure: Failure) -> Error {
+    failed_in(VARIABLE, path, failure)
+}
+
+fn failed_in(setting: &'static str, path: &Path, failure: Failure) -> Error {
     let path = path.to_owned();
-    Error::new("config", FileError { path, failure })
+    let error = FileError {
+        setting,
+        path,
+        failure,
+    };
+    Error::new("config", error)
 }
 
 impl Config {
@@ -224,6 +237,7 @@ impl Config {
 /// Reason why the file is refused. The text of the cause has line, column and the known keys.
 #[derive(Debug)]
 struct FileError {
+    setting: &'static str,
     path: PathBuf,
     failure: Failure,
 }
@@ -250,9 +264,9 @@ enum Failure {
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
+        let (setting, path) = (self.setting, self.path.display());
         match &self.failure {
-            Failure::Unreadable(_) => write!(f, "{VARIABLE}: cannot read {path}"),
+            Failure::Unreadable(_) => write!(f, "{setting}: cannot read {path}"),
             Failure::Wrong { line: None, .. } => write!(f, "{VARIABLE}: {path}"),
             Failure::Wrong {
                 line: Some(line), ..
@@ -262,7 +276,7 @@ impl fmt::Display for FileError {
                 write!(f, "{VARIABLE}: {path}: {section}: {missing}")
             }
             Failure::NoText { line } => {
-                write!(f, "{VARIABLE}: {path}: line {line} is not valid UTF-8")
+                write!(f, "{setting}: {path}: line {line} is not valid UTF-8")
             }
             Failure::NoMapping => write!(
                 f,

@@ -56,10 +56,38 @@ fn an_unknown_key_is_refused_with_file_line_and_the_keys_that_are_known() {
         reason.contains("loud") && reason.contains("line 1"),
         "{reason}"
     );
-    let (_file, start) = with("log: {}\ntrace:\n  sampling_ratio: -1\n");
+    let (_file, start) = with("log: {}\ntrace:\n  keep_slow: true\n  sampling_ratio: -1\n");
     let reason = start.refused();
-    let expected = "trace: sampling ratio -1 is not a number from 0 to 1 at line 3";
+    let expected = "trace.sampling_ratio: sampling ratio -1 is not a number from 0 to 1 at line 4";
     assert!(reason.contains(expected), "{reason}");
+    for (text, key, line) in [
+        (
+            "metrics:\n  created_samples: true\n  series_max: 0\n",
+            "metrics.series_max",
+            3,
+        ),
+        (
+            "log:\n  level: info\n\n  sample_traces: 2\n",
+            "log.sample_traces",
+            4,
+        ),
+        #[cfg(feature = "secrets")]
+        (
+            "secrets:\n  aws: off\n  ttl_seconds: 0\n",
+            "secrets.ttl_seconds",
+            3,
+        ),
+    ] {
+        let (file, start) = with(text);
+        let reason = start.refused();
+        for part in [
+            file.path().to_str().unwrap(),
+            key,
+            &format!(" at line {line} "),
+        ] {
+            assert!(reason.contains(part), "{part}: {reason}");
+        }
+    }
     let (_file, start) = with("log: {}\ntrace: {}\n\nlog:\n  level: debug\n");
     let reason = start.refused();
     assert!(reason.contains("line 4: duplicate field `log`"), "{reason}");
@@ -138,7 +166,7 @@ fn the_file_points_to_the_files_of_secrets_and_cache() {
     let (_file, start) = with(&pointing);
     let reason = start.refused();
     assert!(
-        reason.contains("cannot read") && reason.contains("cache.yaml"),
+        reason.contains("cache.file: cannot read ") && reason.contains("cache.yaml"),
         "{reason}"
     );
 
@@ -600,27 +628,41 @@ fn keys_of_a_section_that_code_leaves_open_are_not_said_to_be_ignored() {
 #[test]
 #[cfg(all(feature = "black-box", feature = "history"))]
 fn out_of_range_numbers_in_the_file_are_refused_with_line_and_limit() {
-    for (text, key, expected) in [
-        ("history: { hours: 0 }\n", "history: hours: 0", "at least 1"),
+    for (text, key, expected, line) in [
         (
-            "\nhistory: { bytes: 1000 }\n",
-            "history: bytes: 1000",
-            "at least 1048576",
+            "history: { hours: 0 }\n",
+            "history.hours: invalid value: integer `0`",
+            "at least 1",
+            1,
         ),
         (
-            "black_box:\n  bytes: 10\n",
-            "black_box: bytes: 10",
+            "history:\n  dir: off\n  bytes: 1000\n",
+            "history.bytes: invalid value: integer `1000`",
+            "at least 1048576",
+            3,
+        ),
+        (
+            "\nblack_box:\n  file: off\n  bytes: 10\n",
+            "black_box.bytes: invalid value: integer `10`",
             "between 65536 and 268435456",
+            4,
         ),
         (
             "black_box: { bytes: 99999999999 }\n",
-            "black_box: bytes: 99999999999",
+            "black_box.bytes: invalid value: integer `99999999999`",
             "between 65536 and 268435456",
+            1,
+        ),
+        (
+            "black_box: { bytes: -1 }\n",
+            "black_box.bytes: invalid type: integer `-1`",
+            "between 65536 and 268435456",
+            1,
         ),
     ] {
         let (_file, start) = with(text);
         let reason = start.refused();
-        for part in [key, expected, "line "] {
+        for part in [key, expected, &format!(" at line {line} ")] {
             assert!(reason.contains(part), "{part}: {reason}");
         }
     }
