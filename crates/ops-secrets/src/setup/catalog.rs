@@ -104,7 +104,11 @@ impl Catalog {
             return Ok(Self::default());
         }
         let wrong = |error: serde_yaml::Error| {
-            SecretError::config(format!("{origin}: {}", without_values(error.to_string())))
+            let problem = without_values(error.to_string());
+            // the parser does not name the very start of a text
+            let is_of_start = !problem.contains(" at line ") && problem.contains(" field `");
+            let at = if is_of_start { "line 1: " } else { "" };
+            SecretError::config(format!("{origin}: {at}{problem}"))
         };
         let file: File = serde_yaml::from_str(text).map_err(wrong)?;
         Self::build(file.secrets.0).map_err(|(name, problem)| {

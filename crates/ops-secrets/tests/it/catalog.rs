@@ -25,7 +25,10 @@ fn the_overviews_catalog_loads_as_it_is() {
 fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
     let rows = [
         ("secrets: {a: {requried: true}}", "requried"),
-        ("secretz: {}", "secretz"),
+        (
+            "secretz: {}",
+            "line 1: unknown field `secretz`, expected `secrets`",
+        ),
         ("secrets: {a: {}, a: {}}", "duplicate secret `a`"),
         (
             "secrets: {a: {env_var: X}, b: {env_var: X}}",
