@@ -65,6 +65,7 @@ fn may_be_denied(before: &[u8], deny: &DenyList) -> bool {
     is_denied_field(opened, deny)
         || is_denied_pair(opened, deny)
         || is_denied_variable(opened, deny)
+        || is_denied_option(before, deny)
         || denied_map(before, deny).is_some()
         || is_value_of_pair(opened)
 }
@@ -90,6 +91,19 @@ fn is_denied_variable(before: &[u8], deny: &DenyList) -> bool {
     let name = before.strip_suffix(b"=").map(last_name);
     let is_part = |byte: &u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
     name.is_some_and(|name| name.iter().all(is_part) && deny.has(name))
+}
+
+/// Returns `true` if the argument of a denied option follows: `["--password", `, `"curl" "--token" `.
+fn is_denied_option(before: &[u8], deny: &DenyList) -> bool {
+    let before = without_blanks(before);
+    let before = without_blanks(before.strip_suffix(b",").unwrap_or(before));
+    let Some(option) = before.strip_suffix(b"\"").map(without_slashes) else {
+        return false;
+    };
+    let name = last_name(option);
+    name.starts_with(b"--")
+        && option[..option.len() - name.len()].ends_with(b"\"")
+        && deny.has(name)
 }
 
 /// Returns `true` if the value of a denied field of a struct or a denied key of a map follows, as
@@ -261,6 +275,7 @@ fn rewritten(text: &str, scope: DenyScope, deny: &DenyList, depth: u32) -> Optio
             _ => {}
         }
         let replaced = match token[0] {
+            b'{' | b'[' if is_escaped(&json[end..]) => escaped_document(text, at, deny, depth),
             b'"' => {
                 let denied = scope
                     .denied_at(json, at..end, field, deny)
@@ -293,6 +308,30 @@ fn rewritten(text: &str, scope: DenyScope, deny: &DenyList, depth: u32) -> Optio
     (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
+/// Returns `true` if a document goes on with an escaped quote, because its text was taken out of quotes.
+fn is_escaped(document: &[u8]) -> bool {
+    let behind = document.trim_ascii_start();
+    let slashes = behind.iter().take_while(|byte| **byte == b'\\').count();
+    slashes > 0 && behind.get(slashes) == Some(&b'"')
+}
+
+/// Returns such a document without denied values, and its place; it ends at a quote that is not escaped.
+fn escaped_document(
+    text: &str,
+    start: usize,
+    deny: &DenyList,
+    depth: u32,
+) -> Option<(usize, usize, String)> {
+    let mut end = start;
+    while text.as_bytes().get(end).is_some_and(|byte| *byte != b'"') {
+        end += if text.as_bytes()[end] == b'\\' { 2 } else { 1 };
+    }
+    let end = end.min(text.len());
+    let quoted = format!("\"{}\"", text.get(start..end)?);
+    let hidden = within(quoted.as_bytes(), deny, depth)?;
+    Some((start, end, hidden[1..hidden.len() - 1].to_owned()))
+}
+
 /// Denied part at a quoted string.
 enum Denied {
     /// Value after the string, which is a key.
@@ -323,6 +362,8 @@ impl DenyScope {
         if let Some(map) = denied_map(before, deny) {
             return hidden_to(text, map).map(|end| Denied::Value(map..end));
         }
+        let is_argument =
+            !text[quoted.clone()].starts_with(b"\"-") && is_denied_option(before, deny);
         let before = without_openings(before);
         let is_next = field.is_some_and(|end| is_within_list(&text[end..quoted.start]))
             && value_behind(text, quoted.end).is_none();
@@ -330,7 +371,7 @@ impl DenyScope {
             return Some(Denied::Text { is_of_field: true });
         }
         let is_pair = is_denied_pair(before, deny) && is_end_of_pair(behind);
-        let is_one = is_pair || is_denied_variable(before, deny);
+        let is_one = is_pair || is_argument || is_denied_variable(before, deny);
         is_one.then_some(Denied::Text { is_of_field: false })
     }
 
@@ -406,7 +447,8 @@ fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range
 
 /// Returns a quoted string without denied content, if it has documents, or the start of a cut one.
 fn within(token: &[u8], deny: &DenyList, depth: u32) -> Option<String> {
-    memchr::memchr3(b'{', b'[', b':', token).or_else(|| memchr::memchr2(b'(', b'=', token))?;
+    memchr::memchr3(b'{', b'[', b':', token)
+        .or_else(|| memchr::memchr3(b'(', b'=', b'\\', token))?;
     let text = unescaped(token);
     if !may_have_denied(text.as_bytes(), deny) {
         return None;

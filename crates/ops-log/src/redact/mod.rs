@@ -4,6 +4,8 @@ mod base64;
 pub(crate) mod deny;
 pub(crate) mod documents;
 mod encoding;
+mod labels;
+mod markup;
 mod names;
 mod notations;
 mod pairs;

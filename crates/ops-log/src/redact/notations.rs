@@ -19,12 +19,16 @@ const SCHEMES: [&str; 5] = ["basic", "bearer", "token", "negotiate", "apikey"];
 const MIN_PLAIN_BYTES: usize = 8;
 /// Start of the host in addresses of Go's driver for MySQL.
 const HOSTS: [&str; 2] = ["@tcp(", "@unix("];
+/// Start of an address of Oracle's driver for Java, before `user/PASSWORD@host`.
+const ORACLE: &str = "jdbc:oracle:";
+
+static ORACLE_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ORACLE));
 
 /// Returns `true` if the text may have one of these.
 pub(super) fn may_be_in(text: &[u8]) -> bool {
     static HEADER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(AUTHORIZATION));
     memchr::memchr3(b'&', b'@', b'\'', text).is_some_and(|first| has_marks(text, first))
-        || HEADER.find(text).is_some()
+        || (memchr::memchr2(b':', b'=', text).is_some() && HEADER.find(text).is_some())
 }
 
 /// Returns `true` if the text has a pair beside `&`, a host of Go, or a colon beside a quote and a brace; `first` is the
@@ -33,9 +37,11 @@ pub(super) fn may_be_in(text: &[u8]) -> bool {
 fn has_marks(text: &[u8], first: usize) -> bool {
     let has_brace = memchr::memchr(b'{', text).is_some();
     let is_mark = |at: usize| match text[at] {
-        b'@' => HOSTS
-            .iter()
-            .any(|host| text[at..].starts_with(host.as_bytes())),
+        b'@' => {
+            let mut hosts = HOSTS.iter();
+            hosts.any(|host| text[at..].starts_with(host.as_bytes()))
+                || ORACLE_FINDER.find(&text[..at]).is_some()
+        }
         _ if !has_brace => false,
         _ => {
             let before = &text[..at];
@@ -59,6 +65,7 @@ pub(super) fn find(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
             form(word, start, deny, found);
         }
         found.extend(before_host(word, start));
+        found.extend(of_oracle(word, start));
         start += word.len();
         start += text[start..].chars().next().map_or(0, char::len_utf8);
     }
@@ -96,6 +103,14 @@ fn form(word: &str, start: usize, deny: &DenyList, found: &mut Vec<Range<usize>>
 fn before_host(word: &str, start: usize) -> Option<Range<usize>> {
     let end = HOSTS.iter().filter_map(|host| word.rfind(host)).max()?;
     let password = word[..end].find(':')? + 1;
+    (password < end).then_some(start + password..start + end)
+}
+
+/// Returns the range of the password in an address of Oracle's driver: `jdbc:oracle:thin:user/PASSWORD@host`.
+fn of_oracle(word: &str, start: usize) -> Option<Range<usize>> {
+    let address = word.find(ORACLE)?;
+    let end = word.rfind('@').filter(|end| *end > address)?;
+    let password = address + word[address..end].find('/')? + 1;
     (password < end).then_some(start + password..start + end)
 }
 

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use memchr::memmem::{self, Finder};
+use memchr::memmem;
 
 use crate::escape;
 use crate::redact::deny::DenyList;
 use crate::redact::pattern::Patterns;
-use crate::redact::{REDACTED, is_active, notations, patterns, url, words};
+use crate::redact::{REDACTED, is_active, labels, markup, notations, patterns, url, words};
 
 /// Keys of the parts of a line, which are never redacted.
 const OWN_KEYS: [&[u8]; 4] = [b"\"timestamp\"", b"\"level\"", b"\"logger\"", b"\"event\""];
@@ -145,7 +145,8 @@ impl<'a> Scrub<'a> {
 /// Returns `true` if a text may need redaction. One check, which is `false` for most texts.
 pub(crate) fn may_be_needed_in(text: &str) -> bool {
     let may_match = |patterns: Arc<Patterns>| patterns.may_match(text.as_bytes());
-    !escape::is_simple(text) || patterns().is_some_and(may_match)
+    let has_option = || text.len() > escape::MAX_SHORT_BYTES && labels::has_option(text.as_bytes());
+    !escape::is_simple(text) || has_option() || patterns().is_some_and(may_match)
 }
 
 /// Redacts a separate text; `None` if there is nothing to redact.
@@ -166,15 +167,21 @@ fn replaced(text: &str, places: &[Range<usize>]) -> String {
     out
 }
 
-/// Returns `true` if the text may contain a URL, a query or a connection string.
+/// Returns `true` if the text may contain a URL, a query, a connection string or another known place of a credential.
 pub(crate) fn has_url(text: &[u8]) -> bool {
-    static SCHEME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
-    SCHEME_END.find(text).is_some()
+    memchr::memchr_iter(b':', text)
+        .any(|colon| text[colon + 1..].starts_with(b"//") || labels::is_header(&text[..colon]))
         || memchr::memchr3(b'?', b'#', b';', text)
             .is_some_and(|at| text[at] != b';' || has_query_or_pair(text))
         || memchr::memchr(b'\\', text).is_some_and(|at| has_escaped_url(text, at))
-        || words::has_password(text)
+        || memchr::memchr2(b'=', b'<', text).is_some_and(|at| has_pair_or_tag(text, at))
+        || labels::may_be_in(text)
         || notations::may_be_in(text)
+}
+
+/// Returns `true` for text with a password of a list or a tag; `first` is the first `=` or `<`.
+fn has_pair_or_tag(text: &[u8], first: usize) -> bool {
+    words::has_password(text) || markup::may_be_in(text, first)
 }
 
 /// Returns `true` if the text has `:\/` or the number of a URL

@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use crate::redact::deny::DenyList;
 use crate::redact::encoding::{Decoded, PERCENT_LEVELS};
+use crate::redact::labels;
+use crate::redact::markup;
 use crate::redact::names::{is_denied, is_end_of_word, percent_decoded};
 use crate::redact::notations;
 use crate::redact::pairs;
@@ -33,6 +35,8 @@ fn credentials_within(text: &str, deny: &DenyList, levels: usize) -> Vec<Range<u
     let mut found = Vec::new();
     words::in_lists(text, deny, &mut found);
     notations::find(text, deny, &mut found);
+    labels::find(text, deny, &mut found);
+    markup::find(text, deny, &mut found);
     // most texts contain no URL, as one check shows
     let has_paths = memchr::memchr(b';', text.as_bytes()).is_some();
     if !has_paths && memchr::memchr3(b':', b'?', b'#', text.as_bytes()).is_none() {

@@ -9,6 +9,7 @@ mod context;
 mod documents;
 mod http;
 mod json_form;
+mod labels;
 mod late_lines;
 mod level;
 mod line;
