@@ -384,8 +384,8 @@ fn a_message_for_accepted_lines_is_logged_once() {
     let (lines, tracer) = with_lines(&collector);
     for message in ["deprecated", "deprecated", "moved"] {
         collector.answer(Answer::PartialSuccess(0, message.to_owned()));
-        write(lines.clone(), r#"{"event":"x"}"#);
         let before = tracer.log_stats().unwrap().exported;
+        write(lines.clone(), r#"{"event":"x"}"#);
         let started = Instant::now();
         while tracer.log_stats().unwrap().exported == before {
             assert!(started.elapsed() < SOON);
