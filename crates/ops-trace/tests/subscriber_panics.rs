@@ -52,8 +52,11 @@ fn spans_are_counted_and_exported_though_each_line_of_the_export_panics() {
         drop(ten);
         let started = Instant::now();
         tracer.flush();
-        let took = started.elapsed();
-        assert!(took < LONG / 15, "{took:?}: the thread is gone");
+        // a flush gives up after five seconds
+        while tracer.stats().queued > 0 {
+            assert!(started.elapsed() < LONG, "the thread is gone");
+            tracer.flush();
+        }
         let stats = tracer.stats();
         let sum = stats.exported + stats.rejected + stats.dropped();
         assert_eq!((stats.ended_sampled, stats.queued), (sum, 0), "{stats:?}");
