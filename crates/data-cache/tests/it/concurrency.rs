@@ -274,12 +274,21 @@ async fn a_leader_that_is_cancelled_300_times_leaves_an_answer_to_the_next() {
 async fn the_run_goes_on_while_somebody_waits_and_is_interrupted_when_nobody_does() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, runs) = counting(Cache::open(dir.path()).unwrap());
-    // one caller leaves, the other gets the result of the same run
-    let stays = tokio::spawn(engine.query(SLOW, params! {}).into_future());
-    let leaves =
-        tokio::time::timeout(Duration::ZERO, engine.query(SLOW, params! {}).into_future()).await;
-    assert!(leaves.is_err());
-    assert_eq!(number(stays.await.unwrap().unwrap().batches()), 3_000_000);
+    // one caller leaves, the other gets the result of the same run; on a busy machine, it may have ended before
+    let mut has_left = false;
+    for at in 0..20 {
+        let ask = || {
+            let query = engine.query(format!("{SLOW} AND {at} = {at}"), params! {});
+            query.into_future()
+        };
+        let stays = tokio::spawn(ask());
+        has_left = tokio::time::timeout(Duration::ZERO, ask()).await.is_err();
+        assert_eq!(number(stays.await.unwrap().unwrap().batches()), 3_000_000);
+        if has_left {
+            break;
+        }
+    }
+    assert!(has_left);
     // more endless queries than there are connections: each must be interrupted for the next to begin
     for at in 0..6 {
         let sql = format!("{ENDLESS} + {at}");
