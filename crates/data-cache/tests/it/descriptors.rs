@@ -56,6 +56,8 @@ fn invalidate_with(free: usize, dir: &Path, entries: usize) {
     for sql in meant.iter().map(String::as_str).chain([OTHER]) {
         cache.set(sql, &[numbers(&[1])], &none, None).unwrap();
     }
+    // no background work has descriptors or the lock
+    assert!(cache.flush(Duration::from_secs(20)));
     let taken = Arc::new(Mutex::new(Vec::new()));
     let at_step = taken.clone();
     on_step(cache, move |step| {

@@ -257,6 +257,7 @@ fn a_result_computed_before_an_invalidation_is_not_kept_in_a_directory_that_was_
     }
     let computed = cache.get_or_compute(SQL, &Params::new(), None, || {
         other.invalidate("*").unwrap();
+        assert!(other.flush(Duration::from_secs(20)));
         fs::remove_dir_all(&live).unwrap();
         Ok::<_, String>(vec![numbers(&[1])])
     });

@@ -72,8 +72,9 @@ pub(crate) fn store_and_stop(dir: &Path, role: &str) {
     let (step, layout) = role.split_once(' ').unwrap();
     let cache = Cache::open(dir).unwrap();
     set_largest_inline(&cache, layout.parse().unwrap());
-    // from here on there is a journal
+    // from here on there is a journal, and no background work that a kill could interrupt
     cache.get_stats();
+    assert!(cache.flush(Duration::from_secs(20)));
     let stop_at = step.to_owned();
     on_step(&cache, move |step| {
         if format!("{step:?}") == stop_at {
@@ -168,6 +169,7 @@ fn what_a_dead_writer_left_is_swept_after_an_hour() {
     assert_eq!(leftovers().len(), 2 + 3);
     let cache = Cache::open(dir.path()).unwrap();
     cache.get_stats();
+    assert!(cache.flush(Duration::from_secs(20)));
     assert_eq!(leftovers().len(), 2 + 3, "they may be of a living writer");
     let long_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 3600);
     for path in leftovers() {
@@ -521,7 +523,9 @@ fn race_a_slow_write(back: u64) {
         ManualClock::install(&again, 1_000_001);
         assert_eq!(value(&again), Some(2));
         // the journal is written in the background
-        assert!(again.flush(Duration::from_secs(20)));
+        for cache in [&cache, &again] {
+            assert!(cache.flush(Duration::from_secs(20)));
+        }
         assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
     }
 }
@@ -572,8 +576,9 @@ fn a_directory_that_is_removed_is_made_anew() {
     let cache_dir = dir.path().join("cache");
     let cache = Cache::open(&cache_dir).unwrap();
     set(&cache, 1);
-    // no background work is running
     assert_eq!(cache.get_stats().entries, 1);
+    // no background work is running: it creates files
+    assert!(cache.flush(Duration::from_secs(20)));
     fs::remove_dir_all(&cache_dir).unwrap();
     look_at_other_processes_now(&cache);
     assert_eq!(value(&cache), None, "whoever removes it means it");
@@ -583,6 +588,9 @@ fn a_directory_that_is_removed_is_made_anew() {
     let again = open_files_only(&cache_dir);
     assert_eq!((again.get_stats().entries, value(&again)), (1, Some(2)));
     // replaced by a file
+    for cache in [&cache, &again] {
+        assert!(cache.flush(Duration::from_secs(20)));
+    }
     fs::remove_dir_all(&cache_dir).unwrap();
     fs::write(&cache_dir, "").unwrap();
     assert_eq!(set(&cache, 3), Stored::Skipped(Skip::Io));
