@@ -152,7 +152,11 @@ fn a_body_that_stops_arriving_is_answered_with_408_and_one_that_arrives_is_read(
 
 #[test]
 fn what_is_too_slow_or_too_much_is_refused_with_retry_after_and_probes_never_are() {
-    let service = Start::new("serve").env("TIMEOUT_MS", "100").serve();
+    let service = Start::new("serve")
+        .env("TIMEOUT_MS", "100")
+        // never in time, however long this machine pauses
+        .env("SLOW_MS", "600000")
+        .serve();
     let late = get(service.api, "/slow");
     assert_eq!((late.status, late.header("retry-after")), (503, "1"));
 
