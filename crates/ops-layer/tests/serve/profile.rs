@@ -119,9 +119,8 @@ fn by_function(profile: &[u8]) -> (HashMap<String, u64>, u64) {
     (spent, total)
 }
 
-#[test]
-fn a_profile_names_the_function_that_uses_the_processor() {
-    let service = served("on");
+/// Takes a profile of a second; returns it without its compression.
+fn profile(service: &Process) -> Vec<u8> {
     let answer = exchange(service.admin, "GET", SECOND, AUTHORIZED, b"");
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
     let (head, body) = answer.split_at(end.unwrap() + 4);
@@ -132,12 +131,23 @@ fn a_profile_names_the_function_that_uses_the_processor() {
     flate2::read::GzDecoder::new(body)
         .read_to_end(&mut profile)
         .unwrap();
-    let (spent, total) = by_function(&profile);
-    let spin = spent
-        .iter()
-        .find(|(name, _)| name.contains("spin_for_the_profile"));
-    let (_, spin) = spin.unwrap_or_else(|| panic!("{spent:?}"));
-    assert!(spin * 2 > total, "{spin} of {total}: {spent:?}");
+    profile
+}
+
+#[test]
+fn a_profile_names_the_function_that_uses_the_processor() {
+    let service = served("on");
+    // on a busy machine, a process may get so little processor time in a second that it has no sample
+    let mut taken = (0..10).map(|_| profile(&service));
+    let profile = taken.find(|profile| {
+        let (spent, total) = by_function(profile);
+        println!("of {total} ns: {spent:?}");
+        let is_most = |(name, spent): (&String, &u64)| {
+            name.contains("spin_for_the_profile") && spent * 2 > total
+        };
+        spent.iter().any(is_most)
+    });
+    let profile = profile.unwrap();
     // the period of 99 samples a second
     assert_eq!(number(&profile, 12), 10_101_010);
     assert!(number(&profile, 10) >= 1_000_000_000);
