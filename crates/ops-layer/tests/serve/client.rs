@@ -103,6 +103,8 @@ pub(crate) fn closed_after(stream: &mut TcpStream, since: Instant) -> (Vec<u8>, 
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
                 return (sent, since.elapsed());
             }
+            // the process was stopped and continues
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => panic!("still open after {:?}: {error}", since.elapsed()),
         }
     }
