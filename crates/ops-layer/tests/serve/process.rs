@@ -67,7 +67,9 @@ impl Start {
             if [
                 "OTEL_",
                 "OPS_",
+                "AWS_",
                 "RUST_LOG",
+                "HOST",
                 "LISTEN_",
                 "NOTIFY_",
                 "WATCHDOG_",
