@@ -184,9 +184,14 @@ impl Home {
         }
     }
 
-    /// Returns the JSON lines of the log so far.
+    /// Returns the JSON lines of the log so far, once its last line is complete.
     pub(crate) fn log_lines(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(self.path("logs/app.log")).unwrap();
+        let read = || std::fs::read_to_string(self.path("logs/app.log")).unwrap();
+        let (asked, mut text) = (Instant::now(), read());
+        while !text.ends_with('\n') && asked.elapsed() < SHOWN_WITHIN {
+            std::thread::park_timeout(Duration::from_millis(5));
+            text = read();
+        }
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}")))
             .collect()
