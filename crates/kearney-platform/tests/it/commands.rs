@@ -1,6 +1,7 @@
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
+use crate::faults::read_request;
 use crate::served::Home;
 
 fn run(home: &Home, arguments: &[&str]) -> Output {
@@ -216,7 +217,7 @@ fn a_secret_that_no_source_has_fails_and_json_has_what_each_said() {
 
 #[test]
 fn a_secret_that_aws_refuses_is_a_document_too() {
-    use std::io::{Read, Write};
+    use std::io::Write;
     let home = Home::new();
     // stands in for AWS: denies every request
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -225,7 +226,7 @@ fn a_secret_that_aws_refuses_is_a_document_too() {
         for mut stream in listener.incoming().flatten() {
             let body = r#"{"__type":"AccessDeniedException","message":"not authorized"}"#;
             let head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.1";
-            let _ = stream.read(&mut [0; 16 * 1024]);
+            let _ = read_request(&stream);
             let _ = write!(
                 stream,
                 "{head}\r\ncontent-length: {}\r\n\r\n{body}",
@@ -526,13 +527,13 @@ fn a_running_platform_is_healthy_and_a_missing_one_is_not() {
 
 /// Answers each connection with these bytes, then sends a header every 100 ms or closes.
 fn answers(bytes: &'static [u8], drips: bool) -> String {
-    use std::io::{Read, Write};
+    use std::io::Write;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 1024]);
+            let _ = read_request(&stream);
             let _ = stream.write_all(bytes);
             while drips && stream.write_all(b"x: y\r\n").is_ok() {
                 std::thread::park_timeout(std::time::Duration::from_millis(100));

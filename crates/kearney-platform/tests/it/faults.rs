@@ -1,8 +1,8 @@
 //! Faults in a platform that serves under load: within a minute the first finding is the cause, on the admin page and
 //! in `doctor`. Three of them run by default, all with `OPS_TEST_FULL=1`.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -111,21 +111,31 @@ fn server(answer: Option<&'static str>) -> String {
                 continue;
             };
             std::thread::spawn(move || {
-                let mut head = [0; 65536];
-                // the body may arrive separately from its head
-                let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
-                let mut read = stream.read(&mut head).unwrap_or(0);
-                while read > 0 && !head[..read].ends_with(b"}") && read < head.len() {
-                    match stream.read(&mut head[read..]) {
-                        Ok(more @ 1..) => read += more,
-                        _ => break,
-                    }
-                }
-                let _ = stream.write_all(answer.as_bytes());
+                // closed with unread bytes, it would be reset before the client reads the answer
+                read_request(&stream)?;
+                stream.write_all(answer.as_bytes())
             });
         }
     });
     url
+}
+
+/// Reads a request with its body, whose parts may arrive at any time.
+pub(crate) fn read_request(stream: &TcpStream) -> std::io::Result<()> {
+    let (mut reader, mut length) = (BufReader::new(stream), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(std::io::Error::other)?;
+        }
+    }
+    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
+    Ok(())
 }
 
 fn leak(text: String) -> &'static str {
@@ -406,7 +416,7 @@ fn workers_that_are_all_blocked_are_the_first_finding() {
     let address = served.api.trim_start_matches("http://");
     let asking: Vec<_> = (0..8)
         .map(|_| {
-            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            let mut stream = TcpStream::connect(address).unwrap();
             stream
                 .write_all(b"GET /api/flights/summary?origin=SFO HTTP/1.1\r\nhost: x\r\n\r\n")
                 .unwrap();
@@ -491,7 +501,7 @@ fn a_healthy_platform_under_load_has_no_findings_and_no_canary_anywhere() {
         served.get("/metrics");
         // an aborted download
         let address = served.api.trim_start_matches("http://");
-        let mut half = std::net::TcpStream::connect(address).unwrap();
+        let mut half = TcpStream::connect(address).unwrap();
         half.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
             .unwrap();
         let _ = half.read(&mut [0; 64]).unwrap();
