@@ -1,4 +1,4 @@
-use std::net::Ipv6Addr;
+use std::net::SocketAddrV6;
 
 use crate::Error;
 
@@ -56,11 +56,10 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
     }
     let authority = uri.authority().map_or("", |a| a.as_str());
     let host = uri.host().unwrap_or("");
-    if let Some(address) = host.strip_prefix('[')
-        && address.trim_end_matches(']').parse::<Ipv6Addr>().is_err()
-    {
+    // as the resolver reads it: with the number of an interface at most
+    if host.starts_with('[') && format!("{host}:0").parse::<SocketAddrV6>().is_err() {
         return Err(invalid(
-            "expected an IPv6 address without a zone in brackets, such as http://[::1]:4318",
+            "expected an IPv6 address in brackets, such as http://[::1]:4318; a zone has to be a number",
         ));
     }
     // the parser does not check the port: an invalid one, such as 99999, has to be detected here

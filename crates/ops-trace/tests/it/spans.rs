@@ -305,6 +305,11 @@ fn what_cannot_be_started_says_what_is_wrong_and_what_is_accepted() {
         assert!(text.contains("http://"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
+    for endpoint in ["http://[::1]:4318", "http://[fe80::1%2]:4318"] {
+        let config = Config::new("s").endpoint(endpoint);
+        let tracer = Tracer::new(config.environment([("", ""); 0]));
+        assert!(tracer.is_ok(), "{endpoint}");
+    }
     let bad = error(Config::new("s").sampling_ratio(f64::NAN));
     assert!(matches!(bad, Error::InvalidRatio { .. }));
     assert!(matches!(error(Config::new("  ")), Error::EmptyServiceName));
