@@ -39,8 +39,9 @@
 //! # Guarantees
 //!
 //! - [`Observe::end`] is called exactly once for each [`Observe::start`], also if the handler panics
-//!   ([`Ending::Panicked`]), if the client goes away ([`Ending::Aborted`], status 499 unless a 5xx was sent), and if the server gives
-//!   the request up and marks it with [`cut_off`] ([`Ending::CutOff`], status 503 unless a status was sent).
+//!   ([`Ending::Panicked`]), if the client goes away ([`Ending::Aborted`], status 499 unless a 5xx was sent), and if
+//!   the server gives the request up and marks it with [`cut_off`] ([`Ending::CutOff`], status 503 unless a status
+//!   was sent).
 //! - A response is [`Ending::Complete`] once the server was handed as many bytes as the exact size
 //!   of the body, or else its `Content-Length`, declares (RFC 9112, section 6.2): servers drop
 //!   such a body without polling for its end. A body of unknown length is complete once it ended,
