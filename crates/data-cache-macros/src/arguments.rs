@@ -24,8 +24,8 @@ impl Arguments {
             if let Some(name) = names.iter().find(|name| !may_name_table(&name.value())) {
                 return Err(syn::Error::new(
                     name.span(),
-                    "cached_query: not the name of one table, so that `invalidate_table` would never find the result; \
-                     expected names such as `\"orders\", \"main.users\"`",
+                    "cached_query: not the name of one table; expected names as in SQL, such as `\"orders\", \"main.users\"`, \
+                     or `\"\\\"my-table\\\"\"` in its own quotes",
                 ));
             }
             self.tables.extend(names);
@@ -78,6 +78,7 @@ mod tests {
             "orders;",
             "\"orders",
             "SELECT * FROM orders",
+            "my-table",
         ] {
             let refusal = refusal_of(tables).unwrap_or_default();
             assert!(
