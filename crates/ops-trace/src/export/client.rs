@@ -94,9 +94,10 @@ impl Client {
                 .unwrap_or(self.timeout)
                 .min(self.timeout);
         let (mut attempt, mut pause) = (0, FIRST_PAUSE);
+        let mut left = self.time_left(deadline);
         loop {
             let request = Request::from_parts(parts.clone(), body);
-            let failure = match self.attempt(request, deadline) {
+            let failure = match self.attempt(request, left) {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
@@ -114,7 +115,18 @@ impl Client {
                 Some(wait) if self.closing.pause(wait) => pause *= 2,
                 _ => return Err(self.give_up(failure)),
             }
+            left = self.time_left(deadline);
+            // the machine paused: an attempt without time would hide why the last one failed
+            if left.is_zero() {
+                return Err(self.give_up(failure));
+            }
         }
+    }
+
+    fn time_left(&self, deadline: Instant) -> Duration {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let budget = self.closing.remaining_budget();
+        budget.map_or(left, |budget| left.min(budget))
     }
 
     fn give_up(&self, failure: Failure) -> String {
@@ -137,10 +149,8 @@ impl Client {
         cause
     }
 
-    fn attempt(&self, request: Request<&[u8]>, deadline: Instant) -> Result<(), Failure> {
-        let left = self.closing.remaining_budget().unwrap_or(Duration::MAX);
-        let timeout = deadline.saturating_duration_since(Instant::now()).min(left);
-        let timeout = timeout.max(Duration::from_millis(1));
+    fn attempt(&self, request: Request<&[u8]>, left: Duration) -> Result<(), Failure> {
+        let timeout = left.max(Duration::from_millis(1));
         let request = self
             .agent
             .configure_request(request)
@@ -355,7 +365,70 @@ pub(crate) fn jitter() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
+
+    /// Answers a request with 503, and delays the end of the client's pause until its time is up.
+    fn refuse_and_delay(
+        listener: &TcpListener,
+        closing: &Closing,
+        timeout: Duration,
+    ) -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        let accepted = Instant::now();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            head.extend(byte);
+        }
+        let held = closing.hold();
+        stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")?;
+        while accepted.elapsed() < timeout {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        drop(held);
+        Ok(())
+    }
+
+    /// Returns the kind and status with which a batch fails that
+    /// is refused once, and whose time is up before its next attempt.
+    fn failure_within(timeout: Duration) -> (FailureKind, Option<u16>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let client = Client {
+            agent: config.proxy(None).build().into(),
+            timeout,
+            closing: Arc::default(),
+            reasons: Reasons::new(&HeaderMap::new()),
+            is_proxied: false,
+            reply: Arc::default(),
+        };
+        let request = Request::post(format!("http://{address}"));
+        let request = request.body([].as_slice()).unwrap();
+        std::thread::scope(|scope| {
+            let server = scope.spawn(|| refuse_and_delay(&listener, &client.closing, timeout));
+            client.post(request).unwrap_err();
+            // ends the server if the client came too late for it
+            drop(TcpStream::connect(address));
+            let _ = server.join().unwrap();
+        });
+        let failure = client.reply.lock().failure.take().unwrap();
+        (failure.kind, failure.status)
+    }
+
+    #[test]
+    fn no_attempt_begins_after_the_time_is_up_and_the_last_failure_is_reported() {
+        // a busy machine may exceed a short time before the answer is read
+        let mut timeouts = [500, 2_000, 8_000, 16_000]
+            .map(Duration::from_millis)
+            .into_iter();
+        let expected = (FailureKind::Http5xx, Some(503));
+        assert!(timeouts.any(|timeout| failure_within(timeout) == expected));
+    }
 
     #[test]
     fn a_resolver_or_a_network_that_does_not_answer_is_no_collector_that_hangs() {

@@ -46,4 +46,10 @@ impl Closing {
         }
         false
     }
+
+    /// Delays the end of each pause until the guard is dropped.
+    #[cfg(test)]
+    pub(crate) fn hold(&self) -> parking_lot::MutexGuard<'_, Option<Instant>> {
+        self.deadline.lock()
+    }
 }
