@@ -8,7 +8,7 @@ use proptest::test_runner::{Config as Runner, RngAlgorithm, TestRng, TestRunner}
 use tower::ServiceExt;
 
 use crate::served::{app, spans};
-use crate::traced;
+use crate::{flush_all, traced};
 
 /// All routes of the application.
 const ROUTES: [&str; 7] = [
@@ -66,7 +66,7 @@ async fn random_paths_and_methods_make_no_more_names_than_known_methods_of_route
         drop(app.clone().oneshot(request).await.unwrap());
         sent += 1;
         if sent % 1000 == 0 {
-            tracer.flush();
+            flush_all(&tracer);
             names.extend(collector.take_spans().into_iter().map(|span| span.name));
         }
     }
