@@ -35,6 +35,9 @@ pub(super) fn in_lists(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>
         let before = text[at..equals].trim_ascii_end();
         let is_apart = at + before.len() < equals;
         let name = last_name(before.as_bytes());
+        // a sign of other scripts may stand before: `：password=x`
+        let first = name.iter().rposition(|byte| !byte.is_ascii());
+        let name = &name[first.map_or(0, |at| at + 1)..];
         let between = &before.as_bytes()[..before.len() - name.len()];
         quotes += memchr::memchr_iter(b'"', between).count();
         if !between.trim_ascii().is_empty() || name.is_empty() {

@@ -13,6 +13,10 @@ fn the_password_of_a_connection_string_of_libpq_is_hidden() {
         ),
         ("password=hunter2 host=db", "password=[REDACTED] host=db"),
         (
+            "：password=hunter2 host=db",
+            "：password=[REDACTED] host=db",
+        ),
+        (
             "cannot connect (host=db port=5432 password=hunter2 sslmode=require): timeout after=3",
             "cannot connect (host=db port=5432 password=[REDACTED] sslmode=require): timeout after=3",
         ),
