@@ -121,8 +121,7 @@ pub(crate) fn is_plain(text: &str) -> bool {
 /// Returns `true` if the text needs no escaping in a JSON string and has
 /// no mark of a URL or a query: neither `#` nor a byte from `:` to `?`.
 #[inline]
-pub(crate) fn is_simple(text: &str) -> bool {
-    let bytes = text.as_bytes();
+pub(crate) fn is_simple(bytes: &[u8]) -> bool {
     match bytes.len() {
         16.. => {
             let (blocks, _) = bytes.as_chunks::<16>();

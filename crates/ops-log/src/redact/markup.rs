@@ -11,9 +11,12 @@ const NAMING: [&str; 2] = ["name", "key"];
 
 /// Returns `true` if the text may have a tag; `first` is its first `<`.
 pub(super) fn may_be_in(text: &[u8], first: usize) -> bool {
-    memchr::memchr_iter(b'<', &text[first..])
-        .any(|at| text.get(first + at + 1).is_some_and(is_start))
+    let mut tags = memchr::memchr_iter(b'<', &text[first..]).map(|at| text.get(first + at + 1));
+    // types of a generic have no attributes or closing tags: `Vec<u8>`
+    tags.clone().any(|next| next.is_some_and(is_start))
         && memchr::memchr(b'>', text).is_some()
+        && (memchr::memchr(b'=', text).is_some()
+            || tags.any(|next| matches!(next, Some(b'/' | b'!'))))
 }
 
 fn is_start(byte: &u8) -> bool {

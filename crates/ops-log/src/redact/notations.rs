@@ -22,8 +22,6 @@ const HOSTS: [&str; 2] = ["@tcp(", "@unix("];
 /// Start of an address of Oracle's driver for Java, before `user/PASSWORD@host`.
 const ORACLE: &str = "jdbc:oracle:";
 
-static ORACLE_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ORACLE));
-
 /// Returns `true` if the text may have one of these.
 pub(super) fn may_be_in(text: &[u8]) -> bool {
     static HEADER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(AUTHORIZATION));
@@ -31,17 +29,15 @@ pub(super) fn may_be_in(text: &[u8]) -> bool {
         || (memchr::memchr2(b':', b'=', text).is_some() && HEADER.find(text).is_some())
 }
 
-/// Returns `true` if the text has a pair beside `&`, a host of Go, or a colon beside a quote and a brace; `first` is the
+/// Returns `true` if the text has a pair beside `&`, a host of Go, an address of Oracle, or a colon beside a quote and a brace; `first` is the
 /// first mark. Most texts with a quote and a colon have no brace: `cannot open 'x': not found`.
 #[cold]
 fn has_marks(text: &[u8], first: usize) -> bool {
     let has_brace = memchr::memchr(b'{', text).is_some();
     let is_mark = |at: usize| match text[at] {
-        b'@' => {
-            let mut hosts = HOSTS.iter();
-            hosts.any(|host| text[at..].starts_with(host.as_bytes()))
-                || ORACLE_FINDER.find(&text[..at]).is_some()
-        }
+        b'@' => HOSTS
+            .iter()
+            .any(|host| text[at..].starts_with(host.as_bytes())),
         _ if !has_brace => false,
         _ => {
             let before = &text[..at];
@@ -52,6 +48,10 @@ fn has_marks(text: &[u8], first: usize) -> bool {
     let rest = &text[first..];
     (memchr::memchr(b'&', rest).is_some() && memchr::memchr(b'=', text).is_some())
         || memchr::memchr2_iter(b'@', b'\'', rest).any(|at| is_mark(first + at))
+        || memchr::memrchr(b'@', rest).is_some_and(|at| {
+            static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ORACLE));
+            FINDER.find(&text[..first + at]).is_some()
+        })
 }
 
 /// Adds the ranges of the credentials.

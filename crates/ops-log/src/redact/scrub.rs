@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 
 use crate::escape;
 use crate::redact::deny::DenyList;
@@ -146,7 +146,7 @@ impl<'a> Scrub<'a> {
 pub(crate) fn may_be_needed_in(text: &str) -> bool {
     let may_match = |patterns: Arc<Patterns>| patterns.may_match(text.as_bytes());
     let has_option = || text.len() > escape::MAX_SHORT_BYTES && labels::has_option(text.as_bytes());
-    !escape::is_simple(text) || has_option() || patterns().is_some_and(may_match)
+    !escape::is_simple(text.as_bytes()) || has_option() || patterns().is_some_and(may_match)
 }
 
 /// Redacts a separate text; `None` if there is nothing to redact.
@@ -169,13 +169,19 @@ fn replaced(text: &str, places: &[Range<usize>]) -> String {
 
 /// Returns `true` if the text may contain a URL, a query, a connection string or another known place of a credential.
 pub(crate) fn has_url(text: &[u8]) -> bool {
-    memchr::memchr_iter(b':', text)
-        .any(|colon| text[colon + 1..].starts_with(b"//") || labels::is_header(&text[..colon]))
+    static SCHEME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
+    // most texts are simple, and only an option has none of the other marks
+    if escape::is_simple(text) {
+        return labels::has_option(text);
+    }
+    SCHEME_END.find(text).is_some()
         || memchr::memchr3(b'?', b'#', b';', text)
             .is_some_and(|at| text[at] != b';' || has_query_or_pair(text))
-        || memchr::memchr(b'\\', text).is_some_and(|at| has_escaped_url(text, at))
+        || memchr::memchr2(b'\\', b'\n', text)
+            .is_some_and(|at| has_escaped_url(text, at) || labels::has_line(text))
         || memchr::memchr2(b'=', b'<', text).is_some_and(|at| has_pair_or_tag(text, at))
-        || labels::may_be_in(text)
+        || memchr::memchr(b'-', text)
+            .is_some_and(|_| labels::has_option(text) || labels::has_header(text))
         || notations::may_be_in(text)
 }
 
@@ -185,7 +191,7 @@ fn has_pair_or_tag(text: &[u8], first: usize) -> bool {
 }
 
 /// Returns `true` if the text has `:\/` or the number of a URL
-/// character, as in JSON within text; `first` is the first backslash.
+/// character, as in JSON within text; no backslash is before `first`.
 #[cold]
 fn has_escaped_url(text: &[u8], first: usize) -> bool {
     let escapes = &text[first..];

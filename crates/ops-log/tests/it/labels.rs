@@ -18,6 +18,14 @@ fn credentials_after_a_name_are_hidden_wherever_they_stand() {
             r#"curl -H "X-Vault-Token: [REDACTED]" -H 'x-api-key: [REDACTED]' https://x"#,
         ),
         (
+            "curl -H X-Api-Key:hunter2 x",
+            "curl -H X-Api-Key:[REDACTED] x",
+        ),
+        (
+            r#"docker run --secret TOKEN="hunter2" x"#,
+            r#"docker run --secret TOKEN="[REDACTED]" x"#,
+        ),
+        (
             "Set-Cookie: id=hunter2; Path=/",
             "Set-Cookie: [REDACTED]; Path=/",
         ),
@@ -111,8 +119,10 @@ fn credentials_after_a_name_are_hidden_wherever_they_stand() {
 fn what_has_no_value_after_the_name_stays() {
     for harmless in [
         "x-api-key: required, X-Api-Key: $KEY, X-Api-Key: <key>, `api-key: {key}`",
+        "host api-token:8443, see api-token:12:5: app-token::Token2, get-token: 153ms, repo/my-secret:v1.2",
         "service-token: db-account not found, api-key: v, next-page-token: 1234abcd",
         "invalid token: x1 was refused\npassword: String,\n    token: next(),\ncredentials: include",
+        "a {\n  password: string;\n  token: Zugangsschlüssel\n  secret: パスワード\n}",
         "fn login(password: &str)\n    secret: u64\ntoken: ${TOKEN}\npass: 10\ntoken: a1 b2\n",
         "password:\n  - a1\ntoken: |\n  a1\nkey_of_token: a1",
         "usage: login --password <password> or --token TOKEN, --password=$PW or --token=\"...\"",
@@ -149,6 +159,8 @@ fn long_texts_of_what_is_nearly_one_of_these_are_read_once() {
         "<token a='",
         "<token a='' ",
         "<token>x",
+        "\"token: ",
+        "@",
         "<a<a=\"<",
         "{\\\"token\\\":",
         "{\\\"",
