@@ -106,7 +106,8 @@ impl Catalog {
         let wrong = |error: serde_yaml::Error| {
             let problem = without_values(error.to_string());
             // the parser does not name the very start of a text
-            let is_of_start = !problem.contains(" at line ") && problem.contains(" field `");
+            let is_of_start =
+                !problem.contains(" at line ") && problem.starts_with("unknown field `");
             let at = if is_of_start { "line 1: " } else { "" };
             SecretError::config(format!("{origin}: {at}{problem}"))
         };
