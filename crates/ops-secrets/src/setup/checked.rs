@@ -18,7 +18,9 @@ pub(super) fn check_agent(_: &str) -> Result<(), String> {
 pub(super) fn check_region(region: &str) -> Result<(), String> {
     match is_region(region) {
         true => Ok(()),
-        false => Err("expected letters, digits and `-`, as in us-east-1 (`Config::region`, `OPS_AWS_REGION`)".into()),
+        false => Err(format!(
+            "{region:?}; expected letters, digits and `-`, as in us-east-1 (`Config::region`, `OPS_AWS_REGION`)"
+        )),
     }
 }
 
@@ -112,6 +114,10 @@ impl<'de> Visitor<'de> for Optional {
     }
 
     fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
         Ok(None)
     }
 

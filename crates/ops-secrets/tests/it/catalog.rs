@@ -29,6 +29,10 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
             "secretz: {}",
             "line 1: unknown field `secretz`, expected `secrets`",
         ),
+        (
+            "secrets: {}\nsecrets: {}",
+            "the catalog: duplicate field `secrets`",
+        ),
         ("secrets: {a: {}, a: {}}", "duplicate secret `a`"),
         (
             "secrets: {a: {env_var: X}, b: {env_var: X}}",
@@ -233,7 +237,7 @@ fn settings_of_a_file_are_refused_with_key_and_line() {
         ),
         (
             "region: eu_central",
-            "region: expected letters, digits and `-`, as in us-east-1",
+            "region: \"eu_central\"; expected letters, digits and `-`, as in us-east-1",
         ),
         ("region: eu_central", " at line 3 "),
         (

@@ -136,7 +136,8 @@ fn an_invalid_region_is_named_in_the_error() {
         let reported = Secrets::new(with(&keys).region(region))
             .unwrap_err()
             .to_string();
-        assert!(reported.contains("region: expected"), "{reported}");
+        let expected = format!("region: {region:?}; expected");
+        assert!(reported.contains(&expected), "{reported}");
     }
 }
 
