@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroUsize;
 
 use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, SeqAccess, Unexpected, Visitor};
 
 use crate::builtin;
 use crate::error::Error;
@@ -39,13 +38,35 @@ pub struct Config {
 }
 
 /// Maximum number of values or series; in a file 0 is refused where its line is known.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(from = "NonZeroUsize")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Limit(usize);
 
-impl From<NonZeroUsize> for Limit {
-    fn from(limit: NonZeroUsize) -> Self {
-        Self(limit.get())
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(LimitVisitor)
+    }
+}
+
+struct LimitVisitor;
+
+impl Visitor<'_> for LimitVisitor {
+    type Value = Limit;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("at least 1")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Limit, E> {
+        let limit = usize::try_from(number).ok().filter(|limit| *limit > 0);
+        let wrong = || E::invalid_value(Unexpected::Unsigned(number), &self);
+        limit.map(Limit).ok_or_else(wrong)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Limit, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::invalid_value(Unexpected::Signed(number), &self)),
+        }
     }
 }
 
@@ -72,7 +93,7 @@ impl<'de> Visitor<'de> for BoundsVisitor {
         let bounds = Vec::deserialize(SeqAccessDeserializer::new(list))?;
         match are_bounds(&bounds) {
             true => Ok(Bounds(bounds)),
-            false => Err(serde::de::Error::custom(format!(
+            false => Err(de::Error::custom(format!(
                 "{bounds:?}; expected {EXPECTED_BOUNDS}"
             ))),
         }

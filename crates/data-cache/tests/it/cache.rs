@@ -297,10 +297,7 @@ fn the_callers_mistakes_are_errors() {
 fn the_line_of_an_invalidation_shows_no_literal() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(dir.path()).unwrap();
-    // registers the callsite first: otherwise another thread without a subscriber could disable it
-    cache.invalidate("nothing").unwrap();
-    let lines = Lines::default();
-    tracing::subscriber::with_default(lines.clone(), || {
+    let text = Lines::of(|| {
         for pattern in [
             "SELECT * FROM users WHERE mail = 'bob@x.com'",
             "*bob@x.com*",
@@ -336,7 +333,6 @@ fn the_line_of_an_invalidation_shows_no_literal() {
         }
         cache.invalidate_table("main.orders").unwrap();
     });
-    let text = lines.text();
     assert!(
         text.contains("cache_invalidated") && !text.contains("bob") && !text.contains("2024"),
         "{text}"
@@ -366,13 +362,22 @@ fn the_line_of_an_invalidation_shows_no_literal() {
     );
 }
 
-/// Collects every field of every line that this thread logs.
+/// Collects every field of every line that data-cache logs on this thread.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
     pub(crate) fn text(&self) -> String {
         self.0.lock().unwrap().join("\n")
+    }
+
+    /// Returns the lines that this work logs on this thread.
+    pub(crate) fn of(work: impl FnOnce()) -> String {
+        // without it, the first thread that logs a line may decide for all that nobody wants such lines
+        let _ = tracing::subscriber::set_global_default(Self::default());
+        let lines = Self::default();
+        tracing::subscriber::with_default(lines.clone(), work);
+        lines.text()
     }
 }
 
@@ -383,8 +388,8 @@ impl Visit for Lines {
 }
 
 impl Subscriber for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("data_cache")
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -409,8 +414,7 @@ fn no_line_of_the_log_shows_a_literal() {
     let (_dir, cache) = open();
     let sql = "SELECT n FROM users WHERE mail = 'bob@example.com'";
     let none = Params::new();
-    let lines = Lines::default();
-    tracing::subscriber::with_default(lines.clone(), || {
+    let lines = Lines::of(|| {
         let number = [numbers(&[1])];
         cache.set(sql, &number, &none, Some(0)).unwrap();
         let text: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
@@ -419,7 +423,6 @@ fn no_line_of_the_log_shows_a_literal() {
         let uneven = || Ok::<_, Infallible>(vec![number, text]);
         cache.get_or_compute(sql, &none, None, uneven).unwrap();
     });
-    let lines = lines.text();
     for name in ["result_not_stored", "result_not_cached"] {
         assert!(lines.contains(name), "{lines}");
     }

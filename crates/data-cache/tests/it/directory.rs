@@ -892,9 +892,7 @@ fn others_are_evicted_in_place_of_files_that_cannot_be_removed() {
     };
     // failed removals are one log line per store, however many files there are
     let store_with_a_line = |at: u32| {
-        let lines = Lines::default();
-        tracing::subscriber::with_default(lines.clone(), || store(at));
-        let text = lines.text();
+        let text = Lines::of(|| store(at));
         let count = text.matches("entry_not_evicted").count();
         assert!(count <= 1, "{text}");
         count

@@ -48,14 +48,12 @@ async fn count_of(warehouse: &CachedWarehouse, least: i64) -> Result<Vec<RecordB
 
 /// Role of a child whose process-wide cache cannot be opened.
 pub(crate) fn call_without_a_cache() {
-    let lines = Lines::default();
-    tracing::subscriber::with_default(lines.clone(), || {
+    let lines = Lines::of(|| {
         for runs in 1..=3 {
             assert_eq!(number(&user_stats(1, "eu").unwrap()), 1);
             assert_eq!(SYNC_RUNS.load(Ordering::SeqCst), runs);
         }
     });
-    let lines = lines.text();
     assert_eq!(lines.matches("process_cache_unavailable").count(), 1);
     assert!(lines.contains("thesis.tex"), "{lines}");
     println!("called");

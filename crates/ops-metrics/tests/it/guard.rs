@@ -232,19 +232,19 @@ fn a_value_of_a_file_that_is_not_accepted_is_refused_with_its_key_and_line() {
             "created_samples: true\nseries_max: 0",
             "series_max",
             2,
-            "`0`, expected a nonzero",
+            "`0`, expected at least 1",
         ),
         (
             "series_max: 5\n\nlabel_values_max: 0",
             "label_values_max",
             3,
-            "`0`, expected a nonzero",
+            "`0`, expected at least 1",
         ),
         (
             "label_values_max_of:\n  guarded_total:\n    status: 9\n    provider: 0",
             "label_values_max_of.guarded_total.provider",
             4,
-            "`0`, expected a nonzero",
+            "`0`, expected at least 1",
         ),
         (
             "buckets_of:\n  a_seconds: [1]\n  b_seconds: [2, 1]",

@@ -110,6 +110,8 @@ fn panics_are_counted_even_if_they_are_caught() {
 
 /// Returns the warnings of `work` on this thread.
 pub(crate) fn warnings_of(work: impl FnOnce()) -> Vec<String> {
+    // without it, the first thread that logs a line may decide for all that nobody wants such lines
+    let _ = tracing::subscriber::set_global_default(Lines::default());
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), work);
     lines.all()
